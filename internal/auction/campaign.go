@@ -1,0 +1,74 @@
+package auction
+
+import "time"
+
+// Campaign is one line of demand, as an operator writes it and the loader has checked it.
+// A campaign that serves is never changed: a new set replaces the old one whole.
+type Campaign struct {
+	ID          string
+	Advertiser  string
+	Domain      string   // adomain, lower case
+	Categories  []string // IAB content categories of the advertised thing
+	Seat        string   // seat it is bought under; "" is the bidder's default
+	DailyBudget Micros
+	Start, End  time.Time // End exclusive; zero: open
+	Goal        Goal
+	Targeting   Targeting
+	Creatives   []Creative
+}
+
+// GoalKind says what an advertiser pays for.
+type GoalKind string
+
+const (
+	CPM GoalKind = "cpm" // Value is per impression
+	CPC GoalKind = "cpc" // Value is per click
+	CPA GoalKind = "cpa" // Value is per conversion
+)
+
+// Goal is what one impression, click or conversion is worth, in micros of the campaign currency.
+type Goal struct {
+	Kind  GoalKind
+	Value Micros
+}
+
+// Targeting narrows where a campaign may bid. An empty list allows everything; all lists must hold (and), any
+// value of a list suffices (or). Codes are in the normal form of Request.
+type Targeting struct {
+	Countries      []string // ISO alpha-2
+	Regions        []string // "US-CA" or "CA"
+	DeviceTypes    []int
+	OS             []string
+	Languages      []string
+	Exchanges      []string
+	AllowDomains   []string // of site domain or app bundle; a domain allows its subdomains
+	DenyDomains    []string
+	PageCategories []string // "IAB1" allows "IAB1-3"
+	HoursOfWeek    []int    // 0 = Monday 00:00 in the user's local time … 167
+	Deals          []string // bids only on these deals; empty: open auction and any deal it is seated in
+}
+
+// CreativeKind is the format of a creative.
+type CreativeKind string
+
+const (
+	BannerCreative CreativeKind = "banner"
+	VideoCreative  CreativeKind = "video"
+	AudioCreative  CreativeKind = "audio"
+	NativeCreative CreativeKind = "native"
+)
+
+// Creative is one ad. Markup is HTML (banner), VAST (video, audio) or native JSON, with the macros ${CLICK_URL},
+// ${IMPRESSION_URL}, ${AUCTION_ID}, … filled in when it is sent.
+type Creative struct {
+	ID         string
+	Kind       CreativeKind
+	Size       Size // banner and video
+	Duration   int  // seconds, video and audio
+	MIME       string
+	Protocol   int // VAST protocol, video and audio
+	Attributes []int
+	Markup     string
+	ClickURL   string // landing page
+	ImageURL   string // iurl
+}

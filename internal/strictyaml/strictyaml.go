@@ -1,0 +1,75 @@
+// Package strictyaml decodes the YAML files that people edit: unknown keys are errors, and every fault is reported
+// at once, each with its place, so that one round of editing mends a file.
+package strictyaml
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// MaxBytes bounds a file, so that a wrong path (a log, a device) cannot fill memory.
+const MaxBytes = 64 << 20
+
+// Validator is implemented by documents that have rules beyond their types. Validate returns every fault, each
+// naming the key in question and the remedy.
+type Validator interface{ Validate() []error }
+
+// ReadFile decodes the file into dst, a pointer, and validates it if it is a Validator. The error joins every fault,
+// each as "path: …".
+func ReadFile(path string, dst any) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("strictyaml: cannot read: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
+	if err != nil {
+		return fmt.Errorf("strictyaml: cannot read %s: %w", path, err)
+	}
+	if len(data) > MaxBytes {
+		return fmt.Errorf("strictyaml: %s is larger than %d bytes", path, MaxBytes)
+	}
+	return Decode(path, data, dst)
+}
+
+// Decode decodes one YAML document into dst, a pointer, and validates it if it is a Validator. name stands before
+// every fault. An empty document leaves dst as it was.
+func Decode(name string, data []byte, dst any) error {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	err := dec.Decode(dst)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return decodeFaults(name, err)
+	}
+	if err == nil {
+		if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+			return fmt.Errorf("%s: holds more than one YAML document; keep the first", name)
+		}
+	}
+	if v, ok := dst.(Validator); ok {
+		faults := v.Validate()
+		for i, fault := range faults {
+			faults[i] = fmt.Errorf("%s: %w", name, fault)
+		}
+		return errors.Join(faults...)
+	}
+	return nil
+}
+
+func decodeFaults(name string, err error) error {
+	var typeErr *yaml.TypeError
+	if !errors.As(err, &typeErr) {
+		return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	faults := make([]error, 0, len(typeErr.Errors))
+	for _, e := range typeErr.Errors {
+		faults = append(faults, fmt.Errorf("%s: %s", name, e))
+	}
+	return errors.Join(faults...)
+}
