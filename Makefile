@@ -1,0 +1,49 @@
+# Gavel's commands. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON_ENV := .venv/bin/python
+-include build/go.mk
+GO ?= go
+
+# What a run takes: make run DURATION=90 RATE=500 KEEP=1; make replay DATA=../shared/data/ipinyou_2997
+DURATION ?=
+RATE ?=
+KEEP ?=
+DATA ?=
+run_flags = $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(KEEP),--keep)
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: ## virtual environment, pinned packages, Go, binaries
+	@scripts/setup.sh
+
+.PHONY: run
+run: setup ## the closed loop with simulated traffic (DURATION=seconds RATE=auctions/s KEEP=1)
+	@exec $(PYTHON_ENV) scripts/run.py $(run_flags)
+
+.PHONY: replay
+replay: setup ## the closed loop on a real log (DATA=directory)
+	@test -n "$(DATA)" || { echo "replay: name the data set: make replay DATA=../shared/data/ipinyou_2997" >&2; exit 2; }
+	@exec $(PYTHON_ENV) scripts/run.py --replay "$(DATA)" $(run_flags)
+
+.PHONY: test
+test: setup ## all checks: formatting, types, Go suites with -race, pytest
+	@scripts/check.sh
+	@scripts/test.sh
+
+.PHONY: check
+check: setup ## formatting, vet, types only
+	@scripts/check.sh
+
+.PHONY: lock
+lock: ## pin requirements.in anew into requirements.lock (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header requirements-go.in -o requirements-go.lock
+
+.PHONY: clean
+clean: ## remove what runs and builds left (not the virtual environment)
+	rm -rf bin var build/go.mk
