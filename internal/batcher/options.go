@@ -1,0 +1,108 @@
+package batcher
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// Policy says when a batch that is not full goes.
+type Policy string
+
+const (
+	// Adaptive is eager, unless the learned cost curve says that waiting for the next row pays (see policy.go).
+	Adaptive Policy = "adaptive"
+	// Eager runs what there is whenever a runner is free.
+	Eager Policy = "eager"
+	// Window waits MaxWait from the batch's first row, as the paper does.
+	Window Policy = "window"
+)
+
+// PoolOptions configures a Pool. The zero value is valid.
+type PoolOptions struct {
+	// Runners is how many batches may run at once; 0: one per CPU that Go may use.
+	Runners int
+	// FloatingRunners leaves runners unlocked from their OS threads. Locked ones keep the engine's thread-local
+	// caches warm; floating ones wake up cheaper.
+	FloatingRunners bool
+	// RuntimeTimer uses Go's timers, which an idle Linux process rounds up to a millisecond, in place of a thread
+	// that sleeps precisely. It is needed under testing/synctest, and implied where there is no such thread.
+	RuntimeTimer bool
+}
+
+// QueueOptions configures a Queue. Zero values mean the defaults given.
+type QueueOptions struct {
+	// Name is used in errors and in Stats; usually "model/version".
+	Name string
+	// MaxRows is the capacity of a batch; default 128.
+	MaxRows int
+	// MaxWait is the longest a committed row waits for company before its batch is due; default 2 ms.
+	MaxWait time.Duration
+	// QueueRows bounds the rows claimed whose run has not begun; default 32 × MaxRows.
+	QueueRows int
+	// Policy; default Adaptive.
+	Policy Policy
+	// TableRows: every index of a row must lie in [0, TableRows), or the row gets ErrRow; 0: not checked. An engine
+	// that implements Validator is asked instead.
+	TableRows int
+	// Weight is this queue's share of the runners' time, relative to other queues that want it; default 1.
+	Weight float64
+	// MaxRunners is how many runners may run this queue's batches at once; default all. A slow model beside fast
+	// ones should leave them one.
+	MaxRunners int
+	// RescueAfter is how long a due batch may lie before one of its waiting callers runs it; default 1 ms,
+	// negative: never.
+	RescueAfter time.Duration
+	// RetryRuns bounds the extra runs that search a failed batch for its bad rows; default 32. Rows left when they
+	// are used up get ErrRun.
+	RetryRuns int
+	// CalibrationRuns is how often NewQueue runs rows of zeros at sizes 1, 4, 16, … MaxRows, to warm the engine up
+	// and to start the cost curve; 0: not at all, the curve begins empty.
+	CalibrationRuns int
+}
+
+func (o *PoolOptions) fill() error {
+	if o.Runners == 0 {
+		o.Runners = runtime.GOMAXPROCS(0)
+	}
+	if o.Runners < 0 || o.Runners > 1024 {
+		return fmt.Errorf("batcher: cannot make a pool: runners is %d, must be 0 (one per CPU) to 1024", o.Runners)
+	}
+	return nil
+}
+
+// fill sets the defaults, then checks, and reports every fault.
+func (o *QueueOptions) fill(runners int) error {
+	setDefault(&o.MaxRows, 128)
+	setDefault(&o.MaxWait, 2*time.Millisecond)
+	setDefault(&o.QueueRows, 32*o.MaxRows)
+	setDefault(&o.Policy, Adaptive)
+	setDefault(&o.Weight, 1)
+	setDefault(&o.MaxRunners, runners)
+	setDefault(&o.RescueAfter, time.Millisecond)
+	setDefault(&o.RetryRuns, 32)
+	var faults []error
+	fault := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("batcher: cannot make queue %q: "+format, append([]any{o.Name}, args...)...))
+		}
+	}
+	fault(o.MaxRows >= 1 && o.MaxRows <= 1<<16, "max_rows is %d, must be 1 to 65536", o.MaxRows)
+	fault(o.MaxWait >= 0 && o.MaxWait <= time.Minute, "max_wait is %v, must be 0 (the default) to 1m", o.MaxWait)
+	fault(o.QueueRows >= o.MaxRows && o.QueueRows <= 1<<22, "queue_rows is %d, must be max_rows (%d) to 4194304", o.QueueRows, o.MaxRows)
+	fault(o.Policy == Adaptive || o.Policy == Eager || o.Policy == Window, "policy is %q, must be adaptive, eager or window", o.Policy)
+	fault(o.TableRows >= 0, "table_rows is %d, must not be negative", o.TableRows)
+	fault(o.Weight > 0 && o.Weight <= 1e6, "weight is %v, must be above 0, at most 1e6", o.Weight)
+	fault(o.MaxRunners >= 1, "max_runners is %d, must be at least 1 or 0 (all)", o.MaxRunners)
+	fault(o.RetryRuns >= 1 && o.RetryRuns <= 1<<16, "retry_runs is %d, must be 1 to 65536", o.RetryRuns)
+	fault(o.CalibrationRuns >= 0 && o.CalibrationRuns <= 1000, "calibration_runs is %d, must be 0 to 1000", o.CalibrationRuns)
+	return errors.Join(faults...)
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}

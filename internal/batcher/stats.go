@@ -1,0 +1,132 @@
+package batcher
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// Stats is what a queue has done since it was made, as counts, and what it holds now. Every claimed row ends in
+// exactly one of Answered, Refused, Expired, Failed, Closed and Abandoned.
+type Stats struct {
+	Name string
+
+	Claims uint64 // successful Claims
+	Rows   uint64 // rows they claimed
+
+	Answered  uint64 // rows that got a probability
+	Refused   uint64 // rows that got ErrRow
+	Expired   uint64 // rows that got ErrExpired because their deadline passed, ErrExpired from Claim included
+	Failed    uint64 // rows that got ErrRun
+	Closed    uint64 // rows that got ErrClosed after they were claimed
+	Abandoned uint64 // rows whose caller left: Abandon, or its context ended
+	ShedFull  uint64 // rows not taken in: the queue was full
+	ShedLate  uint64 // rows not taken in: predicted to be late
+
+	Batches   uint64 // batches flushed
+	Dropped   uint64 // of their rows, those not run: expired, abandoned or refused before the run
+	Empty     uint64 // batches of which nothing was left to run
+	FlushFull uint64 // by cause: no place left,
+	FlushDue  uint64 // a row's longest wait or latest start had come,
+	FlushIdle uint64 // a runner was free and waiting would not pay,
+	FlushStop uint64 // the queue closed
+
+	Runs      uint64 // calls of Batch.Run, searches included, calibration not
+	RunRows   uint64 // rows in them
+	RunErrors uint64 // of Runs, those that returned an error
+	Panics    uint64 // of Runs, those that panicked
+	Rescued   uint64 // batches run by a waiting caller because no runner came
+	Inline    uint64 // batches run by a caller in place of an idle runner
+
+	QueueRows     int    // rows claimed whose run has not begun, now
+	QueueCapacity int    // its bound
+	QueueHigh     int    // the most it ever was
+	QueueReached  uint64 // claims that met the bound
+	Running       int    // batches running now
+
+	BatchRows Histogram // rows of a batch, when it was flushed
+	QueueTime Histogram // seconds from claim to the begin of its run, per row run
+	RunTime   Histogram // seconds of a Batch.Run that succeeded
+	// Predicted is the sum of what was predicted for the runs that Actual sums, in seconds; runs without a
+	// prediction are in neither. PredictionRatio counts actual ÷ predicted.
+	Predicted, Actual float64
+	PredictionRatio   Histogram
+	Curve             []CurvePoint // the learned cost curve, by size, sizes never run left out
+}
+
+// PoolStats is what a pool's runners do.
+type PoolStats struct {
+	Runners, Idle int
+	Busy          float64 // seconds of run time, rescues included
+	Load          float64 // share of the runners' time spent running, lately, 0 to 1
+	Queues        []Stats
+}
+
+// Histogram counts observations. Counts[i] is of those ≤ Bounds[i] and above Bounds[i-1]; the last count, one more
+// than Bounds, is of those above all bounds.
+type Histogram struct {
+	Bounds []float64
+	Counts []uint64
+	Sum    float64
+	Count  uint64
+}
+
+// CurvePoint is what the cost curve knows of batches of up to Rows rows (and more than half as many).
+type CurvePoint struct {
+	Rows     int
+	Mean     time.Duration // expected run time
+	High     time.Duration // what is reckoned with against deadlines: about the 99th percentile
+	Observed uint64
+}
+
+// Bounds are powers of two with one step between: 1, 1.5, 2, 3, 4, 6, …, times unit.
+const histogramBuckets = 48
+
+func bounds(unit float64) []float64 {
+	b := make([]float64, histogramBuckets)
+	for i := range b {
+		b[i] = unit * float64(uint64(1)<<(i/2)) * (1 + float64(i%2)/2)
+	}
+	return b
+}
+
+var (
+	timeBounds  = bounds(1e-6)
+	rowBounds   = bounds(1)[:34] // 1 to 98304
+	ratioBounds = bounds(1.0 / 16)[:18]
+)
+
+// bucketOf is the index of the smallest bound ≥ v, v in half units of the bounds: 2 is the first bound, 3 the second.
+func bucketOf(halves uint64) int {
+	if halves <= 2 {
+		return 0
+	}
+	halves-- // so that a value equal to a bound falls below it
+	e := bits.Len64(halves) - 2
+	return min(2*e+int(halves>>e&1)+1, histogramBuckets)
+}
+
+// histogram counts without a lock.
+type histogram struct {
+	counts [histogramBuckets + 1]atomic.Uint64
+	sum    atomic.Uint64 // in half units
+}
+
+func (h *histogram) add(halves, times uint64) {
+	h.counts[bucketOf(halves)].Add(times)
+	h.sum.Add(halves * times)
+}
+
+// addTime counts a duration in ns; the resolution is half a microsecond, rounded up.
+func (h *histogram) addTime(ns int64, times uint64) { h.add(uint64(max(ns, 0)+499)/500, times) }
+
+// snapshot reads the histogram; unit is half the first bound's unit.
+func (h *histogram) snapshot(bounds []float64, halfUnit float64) Histogram {
+	s := Histogram{Bounds: bounds, Counts: make([]uint64, len(bounds)+1), Sum: float64(h.sum.Load()) * halfUnit}
+	for i := range h.counts {
+		c := h.counts[i].Load()
+		s.Counts[min(i, len(bounds))] += c
+		s.Count += c
+	}
+	return s
+}
