@@ -1,0 +1,96 @@
+"""Child processes of the loop: started in an order, watched, stopped in the reverse order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+
+class LoopError(Exception):
+    """The loop cannot go on; the message says what happened, where the log is, and what to do."""
+
+
+@dataclass
+class Child:
+    """A running process of the loop, with its own process group and log file."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def died(self) -> str | None:
+        """Why the loop has to end, if the process did; None while it runs."""
+        status = self.process.poll()
+        if status is None:
+            return None
+        return f"{self.name} ended with status {status}; its last lines ({self.log}):\n{tail(self.log)}"
+
+    def stop(self, *, wait_s: float) -> int:
+        """Ask it to end (SIGTERM), wait, and kill it if it does not; its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout=wait_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            raise LoopError(f"{self.name} did not end within {wait_s:.0f} s of SIGTERM and was killed ({self.log})") from None
+
+
+def start(name: str, command: Sequence[str | Path], *, log: Path, stdout: Path | None = None) -> Child:
+    """Start a process in a session of its own, so that Ctrl-C reaches only the loop, which then stops it in order.
+
+    If the loop itself is killed, the kernel sends the child SIGTERM (setpriv's parent-death signal).
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    err: IO[bytes] = log.open("wb")
+    out: IO[bytes] = stdout.open("wb") if stdout else err
+    try:
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", "--", *map(str, command)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+    finally:
+        err.close()
+        if stdout:
+            out.close()
+    return Child(name=name, process=process, log=log)
+
+
+def wait_ready(child: Child, url: str, *, timeout_s: float, interrupted: Callable[[], bool]) -> None:
+    """Wait until `url` answers 200; fail at once if the child ends first."""
+    deadline = time.monotonic() + timeout_s
+    last = "no answer"
+    while time.monotonic() < deadline and not interrupted():
+        if reason := child.died():
+            raise LoopError(reason)
+        try:
+            response = httpx.get(url, timeout=1.0)
+            if response.status_code == 200:
+                return
+            last = f"{response.status_code} {response.text.strip()}"
+        except httpx.TransportError as error:
+            last = str(error)
+        time.sleep(0.1)  # polls a process that has no other way to say that it is ready
+    if not interrupted():
+        raise LoopError(f"{child.name} was not ready within {timeout_s:.0f} s ({url}: {last}); its log: {child.log}")
+
+
+def tail(path: Path, lines: int = 12) -> str:
+    """The last lines of a log, indented."""
+    try:
+        text = path.read_text(errors="replace").splitlines()[-lines:]
+    except OSError as error:
+        return f"  (no log: {error})"
+    return "\n".join(f"  {line}" for line in text)

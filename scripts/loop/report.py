@@ -1,0 +1,111 @@
+"""The result of a run: one JSON object, and the faults that make the run a failure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import rich
+from rich.table import Table
+
+from loop import quality, sources
+from loop.settings import Run, model_of
+
+
+@dataclass
+class Result:
+    """What a run ends with. `faults` is empty if everything that must hold did."""
+
+    figures: dict[str, Any]
+    click_model: str
+    faults: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures, NaN as null, and the faults."""
+        clean = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in self.figures.items()}
+        return clean | {"faults": self.faults}
+
+
+def summarise(
+    run: Run,
+    books: dict[str, Any],
+    before: sources.Metrics,
+    bidder: sources.Metrics,
+    trainer: sources.Metrics,
+    *,
+    has_teacher: bool,
+) -> Result:
+    """Put the run's figures together and check them against each other.
+
+    Parameters
+    ----------
+    run
+        Where the run's archive, outcomes and versions lie.
+    books
+        The exchange's report: its own account of auctions, wins and spend.
+    before, bidder, trainer
+        The bidder's metrics before the traffic, and both processes' after it.
+    has_teacher
+        Whether the clicks come from a hidden model that recorded its probabilities.
+    """
+    click = model_of(run.recipes[0])
+
+    def grown(name: str, **labels: str) -> float:
+        return bidder.sum(name, **labels) - before.sum(name, **labels)
+
+    batches = grown("gavel_batcher_batches_total")
+    internal = grown("gavel_openrtb_panics_total") + grown("gavel_batcher_run_errors_total")
+    spend = int(grown("gavel_spend_micros_total"))
+    archived = quality.read_archive(run.archive / click)
+    versions = sorted({int(v) for v in archived["version"] if v > 0}) if not archived.empty else []
+    figures: dict[str, Any] = {
+        "auctions": books["auctions"],
+        "bids": books["bids"],
+        "wins": books["wins"],
+        "clicks": books["clicks"],
+        "conversions": books.get("conversions", 0),
+        "late": books["late"],
+        "errors": int(books["errors"] + books.get("invalid", 0) + internal),
+        "p50_ms": books["p50_ms"],
+        "p99_ms": books["p99_ms"],
+        "mean_batch_rows": round(grown("gavel_batcher_rows_total") / batches, 2) if batches else math.nan,
+        "model_versions_served": len(versions),
+        "versions": versions,
+        "examples": int(trainer.sum("gavel_trainer_served_labels_total")),
+        "spend_micros": spend,
+        "exchange_spend_micros": books["spend_micros"],
+        "budget_micros": int(bidder.sum("gavel_budget_micros")),
+    }
+    result = Result(figures, click)
+    if spend != books["spend_micros"]:
+        result.faults.append(f"the bidder booked {spend} micros, the exchange {books['spend_micros']}")
+    if spend > figures["budget_micros"]:
+        result.faults.append(f"spent {spend} micros of a budget of {figures['budget_micros']}")
+    if figures["errors"]:
+        result.faults.append(f"{figures['errors']} errors; see the logs in {run.logs}")
+    if has_teacher:
+        compared = quality.compare(run.archive / click, run.outcomes, run.store / click)
+        figures |= {
+            "logloss_first": compared.first if compared else math.nan,
+            "logloss_last": compared.last if compared else math.nan,
+            "logloss_teacher": compared.teacher if compared else math.nan,
+            "logloss_impressions": compared.impressions if compared else 0,
+        }
+    else:
+        served = quality.windows(run.archive / click, 1)
+        if not served.empty:
+            figures |= {k: served.iloc[0][k] for k in ("auc", "log_loss", "prior_log_loss", "calibration")}
+    return result
+
+
+def print_windows(archive: Path) -> None:
+    """Print AUC, log loss and calibration of the served predictions by window, the prior's beside them."""
+    table = Table(title="served predictions by window of events (prior: the click rate before the window)")
+    frame = quality.windows(archive)
+    for column in frame.columns:
+        table.add_column(column.replace("_", " "), justify="right")
+    for values in frame.itertuples(index=False):
+        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in values))
+    rich.print(table)

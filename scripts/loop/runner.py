@@ -1,0 +1,225 @@
+"""One run of the loop, from the first model version to the report."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from loop import sources
+from loop.display import Display, Status
+from loop.processes import Child, LoopError, start, wait_ready
+from loop.report import Result, print_windows, summarise
+from loop.settings import ROOT, Run
+
+PYTHON = ROOT / ".venv/bin/python"
+EXCHANGE_ENDS_S = 45.0  # answers awaited, notices flushed
+TRAINER_ENDS_S = 45.0  # last frames learnt, checkpoint written
+BIDDER_ENDS_S = 20.0  # auctions answered, events flushed
+STATUS_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What traffic a run gets, and the models and campaigns that fit it."""
+
+    title: str
+    recipes: list[Path]
+    campaigns: Path
+    exchange: list[str]  # arguments of bin/exchange
+    has_teacher: bool  # the clicks come from a hidden model that is known
+
+    @staticmethod
+    def simulated(rate: float, duration_s: float | None, seed: int) -> Plan:
+        """Traffic from the exchange's simulated world."""
+        arguments = ["simulate", "--config", str(ROOT / "configs/exchange.yaml"), "--rate", str(rate), "--seed", str(seed)]
+        return Plan(
+            title="Gavel, simulated traffic",
+            recipes=[ROOT / "models/ctr/recipe.yaml", ROOT / "models/cvr/recipe.yaml"],
+            campaigns=ROOT / "configs/campaigns.yaml",
+            exchange=arguments + ([] if duration_s is None else ["--duration", f"{duration_s}s"]),
+            has_teacher=True,
+        )
+
+    @staticmethod
+    def of_replay(data: Path, *, rate: float, duration_s: float | None) -> Plan:
+        """A real log; the recipe and campaigns that go with it lie in `models/replay` and `configs/replay`."""
+        if not data.is_dir():
+            raise LoopError(f"no such directory: {data}; name a data set such as ../shared/data/ipinyou_2997")
+        known = sorted(path.name for path in (ROOT / "models/replay").iterdir() if (path / "recipe.yaml").exists())
+        name = data.resolve().name
+        if name not in known:
+            raise LoopError(f"no recipe for the data set {name}; there are: {', '.join(known)} (docs/replay.md says how to add one)")
+        arguments = ["replay", "--data", str(data.resolve()), "--set", name, "--rate", str(rate)]
+        return Plan(
+            title=f"Gavel, replay of {name}",
+            recipes=[ROOT / "models/replay" / name / "recipe.yaml"],
+            campaigns=ROOT / "configs/replay" / f"{name}.campaigns.yaml",
+            exchange=arguments + ([] if duration_s is None else ["--duration", f"{duration_s}s"]),
+            has_teacher=False,
+        )
+
+
+class Loop:
+    """Starts, watches and stops the processes of one run."""
+
+    def __init__(self, run: Run, plan: Plan) -> None:
+        self._run = run
+        self._plan = plan
+        self._interrupted = False
+        self._began = time.monotonic()
+
+    def run(self) -> Result:
+        """Run to the end of the traffic or to Ctrl-C, and report.
+
+        Raises
+        ------
+        LoopError
+            A process did not start, died, or did not stop.
+        """
+        with self._signals():
+            bidder_config, trainer_config = self._run.write_configs()
+            self._first_versions()
+            children: list[Child] = []
+            try:
+                return self._serve(children, bidder_config, trainer_config)
+            finally:
+                for child in reversed(children):
+                    child.stop(wait_s=BIDDER_ENDS_S)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def interrupt(*_: object) -> None:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+            say("stopping: traffic first, then trainer, then bidder (again to give up waiting)")
+
+        old = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+    def _first_versions(self) -> None:
+        for recipe in self._run.recipes_without_version():
+            say(f"first version of {recipe.parent.name} (untrained)")
+            command = [PYTHON, "-m", "pytrain", "init", "--recipe", recipe, "--store", self._run.store]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise LoopError(f"pytrain init failed with status {done.returncode}:\n{done.stderr.strip()}")
+
+    def _serve(self, children: list[Child], bidder_config: Path, trainer_config: Path) -> Result:
+        run, ports = self._run, self._run.ports
+        bidder = start("bidder", [ROOT / "bin/bidder", "serve", "--config", bidder_config], log=run.logs / "bidder.log")
+        children.append(bidder)
+        wait_ready(bidder, run.url(ports.admin, "/readyz"), timeout_s=60, interrupted=lambda: self._interrupted)
+        trainer = start("trainer", [ROOT / "bin/trainer", "run", "--config", trainer_config], log=run.logs / "trainer.log")
+        children.append(trainer)
+        wait_ready(trainer, run.url(ports.trainer, "/readyz"), timeout_s=90, interrupted=lambda: self._interrupted)
+        before = sources.scrape(run.url(ports.admin, "/metrics"))
+        report = run.directory / "exchange.json"
+        exchange = start(
+            "exchange",
+            [
+                *(ROOT / "bin/exchange", *self._plan.exchange),
+                *("--bidder", run.url(ports.bid), "--outcomes", run.outcomes),
+                *("--status-listen", f"127.0.0.1:{ports.exchange}"),
+            ],
+            log=run.logs / "exchange.log",
+            stdout=report,
+        )
+        children.append(exchange)
+        self._began = time.monotonic()
+        self._watch(exchange, [bidder, trainer])
+        exchange.stop(wait_s=EXCHANGE_ENDS_S)
+        if exchange.process.returncode:
+            raise LoopError(exchange.died() or "exchange failed")
+        books = json.loads(report.read_text().splitlines()[-1])
+        bidder_metrics = sources.scrape(run.url(ports.admin, "/metrics"))
+        trainer_metrics = sources.scrape(run.url(ports.trainer, "/metrics"))
+        trainer.stop(wait_s=TRAINER_ENDS_S)
+        bidder.stop(wait_s=BIDDER_ENDS_S)
+        say("scoring the closing impressions")
+        result = summarise(self._run, books, before, bidder_metrics, trainer_metrics, has_teacher=self._plan.has_teacher)
+        for child in (trainer, bidder):
+            if child.process.returncode:
+                result.faults.append(f"{child.name} ended with status {child.process.returncode} ({child.log})")
+        if not self._plan.has_teacher:
+            print_windows(self._run.archive / result.click_model)
+        return result
+
+    def _watch(self, exchange: Child, others: list[Child]) -> None:
+        """Show the status until the traffic ends, Ctrl-C, or a process dies."""
+        readings = Readings(self._run, self._began)
+        with Display(self._plan.title) as display:
+            while not self._interrupted and exchange.process.poll() is None:
+                for child in others:
+                    if reason := child.died():
+                        raise LoopError(reason)
+                if status := readings.take():
+                    display.show(status)
+                try:
+                    exchange.process.wait(timeout=STATUS_EVERY_S)
+                except subprocess.TimeoutExpired:
+                    continue
+
+
+class Readings:
+    """Turns scrapes into statuses; keeps the one before for what is shown by interval."""
+
+    def __init__(self, run: Run, began: float) -> None:
+        self._run = run
+        self._began = began
+        self._last: tuple[float, sources.Metrics, dict[str, Any]] | None = None
+
+    def take(self) -> Status | None:
+        """The next status; None while a process does not answer in time, or at the first reading."""
+        ports = self._run.ports
+        try:
+            bidder = sources.scrape(self._run.url(ports.admin, "/metrics"))
+            trainer = sources.scrape(self._run.url(ports.trainer, "/metrics"))
+            exchange = sources.exchange_status(self._run.url(ports.exchange, "/status"))
+        except httpx.HTTPError:
+            return None
+        now = time.monotonic()
+        last, self._last = self._last, (now, bidder, exchange)
+        if last is None:
+            return None
+        then, old, old_exchange = last
+        batches = bidder.sum("gavel_batcher_batches_total") - old.sum("gavel_batcher_batches_total")
+        rows = bidder.sum("gavel_batcher_rows_total") - old.sum("gavel_batcher_rows_total")
+        auctions = float(exchange["auctions"])
+        return Status(
+            elapsed_s=now - self._began,
+            auctions_per_s=(auctions - float(old_exchange["auctions"])) / (now - then),
+            bid_rate=float(exchange["bids"]) / auctions if auctions else 0.0,
+            p50_ms=float(exchange.get("p50_ms", math.nan)),
+            p99_ms=float(exchange.get("p99_ms", math.nan)),
+            mean_batch_rows=rows / batches if batches else math.nan,
+            flushes=bidder.by("gavel_batcher_flushes_total", "cause"),
+            spend_micros=int(bidder.sum("gavel_spend_micros_total")),
+            budget_micros=int(bidder.sum("gavel_budget_micros")),
+            clicks_seen=trainer.sum("gavel_trainer_served_labels_total", label="click"),
+            clicks_predicted=trainer.sum("gavel_trainer_served_probability_total", label="click"),
+            versions={m: int(v) for m, v in bidder.by("gavel_servable_active_version", "model").items()},
+            version_age_s=bidder.by("gavel_servable_version_age_seconds", "model"),
+            late=int(exchange["late"]),
+            errors=int(exchange["errors"]),
+        )
+
+
+def say(text: str) -> None:
+    """One line of progress, on stderr."""
+    print(f"run: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,93 @@
+// Package tests holds what spans rooms.
+package tests
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allowed is the table of rooms: which of our own packages each may import. The small shared rooms (iso, recipe,
+// strictyaml) are listed where they are used. cmd/* may import anything. STANDARD marks rooms that may not import
+// third-party packages either.
+var allowed = map[string][]string{
+	"internal/auction":    {"STANDARD"},
+	"internal/batcher":    {"STANDARD"},
+	"internal/iso":        {"STANDARD"},
+	"internal/strictyaml": {},
+	"internal/campaigns":  {"internal/auction", "internal/iso", "internal/strictyaml"},
+	"internal/events":     {"internal/auction"},
+	"internal/features":   {"internal/auction", "internal/iso", "internal/recipe"},
+	"internal/leases":     {"internal/auction"},
+	"internal/modelstore": {},
+	"internal/openrtb":    {"internal/auction", "internal/iso"},
+	"internal/recipe":     {"internal/strictyaml"},
+	"internal/servable":   {"internal/batcher", "internal/modelstore"},
+	"internal/trainer":    {"internal/auction", "internal/events", "internal/features", "internal/modelstore", "internal/recipe"},
+	// The exchange is the other side of the wire: it shares money, country codes and OpenRTB's rules, nothing else.
+	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/strictyaml"},
+}
+
+type listed struct {
+	ImportPath string
+	CgoFiles   []string
+	Imports    []string
+}
+
+func list(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,CgoFiles,Imports", "gavel/...")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("cannot list packages: %v\n%s", err, stderr.String())
+	}
+	var packages []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+// room is the part of a package path that the table names: the first two elements.
+func room(path string) string {
+	parts := strings.SplitN(strings.TrimPrefix(path, "gavel/"), "/", 3)
+	return strings.Join(parts[:min(2, len(parts))], "/")
+}
+
+func TestImportRules(t *testing.T) {
+	for _, p := range list(t) {
+		from := room(p.ImportPath)
+		if len(p.CgoFiles) > 0 && from != "internal/servable" {
+			t.Errorf("%s uses cgo; only internal/servable may", p.ImportPath)
+		}
+		if strings.HasPrefix(from, "cmd/") || from == "tests" {
+			continue
+		}
+		may, known := allowed[from]
+		if !known {
+			t.Errorf("%s is a room that the table does not know; add it here and to docs/", from)
+			continue
+		}
+		for _, imported := range p.Imports {
+			own := strings.HasPrefix(imported, "gavel/")
+			third := !own && strings.Contains(strings.SplitN(imported, "/", 2)[0], ".")
+			switch {
+			case own && room(imported) != from && !slices.Contains(may, room(imported)):
+				t.Errorf("%s imports %s; the table allows it only %v", p.ImportPath, imported, may)
+			case third && slices.Contains(may, "STANDARD"):
+				t.Errorf("%s imports %s; it may import the standard library only", p.ImportPath, imported)
+			}
+		}
+	}
+}
