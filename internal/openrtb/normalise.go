@@ -1,0 +1,310 @@
+package openrtb
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"gavel/internal/auction"
+	"gavel/internal/iso"
+)
+
+// The bounds of what is taken from one request; what lies beyond is left out.
+const (
+	MaxImpressions = 256
+	maxDeals       = 64 // an impression
+	maxSizes       = 64 // a banner
+	maxValues      = 256
+)
+
+// normalise fills dst, which is empty, from w, which has an id and impressions with ids.
+func normalise(w *wireRequest, dst *auction.Request, o *DecodeOptions) {
+	allowed := o.Timing.allowed(w.TMax)
+	dst.ID = w.ID
+	dst.Exchange = o.Exchange
+	if dst.Exchange == "" {
+		dst.Exchange = "default"
+	}
+	dst.Received = o.Received
+	dst.Deadline = o.Received.Add(allowed - o.Timing.margin(allowed))
+	dst.Test = w.Test == 1
+	dst.Type = int(clamp(w.AT))
+	if dst.Type == 0 {
+		dst.Type = 2
+	}
+	for _, c := range w.Cur {
+		if c != "" {
+			dst.Currencies = append(dst.Currencies, strings.ToUpper(c))
+		}
+	}
+	dst.BlockedCategories = append(dst.BlockedCategories, w.BCat...)
+	dst.BlockedDomains = appendDomains(dst.BlockedDomains, w.BAdv)
+	dst.BlockedApps = append(dst.BlockedApps, w.BApp...)
+	dst.Seats = append(dst.Seats, w.WSeat...)
+	dst.BlockedSeats = append(dst.BlockedSeats, w.BSeat...)
+
+	for i := range w.Imp {
+		if len(dst.Impressions) == MaxImpressions {
+			break
+		}
+		if imp := &w.Imp[i]; !slices.ContainsFunc(dst.Impressions, func(a auction.Impression) bool { return a.ID == imp.ID }) {
+			impression(imp, dst)
+		}
+	}
+	inventory(w, &dst.Inventory)
+	device(w, &dst.Device)
+	user(&w.User, &dst.User)
+	dst.Privacy = auction.Privacy{
+		GDPR:      w.Regs.GDPR == 1 || w.Regs.Ext.GDPR == 1,
+		Consent:   either(w.User.Consent, w.User.Ext.Consent),
+		USPrivacy: either(w.Regs.USPrivacy, w.Regs.Ext.USPrivacy),
+		GPP:       either(w.Regs.GPP, w.Regs.Ext.GPP),
+		COPPA:     w.Regs.COPPA == 1 || w.Regs.Ext.COPPA == 1,
+	}
+}
+
+// impression appends w to dst if it has a format we know.
+func impression(w *wireImp, dst *auction.Request) {
+	if w.Banner == nil && w.Video == nil && w.Audio == nil && w.Native == nil {
+		return
+	}
+	imp := dst.AddImpression()
+	imp.ID = w.ID
+	imp.TagID = w.TagID
+	imp.Secure = w.Secure == 1
+	imp.Floor = floor(w.Floor)
+	imp.FloorCurrency = currency(w.FloorCur)
+	imp.Interstitial = w.Instl == 1
+	imp.Rewarded = w.Rwdd == 1
+	if b := w.Banner; b != nil {
+		banner(b, imp.UseBanner())
+		imp.Position = int(clamp(b.Pos))
+	}
+	if v := w.Video; v != nil {
+		video(v, imp.UseVideo())
+		if imp.Position == 0 {
+			imp.Position = int(clamp(v.Pos))
+		}
+	}
+	if a := w.Audio; a != nil {
+		to := imp.UseAudio()
+		to.MIMEs = append(to.MIMEs, a.MIMEs...)
+		to.MinDuration, to.MaxDuration = int(clamp(a.MinDur)), int(clamp(a.MaxDur))
+		to.Protocols = appendInts(to.Protocols, a.Protocols)
+		to.BlockedAttributes = appendInts(to.BlockedAttributes, a.BAttr)
+	}
+	if n := w.Native; n != nil {
+		to := imp.UseNative()
+		to.Request, to.Version = string(n.Request), n.Ver
+		to.BlockedAttributes = appendInts(to.BlockedAttributes, n.BAttr)
+	}
+	if w.PMP == nil {
+		return
+	}
+	imp.PrivateAuction = w.PMP.Private == 1
+	for i := range w.PMP.Deals {
+		d := &w.PMP.Deals[i]
+		if d.ID == "" || len(imp.Deals) == maxDeals {
+			continue
+		}
+		deal := imp.AddDeal()
+		deal.ID = d.ID
+		deal.Floor = floor(d.Floor)
+		deal.FloorCurrency = currency(d.FloorCur)
+		deal.Type = int(clamp(d.AT))
+		deal.Seats = append(deal.Seats, d.WSeat...)
+		deal.Advertisers = appendDomains(deal.Advertisers, d.WADomain)
+	}
+}
+
+func banner(w *wireBanner, to *auction.Banner) {
+	add := func(width, height int64) {
+		size := auction.Size{W: int(clamp(width)), H: int(clamp(height))}
+		if size.W > 0 && size.H > 0 && len(to.Sizes) < maxSizes && !slices.Contains(to.Sizes, size) {
+			to.Sizes = append(to.Sizes, size)
+		}
+	}
+	add(w.W, w.H)
+	for _, f := range w.Format {
+		add(f.W, f.H)
+	}
+	to.BlockedTypes = appendInts(to.BlockedTypes, w.BType)
+	to.BlockedAttributes = appendInts(to.BlockedAttributes, w.BAttr)
+	to.MIMEs = append(to.MIMEs, w.MIMEs...)
+}
+
+func video(w *wireVideo, to *auction.Video) {
+	if w.W > 0 && w.H > 0 {
+		to.Size = auction.Size{W: int(clamp(w.W)), H: int(clamp(w.H))}
+	}
+	to.MIMEs = append(to.MIMEs, w.MIMEs...)
+	to.MinDuration, to.MaxDuration = int(clamp(w.MinDur)), int(clamp(w.MaxDur))
+	to.Protocols = appendInts(to.Protocols, w.Protocols)
+	if p := int(clamp(w.Protocol)); p > 0 && !slices.Contains(to.Protocols, p) { // OpenRTB 2.0 to 2.2
+		to.Protocols = append(to.Protocols, p)
+	}
+	to.BlockedAttributes = appendInts(to.BlockedAttributes, w.BAttr)
+	to.Placement = int(clamp(w.Plcmt))
+	if to.Placement == 0 {
+		to.Placement = int(clamp(w.Placement))
+	}
+}
+
+func inventory(w *wireRequest, to *auction.Inventory) {
+	var from *wireSite
+	switch {
+	case w.Site != nil:
+		from, to.Kind = w.Site, auction.Site
+	case w.App != nil:
+		from, to.Kind = w.App, auction.App
+	case w.DOOH != nil:
+		from, to.Kind = w.DOOH, auction.DOOH
+	default:
+		return
+	}
+	to.ID, to.Name, to.Bundle, to.Page = from.ID, from.Name, from.Bundle, from.Page
+	to.Publisher = from.Publisher.ID
+	if to.Domain = domain(from.Domain); to.Domain == "" && to.Kind == auction.Site {
+		to.Domain = domain(from.Page)
+	}
+	for _, list := range [...][]string{from.Cat, from.SectionCat, from.PageCat} {
+		for _, c := range list {
+			if c != "" && len(to.Categories) < maxValues && !slices.Contains(to.Categories, c) {
+				to.Categories = append(to.Categories, c)
+			}
+		}
+	}
+	to.Language = language(from.Content.Language, from.Content.LangB)
+	to.Keywords = appendKeywords(to.Keywords, from.Keywords, from.KwArray)
+}
+
+func device(w *wireRequest, to *auction.Device) {
+	d := &w.Dev
+	*to = auction.Device{
+		UserAgent: d.UA, IP: either(d.IP, d.IPv6), Type: int(clamp(d.Type)),
+		OS: strings.ToLower(d.OS), OSVersion: d.OSV, Make: d.Make, Model: d.Model,
+		Language: language(d.Language, d.LangB), Carrier: d.Carrier, Connection: int(clamp(d.Connection)),
+		W: int(clamp(d.W)), H: int(clamp(d.H)), LimitAds: d.Lmt == 1 || d.DNT == 1,
+	}
+	from := &d.Geo
+	if *from == (wireGeo{}) {
+		from = &w.User.Geo
+	}
+	to.Geo = auction.Geo{
+		Country: iso.Alpha2(strings.TrimSpace(from.Country)), Region: from.Region, City: from.City,
+		Zip: from.ZIP, Metro: from.Metro,
+	}
+	if o := from.UTCOffset; o != nil && *o >= -12*60 && *o <= 14*60 {
+		to.Geo.UTCOffset, to.Geo.HasOffset = int(*o), true
+	}
+}
+
+func user(w *wireUser, to *auction.User) {
+	to.ID, to.BuyerUID, to.Gender = w.ID, w.BuyerUID, w.Gender
+	if w.YOB >= 1900 && w.YOB < 2100 {
+		to.YearOfBirth = int(w.YOB)
+	}
+	to.Keywords = appendKeywords(to.Keywords, w.Keywords, w.KwArray)
+	for i := range w.Data {
+		data := &w.Data[i]
+		for _, s := range data.Segment {
+			if value := either(s.ID, s.Name, s.Value); value != "" && len(to.Segments) < maxValues {
+				to.Segments = append(to.Segments, auction.Segment{Data: either(data.Name, data.ID), Value: value})
+			}
+		}
+	}
+}
+
+// either is the first that is not empty.
+func either(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// clamp keeps a count, code or size in the range of an int32, and turns what is negative to 0.
+func clamp(n int64) int64 { return min(max(n, 0), math.MaxInt32) }
+
+// floor is a CPM price in micros; one too large for them stays too high to be met, a negative one is none.
+func floor(cpm float64) auction.Micros {
+	m, ok := auction.MicrosFromCPM(cpm)
+	switch {
+	case !ok && cpm > 0:
+		return math.MaxInt64 / 4
+	case !ok || m < 0:
+		return 0
+	}
+	return m
+}
+
+func currency(code string) string {
+	if code == "" {
+		return "USD"
+	}
+	return strings.ToUpper(code)
+}
+
+// domain is the host of a domain, host or URL: lower case, without "www.", scheme, user, port and path.
+func domain(s string) string {
+	if i := strings.Index(s, "://"); i >= 0 {
+		s = s[i+3:]
+	}
+	if i := strings.IndexAny(s, "/?#"); i >= 0 {
+		s = s[:i]
+	}
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		s = s[i+1:]
+	}
+	if i := strings.IndexByte(s, ':'); i >= 0 {
+		s = s[:i]
+	}
+	return strings.TrimPrefix(strings.Trim(strings.ToLower(s), " ."), "www.")
+}
+
+// language is the ISO 639-1 code of "en", "EN", "en-US" or "en_US", else that of the BCP 47 tag beside it, else "".
+func language(tags ...string) string {
+	for _, tag := range tags {
+		if len(tag) == 2 || len(tag) > 2 && (tag[2] == '-' || tag[2] == '_') {
+			if a, b := tag[0]|0x20, tag[1]|0x20; a >= 'a' && a <= 'z' && b >= 'a' && b <= 'z' {
+				return strings.ToLower(tag[:2])
+			}
+		}
+	}
+	return ""
+}
+
+func appendInts(dst []int, values []int64) []int {
+	for _, v := range values {
+		dst = append(dst, int(clamp(v)))
+	}
+	return dst
+}
+
+func appendDomains(dst, values []string) []string {
+	for _, v := range values {
+		if d := domain(v); d != "" {
+			dst = append(dst, d)
+		}
+	}
+	return dst
+}
+
+// appendKeywords appends a comma-separated list and an array.
+func appendKeywords(dst []string, list string, array []string) []string {
+	for list != "" && len(dst) < maxValues {
+		var word string
+		word, list, _ = strings.Cut(list, ",")
+		if word = strings.TrimSpace(word); word != "" {
+			dst = append(dst, word)
+		}
+	}
+	for _, word := range array {
+		if word = strings.TrimSpace(word); word != "" && len(dst) < maxValues {
+			dst = append(dst, word)
+		}
+	}
+	return dst
+}

@@ -1,0 +1,224 @@
+package openrtb
+
+import (
+	"encoding/json"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/bytedance/sonic"
+)
+
+// generic decodes any JSON, numbers as they were written, so that long numeric ids lose no digit.
+var generic = sonic.Config{UseNumber: true}.Froze()
+
+// maxDepth bounds the nesting of a request that is decoded generically: OpenRTB needs a dozen levels, and a body of
+// brackets must not cost a deep stack.
+const maxDepth = 64
+
+// coerceRequest reads a body whose values have other types than OpenRTB asks for: it decodes without types, then fills w
+// guided by w's own fields. Only a body that is not a JSON object is an error.
+func coerceRequest(body string, w *wireRequest) error {
+	if tooDeep(body) {
+		return &RequestError{"", "is nested deeper than " + strconv.Itoa(maxDepth) + " levels"}
+	}
+	var tree any
+	if err := generic.UnmarshalFromString(body, &tree); err != nil {
+		return syntaxError(err)
+	}
+	object, ok := tree.(map[string]any)
+	if !ok {
+		return &RequestError{"", "is not a JSON object"}
+	}
+	if imp, sent := object["imp"]; sent && imp != nil {
+		if _, ok := imp.([]any); !ok {
+			if _, ok := imp.(map[string]any); !ok {
+				return &RequestError{"imp", "is not an array of objects"}
+			}
+		}
+	}
+	coerce(object, reflect.ValueOf(w).Elem())
+	return nil
+}
+
+// tooDeep reports whether brackets nest deeper than maxDepth.
+func tooDeep(body string) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
+
+// coerce sets dst to what from means as a value of dst's type, and reports whether it means anything there. dst is left
+// alone if not. null and "" mean nothing, except that a string may be empty.
+func coerce(from any, dst reflect.Value) bool {
+	switch dst.Kind() {
+	case reflect.Pointer:
+		if from == nil {
+			return false
+		}
+		p := reflect.New(dst.Type().Elem())
+		if !coerce(from, p.Elem()) {
+			return false
+		}
+		dst.Set(p)
+		return true
+	case reflect.Struct:
+		object, ok := from.(map[string]any)
+		if !ok {
+			if list, one := from.([]any); one && len(list) == 1 { // [{…}] for {…}
+				object, ok = list[0].(map[string]any)
+			}
+		}
+		if !ok {
+			return false
+		}
+		fields := fieldsOf(dst.Type())
+		for key, value := range object {
+			i, known := fields[key]
+			if !known {
+				if i, known = fields[strings.ToLower(key)]; !known {
+					continue
+				}
+				if _, exact := object[strings.ToLower(key)]; exact {
+					continue // the key as OpenRTB writes it wins
+				}
+			}
+			coerce(value, dst.Field(i))
+		}
+		return true
+	case reflect.Slice:
+		list, ok := from.([]any)
+		if !ok {
+			list = []any{from} // a single value where a list is wanted
+		}
+		out := reflect.MakeSlice(dst.Type(), 0, len(list))
+		element := reflect.New(dst.Type().Elem()).Elem()
+		for _, value := range list {
+			element.SetZero()
+			if coerce(value, element) && !(element.Kind() == reflect.String && element.Len() == 0) {
+				out = reflect.Append(out, element)
+			} else if element.Kind() == reflect.Struct {
+				out = reflect.Append(out, reflect.Zero(element.Type())) // keeps the places of the others
+			}
+		}
+		dst.Set(out)
+		return true
+	case reflect.String:
+		s, ok := coerceString(from, dst.Type() == reflect.TypeFor[jsonText]())
+		if ok {
+			dst.SetString(s)
+		}
+		return ok
+	case reflect.Int64:
+		n, ok := coerceNumber(from)
+		if ok {
+			dst.SetInt(int64(math.Trunc(min(max(n, -1<<53), 1<<53))))
+		}
+		return ok
+	case reflect.Float64:
+		n, ok := coerceNumber(from)
+		if ok {
+			dst.SetFloat(n)
+		}
+		return ok
+	}
+	panic("openrtb: wire type with a field of kind " + dst.Kind().String())
+}
+
+// coerceString reads a string, number or boolean, a list of strings joined by commas (keywords), and, where JSON text is
+// wanted, an object.
+func coerceString(from any, text bool) (string, bool) {
+	switch v := from.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		return v.String(), true
+	case bool:
+		return strconv.FormatBool(v), true
+	case []any:
+		parts := make([]string, 0, len(v))
+		for _, element := range v {
+			s, ok := element.(string)
+			if !ok {
+				return "", false
+			}
+			parts = append(parts, s)
+		}
+		return strings.Join(parts, ","), true
+	case map[string]any:
+		if text {
+			s, err := generic.MarshalToString(v)
+			return s, err == nil
+		}
+	}
+	return "", false
+}
+
+// coerceNumber reads a finite number, a string that holds one, a boolean as 0 or 1, and a list of one of these.
+func coerceNumber(from any) (float64, bool) {
+	var s string
+	switch v := from.(type) {
+	case json.Number:
+		s = v.String()
+	case string:
+		s = strings.TrimSpace(v)
+		switch strings.ToLower(s) {
+		case "true", "yes":
+			return 1, true
+		case "false", "no":
+			return 0, true
+		}
+	case bool:
+		if v {
+			return 1, true
+		}
+		return 0, true
+	case []any:
+		if len(v) > 0 {
+			if _, nested := v[0].([]any); !nested {
+				return coerceNumber(v[0])
+			}
+		}
+		return 0, false
+	default:
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+		return 0, false
+	}
+	return n, true
+}
+
+// fieldMaps caches fieldsOf by type.
+var fieldMaps sync.Map // reflect.Type → map[string]int
+
+// fieldsOf maps the JSON names of a struct's fields to their indices.
+func fieldsOf(t reflect.Type) map[string]int {
+	if cached, ok := fieldMaps.Load(t); ok {
+		return cached.(map[string]int)
+	}
+	fields := make(map[string]int, t.NumField())
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		fields[name] = i
+	}
+	fieldMaps.Store(t, fields)
+	return fields
+}
