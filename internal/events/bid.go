@@ -1,0 +1,62 @@
+package events
+
+import (
+	"time"
+
+	"gavel/internal/auction"
+)
+
+// BidContext is what a bid event carries: all that a feature spec, today's or a later one, can make a row from, and
+// what the models said at the time. It never carries markup, landing pages, targeting, budgets, block lists, the
+// native request text or consent strings.
+type BidContext struct {
+	// Request holds only the impression that was bid on, with the deal bid under, if any, as its only deal. Currencies,
+	// BlockedCategories, BlockedDomains, BlockedApps, Seats, BlockedSeats, Native.Request, Privacy.Consent,
+	// Privacy.USPrivacy and Privacy.GPP are empty, as are Seats and Advertisers of the deal.
+	Request auction.Request
+	// Campaign has ID, Advertiser, Domain, Categories, Seat and Goal. Creatives is empty: see Creative.
+	Campaign auction.Campaign
+	// Creative has ID, Kind, Size, Duration, MIME, Protocol and Attributes.
+	Creative auction.Creative
+	Deal     *auction.Deal // nil: open auction; ID, floor and type
+	Floor    auction.Micros
+
+	Price      auction.Micros
+	Value      auction.Micros
+	Prediction auction.Prediction
+}
+
+// NewBid is the event of bid, sent in answer to req at now. It points into req and bid: publish it before req is
+// reused. The caller's Request is not changed.
+func NewBid(req *auction.Request, bid *auction.Bid, now time.Time) Event {
+	c := &bid.Candidate
+	b := &BidContext{
+		Request:    *req,
+		Floor:      c.Floor,
+		Price:      bid.Price,
+		Value:      bid.Value,
+		Prediction: bid.Prediction,
+		Deal:       c.Deal,
+	}
+	if c.Impression >= 0 && c.Impression < len(req.Impressions) {
+		b.Request.Impressions = req.Impressions[c.Impression : c.Impression+1 : c.Impression+1]
+	}
+	if c.Campaign != nil {
+		b.Campaign = *c.Campaign
+	}
+	if c.Creative != nil {
+		b.Creative = *c.Creative
+	}
+	return Event{ID: EventID(TypeBid, bid.ID), Type: TypeBid, Key: bid.ID, Time: now.UnixMilli(), Bid: b}
+}
+
+// Candidate rebuilds what the encoder was given when the bid was made: encoding the pair yields the row that was
+// served. Both point into b. Candidate.Impression is 0, the only one left.
+func (b *BidContext) Candidate() (*auction.Request, auction.Candidate) {
+	return &b.Request, auction.Candidate{
+		Campaign: &b.Campaign,
+		Creative: &b.Creative,
+		Deal:     b.Deal,
+		Floor:    b.Floor,
+	}
+}
