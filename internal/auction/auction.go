@@ -10,7 +10,7 @@ type Candidate struct {
 	Impression int // index into Request.Impressions
 	Campaign   *Campaign
 	Creative   *Creative
-	Deal       *Deal  // nil: open auction
+	Deal       *Deal  // nil: open auction; points into the request
 	Floor      Micros // the least price that can win: the deal's floor or the impression's, in campaign currency
 }
 
@@ -37,8 +37,9 @@ type Budget interface {
 	Reserve(campaign, id string, price Micros, now time.Time) bool
 	// Release frees what Reserve held for id; unknown ids are ignored.
 	Release(id string)
-	// Admit says whether pacing lets the campaign take part in an auction now.
-	Admit(campaign string, now time.Time) bool
+	// Admit says whether the campaign may take part in an auction now: NoBidNone if so, NoBidPacing if it is held
+	// back to spend evenly, NoBidBudget if nothing is left or it has no plan.
+	Admit(campaign string, now time.Time) NoBidReason
 }
 
 // Bid is one candidate that bids.

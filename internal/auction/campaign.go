@@ -8,6 +8,7 @@ type Campaign struct {
 	ID          string
 	Advertiser  string
 	Domain      string   // adomain, lower case
+	App         string   // bundle of the advertised app, if it is one: what bapp blocks
 	Categories  []string // IAB content categories of the advertised thing
 	Seat        string   // seat it is bought under; "" is the bidder's default
 	DailyBudget Micros

@@ -49,6 +49,8 @@ type Impression struct {
 	Video  *Video
 	Audio  *Audio
 	Native *Native
+
+	spare *formats // memory of the impression that stood here in an earlier auction (reuse.go)
 }
 
 // Size is in device-independent pixels.

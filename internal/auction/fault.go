@@ -1,0 +1,156 @@
+package auction
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Fault is one mistake in a campaign, with the place where it stands.
+type Fault struct {
+	Index    int    // position in the list given to NewCampaignSet
+	Campaign string // its id, "" if it has none
+	Path     string // key within the campaign, as in "creatives[1].size"; "" for the campaign as a whole
+	Problem  string // what is wrong, and the remedy
+}
+
+// Error is "campaigns[3] (shoes-us): creatives[1].size: is empty; …".
+func (f *Fault) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "campaigns[%d]", f.Index)
+	if f.Campaign != "" {
+		fmt.Fprintf(&b, " (%s)", f.Campaign)
+	}
+	b.WriteString(": ")
+	if f.Path != "" {
+		b.WriteString(f.Path + ": ")
+	}
+	b.WriteString(f.Problem)
+	return b.String()
+}
+
+// maxGoal and maxDaily bound money so that sums of a day's spend cannot overflow: a million units of currency for one
+// impression, click or conversion, a billion a day.
+const (
+	maxGoal  = Micros(1e6 * 1e6)
+	maxDaily = Micros(1e9 * 1e6)
+)
+
+// Faults reports everything that keeps the campaign from serving, as the campaign with this index.
+func (c *Campaign) Faults(index int) []*Fault {
+	v := faults{index: index, campaign: c.ID}
+	v.name("id", c.ID)
+	v.require(c.Advertiser != "", "advertiser", "is empty; name who pays")
+	v.domain("domain", c.Domain)
+	v.unique("categories", c.Categories)
+	v.require(c.DailyBudget > 0 && c.DailyBudget <= maxDaily, "daily_budget",
+		"is %s; give an amount above 0 and at most %s", c.DailyBudget, maxDaily)
+	v.require(c.Start.IsZero() || c.End.IsZero() || c.Start.Before(c.End), "schedule", "ends before it starts")
+	v.require(c.Goal.Kind == CPM || c.Goal.Kind == CPC || c.Goal.Kind == CPA, "goal",
+		"is of kind %q; choose one of cpm, cpc, cpa", string(c.Goal.Kind))
+	v.require(c.Goal.Value > 0 && c.Goal.Value <= maxGoal, "goal",
+		"is worth %s; give a value above 0 and at most %s", c.Goal.Value, maxGoal)
+	v.targeting(&c.Targeting)
+	v.require(len(c.Creatives) > 0, "creatives", "is empty; a campaign needs at least one creative")
+	for i := range c.Creatives {
+		v.creative(fmt.Sprintf("creatives[%d]", i), &c.Creatives[i])
+		for j := range i {
+			v.require(c.Creatives[i].ID == "" || c.Creatives[i].ID != c.Creatives[j].ID, fmt.Sprintf("creatives[%d].id", i),
+				"%q is also the id of creatives[%d]; ids of creatives are unique within a campaign", c.Creatives[i].ID, j)
+		}
+	}
+	return v.list
+}
+
+type faults struct {
+	index    int
+	campaign string
+	list     []*Fault
+}
+
+func (v *faults) require(ok bool, path, format string, args ...any) {
+	if !ok {
+		v.list = append(v.list, &Fault{v.index, v.campaign, path, fmt.Sprintf(format, args...)})
+	}
+}
+
+// name checks an id: it stands in URLs, event keys and metric labels.
+func (v *faults) name(path, id string) {
+	ok := id != "" && len(id) <= 128
+	for _, r := range id {
+		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.:", r))
+	}
+	v.require(ok, path, "%q is not an id; use 1 to 128 letters, digits, '-', '_', '.' or ':'", id)
+}
+
+func (v *faults) domain(path, d string) {
+	ok := strings.Contains(d, ".") && !strings.ContainsAny(d, "/:@ \t") && d == strings.ToLower(d) &&
+		!strings.HasPrefix(d, ".") && !strings.HasSuffix(d, ".")
+	v.require(ok, path, "%q is not a domain; write it as in example.com, lower case, without scheme or path", d)
+}
+
+func (v *faults) unique(path string, list []string) {
+	for i, s := range list {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		v.require(s != "", at, "is empty; remove it")
+		v.require(s == "" || !slices.Contains(list[:i], s), at, "%q stands twice; remove one", s)
+	}
+}
+
+func (v *faults) targeting(t *Targeting) {
+	for i, c := range t.Countries {
+		ok := len(c) == 2 && c[0] >= 'A' && c[0] <= 'Z' && c[1] >= 'A' && c[1] <= 'Z'
+		v.require(ok, fmt.Sprintf("targeting.countries[%d]", i), "%q is not a country; use ISO 3166-1 alpha-2, as in US", c)
+	}
+	for i, d := range t.DeviceTypes {
+		v.require(d >= 1 && d <= 8, fmt.Sprintf("targeting.device_types[%d]", i),
+			"%d is not a device type; OpenRTB has 1 (mobile or tablet) to 8 (out of home)", d)
+	}
+	for i, h := range t.HoursOfWeek {
+		v.require(h >= 0 && h < 168, fmt.Sprintf("targeting.hours[%d]", i),
+			"%d is not an hour of the week; 0 is Monday 00:00, 167 Sunday 23:00", h)
+	}
+	for _, l := range []struct {
+		path string
+		list []string
+	}{
+		{"targeting.countries", t.Countries}, {"targeting.regions", t.Regions}, {"targeting.os", t.OS},
+		{"targeting.languages", t.Languages}, {"targeting.exchanges", t.Exchanges},
+		{"targeting.allow_domains", t.AllowDomains}, {"targeting.deny_domains", t.DenyDomains},
+		{"targeting.page_categories", t.PageCategories}, {"targeting.deals", t.Deals},
+	} {
+		v.unique(l.path, l.list)
+	}
+	for i, l := range t.Languages {
+		v.require(len(l) == 2 && l == strings.ToLower(l), fmt.Sprintf("targeting.languages[%d]", i),
+			"%q is not a language; use ISO 639-1 alpha-2 in lower case, as in en", l)
+	}
+	for i, o := range t.OS {
+		v.require(o == strings.ToLower(o), fmt.Sprintf("targeting.os[%d]", i), "%q must be in lower case", o)
+	}
+	for i, d := range t.AllowDomains {
+		v.require(!slices.Contains(t.DenyDomains, d), fmt.Sprintf("targeting.allow_domains[%d]", i),
+			"%q is denied as well; remove it from one of the lists", d)
+	}
+}
+
+func (v *faults) creative(path string, c *Creative) {
+	v.name(path+".id", c.ID)
+	v.require(c.Markup != "", path+".markup", "is empty; give the HTML, VAST or native JSON to show")
+	v.require(strings.HasPrefix(c.ClickURL, "https://") || strings.HasPrefix(c.ClickURL, "http://"), path+".click_url",
+		"%q is not a web address; give the landing page with https://", c.ClickURL)
+	ok := c.Size.W >= 0 && c.Size.H >= 0 && c.Size.W <= math.MaxInt16 && c.Size.H <= math.MaxInt16
+	v.require(ok, path+".size", "%dx%d is out of range", c.Size.W, c.Size.H)
+	switch c.Kind {
+	case BannerCreative:
+		v.require(c.Size.W != 0 && c.Size.H != 0, path+".size", "is missing; a banner has one, as in 300x250")
+	case VideoCreative, AudioCreative:
+		v.require(c.Duration > 0, path+".duration", "is %d; give the length in seconds", c.Duration)
+		v.require(c.MIME != "", path+".mime", "is empty; give the media type, as in video/mp4 or audio/mpeg")
+		v.require(c.Protocol > 0, path+".protocol", "is missing; give the VAST protocol of OpenRTB, as in 3 (VAST 3.0)")
+	case NativeCreative:
+	default:
+		v.require(false, path+".kind", "%q is not a kind; choose one of banner, video, audio, native", string(c.Kind))
+	}
+}

@@ -1,0 +1,257 @@
+package auction
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// SetOptions are what a CampaignSet needs to know besides the campaigns. The zero value is usable.
+type SetOptions struct {
+	// Currency is the ISO 4217 code that all money of the campaigns is in; "" is USD.
+	Currency string
+	// Convert turns a floor into Currency. nil, or false from it: an impression with a floor in another currency is
+	// not bid on (NoBidCurrency).
+	Convert func(amount Micros, from string) (Micros, bool)
+	// DefaultSeat is the seat of campaigns that name none.
+	DefaultSeat string
+	// LocalHour is the user's hour of the week, 0 = Monday 00:00 … 167, and false where it cannot be known. It is asked
+	// at most once an auction, and only if a campaign targets hours. nil: never known, so such campaigns do not bid.
+	LocalHour func(*Request) (int, bool)
+	// Limit is the most candidates an impression gets; 0 is 16. MaxCandidates is the most a request gets, shared
+	// evenly between its impressions (at least one each); 0 is 128.
+	Limit, MaxCandidates int
+	// PriorClick and PriorConversion are the rates assumed when campaigns are ranked before a model has been asked;
+	// 0 is 0.05 and 0.02. They decide only who is asked for where more than Limit match.
+	PriorClick, PriorConversion float64
+}
+
+func (o *SetOptions) fill() error {
+	o.Currency = cmp.Or(o.Currency, "USD")
+	o.Limit = cmp.Or(o.Limit, 16)
+	o.MaxCandidates = cmp.Or(o.MaxCandidates, 128)
+	o.PriorClick = cmp.Or(o.PriorClick, 0.05)
+	o.PriorConversion = cmp.Or(o.PriorConversion, 0.02)
+	var faults []error
+	if len(o.Currency) != 3 || o.Currency != strings.ToUpper(o.Currency) {
+		faults = append(faults, fmt.Errorf("auction: currency %q is not an ISO 4217 code, as in USD", o.Currency))
+	}
+	if o.Limit < 1 || o.MaxCandidates < o.Limit {
+		faults = append(faults, fmt.Errorf("auction: limits of %d candidates an impression and %d a request: "+
+			"the first must be at least 1, the second at least the first", o.Limit, o.MaxCandidates))
+	}
+	if !(o.PriorClick > 0 && o.PriorClick <= 1 && o.PriorConversion > 0 && o.PriorConversion <= 1) {
+		faults = append(faults, fmt.Errorf("auction: prior rates %v and %v must lie in (0, 1]", o.PriorClick, o.PriorConversion))
+	}
+	return errors.Join(faults...)
+}
+
+// CampaignSet is an immutable, compiled set of campaigns, safe for concurrent use.
+//
+// Campaigns are numbered by falling expected value, so that a walk in order meets the most valuable first and can stop
+// at the limit. Each dimension of targeting is an inverted index from value to a posting of those numbers, with the
+// campaigns that do not care in a posting of their own. A request becomes a conjunction of a dozen clauses, evaluated 64
+// campaigns at a time and 4,096 where nothing can match; only campaigns that pass it are looked at one by one, for what
+// an index cannot hold: the schedule, floors and terms of deals, and which creative fits.
+type CampaignSet struct {
+	options  SetOptions
+	compiled []compiledCampaign // by ordinal
+	byID     map[string]*Campaign
+	all      []*Campaign // as given
+
+	everyone     *posting
+	countries    dimension[string]
+	regions      dimension[regionKey]
+	deviceTypes  dimension[int]
+	os           dimension[string]
+	languages    dimension[string]
+	exchanges    dimension[string]
+	allowDomains dimension[string]
+	pages        dimension[string] // category → campaigns that allow it
+	hours        dimension[int]
+	deals        dimension[string]
+	formats      dimension[formatKey] // what a campaign has a creative for
+	seats        dimension[string]
+	// Exclusions: a campaign under a key must not bid where the request holds that key.
+	denyDomains dimension[string]
+	categories  dimension[string] // a campaign's category, and each above it
+	domains     dimension[string] // a campaign's domain, and each above it
+	apps        dimension[string]
+
+	scratch sync.Pool // *scratch
+}
+
+// regionKey is "US-CA" as {US, CA}, and "CA" as {"", CA}.
+type regionKey struct{ country, region string }
+
+// formatKey is a banner with its size, or another kind with none.
+type formatKey struct {
+	kind CreativeKind
+	size Size
+}
+
+// compiledCampaign is what the walk needs of a campaign beside its postings.
+type compiledCampaign struct {
+	*Campaign
+	seat       string
+	start, end int64 // Unix ns; 0: open
+	creatives  []compiledCreative
+}
+
+// NewCampaignSet compiles campaigns, of which it keeps a copy. The error joins every fault (*Fault).
+func NewCampaignSet(campaigns []Campaign, options SetOptions) (*CampaignSet, error) {
+	if err := options.fill(); err != nil {
+		return nil, err
+	}
+	s := &CampaignSet{options: options, byID: make(map[string]*Campaign, len(campaigns))}
+	own := slices.Clone(campaigns)
+	first := make(map[string]int, len(own))
+	var errs []error
+	for i := range own {
+		c := &own[i]
+		for _, fault := range c.Faults(i) {
+			errs = append(errs, fault)
+		}
+		if j, taken := first[c.ID]; taken && c.ID != "" {
+			errs = append(errs, &Fault{i, c.ID, "id", fmt.Sprintf("is also the id of campaigns[%d]; ids are unique", j)})
+		}
+		first[c.ID] = i
+		s.byID[c.ID] = c
+		s.all = append(s.all, c)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	s.compile()
+	s.scratch.New = func() any { return new(scratch) }
+	return s, nil
+}
+
+// All returns the campaigns in the order they were given; the caller must not change them.
+func (s *CampaignSet) All() []*Campaign { return s.all }
+
+// Lookup finds a campaign by its id.
+func (s *CampaignSet) Lookup(id string) (*Campaign, bool) {
+	c, ok := s.byID[id]
+	return c, ok
+}
+
+// Len is the number of campaigns.
+func (s *CampaignSet) Len() int { return len(s.all) }
+
+// Currency is what the campaigns' money is in.
+func (s *CampaignSet) Currency() string { return s.options.Currency }
+
+// expected is what an impression is worth before a model was asked.
+func (o *SetOptions) expected(g Goal) float64 {
+	value := float64(g.Value)
+	switch g.Kind {
+	case CPC:
+		return value * o.PriorClick
+	case CPA:
+		return value * o.PriorClick * o.PriorConversion
+	default:
+		return value
+	}
+}
+
+func (s *CampaignSet) compile() {
+	ordered := slices.Clone(s.all)
+	slices.SortStableFunc(ordered, func(a, b *Campaign) int {
+		return cmp.Or(-cmp.Compare(s.options.expected(a.Goal), s.options.expected(b.Goal)), cmp.Compare(a.ID, b.ID))
+	})
+	var (
+		everyone                                                []int32
+		countries, os, languages, exchanges, allow, deny, pages dimensionBuilder[string]
+		deals, seats, categories, domains, apps                 dimensionBuilder[string]
+		deviceTypes, hours                                      dimensionBuilder[int]
+		regions                                                 dimensionBuilder[regionKey]
+		formats                                                 dimensionBuilder[formatKey]
+		n                                                       = len(ordered)
+	)
+	s.compiled = make([]compiledCampaign, n)
+	for i, c := range ordered {
+		o, t := int32(i), &c.Targeting
+		cc := compiledCampaign{Campaign: c, seat: cmp.Or(c.Seat, s.options.DefaultSeat)}
+		if !c.Start.IsZero() {
+			cc.start = c.Start.UnixNano()
+		}
+		if !c.End.IsZero() {
+			cc.end = c.End.UnixNano()
+		}
+		everyone = append(everyone, o)
+		countries.add(o, t.Countries...)
+		regions.add(o, mapped(t.Regions, splitRegion)...)
+		deviceTypes.add(o, t.DeviceTypes...)
+		os.add(o, t.OS...)
+		languages.add(o, t.Languages...)
+		exchanges.add(o, t.Exchanges...)
+		allow.add(o, mapped(t.AllowDomains, strings.ToLower)...)
+		deny.add(o, mapped(t.DenyDomains, strings.ToLower)...)
+		pages.add(o, t.PageCategories...)
+		hours.add(o, t.HoursOfWeek...)
+		deals.add(o, t.Deals...)
+		seats.add(o, cc.seat)
+		var above []string
+		for _, category := range c.Categories {
+			for k := category; k != ""; k = parentCategory(k) {
+				above = append(above, k)
+			}
+		}
+		categories.add(o, above...)
+		above = above[:0]
+		for d := c.Domain; d != ""; d = parentDomain(d) {
+			above = append(above, d)
+		}
+		domains.add(o, above...)
+		if c.App != "" {
+			apps.add(o, strings.ToLower(c.App))
+		}
+		for j := range c.Creatives {
+			creative := compileCreative(&c.Creatives[j])
+			cc.creatives = append(cc.creatives, creative)
+			formats.add(o, creative.key())
+		}
+		s.compiled[i] = cc
+	}
+	s.everyone = newPosting(n, everyone)
+	s.countries, s.regions, s.deviceTypes = countries.build(n), regions.build(n), deviceTypes.build(n)
+	s.os, s.languages, s.exchanges = os.build(n), languages.build(n), exchanges.build(n)
+	s.allowDomains, s.denyDomains, s.pages = allow.build(n), deny.build(n), pages.build(n)
+	s.hours, s.deals, s.seats = hours.build(n), deals.build(n), seats.build(n)
+	s.categories, s.domains, s.apps, s.formats = categories.build(n), domains.build(n), apps.build(n), formats.build(n)
+}
+
+func mapped[A, B any](list []A, f func(A) B) []B {
+	out := make([]B, len(list))
+	for i, a := range list {
+		out[i] = f(a)
+	}
+	return out
+}
+
+func splitRegion(r string) regionKey {
+	if country, region, ok := strings.Cut(r, "-"); ok {
+		return regionKey{country, region}
+	}
+	return regionKey{"", r}
+}
+
+// parentCategory is "IAB1" for "IAB1-3", and "" for a category that has none above it.
+func parentCategory(c string) string {
+	if i := strings.LastIndexByte(c, '-'); i > 0 {
+		return c[:i]
+	}
+	return ""
+}
+
+// parentDomain is "example.com" for "ads.example.com", and "" for a top-level domain.
+func parentDomain(d string) string {
+	if i := strings.IndexByte(d, '.'); i >= 0 {
+		return d[i+1:]
+	}
+	return ""
+}
