@@ -1,0 +1,72 @@
+package notify
+
+import "strings"
+
+// marker says what a URL behind it in a markup is for.
+type marker struct {
+	text string
+	kind Kind // "" : something else
+}
+
+// markers of HTML, VAST and native JSON. The one nearest before a URL decides.
+var markers = []marker{
+	{"href", Click}, {"src", Impression}, // HTML
+	{"<Impression", Impression}, {"<ClickThrough", Click}, {"<ClickTracking", ""}, {"<Tracking", ""},
+	{"<MediaFile", ""}, {"<Error", ""}, {"<VASTAdTagURI", Impression}, // VAST
+	{`"imptrackers"`, Impression}, {`"eventtrackers"`, Impression}, {`"link"`, Click}, {`"clicktrackers"`, ""},
+	{`"img"`, ""}, {`"fallback"`, ""}, {`"data"`, ""}, // native
+}
+
+const lookBack = 200 // bytes before a URL in which its marker stands
+
+// Tracked finds in a markup (HTML, VAST or native JSON) the pixels that a browser loads when it shows the ad, and where
+// a click goes: the first such URL. URLs to hosts that may not be called are passed over.
+func Tracked(markup string, hosts Hosts) (pixels []string, click string) {
+	for at := 0; ; {
+		i := strings.Index(markup[at:], "http")
+		if i < 0 {
+			return pixels, click
+		}
+		begin := at + i
+		end := begin + urlLen(markup[begin:])
+		url := markup[begin:end]
+		at = begin + max(end-begin, 4)
+		if !strings.Contains(url, ":") {
+			continue
+		}
+		url = strings.ReplaceAll(strings.ReplaceAll(url, `\/`, "/"), "&amp;", "&")
+		if !hosts.Allow(url) {
+			continue
+		}
+		switch kindOf(markup[max(0, begin-lookBack):begin]) {
+		case Impression:
+			pixels = append(pixels, url)
+		case Click:
+			if click == "" {
+				click = url
+			}
+		}
+	}
+}
+
+// urlLen is the length of the URL that s starts with. A backslash ends it unless it escapes a slash, as JSON may.
+func urlLen(s string) int {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\' && i+1 < len(s) && s[i+1] == '/':
+		case c <= ' ', c == '"', c == '\'', c == '<', c == '>', c == '\\', c == ']', c == ')', c == '}':
+			return i
+		}
+	}
+	return len(s)
+}
+
+func kindOf(before string) Kind {
+	kind, nearest := Kind(""), -1
+	for _, m := range markers {
+		if i := strings.LastIndex(before, m.text); i > nearest {
+			kind, nearest = m.kind, i
+		}
+	}
+	return kind
+}

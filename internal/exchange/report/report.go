@@ -1,0 +1,331 @@
+// Package report keeps the exchange's own books: what was offered, answered, won, billed and clicked, how long answers
+// took, and what the users' decisions were drawn from.
+package report
+
+import (
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"gavel/internal/auction"
+)
+
+// Answer says how the bidder answered one bid request.
+type Answer int
+
+const (
+	Bids    Answer = iota // 200 with at least one bid
+	NoBid                 // 204, or 200 without bids
+	Reject                // 400 to a body that may be malformed
+	Timeout               // nothing in time
+	Failed                // any other status, a broken connection, an unreadable body
+)
+
+// Timing is when one bid request was due, sent and answered.
+type Timing struct {
+	Due, Sent, Answered time.Time
+	TMax                time.Duration
+}
+
+// Late says whether the answer came more than tmax after the request was DUE to be sent. That blames the bidder for
+// delays of the generator too, which errs on the safe side; Sent tells them apart.
+func (t Timing) Late() bool { return t.Answered.Sub(t.Due) > t.TMax }
+
+// Campaign is one campaign's line in the books. Spend is the sum of the clearing prices of billed impressions.
+type Campaign struct {
+	Bids        int64 `json:"bids"`
+	Wins        int64 `json:"wins"`
+	Billed      int64 `json:"billed"`
+	Clicks      int64 `json:"clicks"`
+	Conversions int64 `json:"conversions"`
+	SpendMicros int64 `json:"spend_micros"`
+}
+
+// Latency is in milliseconds.
+type Latency struct {
+	P50  float64 `json:"p50_ms"`
+	P90  float64 `json:"p90_ms"`
+	P99  float64 `json:"p99_ms"`
+	P999 float64 `json:"p999_ms"`
+	Max  float64 `json:"max_ms"`
+	Mean float64 `json:"mean_ms"`
+}
+
+// Report is the whole run. Counters count lots (one bid request each) unless they name bids or notices.
+type Report struct {
+	Mode     string  `json:"mode"` // simulate or replay
+	Source   string  `json:"source"`
+	Seed     uint64  `json:"seed"`
+	Seconds  float64 `json:"seconds"` // of offering; draining is not counted
+	Auctions int64   `json:"auctions"`
+	Answered int64   `json:"answered"` // 200 or 204, late ones too
+	// NoBids answered without a bid. Rejected is 400 where the body may have been malformed.
+	NoBids   int64 `json:"no_bids"`
+	Rejected int64 `json:"rejected"`
+	Bids     int64 `json:"bids"` // bids received, invalid and late ones too
+	Invalid  int64 `json:"invalid"`
+	Wins     int64 `json:"wins"`
+	Billed   int64 `json:"billed"`
+	Losses   int64 `json:"losses"`
+	// LossReasons count losing bids by OpenRTB's code (list 5.25).
+	LossReasons map[string]int64 `json:"loss_reasons"`
+	Clicks      int64            `json:"clicks"`
+	Conversions int64            `json:"conversions"`
+	SpendMicros int64            `json:"spend_micros"`
+	// Late: answered more than tmax after the request was due to be sent, or not at all. LateFromSend: the same counted
+	// from the actual send, so without the generator's own delay. Timeouts are those with no answer; all are late.
+	Late         int64 `json:"late"`
+	LateFromSend int64 `json:"late_from_send"`
+	Timeouts     int64 `json:"timeouts"`
+	// Errors = HTTPErrors (connection, status, unreadable body) + NoticesFailed.
+	Errors        int64 `json:"errors"`
+	HTTPErrors    int64 `json:"http_errors"`
+	NoticesSent   int64 `json:"notices_sent"`
+	NoticeRetries int64 `json:"notice_retries"`
+	NoticesFailed int64 `json:"notices_failed"`
+	NoticeTwins   int64 `json:"notices_duplicated"`
+	// UnclickableWins are billed impressions whose user clicked, but whose markup has no click URL to call.
+	UnclickableWins int64 `json:"unclickable_wins"`
+
+	RateOffered  float64 `json:"rate_offered"`  // auctions/s asked for; 0: the source's own clock
+	RateAchieved float64 `json:"rate_achieved"` // auctions/s sent
+	P50          float64 `json:"p50_ms"`
+	P99          float64 `json:"p99_ms"`
+	P999         float64 `json:"p999_ms"`
+	Latency      Latency `json:"latency_from_due"`
+	FromSend     Latency `json:"latency_from_send"`
+	SendLag      Latency `json:"send_lag"` // actual send after due
+	// TeacherClickSum is the sum of the hidden click probabilities of billed impressions: clicks to be expected.
+	TeacherClickSum float64              `json:"teacher_click_sum"`
+	ByCampaign      map[string]*Campaign `json:"by_campaign"`
+}
+
+// Status is a glance at a running exchange; the recent figures cover the last whole seconds, up to RecentSeconds.
+type Status struct {
+	State       string  `json:"state"` // offering, draining, done
+	Seconds     float64 `json:"seconds"`
+	Auctions    int64   `json:"auctions"`
+	Rate        float64 `json:"rate"` // recent auctions/s
+	P50         float64 `json:"p50_ms"`
+	P99         float64 `json:"p99_ms"`
+	Bids        int64   `json:"bids"`
+	Wins        int64   `json:"wins"`
+	Billed      int64   `json:"billed"`
+	Clicks      int64   `json:"clicks"`
+	Conversions int64   `json:"conversions"`
+	SpendMicros int64   `json:"spend_micros"`
+	Late        int64   `json:"late"`
+	Errors      int64   `json:"errors"`
+	Pending     int64   `json:"notices_pending"`
+}
+
+// RecentSeconds is how far the recent figures of Status look back.
+const RecentSeconds = 5
+
+const longest = int64(time.Minute / time.Microsecond)
+
+// Books count. They are safe for concurrent use.
+type Books struct {
+	mu       sync.Mutex // guards all below
+	r        Report
+	started  time.Time
+	due      *hdrhistogram.Histogram // µs
+	sent     *hdrhistogram.Histogram
+	lag      *hdrhistogram.Histogram
+	recent   *hdrhistogram.WindowedHistogram // one slot a second
+	perSec   [RecentSeconds + 1]int64
+	slot     int
+	slotEnds time.Time
+	full     int // whole seconds seen, up to RecentSeconds
+}
+
+// NewBooks opens books at a start time.
+func NewBooks(start time.Time) *Books {
+	return &Books{
+		r:        Report{LossReasons: map[string]int64{}, ByCampaign: map[string]*Campaign{}},
+		started:  start,
+		due:      hdrhistogram.New(1, longest, 3),
+		sent:     hdrhistogram.New(1, longest, 3),
+		lag:      hdrhistogram.New(1, longest, 3),
+		recent:   hdrhistogram.NewWindowed(RecentSeconds+1, 1, longest, 2),
+		slotEnds: start.Add(time.Second),
+	}
+}
+
+// Answered books one auction.
+func (b *Books) Answered(a Answer, bids int, t Timing) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.roll(time.Now())
+	b.r.Auctions++
+	b.perSec[b.slot]++
+	b.r.Bids += int64(bids)
+	switch a {
+	case Bids:
+		b.r.Answered++
+	case NoBid:
+		b.r.Answered++
+		b.r.NoBids++
+	case Reject:
+		b.r.Rejected++
+	case Timeout:
+		b.r.Timeouts++
+	case Failed:
+		b.r.HTTPErrors++
+	}
+	if a == Timeout || t.Late() {
+		b.r.Late++
+	}
+	if a == Timeout || t.Answered.Sub(t.Sent) > t.TMax {
+		b.r.LateFromSend++
+	}
+	record(b.lag, t.Sent.Sub(t.Due))
+	record(b.due, t.Answered.Sub(t.Due))
+	record(b.sent, t.Answered.Sub(t.Sent))
+	record(b.recent.Current, t.Answered.Sub(t.Due))
+}
+
+func record(h *hdrhistogram.Histogram, d time.Duration) {
+	// The value is within the histogram's bounds, so recording cannot fail.
+	_ = h.RecordValue(min(max(d.Microseconds(), 1), longest))
+}
+
+// roll moves the recent window to the second of now. mu is held.
+func (b *Books) roll(now time.Time) {
+	for steps := 0; !now.Before(b.slotEnds); steps++ {
+		b.slotEnds = b.slotEnds.Add(time.Second)
+		if steps > RecentSeconds { // a long pause: the window is empty already
+			continue
+		}
+		b.slot = (b.slot + 1) % len(b.perSec)
+		b.perSec[b.slot] = 0
+		b.recent.Rotate()
+		b.full = min(b.full+1, RecentSeconds)
+	}
+}
+
+func (b *Books) campaign(id string) *Campaign {
+	c := b.r.ByCampaign[id]
+	if c == nil {
+		c = &Campaign{}
+		b.r.ByCampaign[id] = c
+	}
+	return c
+}
+
+// Bid books a bid received.
+func (b *Books) Bid(campaign string, valid bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.campaign(campaign).Bids++
+	if !valid {
+		b.r.Invalid++
+	}
+}
+
+// Lost books a losing bid under OpenRTB's code.
+func (b *Books) Lost(code string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.r.Losses++
+	b.r.LossReasons[code]++
+}
+
+// Won books an auction won.
+func (b *Books) Won(campaign string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.r.Wins++
+	b.campaign(campaign).Wins++
+}
+
+// Billed books a shown impression at its clearing price; teacher is its hidden click probability, 0 if unknown.
+func (b *Books) Billed(campaign string, price auction.Micros, teacher float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := b.campaign(campaign)
+	b.r.Billed++
+	c.Billed++
+	b.r.SpendMicros += int64(price)
+	c.SpendMicros += int64(price)
+	b.r.TeacherClickSum += teacher
+}
+
+// Clicked books a click that the bidder was told of.
+func (b *Books) Clicked(campaign string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.r.Clicks++
+	b.campaign(campaign).Clicks++
+}
+
+// Unclickable books a click that could not be told, for want of a click URL.
+func (b *Books) Unclickable() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.r.UnclickableWins++
+}
+
+// Converted books a conversion that the bidder was told of.
+func (b *Books) Converted(campaign string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.r.Conversions++
+	b.campaign(campaign).Conversions++
+}
+
+// Status is a snapshot of the books; the caller adds State, Errors of notices and Pending.
+func (b *Books) Status() Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	b.roll(now)
+	var n int64
+	for i, c := range b.perSec {
+		if i != b.slot {
+			n += c
+		}
+	}
+	merged := b.recent.Merge()
+	return Status{
+		Seconds: now.Sub(b.started).Seconds(), Auctions: b.r.Auctions,
+		Rate: float64(n) / float64(max(b.full, 1)),
+		P50:  ms(merged.ValueAtQuantile(50)), P99: ms(merged.ValueAtQuantile(99)),
+		Bids: b.r.Bids, Wins: b.r.Wins, Billed: b.r.Billed, Clicks: b.r.Clicks, Conversions: b.r.Conversions,
+		SpendMicros: b.r.SpendMicros, Late: b.r.Late, Errors: b.r.HTTPErrors,
+	}
+}
+
+// Final is the report so far, over the seconds offered. It shares no memory with the books.
+func (b *Books) Final(offered time.Duration) Report {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.r
+	r.LossReasons, r.ByCampaign = map[string]int64{}, map[string]*Campaign{}
+	for k, v := range b.r.LossReasons {
+		r.LossReasons[k] = v
+	}
+	for k, v := range b.r.ByCampaign {
+		c := *v
+		r.ByCampaign[k] = &c
+	}
+	r.Seconds = offered.Seconds()
+	if r.Seconds > 0 {
+		r.RateAchieved = float64(r.Auctions) / r.Seconds
+	}
+	r.Latency, r.FromSend, r.SendLag = latency(b.due), latency(b.sent), latency(b.lag)
+	r.P50, r.P99, r.P999 = r.Latency.P50, r.Latency.P99, r.Latency.P999
+	r.Errors = r.HTTPErrors + r.NoticesFailed
+	return r
+}
+
+func latency(h *hdrhistogram.Histogram) Latency {
+	if h.TotalCount() == 0 {
+		return Latency{}
+	}
+	q := func(p float64) float64 { return ms(h.ValueAtQuantile(p)) }
+	return Latency{P50: q(50), P90: q(90), P99: q(99), P999: q(99.9), Max: ms(h.Max()), Mean: h.Mean() / 1000}
+}
+
+func ms(us int64) float64 { return float64(us) / 1000 }
