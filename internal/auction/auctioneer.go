@@ -20,8 +20,10 @@ type AuctioneerOptions struct {
 	Refuse func(*Request) NoBidReason
 	// PerCampaign is the most impressions one campaign may bid on in one auction; 0 is 1.
 	PerCampaign int
-	// NewID makes bid ids; nil is NewID. Now is the clock; nil is time.Now. Both must be safe for concurrent use.
+	// NewID makes bid ids; nil is NewID. Rand breaks ties between equal offers; nil is math/rand/v2. Now is the clock;
+	// nil is time.Now. All must be safe for concurrent use.
 	NewID func() string
+	Rand  func() uint32
 	Now   func() time.Time
 }
 
@@ -64,6 +66,9 @@ func NewAuctioneer(o AuctioneerOptions) (*Auctioneer, error) {
 	}
 	if o.NewID == nil {
 		o.NewID = NewID
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Uint32
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -252,7 +257,7 @@ func (a *Auctioneer) price(req *Request, w *work) (reason NoBidReason) {
 			reason = further(reason, NoBidFloor)
 			continue
 		}
-		w.offers = append(w.offers, offer{i, value, price, rand.Uint32()})
+		w.offers = append(w.offers, offer{i, value, price, a.options.Rand()})
 	}
 	a.stats.refused.Add(refused)
 	a.stats.belowFloor.Add(below)

@@ -1,0 +1,445 @@
+package auction
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Day is a UTC day, as days since 1970-01-01: budgets are per day.
+type Day int32
+
+// DayOf is the day that t lies in.
+func DayOf(t time.Time) Day {
+	s := t.Unix()
+	if s < 0 {
+		s -= 86399
+	}
+	return Day(s / 86400)
+}
+
+// Start is the day's first instant.
+func (d Day) Start() time.Time { return time.Unix(int64(d)*86400, 0).UTC() }
+
+// String is as in "2026-01-31".
+func (d Day) String() string { return d.Start().Format(time.DateOnly) }
+
+// LedgerOptions bound a Ledger. The zero value is usable.
+type LedgerOptions struct {
+	// Expiry is how long a reservation is held for a bid of which nothing is heard; 0 is 5 minutes. It should exceed the
+	// longest time an exchange takes from bid to billing notice: a later booking still counts, but the money it needs may
+	// have been reserved anew by then, so that the day can end above its budget by such bookings.
+	Expiry time.Duration
+	// Smoothing is the time over which pacing reacts; 0 is 10 seconds. See pacer.
+	Smoothing time.Duration
+	// MaxOpen is the most reservations held at once; 0 is 1,048,576. Reserve refuses beyond.
+	MaxOpen int
+	// MaxBooked is how many booked ids are remembered, so that a notice twice counts once; 0 is 262,144. The oldest is
+	// forgotten first; Stats.Forgotten counts. Notices older than that must be refused where they arrive.
+	MaxBooked int
+	// Rand draws from [0, 1) for pacing and must be safe for concurrent use; nil is math/rand/v2.
+	Rand func() float64
+}
+
+// Plan is what pacing needs of a campaign: how much this bidder shall spend a day, and its schedule (zero: open).
+type Plan struct {
+	Campaign   string
+	Daily      Micros
+	Start, End time.Time
+}
+
+// PlanFor is the plan of a campaign on the only bidder; a fleet divides Daily.
+func PlanFor(c *Campaign) Plan { return Plan{c.ID, c.DailyBudget, c.Start, c.End} }
+
+// Ledger is the Budget in memory: what each campaign may still spend today, what is held for open bids, what was booked.
+//
+// What may be spent is granted from outside (Grant, SetAllowed), in one piece or lease by lease; a day without a grant
+// spends nothing. The invariant, for each campaign and day, is
+//
+//	spent + reserved ≤ allowed
+//
+// whenever Reserve has said yes; only a booking for which nothing is held (after expiry or a restart, or of more than was
+// reserved) can break it, because money that an exchange bills is spent whatever we held.
+//
+// Ids live in 16 shards, each a slab of entries with a lock of its own; a campaign's sums live in its account, with
+// another. A shard's lock is taken before an account's, never after. Entries form two lists a shard: open ones by expiry,
+// booked ones by age. Expired reservations are freed by the next Reserve in their shard, by whoever finds a campaign
+// without money, and by Expire.
+type Ledger struct {
+	options LedgerOptions
+	seed    maphash.Seed
+	shards  [ledgerShards]shard
+
+	mu       sync.RWMutex // guards accounts, not what they point to
+	accounts map[string]*account
+
+	stats ledgerCounters
+}
+
+const ledgerShards = 16
+
+// LedgerStats counts since start.
+type LedgerStats struct {
+	Open      int64  // reservations held now
+	Reserved  uint64 // reservations made
+	Refused   uint64 // reservations refused for lack of money or plan
+	Full      uint64 // reservations refused because MaxOpen was reached
+	Released  uint64
+	Expired   uint64
+	Booked    uint64 // bookings that counted
+	Repeated  uint64 // bookings of an id that was booked already
+	Unheld    uint64 // bookings that counted though nothing was held (late, or after a restart)
+	Forgotten uint64 // booked ids dropped because MaxBooked was reached
+}
+
+type ledgerCounters struct {
+	open                                                                            atomic.Int64
+	reserved, refused, full, released, expired, booked, repeated, unheld, forgotten atomic.Uint64
+}
+
+// NewLedger returns an empty ledger.
+func NewLedger(o LedgerOptions) (*Ledger, error) {
+	o.Expiry = cmp.Or(o.Expiry, 5*time.Minute)
+	o.Smoothing = cmp.Or(o.Smoothing, 10*time.Second)
+	o.MaxOpen = cmp.Or(o.MaxOpen, 1<<20)
+	o.MaxBooked = cmp.Or(o.MaxBooked, 1<<18)
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
+	var faults []error
+	if o.Expiry < 0 || o.Smoothing < 0 {
+		faults = append(faults, fmt.Errorf("auction: expiry %s and smoothing %s must be above 0", o.Expiry, o.Smoothing))
+	}
+	if o.MaxOpen < ledgerShards || o.MaxBooked < ledgerShards {
+		faults = append(faults, fmt.Errorf("auction: limits of %d open and %d booked bids must be at least %d",
+			o.MaxOpen, o.MaxBooked, ledgerShards))
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	l := &Ledger{options: o, seed: maphash.MakeSeed(), accounts: make(map[string]*account)}
+	for i := range l.shards {
+		l.shards[i].init()
+	}
+	return l, nil
+}
+
+// SetPlans replaces all plans. A campaign without one is no longer admitted and reserves nothing; its bookings count on.
+// A changed plan does not change what was granted: see SetAllowed.
+func (l *Ledger) SetPlans(plans []Plan, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	planned := make(map[string]bool, len(plans))
+	for _, p := range plans {
+		planned[p.Campaign] = true
+		acct := l.accounts[p.Campaign]
+		if acct == nil {
+			acct = newAccount()
+			l.accounts[p.Campaign] = acct
+		}
+		acct.mu.Lock()
+		acct.pacer.plan(p, now)
+		acct.mu.Unlock()
+	}
+	for id, acct := range l.accounts {
+		if !planned[id] {
+			acct.mu.Lock()
+			acct.pacer.planned = false
+			acct.mu.Unlock()
+		}
+	}
+}
+
+// Grant adds amount to what the campaign may spend on the day, or takes back up to -amount of what is left; it returns
+// what was added (negative: taken).
+func (l *Ledger) Grant(campaign string, day Day, amount Micros) Micros {
+	acct := l.account(campaign)
+	acct.mu.Lock()
+	defer acct.mu.Unlock()
+	b := acct.book(day)
+	if amount < 0 {
+		amount = -min(-amount, max(0, b.left()))
+	}
+	b.allowed += amount
+	return amount
+}
+
+// SetAllowed makes total what the campaign may spend on the day, in all, but never less than is spent and reserved
+// already; it returns what holds now. Repeating it changes nothing.
+func (l *Ledger) SetAllowed(campaign string, day Day, total Micros) Micros {
+	acct := l.account(campaign)
+	acct.mu.Lock()
+	defer acct.mu.Unlock()
+	b := acct.book(day)
+	b.allowed = max(total, b.spent+b.reserved)
+	return b.allowed
+}
+
+// Restore adds what was spent on the day before this ledger began, as a Snapshot or a replay of events tells.
+func (l *Ledger) Restore(campaign string, day Day, spent Micros) {
+	acct := l.account(campaign)
+	acct.mu.Lock()
+	defer acct.mu.Unlock()
+	acct.book(day).spent += max(0, spent)
+}
+
+// Admit implements Budget.
+func (l *Ledger) Admit(campaign string, now time.Time) NoBidReason {
+	acct := l.lookup(campaign)
+	if acct == nil {
+		return NoBidBudget
+	}
+	acct.mu.Lock()
+	b := acct.book(DayOf(now))
+	planned, left, spent, reserved := acct.pacer.planned, b.left(), b.spent, b.reserved
+	p := 0.0
+	if planned && left > 0 {
+		p = acct.pacer.probability(now, spent, l.options.Smoothing)
+	}
+	acct.mu.Unlock()
+	switch {
+	case !planned || left <= 0 && reserved == 0:
+		return NoBidBudget
+	case left <= 0:
+		l.Expire(now) // some of what is held may have expired; the next auction profits
+		return NoBidBudget
+	case p >= 1 || p > 0 && l.options.Rand() < p:
+		return NoBidNone
+	default:
+		return NoBidPacing
+	}
+}
+
+// Reserve implements Budget. It also refuses an id that is held or booked already, a price that is not above 0, and
+// beyond MaxOpen.
+func (l *Ledger) Reserve(campaign, id string, price Micros, now time.Time) bool {
+	acct := l.lookup(campaign)
+	if acct == nil || price <= 0 {
+		l.stats.refused.Add(1)
+		return false
+	}
+	sh := l.shard(id)
+	sh.mu.Lock()
+	l.expireLocked(sh, now)
+	held, short := l.reserveLocked(sh, acct, id, price, now)
+	sh.mu.Unlock()
+	if short && l.Expire(now) > 0 { // another shard held money of the past
+		sh.mu.Lock()
+		held, _ = l.reserveLocked(sh, acct, id, price, now)
+		sh.mu.Unlock()
+	}
+	if held {
+		l.stats.reserved.Add(1)
+		l.stats.open.Add(1)
+	} else {
+		l.stats.refused.Add(1)
+	}
+	return held
+}
+
+// reserveLocked reserves under the shard's lock; short says that it failed for lack of money while some is held.
+func (l *Ledger) reserveLocked(sh *shard, acct *account, id string, price Micros, now time.Time) (held, short bool) {
+	if sh.find(id) != none {
+		return false, false
+	}
+	if sh.openCount >= l.options.MaxOpen/ledgerShards {
+		l.stats.full.Add(1)
+		return false, false
+	}
+	day := DayOf(now)
+	acct.mu.Lock()
+	b := acct.book(day)
+	if !acct.pacer.planned || b.left() < price {
+		short = acct.pacer.planned && b.reserved > 0
+		acct.mu.Unlock()
+		return false, short
+	}
+	b.reserved += price
+	charged := acct.pacer.charge(price)
+	acct.mu.Unlock()
+	sh.addOpen(entry{
+		id: id, account: acct, day: day, held: price, charged: charged,
+		expires: now.Add(l.options.Expiry).UnixNano(),
+	})
+	return true, false
+}
+
+// Release implements Budget: the bid was lost or never sent.
+func (l *Ledger) Release(id string) {
+	sh := l.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	i := sh.find(id)
+	if i == none || sh.slab[i].booked {
+		return
+	}
+	l.freeLocked(sh, i)
+	l.stats.released.Add(1)
+}
+
+// Book records that bid id was billed at price, once: it returns false if the id was booked before (or price is
+// negative) and changes nothing then. What was held for it is freed, whatever of it was not needed included; where nothing
+// was held, the spend counts on the day of now. The campaign need not be planned any more.
+func (l *Ledger) Book(campaign, id string, price Micros, now time.Time) bool {
+	if price < 0 {
+		return false
+	}
+	sh := l.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	l.expireLocked(sh, now)
+	i := sh.find(id)
+	switch {
+	case i == none:
+		acct := l.account(campaign)
+		acct.mu.Lock()
+		acct.book(DayOf(now)).spent += price
+		acct.pacer.settle(0, price)
+		acct.mu.Unlock()
+		i = sh.add(entry{id: id})
+		l.stats.unheld.Add(1)
+	case sh.slab[i].booked:
+		l.stats.repeated.Add(1)
+		return false
+	default:
+		e := &sh.slab[i]
+		acct := e.account
+		acct.mu.Lock()
+		b := acct.book(e.day)
+		b.reserved -= e.held
+		b.spent += price
+		acct.pacer.settle(e.charged, price)
+		acct.pacer.outcome(true)
+		acct.mu.Unlock()
+		sh.unlink(i)
+		sh.openCount--
+		l.stats.open.Add(-1)
+	}
+	sh.markBooked(i)
+	if sh.bookedCount > l.options.MaxBooked/ledgerShards {
+		sh.remove(sh.bookedHead)
+		l.stats.forgotten.Add(1)
+	}
+	l.stats.booked.Add(1)
+	return true
+}
+
+// Expire frees every reservation that has expired and returns how many. Calling it is never needed for correctness; a
+// call a second keeps Snapshot current where nothing bids.
+func (l *Ledger) Expire(now time.Time) (n int) {
+	for i := range l.shards {
+		sh := &l.shards[i]
+		sh.mu.Lock()
+		n += l.expireLocked(sh, now)
+		sh.mu.Unlock()
+	}
+	return n
+}
+
+func (l *Ledger) expireLocked(sh *shard, now time.Time) (n int) {
+	for at := now.UnixNano(); sh.openHead != none && sh.slab[sh.openHead].expires <= at; n++ {
+		l.freeLocked(sh, sh.openHead)
+		l.stats.expired.Add(1)
+	}
+	return n
+}
+
+// freeLocked gives back what entry i holds and removes it.
+func (l *Ledger) freeLocked(sh *shard, i int32) {
+	e := &sh.slab[i]
+	e.account.mu.Lock()
+	e.account.book(e.day).reserved -= e.held
+	e.account.pacer.settle(e.charged, 0)
+	e.account.pacer.outcome(false)
+	e.account.mu.Unlock()
+	sh.openCount--
+	l.stats.open.Add(-1)
+	sh.remove(i)
+}
+
+// Left is what the campaign may still reserve on the day of now.
+func (l *Ledger) Left(campaign string, now time.Time) Micros {
+	l.Expire(now)
+	return max(0, l.read(campaign, DayOf(now)).left())
+}
+
+// Spent is what was booked for the campaign on the day.
+func (l *Ledger) Spent(campaign string, day Day) Micros { return l.read(campaign, day).spent }
+
+// AccountState is one campaign on one day, for metrics and to persist.
+type AccountState struct {
+	Campaign                 string
+	Day                      Day
+	Allowed, Spent, Reserved Micros
+}
+
+// Snapshot returns every campaign and day that the ledger knows, in no order. Each is consistent in itself.
+func (l *Ledger) Snapshot(now time.Time) []AccountState {
+	l.Expire(now)
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	out := make([]AccountState, 0, len(l.accounts))
+	for id, acct := range l.accounts {
+		acct.mu.Lock()
+		for _, b := range acct.days {
+			out = append(out, AccountState{id, b.day, b.allowed, b.spent, b.reserved})
+		}
+		acct.mu.Unlock()
+	}
+	return out
+}
+
+// Stats returns the counts so far.
+func (l *Ledger) Stats() LedgerStats {
+	c := &l.stats
+	return LedgerStats{
+		Open: c.open.Load(), Reserved: c.reserved.Load(), Refused: c.refused.Load(), Full: c.full.Load(),
+		Released: c.released.Load(), Expired: c.expired.Load(), Booked: c.booked.Load(), Repeated: c.repeated.Load(),
+		Unheld: c.unheld.Load(), Forgotten: c.forgotten.Load(),
+	}
+}
+
+func (l *Ledger) shard(id string) *shard {
+	return &l.shards[maphash.String(l.seed, id)%ledgerShards]
+}
+
+func (l *Ledger) lookup(campaign string) *account {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.accounts[campaign]
+}
+
+// account returns the campaign's account, made if need be: without a plan, it can only be booked on.
+func (l *Ledger) account(campaign string) *account {
+	if acct := l.lookup(campaign); acct != nil {
+		return acct
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	acct := l.accounts[campaign]
+	if acct == nil {
+		acct = newAccount()
+		l.accounts[campaign] = acct
+	}
+	return acct
+}
+
+func (l *Ledger) read(campaign string, day Day) dayBook {
+	acct := l.lookup(campaign)
+	if acct == nil {
+		return dayBook{}
+	}
+	acct.mu.Lock()
+	defer acct.mu.Unlock()
+	for _, b := range acct.days {
+		if b.day == day {
+			return b
+		}
+	}
+	return dayBook{}
+}
