@@ -1,0 +1,158 @@
+package events
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+const keyBytes = 32
+
+// Keyring holds the keys that sign tokens: the current one, and the one before it, whose tokens are still believed.
+// It is a file of one or two lines of 64 hex digits, current first, readable by its owner alone. Safe for concurrent
+// use.
+type Keyring struct {
+	path string
+	mu   sync.Mutex // orders writers of the file
+	keys atomic.Pointer[[]*key]
+}
+
+// OpenKeyring reads the keys at path. A file that is absent is created with a new key, mode 0600, together with its
+// directory. A file that others may read, or that holds something else, is an error that says what to do.
+func OpenKeyring(path string) (*Keyring, error) {
+	k := &Keyring{path: path}
+	err := k.Reload()
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = k.write([]*key{newKey(randomKey())}, true); errors.Is(err, fs.ErrExist) {
+			err = nil // another process was first
+		}
+		if err == nil {
+			err = k.Reload()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Reload reads the file again; on an error the keys stay as they are.
+func (k *Keyring) Reload() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	text, err := readSecret(k.path)
+	if err != nil {
+		return fmt.Errorf("events: cannot read the token keys: %w", err)
+	}
+	var keys []*key
+	s := bufio.NewScanner(bytes.NewReader(text))
+	for n := 1; s.Scan(); n++ {
+		line := strings.TrimSpace(s.Text())
+		if line == "" {
+			continue
+		}
+		secret, err := hex.DecodeString(line)
+		if err != nil || len(secret) != keyBytes {
+			return fmt.Errorf("events: cannot read the token keys: %s line %d is not %d hex digits; remove the file to start with a new key", k.path, n, 2*keyBytes)
+		}
+		keys = append(keys, newKey(secret))
+	}
+	if len(keys) < 1 || len(keys) > 2 {
+		return fmt.Errorf("events: cannot read the token keys: %s holds %d keys, want the current one and at most one before it", k.path, len(keys))
+	}
+	k.keys.Store(&keys)
+	return nil
+}
+
+// Rotate puts a new key in front, in the file and here; the current one becomes the one before. Other processes take
+// it up with Reload. Tokens of the key that falls out are refused from then on: rotate no more often than tokens live.
+func (k *Keyring) Rotate() error {
+	k.mu.Lock()
+	old := *k.keys.Load()
+	err := k.write([]*key{newKey(randomKey()), old[0]}, false)
+	k.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return k.Reload()
+}
+
+func (k *Keyring) write(keys []*key, create bool) error {
+	var b bytes.Buffer
+	for _, key := range keys {
+		fmt.Fprintf(&b, "%x\n", key.secret)
+	}
+	if err := writeSecret(k.path, b.Bytes(), create); err != nil {
+		return fmt.Errorf("events: cannot write the token keys: %w", err)
+	}
+	return nil
+}
+
+func randomKey() []byte {
+	b := make([]byte, keyBytes)
+	rand.Read(b) // never fails: the runtime ends the process where no randomness can be had
+	return b
+}
+
+// maxSecretBytes bounds the files that secrets are read from.
+const maxSecretBytes = 4096
+
+// readSecret reads a small file that only its owner may read.
+func readSecret(path string) ([]byte, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s may be read by others (mode %#o): chmod 600 it", path, st.Mode().Perm())
+	}
+	if st.Size() > maxSecretBytes {
+		return nil, fmt.Errorf("%s has %d bytes, more than %d: it is no key file", path, st.Size(), maxSecretBytes)
+	}
+	return os.ReadFile(path)
+}
+
+// writeSecret puts a file of mode 0600 in place whole: written aside, synced, then renamed, or with create linked,
+// which fails with fs.ErrExist where there is one.
+func writeSecret(path string, text []byte, create bool) (err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if create {
+		err = os.Link(f.Name(), path)
+	} else {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
