@@ -1,0 +1,281 @@
+package openrtb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"gavel/internal/auction"
+)
+
+// work is the memory of one auction.
+type work struct {
+	request  auction.Request
+	inflated bytes.Buffer
+	out      []byte
+	verdict  []auction.NoBidReason
+}
+
+// maxKept bounds the buffers a work keeps for the next auction.
+const maxKept = 64 << 10
+
+const (
+	versionHeader  = "x-openrtb-version"
+	defaultVersion = "2.6"
+)
+
+// bid answers POST /openrtb2/bid.
+func (s *Server) bid(c *fasthttp.RequestCtx) {
+	received := c.Time()
+	defer func() { s.metrics.latency.Observe(time.Since(received).Seconds()) }()
+	if !c.IsPost() {
+		c.Response.Header.Set("Allow", "POST")
+		s.refuse(c, outcomeMethod, fasthttp.StatusMethodNotAllowed)
+		return
+	}
+	version := string(c.Request.Header.Peek(versionHeader))
+	if version = strings.TrimSpace(version); version == "" {
+		version = defaultVersion
+	}
+	c.Response.Header.Set(versionHeader, defaultVersion)
+	if !supported(version) {
+		s.refuse(c, outcomeInvalid, fasthttp.StatusBadRequest)
+		return
+	}
+	c.Response.Header.Set(versionHeader, version)
+	if notJSON(string(c.Request.Header.ContentType())) {
+		s.refuse(c, outcomeContentType, fasthttp.StatusUnsupportedMediaType)
+		return
+	}
+	s.metrics.received.Add(float64(len(c.Request.Body())))
+
+	// Counted before the flag is read: whoever sees draining set afterwards sees this auction in flight.
+	n := s.inFlight.Add(1)
+	s.metrics.inFlight.Inc()
+	defer func() { s.inFlight.Add(-1); s.metrics.inFlight.Dec() }()
+
+	w := s.work.Get().(*work)
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.panicked(cause, "auction", s.metrics.panics)
+			c.Response.ResetBody()
+			s.noBid(c, w.request.ID, auction.NoBidInternal) // w may still be in use, and is left to the collector
+			return
+		}
+		if w.inflated.Cap() > maxKept {
+			w.inflated = bytes.Buffer{}
+		}
+		if cap(w.out) > maxKept {
+			w.out = nil
+		}
+		s.work.Put(w)
+	}()
+	body, outcome, status := s.body(c, w)
+	if status != 0 {
+		s.refuse(c, outcome, status)
+		return
+	}
+	o := DecodeOptions{Exchange: string(c.QueryArgs().Peek("exchange")), Received: received, Timing: s.options.Timing}
+	if !exchangeName(o.Exchange) {
+		s.refuse(c, outcomeInvalid, fasthttp.StatusBadRequest)
+		return
+	}
+	coerced, err := Decode(body, &w.request, &o)
+	if err != nil {
+		s.options.Logger.Debug("bid request refused", slog.String("exchange", o.Exchange), slog.Any("err", err))
+		s.refuse(c, outcomeInvalid, fasthttp.StatusBadRequest)
+		return
+	}
+	if coerced {
+		s.metrics.coerced.Inc()
+	}
+	switch {
+	case s.draining.Load():
+		c.SetConnectionClose()
+		s.noBid(c, w.request.ID, auction.NoBidDraining)
+	case n > int64(s.options.MaxAuctions):
+		s.metrics.refused.Inc()
+		s.noBid(c, w.request.ID, auction.NoBidShed)
+	case len(w.request.Impressions) == 0:
+		s.noBid(c, w.request.ID, auction.NoBidFormat)
+	default:
+		s.run(c, w)
+	}
+}
+
+// run holds the auction and writes its answer.
+func (s *Server) run(c *fasthttp.RequestCtx, w *work) {
+	req := &w.request
+	ctx, cancel := context.WithDeadline(s.base, req.Deadline)
+	result := s.auctions.Run(ctx, req)
+	cancel()
+	now := time.Now()
+	if now.After(req.Deadline) {
+		s.metrics.overruns.Inc()
+	}
+	if len(result.Bids) == 0 {
+		s.noBid(c, req.ID, result.Reason)
+		return
+	}
+	w.verdict = append(w.verdict[:0], make([]auction.NoBidReason, len(result.Bids))...)
+	if now.After(req.Deadline.Add(s.grace(req))) {
+		for i := range result.Bids {
+			s.withdraw(req, &result.Bids[i], auction.NoBidExpired)
+		}
+		s.noBid(c, req.ID, auction.NoBidExpired)
+		return
+	}
+	var err error
+	if w.out, err = s.encoder.Bids(w.out[:0], req, &result, w.verdict); err != nil {
+		s.options.Logger.Error("bid response not encoded", slog.Any("err", err))
+		for i := range result.Bids {
+			s.withdraw(req, &result.Bids[i], auction.NoBidInternal)
+		}
+		s.noBid(c, req.ID, auction.NoBidInternal)
+		return
+	}
+	why := auction.NoBidNone
+	for i, verdict := range w.verdict {
+		if verdict == auction.NoBidNone {
+			s.auctions.Sent(req, &result.Bids[i])
+			s.metrics.bids.Inc()
+		} else {
+			why = verdict
+			s.withdraw(req, &result.Bids[i], verdict)
+		}
+	}
+	if len(w.out) == 0 {
+		s.noBid(c, req.ID, why)
+		return
+	}
+	s.metrics.requests[outcomeBid].Inc()
+	s.write(c, w.out)
+}
+
+// grace is how long after its deadline an answer is still sent: half of the margin, the other half being the way back.
+func (s *Server) grace(req *auction.Request) time.Duration {
+	return min(s.options.Timing.Margin, req.Deadline.Sub(req.Received)) / 2
+}
+
+func (s *Server) withdraw(req *auction.Request, bid *auction.Bid, why auction.NoBidReason) {
+	if c, ok := s.metrics.withdrawn[why]; ok {
+		c.Inc()
+	}
+	if why == auction.NoBidFormat {
+		if skipped, ok := s.throttle.pass(time.Now()); ok {
+			imp := &req.Impressions[bid.Candidate.Impression]
+			s.options.Logger.Warn("bid withdrawn: its markup does not suit the impression "+
+				"(http: URLs on a secure one, or a native asset is missing)",
+				slog.String("campaign", bid.Candidate.Campaign.ID), slog.String("creative", bid.Candidate.Creative.ID),
+				slog.Bool("secure", imp.Secure), slog.Int64("not_logged", skipped))
+		}
+	}
+	s.auctions.Withdraw(req, bid, why)
+}
+
+// body is the request's body, inflated if need be, or the status to refuse it with.
+func (s *Server) body(c *fasthttp.RequestCtx, w *work) ([]byte, outcome, int) {
+	body := c.Request.Body()
+	switch strings.ToLower(string(c.Request.Header.ContentEncoding())) {
+	case "", "identity":
+		return body, "", 0
+	case "gzip", "x-gzip":
+		w.inflated.Reset()
+		switch err := inflate(&w.inflated, body, s.options.MaxBody); {
+		case errors.Is(err, errTooLarge):
+			return nil, outcomeTooLarge, fasthttp.StatusRequestEntityTooLarge
+		case err != nil:
+			return nil, outcomeInvalid, fasthttp.StatusBadRequest
+		}
+		return w.inflated.Bytes(), "", 0
+	}
+	c.Response.Header.Set("Accept-Encoding", "gzip")
+	return nil, outcomeContentType, fasthttp.StatusUnsupportedMediaType
+}
+
+// refuse answers with a status and no content.
+func (s *Server) refuse(c *fasthttp.RequestCtx, o outcome, status int) {
+	s.metrics.requests[o].Inc()
+	c.SetStatusCode(status)
+}
+
+func (s *Server) noBid(c *fasthttp.RequestCtx, id string, reason auction.NoBidReason) {
+	s.metrics.noBid(reason)
+	if s.options.NoBidStatus == fasthttp.StatusNoContent {
+		c.SetStatusCode(fasthttp.StatusNoContent)
+		return
+	}
+	out, err := s.encoder.NoBid(nil, id, reason)
+	if err != nil {
+		s.options.Logger.Error("no-bid not encoded", slog.Any("err", err))
+		c.SetStatusCode(fasthttp.StatusNoContent)
+		return
+	}
+	s.write(c, out)
+}
+
+// write answers 200 with JSON, compressed where that is accepted and worth it.
+func (s *Server) write(c *fasthttp.RequestCtx, out []byte) {
+	c.SetStatusCode(fasthttp.StatusOK)
+	c.Response.Header.SetContentType("application/json")
+	if len(out) >= s.options.GzipFrom && acceptsGzip(string(c.Request.Header.Peek("Accept-Encoding"))) {
+		if err := deflate(c.Response.BodyWriter(), out); err == nil {
+			c.Response.Header.SetContentEncoding("gzip")
+			s.metrics.sent.Add(float64(len(c.Response.Body())))
+			return
+		}
+		c.Response.ResetBody()
+	}
+	c.Response.SetBody(out)
+	s.metrics.sent.Add(float64(len(out)))
+}
+
+// supported reports whether a version of OpenRTB is one we read: 2, and 2.0 to 2.x, with or without a date behind.
+func supported(version string) bool {
+	if version == "2" {
+		return true
+	}
+	minor, ok := strings.CutPrefix(version, "2.")
+	return ok && minor != "" && minor[0] >= '0' && minor[0] <= '9' && len(minor) <= 16 && strings.Trim(minor, "0123456789.-") == ""
+}
+
+// notJSON reports whether a content type names something else for sure. Text and forms pass, for clients send JSON under
+// their defaults; the body decides.
+func notJSON(contentType string) bool {
+	kind, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	for _, prefix := range []string{"image/", "video/", "audio/", "font/", "multipart/"} {
+		if strings.HasPrefix(kind, prefix) {
+			return true
+		}
+	}
+	for _, part := range []string{"protobuf", "msgpack", "avro", "xml", "html", "cbor"} {
+		if strings.Contains(kind, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// exchangeName reports whether name can be the name of an exchange: at most 64 letters, digits, '-', '_' and '.'.
+func exchangeName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return false
+		}
+	}
+	return len(name) <= 64
+}
+
+// panicked logs a panic and counts it.
+func (s *Server) panicked(cause any, where string, count interface{ Inc() }) {
+	count.Inc()
+	s.options.Logger.Error("panic recovered", slog.String("where", where), slog.Any("cause", cause),
+		slog.String("stack", string(debug.Stack())))
+}

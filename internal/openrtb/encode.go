@@ -1,0 +1,221 @@
+package openrtb
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bytedance/sonic"
+	"github.com/bytedance/sonic/encoder"
+	"github.com/prebid/openrtb/v20/adcom1"
+	"github.com/prebid/openrtb/v20/openrtb2"
+	"github.com/prebid/openrtb/v20/openrtb3"
+
+	"gavel/internal/auction"
+)
+
+// EncoderOptions say what no bid says of itself.
+type EncoderOptions struct {
+	Currency    string        // of every price, ISO 4217; "" is USD
+	DefaultSeat string        // seat of campaigns that name none; "" leaves it out
+	Expire      time.Duration // how long a won bid stays good (exp), whole seconds; 0 leaves it out
+	// AllowInsecure sends markup with http: URLs to impressions that ask for https (imp.secure). Without it such bids
+	// are withdrawn, for exchanges drop them. Meant for loops on one machine, where links are http://127.0.0.1.
+	AllowInsecure bool
+}
+
+// Encoder writes bid responses. It is safe for concurrent use.
+type Encoder struct {
+	options EncoderOptions
+	linker  Linker
+	scratch sync.Pool // *response
+}
+
+// response is the memory of one answer.
+type response struct {
+	wire  openrtb2.BidResponse
+	bids  []openrtb2.Bid // by seat, in the order of seats
+	seats []string       // of bids
+	links Links
+	nbr   openrtb3.NoBidReason
+}
+
+// NewEncoder makes an encoder whose bids carry the links of linker.
+func NewEncoder(linker Linker, options EncoderOptions) (*Encoder, error) {
+	options.Currency = cmp.Or(options.Currency, "USD")
+	var faults []error
+	if linker == nil {
+		faults = append(faults, errors.New("openrtb: encoder: no linker given"))
+	}
+	if len(options.Currency) != 3 || options.Currency != strings.ToUpper(options.Currency) {
+		faults = append(faults, fmt.Errorf("openrtb: encoder: currency %q is not an ISO 4217 code, as in USD", options.Currency))
+	}
+	if options.Expire < 0 {
+		faults = append(faults, fmt.Errorf("openrtb: encoder: expire %v must not be negative", options.Expire))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	if err := sonic.Pretouch(reflect.TypeFor[openrtb2.BidResponse]()); err != nil {
+		return nil, fmt.Errorf("openrtb: cannot compile the JSON encoder: %w", err)
+	}
+	e := &Encoder{options: options, linker: linker}
+	e.scratch.New = func() any { return new(response) }
+	return e, nil
+}
+
+// Bids appends the bid response for result's bids to dst. verdict, as long as result.Bids, says of each bid whether it
+// is in (NoBidNone) or why not. dst is returned as it was if none is.
+func (e *Encoder) Bids(dst []byte, req *auction.Request, result *auction.Result, verdict []auction.NoBidReason) ([]byte, error) {
+	r := e.scratch.Get().(*response)
+	defer e.release(r)
+	for i := range result.Bids {
+		bid := &result.Bids[i]
+		r.links = Links{}
+		e.linker.Links(req, bid, &r.links)
+		var wire openrtb2.Bid
+		if verdict[i] = e.bid(&wire, req, bid, &r.links); verdict[i] == auction.NoBidNone {
+			r.add(cmp.Or(bid.Candidate.Campaign.Seat, e.options.DefaultSeat), wire)
+		}
+	}
+	if len(r.bids) == 0 {
+		return dst, nil
+	}
+	r.wire = openrtb2.BidResponse{ID: req.ID, Cur: e.options.Currency, SeatBid: r.wire.SeatBid[:0]}
+	for from := 0; from < len(r.bids); {
+		to := from + 1
+		for to < len(r.bids) && r.seats[to] == r.seats[from] {
+			to++
+		}
+		r.wire.SeatBid = append(r.wire.SeatBid, openrtb2.SeatBid{Seat: r.seats[from], Bid: r.bids[from:to:to]})
+		from = to
+	}
+	return e.write(dst, r)
+}
+
+// NoBid appends a bid response without bids that gives the reason.
+func (e *Encoder) NoBid(dst []byte, id string, reason auction.NoBidReason) ([]byte, error) {
+	r := e.scratch.Get().(*response)
+	defer e.release(r)
+	r.nbr = NoBidCode(reason)
+	r.wire = openrtb2.BidResponse{ID: id, NBR: &r.nbr, SeatBid: r.wire.SeatBid[:0]}
+	return e.write(dst, r)
+}
+
+// add puts bid behind the others of its seat.
+func (r *response) add(seat string, bid openrtb2.Bid) {
+	at := len(r.bids)
+	for i := len(r.seats) - 1; i >= 0; i-- {
+		if r.seats[i] == seat {
+			at = i + 1
+			break
+		}
+	}
+	r.bids = append(r.bids, openrtb2.Bid{})
+	r.seats = append(r.seats, "")
+	copy(r.bids[at+1:], r.bids[at:])
+	copy(r.seats[at+1:], r.seats[at:])
+	r.bids[at], r.seats[at] = bid, seat
+}
+
+func (e *Encoder) write(dst []byte, r *response) ([]byte, error) {
+	if err := encoder.EncodeInto(&dst, &r.wire, encoder.ValidateString|encoder.NoEncoderNewline); err != nil {
+		return dst, fmt.Errorf("openrtb: cannot encode the response: %w", err)
+	}
+	return dst, nil
+}
+
+// release keeps the memory, and nothing it points at.
+func (e *Encoder) release(r *response) {
+	clear(r.bids)
+	clear(r.seats)
+	clear(r.wire.SeatBid[:cap(r.wire.SeatBid)])
+	*r = response{bids: r.bids[:0], seats: r.seats[:0], wire: openrtb2.BidResponse{SeatBid: r.wire.SeatBid[:0]}}
+	e.scratch.Put(r)
+}
+
+// bid fills wire, or says why the bid cannot be sent.
+func (e *Encoder) bid(wire *openrtb2.Bid, req *auction.Request, bid *auction.Bid, links *Links) auction.NoBidReason {
+	candidate := &bid.Candidate
+	campaign, creative := candidate.Campaign, candidate.Creative
+	imp := &req.Impressions[candidate.Impression]
+	markup, ok := markupOf(imp, creative, links)
+	if !ok || imp.Secure && !e.options.AllowInsecure && insecure(markup) {
+		return auction.NoBidFormat
+	}
+	*wire = openrtb2.Bid{
+		ID:      bid.ID,
+		ImpID:   imp.ID,
+		Price:   bid.Price.CPM(),
+		NURL:    links.Win,
+		BURL:    links.Billing,
+		LURL:    links.Loss,
+		AdM:     markup,
+		AdID:    creative.ID,
+		ADomain: []string{campaign.Domain},
+		Bundle:  campaign.App,
+		IURL:    creative.ImageURL,
+		CID:     campaign.ID,
+		CrID:    campaign.ID + ":" + creative.ID,
+		Cat:     campaign.Categories,
+		Exp:     int64(e.options.Expire / time.Second),
+	}
+	if candidate.Deal != nil {
+		wire.DealID = candidate.Deal.ID
+	}
+	if n := len(creative.Attributes); n > 0 {
+		wire.Attr = make([]adcom1.CreativeAttribute, n)
+		for i, a := range creative.Attributes {
+			wire.Attr[i] = adcom1.CreativeAttribute(a)
+		}
+	}
+	switch creative.Kind {
+	case auction.BannerCreative:
+		wire.MType = openrtb2.MarkupBanner
+		wire.W, wire.H = int64(creative.Size.W), int64(creative.Size.H)
+	case auction.VideoCreative:
+		wire.MType = openrtb2.MarkupVideo
+		wire.W, wire.H = int64(creative.Size.W), int64(creative.Size.H)
+		wire.Dur, wire.Protocol = int64(creative.Duration), adcom1.MediaCreativeSubtype(creative.Protocol)
+	case auction.AudioCreative:
+		wire.MType = openrtb2.MarkupAudio
+		wire.Dur, wire.Protocol = int64(creative.Duration), adcom1.MediaCreativeSubtype(creative.Protocol)
+	case auction.NativeCreative:
+		wire.MType = openrtb2.MarkupNative
+	}
+	return auction.NoBidNone
+}
+
+// NoBidCode is the number of a reason in OpenRTB's list 5.24. Reasons the list has no number for get one of ours, from
+// 501, in the range it leaves to exchanges and bidders.
+func NoBidCode(reason auction.NoBidReason) openrtb3.NoBidReason {
+	switch reason {
+	case auction.NoBidInvalid:
+		return openrtb3.NoBidInvalidRequest
+	case auction.NoBidInternal, auction.NoBidNoModel, auction.NoBidRow:
+		return openrtb3.NoBidTechnicalError
+	case auction.NoBidShed, auction.NoBidExpired, auction.NoBidDraining:
+		return openrtb3.NoBidInsufficientTime
+	case auction.NoBidNoCampaign:
+		return 501
+	case auction.NoBidBlocked:
+		return 502
+	case auction.NoBidFormat:
+		return 503
+	case auction.NoBidCurrency:
+		return 504
+	case auction.NoBidFloor:
+		return 505
+	case auction.NoBidBudget:
+		return 506
+	case auction.NoBidPacing:
+		return 507
+	case auction.NoBidPrivacy:
+		return 508
+	}
+	return openrtb3.NoBidUnknownError
+}

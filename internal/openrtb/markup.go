@@ -1,0 +1,102 @@
+package openrtb
+
+import (
+	"net/url"
+	"strings"
+
+	"gavel/internal/auction"
+)
+
+// The macros of our own that a creative's markup may hold. The exchange's (${AUCTION_ID}, ${AUCTION_PRICE}, …) are left
+// for it to fill.
+const (
+	ClickMacro        = "${CLICK_URL}"     // counts the click and leads on to the landing page
+	ClickEncodedMacro = "${CLICK_URL_ENC}" // the same, percent-encoded, to be a parameter of another URL
+	ImpressionMacro   = "${IMPRESSION_URL}"
+)
+
+// markupOf is the markup to send for creative in imp: its macros filled in, and what it lacks of tracking added. It
+// reports false where the impression cannot show it.
+func markupOf(imp *auction.Impression, creative *auction.Creative, links *Links) (string, bool) {
+	switch creative.Kind {
+	case auction.BannerCreative:
+		return bannerMarkup(creative.Markup, links), imp.Banner != nil
+	case auction.VideoCreative:
+		return vastMarkup(creative.Markup, links), imp.Video != nil
+	case auction.AudioCreative:
+		return vastMarkup(creative.Markup, links), imp.Audio != nil
+	case auction.NativeCreative:
+		if imp.Native == nil {
+			return "", false
+		}
+		return nativeMarkup(imp.Native, creative.Markup, links)
+	}
+	return "", false
+}
+
+// bannerMarkup is HTML: without ${IMPRESSION_URL} in it, a pixel that calls it is appended.
+func bannerMarkup(markup string, links *Links) string {
+	var b strings.Builder
+	b.Grow(len(markup) + len(links.Click) + len(links.Impression) + 128)
+	fill(&b, markup, links)
+	if links.Impression != "" && !strings.Contains(markup, ImpressionMacro) {
+		b.WriteString(`<img src="`)
+		b.WriteString(links.Impression)
+		b.WriteString(`" width="1" height="1" style="display:none" alt="">`)
+	}
+	return b.String()
+}
+
+// vastMarkup is VAST, inline or wrapper: without ${IMPRESSION_URL} in it, every ad gets an <Impression> before its
+// <Creatives>; without ${CLICK_URL}, every linear creative gets a <ClickTracking>, in its <VideoClicks> if it has them.
+func vastMarkup(markup string, links *Links) string {
+	var b strings.Builder
+	b.Grow(len(markup) + len(links.Click) + len(links.Impression) + 256)
+	if links.Impression != "" && !strings.Contains(markup, ImpressionMacro) {
+		markup = strings.ReplaceAll(markup, "<Creatives>", "<Impression><![CDATA["+ImpressionMacro+"]]></Impression><Creatives>")
+	}
+	if links.Click != "" && !strings.Contains(markup, ClickMacro) && !strings.Contains(markup, ClickEncodedMacro) {
+		const tracking = "<ClickTracking><![CDATA[" + ClickMacro + "]]></ClickTracking>"
+		if strings.Contains(markup, "</VideoClicks>") {
+			markup = strings.ReplaceAll(markup, "</VideoClicks>", tracking+"</VideoClicks>")
+		} else {
+			markup = strings.ReplaceAll(markup, "</Linear>", "<VideoClicks>"+tracking+"</VideoClicks></Linear>")
+		}
+	}
+	fill(&b, markup, links)
+	return b.String()
+}
+
+// fill writes markup to b with our macros filled in.
+func fill(b *strings.Builder, markup string, links *Links) {
+	for {
+		i := strings.Index(markup, "${")
+		if i < 0 {
+			b.WriteString(markup)
+			return
+		}
+		b.WriteString(markup[:i])
+		markup = markup[i:]
+		switch {
+		case strings.HasPrefix(markup, ClickMacro):
+			b.WriteString(links.Click)
+			markup = markup[len(ClickMacro):]
+		case strings.HasPrefix(markup, ClickEncodedMacro):
+			b.WriteString(url.QueryEscape(links.Click))
+			markup = markup[len(ClickEncodedMacro):]
+		case strings.HasPrefix(markup, ImpressionMacro):
+			b.WriteString(links.Impression)
+			markup = markup[len(ImpressionMacro):]
+		default:
+			b.WriteString("${")
+			markup = markup[len("${"):]
+		}
+	}
+}
+
+// insecure is Prebid Server's rule for markup that a secure impression must not get: it names an http: URL and no
+// https: URL.
+func insecure(markup string) bool {
+	return (strings.Contains(markup, "http:") || strings.Contains(markup, "http%3A")) &&
+		!strings.Contains(markup, "https:") && !strings.Contains(markup, "https%3A")
+}

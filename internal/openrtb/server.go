@@ -1,0 +1,217 @@
+package openrtb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+)
+
+// Options configure a Server. The zero value of a number or duration is its default.
+type Options struct {
+	Timing  Timing
+	Encoder EncoderOptions
+
+	NoBidStatus    int           // 204, or 200 to answer no-bids with their nbr; 204
+	MaxBody        int           // bytes of a request body, also once inflated; 1 MiB
+	MaxAuctions    int           // auctions at once, beyond which they are shed; 4,096
+	MaxConnections int           // open connections; 16,384
+	ReadTimeout    time.Duration // to read a whole request; 5 s
+	WriteTimeout   time.Duration // to write a whole response; 5 s
+	IdleTimeout    time.Duration // between requests of one connection; 2 min
+	GzipFrom       int           // bytes from which an answer is compressed if the exchange accepts it; 512
+
+	Logger     *slog.Logger          // required
+	Registerer prometheus.Registerer // required
+}
+
+func (o *Options) fill() error {
+	for _, f := range []struct{ field, value *int }{
+		{&o.NoBidStatus, ptr(fasthttp.StatusNoContent)}, {&o.MaxBody, ptr(1 << 20)}, {&o.MaxAuctions, ptr(4096)},
+		{&o.MaxConnections, ptr(16384)}, {&o.GzipFrom, ptr(512)},
+	} {
+		if *f.field == 0 {
+			*f.field = *f.value
+		}
+	}
+	for _, f := range []struct{ field, value *time.Duration }{
+		{&o.ReadTimeout, ptr(5 * time.Second)}, {&o.WriteTimeout, ptr(5 * time.Second)}, {&o.IdleTimeout, ptr(2 * time.Minute)},
+	} {
+		if *f.field == 0 {
+			*f.field = *f.value
+		}
+	}
+	faults := []error{o.Timing.fill()}
+	require := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("openrtb: server: "+format, args...))
+		}
+	}
+	require(o.NoBidStatus == 200 || o.NoBidStatus == 204, "no-bid status %d must be 200 or 204", o.NoBidStatus)
+	require(o.MaxBody > 0, "max body %d must be positive", o.MaxBody)
+	require(o.MaxAuctions > 0, "max auctions %d must be positive", o.MaxAuctions)
+	require(o.MaxConnections > 0, "max connections %d must be positive", o.MaxConnections)
+	require(o.GzipFrom > 0, "gzip from %d bytes must be positive", o.GzipFrom)
+	require(o.ReadTimeout > 0 && o.WriteTimeout > 0 && o.IdleTimeout > 0,
+		"timeouts must be positive, have read %v, write %v, idle %v", o.ReadTimeout, o.WriteTimeout, o.IdleTimeout)
+	require(o.Logger != nil, "no logger given")
+	require(o.Registerer != nil, "no metrics registerer given")
+	return errors.Join(faults...)
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// Server is the bidder's public port: bid requests and notices.
+//
+// Every request is handled on a goroutine of its connection, from the last byte read to the answer. Shutdown has two
+// steps: from its start new auctions are refused (204) and their connections closed, while those accepted run on and
+// notices are taken; it ends when every connection is closed.
+type Server struct {
+	options  Options
+	auctions Auctions
+	notices  Notices
+	encoder  *Encoder
+	metrics  *metrics
+	http     *fasthttp.Server
+
+	base     context.Context // of every auction and notice; ends with the server
+	cancel   context.CancelFunc
+	draining atomic.Bool
+	inFlight atomic.Int64
+	work     sync.Pool // *work
+	throttle throttle
+}
+
+// NewServer makes a server that is not listening yet. The error joins every fault of the options.
+func NewServer(auctions Auctions, linker Linker, notices Notices, options Options) (*Server, error) {
+	faults := []error{options.fill()}
+	if auctions == nil || notices == nil {
+		faults = append(faults, errors.New("openrtb: server: auctions and notices must be given"))
+	}
+	encoder, err := NewEncoder(linker, options.Encoder)
+	if err := errors.Join(append(faults, err, Pretouch())...); err != nil {
+		return nil, err
+	}
+	s := &Server{options: options, auctions: auctions, notices: notices, encoder: encoder}
+	s.base, s.cancel = context.WithCancel(context.Background())
+	s.work.New = func() any { return new(work) }
+	s.http = &fasthttp.Server{
+		Handler:                      s.handle,
+		ErrorHandler:                 s.unreadable,
+		Concurrency:                  options.MaxConnections,
+		MaxRequestBodySize:           options.MaxBody,
+		ReadBufferSize:               16 << 10, // bounds the request line and headers
+		ReadTimeout:                  options.ReadTimeout,
+		WriteTimeout:                 options.WriteTimeout,
+		IdleTimeout:                  options.IdleTimeout,
+		TCPKeepalive:                 true,
+		CloseOnShutdown:              true,
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		DisablePreParseMultipartForm: true,
+		Logger:                       discard{},
+	}
+	if s.metrics, err = newMetrics(options.Registerer, s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Serve answers on listener until Shutdown, and returns nil then. It closes the listener.
+func (s *Server) Serve(listener net.Listener) error {
+	if err := s.http.Serve(listener); err != nil {
+		return fmt.Errorf("openrtb: cannot serve on %s: %w", listener.Addr(), err)
+	}
+	return nil
+}
+
+// ListenAndServe listens on address, "127.0.0.1:8080" if it is empty.
+func (s *Server) ListenAndServe(address string) error {
+	if address == "" {
+		address = "127.0.0.1:8080"
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("openrtb: cannot listen on %s: %w", address, err)
+	}
+	return s.Serve(listener)
+}
+
+// Drain refuses new auctions from now on; everything else goes on. Shutdown begins with it.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Shutdown refuses new auctions, stops listening, and waits until those accepted are answered and all connections
+// closed. If ctx ends first it returns an error, and auctions still running lose their context.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Drain()
+	defer s.cancel()
+	if err := s.http.ShutdownWithContext(ctx); err != nil {
+		return fmt.Errorf("openrtb: shutdown with %d auctions and %d connections left: %w",
+			s.inFlight.Load(), s.http.GetOpenConnectionsCount(), err)
+	}
+	return nil
+}
+
+// InFlight is how many auctions are running.
+func (s *Server) InFlight() int { return int(s.inFlight.Load()) }
+
+// handle routes a request.
+func (s *Server) handle(c *fasthttp.RequestCtx) {
+	path := string(c.Path())
+	switch {
+	case path == "/openrtb2/bid":
+		s.bid(c)
+	case strings.HasPrefix(path, noticePrefix):
+		s.notice(c, path[len(noticePrefix):])
+	default:
+		c.SetStatusCode(fasthttp.StatusNotFound)
+	}
+}
+
+// unreadable answers what is not an HTTP request we can read.
+func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
+	c.Response.Reset()
+	var small *fasthttp.ErrSmallBuffer
+	var network net.Error
+	switch {
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		s.metrics.requests[outcomeTooLarge].Inc()
+		c.SetStatusCode(fasthttp.StatusRequestEntityTooLarge)
+	case errors.As(err, &small):
+		c.SetStatusCode(fasthttp.StatusRequestHeaderFieldsTooLarge)
+	case errors.As(err, &network) && network.Timeout():
+		c.SetStatusCode(fasthttp.StatusRequestTimeout)
+	default:
+		c.SetStatusCode(fasthttp.StatusBadRequest)
+	}
+	c.SetConnectionClose()
+}
+
+// discard swallows fasthttp's log, which has a line for every connection a peer breaks.
+type discard struct{}
+
+func (discard) Printf(string, ...any) {}
+
+// throttle lets one log line a second pass and counts the rest.
+type throttle struct {
+	last    atomic.Int64 // Unix ns
+	skipped atomic.Int64
+}
+
+// pass reports whether to log now, and how many were not logged since the last time.
+func (t *throttle) pass(now time.Time) (skipped int64, ok bool) {
+	last := t.last.Load()
+	if now.UnixNano()-last < int64(time.Second) || !t.last.CompareAndSwap(last, now.UnixNano()) {
+		t.skipped.Add(1)
+		return 0, false
+	}
+	return t.skipped.Swap(0), true
+}
