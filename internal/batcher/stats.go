@@ -1,6 +1,7 @@
 package batcher
 
 import (
+	"errors"
 	"math/bits"
 	"sync/atomic"
 	"time"
@@ -16,12 +17,12 @@ type Stats struct {
 
 	Answered  uint64 // rows that got a probability
 	Refused   uint64 // rows that got ErrRow
-	Expired   uint64 // rows that got ErrExpired because their deadline passed, ErrExpired from Claim included
+	Expired   uint64 // rows that got ErrExpired because their deadline passed
 	Failed    uint64 // rows that got ErrRun
 	Closed    uint64 // rows that got ErrClosed after they were claimed
 	Abandoned uint64 // rows whose caller left: Abandon, or its context ended
 	ShedFull  uint64 // rows not taken in: the queue was full
-	ShedLate  uint64 // rows not taken in: predicted to be late
+	ShedLate  uint64 // rows not taken in: predicted to be late, or late already (ErrExpired from Claim)
 
 	Batches   uint64 // batches flushed
 	Dropped   uint64 // of their rows, those not run: expired, abandoned or refused before the run
@@ -109,24 +110,94 @@ func bucketOf(halves uint64) int {
 // histogram counts without a lock.
 type histogram struct {
 	counts [histogramBuckets + 1]atomic.Uint64
-	sum    atomic.Uint64 // in half units
+	sum    atomic.Uint64 // in the unit that snapshot is told
 }
 
-func (h *histogram) add(halves, times uint64) {
-	h.counts[bucketOf(halves)].Add(times)
-	h.sum.Add(halves * times)
+// addTime counts a duration in ns, times over. Buckets are exact to half a microsecond, the sum to a nanosecond.
+func (h *histogram) addTime(ns int64, times uint64) {
+	v := uint64(max(ns, 0))
+	h.counts[bucketOf((v+499)/500)].Add(times)
+	h.sum.Add(v * times)
 }
 
-// addTime counts a duration in ns; the resolution is half a microsecond, rounded up.
-func (h *histogram) addTime(ns int64, times uint64) { h.add(uint64(max(ns, 0)+499)/500, times) }
+// addRows counts a number of rows.
+func (h *histogram) addRows(rows int) {
+	h.counts[bucketOf(2*uint64(rows))].Add(1)
+	h.sum.Add(uint64(rows))
+}
 
-// snapshot reads the histogram; unit is half the first bound's unit.
-func (h *histogram) snapshot(bounds []float64, halfUnit float64) Histogram {
-	s := Histogram{Bounds: bounds, Counts: make([]uint64, len(bounds)+1), Sum: float64(h.sum.Load()) * halfUnit}
+// addRatio counts a ratio in 32nds, the half unit of ratioBounds.
+func (h *histogram) addRatio(ratio float64) {
+	v := uint64(min(max(ratio, 0)*32+0.5, 1<<20))
+	h.counts[bucketOf(v)].Add(1)
+	h.sum.Add(v)
+}
+
+func (h *histogram) snapshot(bounds []float64, sumUnit float64) Histogram {
+	s := Histogram{Bounds: bounds, Counts: make([]uint64, len(bounds)+1), Sum: float64(h.sum.Load()) * sumUnit}
 	for i := range h.counts {
 		c := h.counts[i].Load()
 		s.Counts[min(i, len(bounds))] += c
 		s.Count += c
 	}
+	return s
+}
+
+// tally counts how a ticket's rows ended, and returns the first error.
+func (c *counters) tally(out []Result) (first error) {
+	var answered, refused, failed, closed uint64
+	for i := range out {
+		err := out[i].Err
+		if err == nil {
+			answered++
+			continue
+		}
+		if first == nil {
+			first = err
+		}
+		switch {
+		case errors.Is(err, ErrRow):
+			refused++
+		case errors.Is(err, ErrClosed):
+			closed++
+		default:
+			failed++
+		}
+	}
+	if answered > 0 {
+		c.answered.Add(answered)
+	}
+	if first != nil {
+		c.refused.Add(refused)
+		c.failed.Add(failed)
+		c.closed.Add(closed)
+	}
+	return first
+}
+
+// Stats is a snapshot; counts that change together may be read a moment apart.
+func (q *Queue) Stats() Stats {
+	c := &q.count
+	s := Stats{
+		Name:     q.o.Name,
+		Answered: c.answered.Load(), Refused: c.refused.Load(), Expired: c.expired.Load(), Failed: c.failed.Load(),
+		Closed: c.closed.Load(), Abandoned: c.abandoned.Load(),
+		ShedFull: c.shedFull.Load(), ShedLate: c.shedLate.Load(), Dropped: c.dropped.Load(), Empty: c.empty.Load(),
+		Runs: c.runs.Load(), RunRows: c.runRows.Load(), RunErrors: c.runErrors.Load(), Panics: c.panics.Load(),
+		Rescued: c.rescued.Load(), Inline: c.inline.Load(),
+		QueueCapacity:   q.o.QueueRows,
+		BatchRows:       q.hist.batchRows.snapshot(rowBounds, 1),
+		QueueTime:       q.hist.queueTime.snapshot(timeBounds, 1e-9),
+		RunTime:         q.hist.runTime.snapshot(timeBounds, 1e-9),
+		PredictionRatio: q.hist.ratio.snapshot(ratioBounds, 1.0/32),
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s.Claims, s.Rows, s.Batches = q.claims, q.rows, q.batches
+	s.FlushFull, s.FlushDue = q.flushes[causeFull], q.flushes[causeDue]
+	s.FlushIdle, s.FlushStop = q.flushes[causeIdle], q.flushes[causeStop]
+	s.QueueRows, s.QueueHigh, s.QueueReached, s.Running = q.queued, q.high, q.reached, q.running
+	s.Predicted, s.Actual = float64(q.predicted)/1e9, float64(q.actual)/1e9
+	s.Curve = q.curve.points()
 	return s
 }

@@ -1,0 +1,159 @@
+package batcher
+
+import "sync/atomic"
+
+// batch is one of the queue's batches, going round for ever:
+//
+//	free ──Claim──► open ──full, due, stop──► sealed ──last commit──► ready ──runner──► running ──► answering ──► free
+//	                  └──────────────── idle, due, stop: all committed, a runner came ──────┘
+//
+// Who owns what, when. Its state, n, cause and times belong to the queue's lock. Its rows belong, place by place, to
+// the callers that claimed them until each has committed (pending counts those places), then to whoever runs it:
+// pending may only rise while it is open, so that a batch that is not open and has none pending is the runner's
+// alone. A ticket found in slots is alive until the batch enters answering; there its references are given up, and
+// only the runner may look at slots.
+type batch struct {
+	q    *Queue
+	mem  Batch
+	rows []int32
+	len  int // of a row
+
+	slots   []slot
+	pending atomic.Int32 // places claimed and not committed
+
+	state    batchState
+	n        int   // places claimed
+	cause    cause // of its flush
+	opened   int64 // when its first row was claimed, ns on the pool's clock
+	dueAt    int64 // when it must go: opened + MaxWait, or in time for its earliest deadline
+	deadline int64 // the earliest of its tickets that are not yet expired
+	goAt     int64 // when its queue's policy lets it go; never until it has been asked
+
+	live      []int32 // live[pos] is the slot of the row at position pos, while it is run
+	predicted int64   // expected run time of all its rows when it was sealed or taken
+}
+
+// slot is who claimed a place.
+type slot struct {
+	t       *Ticket
+	row     int32 // in the ticket
+	refused bool  // written by its caller before it commits
+}
+
+type batchState uint8
+
+const (
+	batchFree batchState = iota
+	batchOpen
+	batchSealed
+	batchReady
+	batchRunning
+	batchAnswering
+)
+
+type cause uint8
+
+const (
+	causeFull cause = iota
+	causeDue
+	causeIdle
+	causeStop
+	causes
+)
+
+const never = int64(1<<63 - 1)
+
+func (b *batch) row(slot int) []int32 {
+	return b.rows[slot*b.len : (slot+1)*b.len : (slot+1)*b.len]
+}
+
+// open starts a free batch; the queue's lock is held.
+func (b *batch) open(now int64, maxWait int64) {
+	b.state, b.n, b.opened, b.dueAt, b.deadline, b.goAt = batchOpen, 0, now, now+maxWait, never, never
+}
+
+// join gives up to n places to the ticket, from its row first on; the queue's lock is held, and there is room.
+func (b *batch) join(t *Ticket, first, n int) int {
+	n = min(n, len(b.slots)-b.n)
+	for i := range n {
+		b.slots[b.n+i] = slot{t: t, row: int32(first + i)}
+	}
+	t.parts = append(t.parts, part{b: b, slot: b.n, first: first, n: n})
+	b.n += n
+	b.pending.Add(int32(n))
+	b.deadline = min(b.deadline, t.deadline)
+	return n
+}
+
+// commit takes n rows over from their caller. The last one out tells the queue.
+func (b *batch) commit(n int, now int64, inline bool) *runner {
+	if b.pending.Add(int32(-n)) == 0 {
+		return b.q.committed(b, now, inline)
+	}
+	return nil
+}
+
+// tickets calls f for each ticket that has places here, once.
+func (b *batch) tickets(f func(t *Ticket, rows int)) {
+	for i := 0; i < b.n; {
+		t, j := b.slots[i].t, i+1
+		for j < b.n && b.slots[j].t == t {
+			j++
+		}
+		f(t, j-i)
+		i = j
+	}
+}
+
+// begin expires tickets that are late, leaves out rows nobody waits for, and moves the others together: live then
+// names them. Only the runner calls it.
+func (b *batch) begin(now int64) {
+	b.live = b.live[:0]
+	for i := 0; i < b.n; {
+		t, j := b.slots[i].t, i+1
+		for j < b.n && b.slots[j].t == t {
+			j++
+		}
+		t.expire(now)
+		if t.state.Load() == ticketWaiting {
+			b.q.hist.queueTime.addTime(now-t.claimed, uint64(j-i))
+			for ; i < j; i++ {
+				if !b.slots[i].refused {
+					b.place(len(b.live), i)
+				}
+			}
+		}
+		i = j
+	}
+}
+
+// place puts the row of slot i at position pos ≤ i, the end of live.
+func (b *batch) place(pos, i int) {
+	b.live = append(b.live, int32(i))
+	if pos != i {
+		copy(b.row(pos), b.row(i))
+	}
+}
+
+// move puts the rows at positions [lo,hi) at [0,hi-lo); what was there is lost.
+func (b *batch) move(lo, hi int) {
+	copy(b.live, b.live[lo:hi])
+	copy(b.rows, b.rows[lo*b.len:hi*b.len])
+}
+
+// answer gives the rows at positions [0,n) their probabilities.
+func (b *batch) answer(n int) {
+	p := b.mem.Probabilities()
+	for pos, i := range b.live[:n] {
+		s := &b.slots[i]
+		s.t.results[s.row] = Result{Probability: p[pos]}
+	}
+}
+
+// fail gives the rows at positions [lo,hi) an error.
+func (b *batch) fail(lo, hi int, err error) {
+	for _, i := range b.live[lo:hi] {
+		s := &b.slots[i]
+		s.t.results[s.row] = Result{Err: err}
+	}
+}

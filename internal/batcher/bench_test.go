@@ -1,0 +1,87 @@
+package batcher
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+)
+
+// noop scores nothing: what is measured is the batcher alone.
+type noop struct{}
+
+type noopBatch struct {
+	rows []int32
+	out  []float32
+}
+
+func (noop) RowLen() int { return 32 }
+func (noop) NewBatch(capacity int) (Batch, error) {
+	return &noopBatch{make([]int32, capacity*32), make([]float32, capacity)}, nil
+}
+func (b *noopBatch) Rows() []int32            { return b.rows }
+func (b *noopBatch) Probabilities() []float32 { return b.out }
+func (b *noopBatch) Run(int) error            { return nil }
+func (b *noopBatch) Close()                   {}
+
+// BenchmarkBatcher is the batcher's own cost a row: claim, write 32 values, check them, wait, wake. An op is a row.
+func BenchmarkBatcher(b *testing.B) {
+	var row [32]int32
+	for i := range row {
+		row[i] = int32(i)
+	}
+	run := func(policy Policy, maxRows, callers, rows int, floating bool) {
+		name := fmt.Sprintf("policy=%s/max_rows=%d/callers=%d/rows=%d/floating=%v", policy, maxRows, callers, rows, floating)
+		b.Run(name, func(b *testing.B) {
+			p, err := NewPool(PoolOptions{FloatingRunners: floating})
+			if err != nil {
+				b.Fatal(err)
+			}
+			q, err := p.NewQueue(noop{}, QueueOptions{MaxRows: maxRows, Policy: policy, TableRows: 1 << 20, MaxWait: 200 * time.Microsecond})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			var wg sync.WaitGroup
+			for c := range callers {
+				n := (b.N/rows + callers - 1 - c) / callers
+				wg.Go(func() {
+					out := make([]Result, rows)
+					for range n {
+						t, err := q.Claim(rows, time.Time{})
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						for i := range rows {
+							copy(t.Row(i), row[:])
+						}
+						if err := t.Wait(context.Background(), out); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.StopTimer()
+			s := q.Stats()
+			b.ReportMetric(float64(s.Rows)/float64(max(s.Batches, 1)), "rows/batch")
+			b.ReportMetric(float64(s.Inline)/float64(max(s.Batches, 1)), "inline")
+			if err := p.Close(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+	for _, floating := range []bool{false, true} {
+		for _, callers := range []int{1, 8, 64, 256} {
+			run(Adaptive, 128, callers, 1, floating)
+		}
+		run(Adaptive, 128, 64, 8, floating)
+		run(Window, 64, 64, 1, floating)
+		run(Eager, 32, 64, 1, floating)
+		run(Eager, 8, 64, 1, floating)
+	}
+}

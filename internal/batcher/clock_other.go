@@ -1,0 +1,6 @@
+//go:build !linux
+
+package batcher
+
+// newPreciseSleeper is nil: Go's timers serve.
+func newPreciseSleeper() sleeper { return nil }

@@ -1,0 +1,98 @@
+package batcher
+
+import (
+	"math/bits"
+	"time"
+)
+
+// curve learns what a run costs, by the number of rows. Sizes fall into buckets (1, 2, 3–4, 5–8, …); each keeps
+// exponentially weighted means (weight 1/16, the plain mean for the first 16) of rows, of time, and of the absolute
+// deviation of time. Between the means of two neighbouring buckets time is linear; beyond the outermost it goes on in
+// proportion to rows upwards, and stays flat downwards. The high estimate is mean + 4 deviations, as TCP reckons its
+// timeouts: above the 99th percentile for all but heavy tails.
+//
+// The queue's lock guards it.
+type curve struct {
+	buckets [17]costs // index is bits.Len(rows-1): up to 65536 rows
+}
+
+type costs struct {
+	rows, mean, deviation float64 // ns
+	count                 uint64
+}
+
+func (c *curve) observe(rows int, ns int64) {
+	k := &c.buckets[bits.Len(uint(rows-1))]
+	k.count++
+	w := 1 / float64(min(k.count, 16))
+	d := float64(ns) - k.mean
+	if k.count == 1 {
+		k.deviation = float64(ns) / 4
+	} else {
+		k.deviation += w * (max(d, -d) - k.deviation)
+	}
+	k.mean += w * d
+	k.rows += w * (float64(rows) - k.rows)
+}
+
+// known says whether anything was observed.
+func (c *curve) known() bool {
+	for i := range c.buckets {
+		if c.buckets[i].count > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// predict is the expected time of a run of rows, and the high estimate, in ns; zeros where nothing is known.
+func (c *curve) predict(rows int) (mean, high float64) {
+	var lo, hi *costs // the neighbours by mean rows: lo.rows ≤ rows < hi.rows
+	r := float64(rows)
+	for i := range c.buckets {
+		k := &c.buckets[i]
+		if k.count == 0 {
+			continue
+		}
+		if k.rows <= r {
+			lo = k
+		} else {
+			hi = k
+			break
+		}
+	}
+	var deviation float64
+	switch {
+	case lo == nil && hi == nil:
+		return 0, 0
+	case lo == nil:
+		mean, deviation = hi.mean, hi.deviation
+	case hi == nil:
+		f := r / lo.rows
+		mean, deviation = lo.mean*f, lo.deviation*f
+	default:
+		f := (r - lo.rows) / (hi.rows - lo.rows)
+		mean = lo.mean + f*(hi.mean-lo.mean)
+		deviation = lo.deviation + f*(hi.deviation-lo.deviation)
+	}
+	return mean, mean + 4*deviation
+}
+
+// saving is what running rows and more together saves against running them apart, in ns, at least 0.
+func (c *curve) saving(rows, more int) float64 {
+	a, _ := c.predict(rows)
+	b, _ := c.predict(more)
+	both, _ := c.predict(rows + more)
+	return max(a+b-both, 0)
+}
+
+func (c *curve) points() []CurvePoint {
+	var ps []CurvePoint
+	for i := range c.buckets {
+		if k := &c.buckets[i]; k.count > 0 {
+			ps = append(ps, CurvePoint{Rows: 1 << i, Mean: time.Duration(k.mean),
+				High: time.Duration(k.mean + 4*k.deviation), Observed: k.count})
+		}
+	}
+	return ps
+}

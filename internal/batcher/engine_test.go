@@ -1,0 +1,123 @@
+package batcher
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeEngine scores a row as answerOf(row), in the time that cost says. It fails as the rows' last value demands, and
+// notices misuse: overlapping runs of one batch, a batch used after Close, one not closed.
+type fakeEngine struct {
+	rowLen int
+	cost   func(n int) time.Duration // slept; nil: none
+	broken atomic.Bool               // every run fails
+
+	mu    sync.Mutex
+	sizes []int // of runs, in order of their beginning
+	begun []time.Time
+
+	batches, closed atomic.Int64
+	misuse          atomic.Pointer[string]
+}
+
+// What the last value of a row makes the engine do.
+const (
+	rowFine    = 0
+	rowBad     = 1001 // the run fails, without a name
+	rowNamed   = 1002 // the run fails with its RowError
+	rowPanic   = 1003
+	rowInvalid = -1 // refused by the check of TableRows
+)
+
+var errBad = errors.New("engine: bad row")
+
+func answerOf(row []int32) float32 { return float32(row[0]%100000) / 100000 }
+
+func (e *fakeEngine) RowLen() int { return e.rowLen }
+
+func (e *fakeEngine) NewBatch(capacity int) (Batch, error) {
+	e.batches.Add(1)
+	return &fakeBatch{e: e, rows: make([]int32, capacity*e.rowLen), out: make([]float32, capacity)}, nil
+}
+
+func (e *fakeEngine) fault(format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	e.misuse.CompareAndSwap(nil, &s)
+}
+
+// check fails the test if the engine was misused or has batches left.
+func (e *fakeEngine) check(t testing.TB) {
+	t.Helper()
+	if s := e.misuse.Load(); s != nil {
+		t.Error(*s)
+	}
+	if made, closed := e.batches.Load(), e.closed.Load(); made != closed {
+		t.Errorf("%d batches made, %d closed", made, closed)
+	}
+}
+
+func (e *fakeEngine) runs() ([]int, []time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]int(nil), e.sizes...), append([]time.Time(nil), e.begun...)
+}
+
+type fakeBatch struct {
+	e      *fakeEngine
+	rows   []int32
+	out    []float32
+	busy   atomic.Bool
+	closed atomic.Bool
+}
+
+func (b *fakeBatch) Rows() []int32            { return b.rows }
+func (b *fakeBatch) Probabilities() []float32 { return b.out }
+
+func (b *fakeBatch) Close() {
+	if b.closed.Swap(true) || b.busy.Load() {
+		b.e.fault("a batch was closed twice, or while it ran")
+	}
+	b.e.closed.Add(1)
+}
+
+func (b *fakeBatch) Run(n int) error {
+	if b.busy.Swap(true) || b.closed.Load() {
+		b.e.fault("a batch was run twice at once, or after Close")
+	}
+	defer b.busy.Store(false)
+	if n < 1 || n > len(b.out) {
+		b.e.fault("run of %d rows, capacity %d", n, len(b.out))
+	}
+	e := b.e
+	e.mu.Lock()
+	e.sizes = append(e.sizes, n)
+	e.begun = append(e.begun, time.Now())
+	e.mu.Unlock()
+	if e.cost != nil {
+		time.Sleep(e.cost(n))
+	}
+	if e.broken.Load() {
+		return errors.New("engine: out of order")
+	}
+	for i := range n {
+		row := b.rows[i*e.rowLen : (i+1)*e.rowLen]
+		switch row[e.rowLen-1] {
+		case rowBad:
+			return errBad
+		case rowNamed:
+			return fmt.Errorf("engine: %w", &RowError{Row: i, Err: errBad})
+		case rowPanic:
+			panic("engine: a row that panics")
+		}
+		b.out[i] = answerOf(row)
+	}
+	return nil
+}

@@ -1,0 +1,543 @@
+package batcher
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Queue fills and flushes the batches of one engine. All methods are safe for concurrent use.
+//
+// Locks are taken in the order Queue.mu, Pool.mu. No engine is called, and no caller woken with results, under either.
+type Queue struct {
+	pool   *Pool
+	o      QueueOptions
+	rowLen int
+	check  func(row []int32) error // nil error: the row may join
+
+	mu        sync.Mutex // guards what follows, up to the counters
+	all       []*batch   // every batch there is; fixed
+	idle      []*batch   // those in state free
+	open      *batch     // the one that rows join, nil if none
+	sealed    int        // batches closed to new rows, with rows not yet committed
+	ready     []*batch   // waiting for a runner, oldest first
+	queued    int        // rows claimed whose run has not begun
+	high      int
+	running   int   // batches in state running
+	rescuing  int   // callers hinted to run a batch, or running one
+	announced bool  // the pool knows that a runner is wanted
+	ahead     int64 // predicted run time of sealed and ready batches, ns
+	closing   bool
+	destroyed bool
+	curve     curve
+	arrivals  arrivals
+
+	claims, rows, batches, reached uint64
+	flushes                        [causes]uint64
+	predicted, actual              int64 // ns
+
+	aborted atomic.Bool   // rows that have not begun get ErrClosed
+	drained chan struct{} // closed when every batch is freed
+
+	share share // belongs to the pool's lock
+	count counters
+	hist  histograms
+}
+
+// counters are of rows, but for runs and what follows.
+type counters struct {
+	answered, refused, expired, failed, closed, abandoned, shedFull, shedLate, dropped atomic.Uint64
+	runs, runRows, runErrors, panics, rescued, inline, empty                           atomic.Uint64
+}
+
+type histograms struct{ batchRows, queueTime, runTime, ratio histogram }
+
+// NewQueue makes a queue for engine and all batches it will ever need: enough for QueueRows in full batches, one on each
+// runner, and two that fill. The engine must stay usable until Close has returned nil.
+func (p *Pool) NewQueue(engine Engine, o QueueOptions) (*Queue, error) {
+	if err := o.fill(len(p.runners)); err != nil {
+		return nil, err
+	}
+	q := &Queue{pool: p, o: o, rowLen: engine.RowLen(), drained: make(chan struct{})}
+	if q.rowLen < 1 {
+		return nil, fmt.Errorf("batcher: cannot make queue %q: the engine's rows have %d values, must be at least 1", o.Name, q.rowLen)
+	}
+	q.check = rowCheck(engine, o)
+	for range (o.QueueRows+o.MaxRows-1)/o.MaxRows + len(p.runners) + 2 {
+		mem, err := engine.NewBatch(o.MaxRows)
+		if err == nil && (len(mem.Rows()) != o.MaxRows*q.rowLen || len(mem.Probabilities()) != o.MaxRows) {
+			err = fmt.Errorf("the engine's batch has %d values and %d results, want %d × %d and %d",
+				len(mem.Rows()), len(mem.Probabilities()), o.MaxRows, q.rowLen, o.MaxRows)
+			mem.Close()
+		}
+		if err != nil {
+			q.freeMemory()
+			return nil, fmt.Errorf("batcher: cannot make queue %q: batch of %d rows: %w", o.Name, o.MaxRows, err)
+		}
+		b := &batch{q: q, mem: mem, rows: mem.Rows(), len: q.rowLen,
+			slots: make([]slot, o.MaxRows), live: make([]int32, 0, o.MaxRows)}
+		q.all = append(q.all, b)
+	}
+	q.idle = append(make([]*batch, 0, len(q.all)), q.all...)
+	q.ready = make([]*batch, 0, len(q.all))
+	if err := q.calibrate(); err != nil {
+		q.freeMemory()
+		return nil, err
+	}
+	if !p.add(q) {
+		q.freeMemory()
+		return nil, fmt.Errorf("batcher: cannot make queue %q: %w", o.Name, ErrClosed)
+	}
+	return q, nil
+}
+
+func rowCheck(engine Engine, o QueueOptions) func([]int32) error {
+	if v, ok := engine.(Validator); ok {
+		return func(row []int32) error {
+			if err := v.Validate(row); err != nil {
+				return rowRefused(o.Name, err)
+			}
+			return nil
+		}
+	}
+	return func(row []int32) error {
+		if o.TableRows == 0 {
+			return nil
+		}
+		for i, x := range row {
+			if uint(x) >= uint(o.TableRows) { // negative ones too
+				return rowRefused(o.Name, fmt.Errorf("value %d is %d, must lie in [0, %d)", i, x, o.TableRows))
+			}
+		}
+		return nil
+	}
+}
+
+// calibrate runs rows of zeros at growing sizes. The first run of each size only warms the engine up.
+func (q *Queue) calibrate() error {
+	b := q.all[0]
+	for n := 1; q.o.CalibrationRuns > 0; n = min(4*n, q.o.MaxRows) {
+		for i := range q.o.CalibrationRuns + 1 {
+			start := q.pool.now()
+			if err := b.mem.Run(n); err != nil {
+				return fmt.Errorf("batcher: cannot calibrate queue %q: run of %d rows of zeros: %w", q.o.Name, n, err)
+			}
+			if i > 0 {
+				q.curve.observe(n, q.pool.now()-start)
+			}
+		}
+		if n == q.o.MaxRows {
+			break
+		}
+	}
+	return nil
+}
+
+// Claim takes n ≥ 1 places for rows that must be answered by deadline (zero: no deadline), all or none. They may lie in
+// several batches. The error is ErrShed where the queue is full or no answer can be expected in time, ErrExpired where
+// the deadline has passed, ErrClosed. The ticket must be ended by Wait or Abandon.
+func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
+	if n < 1 {
+		return nil, fmt.Errorf("batcher: cannot claim %d rows of queue %q: at least 1", n, q.o.Name)
+	}
+	p := q.pool
+	now, due := p.now(), never
+	if !deadline.IsZero() {
+		if due = int64(deadline.Sub(p.epoch)); due <= now {
+			q.count.shedLate.Add(uint64(n))
+			return nil, ErrExpired
+		}
+	}
+	t := p.ticket(n)
+	t.q, t.n, t.claimed, t.deadline = q, n, now, due
+
+	q.mu.Lock()
+	if err := q.admit(n, now, due); err != nil {
+		q.mu.Unlock()
+		t.q = nil
+		p.tickets.Put(t)
+		return nil, err
+	}
+	q.claims++
+	q.rows += uint64(n)
+	q.queued += n
+	q.high = max(q.high, q.queued)
+	q.arrivals.add(now, n)
+	for first := 0; first < n; {
+		if q.open == nil {
+			last := len(q.idle) - 1
+			q.open, q.idle = q.idle[last], q.idle[:last]
+			q.open.open(now, int64(q.o.MaxWait))
+		}
+		b := q.open
+		first += b.join(t, first, n-first)
+		q.reckonDue(b)
+		if b.n == len(b.slots) {
+			q.seal(b, causeFull, now)
+		}
+	}
+	t.state.Store(ticketOpen)
+	t.left.Store(int32(len(t.parts)))
+	t.refs.Store(int32(len(t.parts)) + 1)
+	if q.open != nil {
+		p.clock.alarm(min(q.open.dueAt, q.open.deadline))
+	} else {
+		p.clock.alarm(due)
+	}
+	q.mu.Unlock()
+
+	for k := range t.parts { // nobody sees what an earlier caller wrote
+		pt := &t.parts[k]
+		clear(pt.b.rows[pt.slot*q.rowLen : (pt.slot+pt.n)*q.rowLen])
+	}
+	return t, nil
+}
+
+// admit says why n rows can't be taken in, nil if they can.
+func (q *Queue) admit(n int, now, deadline int64) error {
+	if q.closing {
+		return ErrClosed
+	}
+	room := 0
+	if q.open != nil {
+		room = len(q.open.slots) - q.open.n
+	}
+	need := 0 // batches to open
+	if n > room {
+		need = (n - room + q.o.MaxRows - 1) / q.o.MaxRows
+	}
+	if q.queued+n > q.o.QueueRows || need > len(q.idle) {
+		q.reached++
+		q.count.shedFull.Add(uint64(n))
+		return errFull
+	}
+	if deadline != never && q.queued+q.running > 0 && now+q.expectedWait(n, now) > deadline {
+		q.count.shedLate.Add(uint64(n))
+		return errLate
+	}
+	return nil
+}
+
+// expectedWait predicts how long n more rows take to be answered if nothing more comes, in ns: until a runner is free,
+// the batches before theirs at this queue's share of the runners, and the high estimate for their own. A queue that
+// holds nothing is not asked: a row alone may always try, so that a wrong prediction is corrected.
+func (q *Queue) expectedWait(n int, now int64) int64 {
+	if !q.curve.known() {
+		return 0
+	}
+	if q.open != nil {
+		n += q.open.n
+	}
+	before := float64(q.ahead)
+	if full := (n - 1) / q.o.MaxRows; full > 0 {
+		mean, _ := q.curve.predict(q.o.MaxRows)
+		before += float64(full) * mean
+		n -= full * q.o.MaxRows
+	}
+	_, own := q.curve.predict(n)
+	p := q.pool
+	runners := min(len(p.runners), q.o.MaxRunners)
+	return p.untilFree(now) + int64(before*p.rivalry(q)/float64(runners)+own)
+}
+
+// reckonDue sets when b must go: after the longest wait, or so that its earliest deadline can be met.
+func (q *Queue) reckonDue(b *batch) {
+	b.dueAt = b.opened + int64(q.o.MaxWait)
+	if b.deadline != never {
+		_, high := q.curve.predict(b.n)
+		b.dueAt = min(b.dueAt, b.deadline-int64(high))
+	}
+}
+
+// committed is called when b has no row pending, or had a moment ago. With inline, it may return a runner's licence:
+// the caller then runs a batch itself.
+func (q *Queue) committed(b *batch, now int64, inline bool) *runner {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case b.pending.Load() != 0:
+		return nil
+	case b.state == batchSealed:
+		q.sealed--
+		q.makeReady(b)
+	case b.state == batchOpen && b.n > 0:
+		b.goAt = q.mayGoAt(b, now)
+	}
+	return q.announce(now, inline)
+}
+
+// seal closes the open batch to new rows; the lock is held.
+func (q *Queue) seal(b *batch, c cause, now int64) {
+	q.flush(b, c)
+	q.ahead += b.predicted
+	if b.pending.Load() > 0 {
+		b.state = batchSealed
+		q.sealed++
+		return
+	}
+	q.makeReady(b)
+	q.announce(now, false)
+}
+
+func (q *Queue) makeReady(b *batch) {
+	b.state = batchReady
+	q.ready = append(q.ready, b)
+}
+
+// flush counts b's end as the open batch.
+func (q *Queue) flush(b *batch, c cause) {
+	q.open = nil
+	b.cause = c
+	mean, _ := q.curve.predict(b.n)
+	b.predicted = int64(mean)
+	q.batches++
+	q.flushes[c]++
+	q.hist.batchRows.addRows(b.n)
+}
+
+// oldest is the batch that a runner would take now, nil if none; the lock is held.
+func (q *Queue) oldest(now int64) *batch {
+	if q.running >= q.o.MaxRunners && !q.aborted.Load() {
+		return nil
+	}
+	if len(q.ready) > 0 {
+		return q.ready[0]
+	}
+	if b := q.open; b != nil && b.n > 0 && b.pending.Load() == 0 && now >= b.goAt {
+		return b
+	}
+	return nil
+}
+
+// announce asks the pool for a runner if one is wanted and not yet asked for; the lock is held. With inline, an idle
+// runner's licence may be returned instead.
+func (q *Queue) announce(now int64, inline bool) *runner {
+	if q.announced {
+		return nil
+	}
+	if q.oldest(now) == nil {
+		if b := q.open; b != nil && b.goAt != never && b.goAt > now {
+			q.pool.clock.alarm(b.goAt)
+		}
+		return nil
+	}
+	if inline {
+		if r := q.pool.borrow(); r != nil {
+			return r
+		}
+	}
+	q.announced = true
+	q.pool.announce(q)
+	return nil
+}
+
+// take gives the oldest batch that may go to the caller, who must run it; nil if there is none.
+func (q *Queue) take(now int64) *batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.announced = false
+	b := q.oldest(now)
+	if b == nil {
+		return nil
+	}
+	if b.state == batchReady {
+		q.ready = q.ready[:copy(q.ready, q.ready[1:])]
+		q.ahead -= b.predicted
+	} else {
+		c := causeIdle
+		switch {
+		case q.closing:
+			c = causeStop
+		case now >= b.dueAt:
+			c = causeDue
+		}
+		q.flush(b, c)
+	}
+	b.state = batchRunning
+	q.queued -= b.n
+	q.running++
+	q.announce(now, false) // another may be ready
+	return b
+}
+
+// observe tells the curve what a run took.
+func (q *Queue) observe(n int, ns int64) {
+	q.hist.runTime.addTime(ns, 1)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if mean, _ := q.curve.predict(n); mean > 0 {
+		q.predicted += int64(mean)
+		q.actual += ns
+		q.hist.ratio.addRatio(float64(ns) / mean)
+	}
+	q.curve.observe(n, ns)
+}
+
+// ran ends b's running: from here on only its runner looks at its tickets.
+func (q *Queue) ran(b *batch, now int64) {
+	q.count.dropped.Add(uint64(b.n - len(b.live)))
+	if len(b.live) == 0 {
+		q.count.empty.Add(1)
+	}
+	q.mu.Lock()
+	b.state = batchAnswering
+	q.running--
+	q.announce(now, false) // MaxRunners may have held one back
+	q.mu.Unlock()
+}
+
+// free takes an answered batch back.
+func (q *Queue) free(b *batch) {
+	q.mu.Lock()
+	b.state = batchFree
+	clear(b.slots[:b.n])
+	q.idle = append(q.idle, b)
+	last := q.lastOut()
+	q.mu.Unlock()
+	if last {
+		q.destroy()
+	}
+}
+
+// tick does what time brings: expires tickets, seals a due batch that is still written to, announces what may go, and
+// asks a caller to run what lies too long. It returns when to look again.
+func (q *Queue) tick(now int64) int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	next := never
+	for _, b := range q.all {
+		if b.state == batchFree || b.state == batchAnswering {
+			continue
+		}
+		if b.deadline <= now {
+			b.deadline = never
+			b.tickets(func(t *Ticket, _ int) {
+				t.expire(now)
+				if t.deadline > now {
+					b.deadline = min(b.deadline, t.deadline)
+				}
+			})
+		}
+		next = min(next, b.deadline)
+	}
+	if b := q.open; b != nil && b.n > 0 {
+		if now < b.dueAt {
+			next = min(next, b.dueAt)
+		} else if b.pending.Load() > 0 {
+			q.seal(b, causeDue, now)
+		} else {
+			b.goAt = min(b.goAt, now)
+		}
+		if b.goAt > now {
+			next = min(next, b.goAt)
+		}
+	}
+	q.announce(now, false)
+	return min(next, q.hint(now))
+}
+
+// hint asks a waiting caller to run the oldest batch, if that has lain for RescueAfter since it was due. It returns
+// when to look again.
+func (q *Queue) hint(now int64) int64 {
+	b := q.oldest(now)
+	if b == nil || q.o.RescueAfter < 0 || q.rescuing > 0 {
+		return never
+	}
+	at := b.dueAt + int64(q.o.RescueAfter)
+	if now < at {
+		return at
+	}
+	for i := 0; i < b.n; i++ {
+		if t := b.slots[i].t; t.state.Load() == ticketWaiting && len(t.wake) == 0 {
+			t.wake <- signalHint
+			break
+		}
+	}
+	return now + int64(q.o.RescueAfter)
+}
+
+// rescue runs the oldest batch in the caller's goroutine, if no runner has come by now.
+func (q *Queue) rescue() {
+	q.mu.Lock()
+	q.rescuing++
+	q.mu.Unlock()
+	if b := q.take(q.pool.now()); b != nil {
+		q.count.rescued.Add(1)
+		q.run(b, nil)
+	}
+	q.mu.Lock()
+	q.rescuing--
+	now := q.pool.now()
+	if q.oldest(now) != nil {
+		q.pool.clock.alarm(now + int64(q.o.RescueAfter))
+	}
+	q.mu.Unlock()
+}
+
+// runInline runs a batch in the caller's goroutine, on the licence of a runner that stays asleep.
+func (q *Queue) runInline(r *runner) {
+	if b := q.take(q.pool.now()); b != nil {
+		q.count.inline.Add(1)
+		q.run(b, r)
+	}
+	q.pool.giveBack(r)
+}
+
+// Close takes no more claims, runs what is queued (cause stop), answers every row, and frees every batch. It waits for
+// callers to commit or abandon what they have claimed. When ctx ends first, rows whose run has not begun get ErrClosed,
+// and the error says how many batches are out; they are freed when their callers and runs let go, and Close may be
+// called again to wait for that.
+func (q *Queue) Close(ctx context.Context) error {
+	q.mu.Lock()
+	q.closing = true
+	now := q.pool.now()
+	if b := q.open; b != nil {
+		q.seal(b, causeStop, now)
+	}
+	last := q.lastOut()
+	q.mu.Unlock()
+	if last {
+		q.destroy()
+	}
+	select {
+	case <-q.drained:
+		return nil
+	case <-ctx.Done():
+	}
+	q.aborted.Store(true)
+	for b := q.take(q.pool.now()); b != nil; b = q.take(q.pool.now()) {
+		q.run(b, nil)
+	}
+	q.mu.Lock()
+	out := len(q.all) - len(q.idle)
+	q.mu.Unlock()
+	if out == 0 {
+		<-q.drained
+		return nil
+	}
+	return fmt.Errorf("batcher: cannot close queue %q in time: %d of its batches are still running or being written: %w",
+		q.o.Name, out, context.Cause(ctx))
+}
+
+// lastOut says, once, that the queue is closing and holds nothing; the lock is held, and the caller destroys.
+func (q *Queue) lastOut() bool {
+	if !q.closing || q.destroyed || len(q.idle) < len(q.all) {
+		return false
+	}
+	q.destroyed = true
+	return true
+}
+
+func (q *Queue) destroy() {
+	q.pool.remove(q)
+	q.freeMemory()
+	close(q.drained)
+}
+
+func (q *Queue) freeMemory() {
+	for _, b := range q.all {
+		b.mem.Close()
+	}
+}

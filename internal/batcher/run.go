@@ -1,0 +1,165 @@
+package batcher
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+)
+
+// run takes a batch from running to free: leaves out what is late, scores the rest, wakes every caller. r is the runner
+// whose turn it is, nil where a caller runs a batch beyond the runners' number.
+func (q *Queue) run(b *batch, r *runner) {
+	p := q.pool
+	start := p.now()
+	aborted := q.aborted.Load()
+	b.begin(start)
+	n := len(b.live)
+	switch {
+	case n == 0:
+	case aborted:
+		b.fail(0, n, ErrClosed)
+	default:
+		if r != nil {
+			r.freeAt.Store(start + b.predicted)
+		}
+		q.score(b, n)
+		if r != nil {
+			r.freeAt.Store(0)
+		}
+	}
+	end := p.now()
+	p.charge(q, end-start)
+	q.ran(b, end)
+	b.tickets(func(t *Ticket, _ int) { t.partDone() })
+	q.free(b)
+}
+
+// score answers the rows at positions [0,n): with one run, or, where that fails, by searching for the bad rows.
+func (q *Queue) score(b *batch, n int) {
+	err := q.call(b, n)
+	if err == nil {
+		b.answer(n)
+		return
+	}
+	s := search{q: q, b: b, runs: q.o.RetryRuns}
+	if errors.Is(err, errPanic) {
+		s.broken = err
+		b.fail(0, n, err)
+		return
+	}
+	s.split(n, err)
+}
+
+// search finds the rows that make a run fail. It halves: rows are moved to the front of the batch, over rows that have
+// been answered, because an engine runs [0,n) only. A single row that fails is refused once the engine has proved to
+// work in this search: another run of it succeeded, or one of a row of zeros does. Otherwise the engine is broken, and
+// every row left gets ErrRun. The search costs about 2·log₂(n) runs a bad row, 1 where the engine names it; when its
+// runs are used up, the rows left get ErrRun.
+type search struct {
+	q      *Queue
+	b      *batch
+	runs   int   // left
+	works  bool  // a run succeeded
+	broken error // no run can be expected to succeed, or none is left
+}
+
+// split deals with positions [0,n), which failed together with err.
+func (s *search) split(n int, err error) {
+	var named *RowError
+	switch {
+	case errors.As(err, &named) && named.Row >= 0 && named.Row < n:
+		s.refuse(named.Row, named.Err)
+		last := n - 1
+		if named.Row != last {
+			s.b.live[named.Row] = s.b.live[last]
+			copy(s.b.row(named.Row), s.b.row(last))
+		}
+		s.try(0, last)
+	case n == 1:
+		if !s.works && s.broken == nil {
+			s.control()
+		}
+		if s.broken != nil {
+			s.b.fail(0, 1, s.broken)
+			return
+		}
+		s.refuse(0, err)
+	default:
+		half := n / 2
+		s.try(0, half)
+		s.try(half, n)
+	}
+}
+
+// try runs the rows at positions [lo,hi); those below lo are answered, those from hi on are left as they are.
+func (s *search) try(lo, hi int) {
+	n := hi - lo
+	if n == 0 {
+		return
+	}
+	if s.runs == 0 && s.broken == nil {
+		s.broken = fmt.Errorf("%w: queue %q: too many bad rows in one batch, %d extra runs did not find them all "+
+			"(raise retry_runs)", ErrRun, s.q.o.Name, s.q.o.RetryRuns)
+	}
+	if s.broken != nil {
+		s.b.fail(lo, hi, s.broken)
+		return
+	}
+	if lo > 0 {
+		s.b.move(lo, hi)
+	}
+	s.runs--
+	err := s.q.call(s.b, n)
+	switch {
+	case err == nil:
+		s.works = true
+		s.b.answer(n)
+	case errors.Is(err, errPanic):
+		s.broken = err
+		s.b.fail(0, n, err)
+	default:
+		s.split(n, err)
+	}
+}
+
+// control runs a row of zeros at position 0, whose own row has just failed alone.
+func (s *search) control() {
+	clear(s.b.row(0))
+	err := s.q.call(s.b, 1)
+	if err == nil {
+		s.works = true
+		return
+	}
+	s.broken = err
+}
+
+func (s *search) refuse(pos int, cause error) {
+	s.b.fail(pos, pos+1, rowRefused(s.q.o.Name, cause))
+}
+
+func rowRefused(name string, cause error) error {
+	return fmt.Errorf("%w: queue %q: %w", ErrRow, name, cause)
+}
+
+// errPanic marks, inside, a run that panicked: it is not repeated.
+var errPanic = errors.New("panic")
+
+// call is one Batch.Run: timed, counted, with panics made errors. Errors wrap ErrRun, and ErrRun only: a row's fault is
+// for search to tell.
+func (q *Queue) call(b *batch, n int) (err error) {
+	start := q.pool.now()
+	defer func() {
+		if v := recover(); v != nil {
+			q.count.panics.Add(1)
+			err = fmt.Errorf("%w: queue %q: %w in the engine: %v\n%s", ErrRun, q.o.Name, errPanic, v, debug.Stack())
+		}
+	}()
+	q.count.runs.Add(1)
+	q.count.runRows.Add(uint64(n))
+	if err := b.mem.Run(n); err != nil {
+		q.count.runErrors.Add(1)
+		return fmt.Errorf("%w: queue %q, %d rows: %w", ErrRun, q.o.Name, n, err)
+	}
+	q.observe(n, q.pool.now()-start)
+	return nil
+}

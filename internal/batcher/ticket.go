@@ -1,0 +1,207 @@
+package batcher
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+)
+
+// Ticket is one caller's n places in open batches (one batch, or several where the first was nearly full). It is used
+// by one goroutine at a time, and is gone after Wait or Abandon, one of which must follow every Claim: until then the
+// batch cannot run.
+type Ticket struct {
+	q        *Queue
+	n        int
+	claimed  int64 // ns on the pool's clock
+	deadline int64
+	parts    []part
+	results  []Result // written by whoever refuses or runs a row; read by the caller once the ticket is done
+
+	state atomic.Uint32
+	// left counts parts whose batch has not been answered; whoever answers the last wakes the caller.
+	left atomic.Int32
+	// refs counts who may still touch the ticket: its batches and its caller. The last one returns it to the pool.
+	refs atomic.Int32
+	// wake has room for the two signals there can be at once: one hint, one end.
+	wake chan signal
+}
+
+// part is consecutive places in one batch.
+type part struct {
+	b     *batch
+	slot  int // first place in the batch
+	first int // its row in the ticket
+	n     int
+}
+
+// A ticket's states. Only open → waiting → done|expired|gone, or open → gone|expired.
+const (
+	ticketOpen    uint32 = iota // the caller writes rows
+	ticketWaiting               // committed
+	ticketDone                  // every row has its result; the end was or will be signalled
+	ticketExpired               // the deadline passed; where that was found by another, the end is signalled
+	ticketGone                  // nobody wants the results
+)
+
+type signal uint8
+
+const (
+	signalEnd  signal = iota
+	signalHint        // a due batch lies there: take one of the queue's batches and run it
+)
+
+// Row is row i, 0 ≤ i < n, RowLen long, all zeros at first: to be written until Commit or Wait, by this ticket's
+// goroutine, never afterwards.
+func (t *Ticket) Row(i int) []int32 {
+	if t.state.Load() != ticketOpen {
+		panic("batcher: Row called after Commit, Wait or Abandon")
+	}
+	for k := range t.parts {
+		if p := &t.parts[k]; i >= p.first && i < p.first+p.n {
+			return p.b.row(p.slot + i - p.first)
+		}
+	}
+	panic(fmt.Sprintf("batcher: Row(%d) of a ticket with %d rows", i, t.n))
+}
+
+// Commit checks the rows and hands them over. Wait does it where the caller has not; an auction that holds several
+// tickets commits all of them before the first Wait, so that their batches run side by side.
+func (t *Ticket) Commit() { t.commit(false) }
+
+// commit returns a runner's licence if its caller, who must then run a batch of this queue, may do so at once. It is
+// offered only with inline.
+func (t *Ticket) commit(inline bool) *runner {
+	if t.state.Load() != ticketOpen {
+		return nil
+	}
+	q := t.q
+	refused := 0
+	for k := range t.parts {
+		p := &t.parts[k]
+		for i := range p.n {
+			if err := q.check(p.b.row(p.slot + i)); err != nil {
+				p.b.slots[p.slot+i].refused = true
+				t.results[p.first+i] = Result{Err: err}
+				refused++
+			}
+		}
+	}
+	now := q.pool.now()
+	switch {
+	case refused == t.n:
+		t.state.Store(ticketGone)
+	case now >= t.deadline:
+		t.state.Store(ticketExpired)
+	default:
+		t.state.Store(ticketWaiting)
+	}
+	var licence *runner
+	for k := range t.parts {
+		if r := t.parts[k].b.commit(t.parts[k].n, now, inline && licence == nil); r != nil {
+			licence = r
+		}
+	}
+	return licence
+}
+
+// Wait blocks until every row is answered, the deadline passes or ctx ends, and fills out, which must be n long. The
+// error is nil if every row has a probability, else the first row's error: ErrRow, ErrExpired, ErrRun or ErrClosed.
+// After ErrExpired no row has a result.
+//
+// Wait may run a batch in the caller's goroutine, when that is faster than waking a runner, or when no runner comes; it
+// then returns after the run, even if the deadline passes in it.
+func (t *Ticket) Wait(ctx context.Context, out []Result) error {
+	if len(out) != t.n {
+		panic(fmt.Sprintf("batcher: Wait with room for %d results on a ticket of %d rows", len(out), t.n))
+	}
+	q := t.q
+	if t.state.Load() == ticketOpen {
+		if r := t.commit(true); r != nil {
+			q.runInline(r)
+		}
+	}
+	done := ctx.Done()
+	for t.state.Load() == ticketWaiting {
+		var s signal
+		if done == nil {
+			s = <-t.wake
+		} else {
+			select {
+			case s = <-t.wake:
+			case <-done:
+				if t.state.CompareAndSwap(ticketWaiting, ticketGone) {
+					q.count.abandoned.Add(uint64(t.n))
+					fill(out, ErrExpired)
+					t.release()
+					return ErrExpired
+				}
+				continue // answered meanwhile
+			}
+		}
+		if s == signalEnd {
+			break
+		}
+		q.rescue()
+	}
+	var err error
+	switch t.state.Load() {
+	case ticketExpired:
+		q.count.expired.Add(uint64(t.n))
+		fill(out, ErrExpired)
+		err = ErrExpired
+	default:
+		copy(out, t.results)
+		err = q.count.tally(out)
+	}
+	t.release()
+	return err
+}
+
+// Abandon gives the places up: their rows are not run. It may be called in place of Wait, before or after Commit.
+func (t *Ticket) Abandon() {
+	t.q.count.abandoned.Add(uint64(t.n))
+	if t.state.CompareAndSwap(ticketOpen, ticketGone) {
+		now := t.q.pool.now()
+		for k := range t.parts {
+			t.parts[k].b.commit(t.parts[k].n, now, false)
+		}
+	} else {
+		t.state.CompareAndSwap(ticketWaiting, ticketGone)
+	}
+	t.release()
+}
+
+// partDone says that one batch has answered its part, and gives up that batch's claim on the ticket.
+func (t *Ticket) partDone() {
+	if t.left.Add(-1) == 0 && t.state.CompareAndSwap(ticketWaiting, ticketDone) {
+		t.wake <- signalEnd
+	}
+	t.release()
+}
+
+// expire ends the ticket if it waits and its deadline has come. The caller holds one of its references.
+func (t *Ticket) expire(now int64) {
+	if now >= t.deadline && t.state.CompareAndSwap(ticketWaiting, ticketExpired) {
+		t.wake <- signalEnd
+	}
+}
+
+func (t *Ticket) release() {
+	if t.refs.Add(-1) != 0 {
+		return
+	}
+	for len(t.wake) > 0 { // a hint, or an end that its caller did not need
+		<-t.wake
+	}
+	q := t.q
+	clear(t.results)
+	clear(t.parts)
+	t.q, t.parts = nil, t.parts[:0]
+	q.pool.tickets.Put(t)
+}
+
+func fill(out []Result, err error) {
+	for i := range out {
+		out[i] = Result{Err: err}
+	}
+}
