@@ -314,7 +314,7 @@ func (l *Ledger) Book(campaign, id string, price Micros, now time.Time) bool {
 		b.reserved -= e.held
 		b.spent += price
 		acct.pacer.settle(e.charged, price)
-		acct.pacer.outcome(true)
+		acct.pacer.outcome(e.held, price)
 		acct.mu.Unlock()
 		sh.unlink(i)
 		sh.openCount--
@@ -355,7 +355,7 @@ func (l *Ledger) freeLocked(sh *shard, i int32) {
 	e.account.mu.Lock()
 	e.account.book(e.day).reserved -= e.held
 	e.account.pacer.settle(e.charged, 0)
-	e.account.pacer.outcome(false)
+	e.account.pacer.outcome(e.held, 0)
 	e.account.mu.Unlock()
 	sh.openCount--
 	l.stats.open.Add(-1)

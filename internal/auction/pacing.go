@@ -22,9 +22,9 @@ import (
 // Targeted Online Advertisements at LinkedIn, KDD 2014), with the pass-through rate set by proportional feedback instead of
 // steps of 10 % a minute.
 //
-// A bid is charged when it is made, since notices come seconds later: by price × the share of bids that were billed of
-// late (an exponential mean over about 50, from 1 so that it errs on the side of too slow), and settled against what it
-// cost when its outcome is known. So delayed notices make the loop neither overshoot nor swing.
+// A bid is charged when it is made, since notices come seconds later: by price × the share of what was bid of late
+// that was billed in the end (an exponential mean over about 50 bids, from 1 so that it errs on the side of too slow), and
+// settled against what it cost when its outcome is known. So delayed notices make the loop neither overshoot nor swing.
 //
 // A pacer starts with no credit. It is guarded by its account's lock.
 type pacer struct {
@@ -32,11 +32,11 @@ type pacer struct {
 	daily      Micros
 	start, end int64 // Unix ns; 0: open
 	credit     float64
-	last       int64 // Unix ns up to which credit was filled; 0: never
-	billed     float64
+	last       int64   // Unix ns up to which credit was filled; 0: never
+	billed     float64 // share of what is bid that is billed, in [0, 1]
 }
 
-// billedMemory is the weight of the newest outcome in the share of bids that are billed.
+// billedMemory is the weight of the newest outcome in pacer.billed.
 const billedMemory = 0.02
 
 func newPacer() pacer { return pacer{billed: 1} }
@@ -87,11 +87,8 @@ func (p *pacer) charge(price Micros) Micros {
 // settle replaces what a bid was charged by what it cost.
 func (p *pacer) settle(charged, cost Micros) { p.credit += float64(charged - cost) }
 
-// outcome learns how many bids are billed.
-func (p *pacer) outcome(billed bool) {
-	target := 0.0
-	if billed {
-		target = 1
-	}
-	p.billed += billedMemory * (target - p.billed)
+// outcome learns from a bid that held some money and cost some, 0 if it was not billed.
+func (p *pacer) outcome(held, cost Micros) {
+	share := math.Min(1, float64(cost)/float64(held))
+	p.billed += billedMemory * (share - p.billed)
 }

@@ -1,0 +1,180 @@
+// Package campaigns reads the file in which an operator writes campaigns, and watches it while the bidder serves.
+//
+// The file is decoded strictly; every fault is reported at once with its line. A file with a fault is refused whole, and
+// the set that serves goes on serving.
+package campaigns
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"gavel/internal/auction"
+	"gavel/internal/strictyaml"
+)
+
+// document is the file. See configs/campaigns.yaml for an example of each key.
+type document struct {
+	Currency  string     `yaml:"currency"`
+	Campaigns []campaign `yaml:"campaigns"`
+}
+
+type campaign struct {
+	ID          string     `yaml:"id"`
+	Advertiser  string     `yaml:"advertiser"`
+	Domain      string     `yaml:"domain"`
+	App         string     `yaml:"app"`
+	Categories  []string   `yaml:"categories"`
+	Seat        string     `yaml:"seat"`
+	DailyBudget money      `yaml:"daily_budget"`
+	Schedule    schedule   `yaml:"schedule"`
+	Goal        goal       `yaml:"goal"`
+	Targeting   targeting  `yaml:"targeting"`
+	Creatives   []creative `yaml:"creatives"`
+}
+
+// schedule is when a campaign runs: dates (their first instant, UTC) or times with an offset; End is exclusive.
+type schedule struct {
+	Start time.Time `yaml:"start"`
+	End   time.Time `yaml:"end"`
+}
+
+// goal has one key: what a thousand impressions, one click or one conversion is worth.
+type goal struct {
+	CPM *money `yaml:"cpm"`
+	CPC *money `yaml:"cpc"`
+	CPA *money `yaml:"cpa"`
+}
+
+type targeting struct {
+	Countries      []string `yaml:"countries"`
+	Regions        []string `yaml:"regions"`
+	DeviceTypes    []int    `yaml:"device_types"`
+	OS             []string `yaml:"os"`
+	Languages      []string `yaml:"languages"`
+	Exchanges      []string `yaml:"exchanges"`
+	AllowDomains   []string `yaml:"allow_domains"`
+	DenyDomains    []string `yaml:"deny_domains"`
+	PageCategories []string `yaml:"page_categories"`
+	Hours          hours    `yaml:"hours"`
+	Deals          []string `yaml:"deals"`
+}
+
+type creative struct {
+	ID         string `yaml:"id"`
+	Kind       string `yaml:"kind"`
+	Size       size   `yaml:"size"`
+	Duration   int    `yaml:"duration"`
+	MIME       string `yaml:"mime"`
+	Protocol   int    `yaml:"protocol"`
+	Attributes []int  `yaml:"attributes"`
+	Markup     string `yaml:"markup"`
+	ClickURL   string `yaml:"click_url"`
+	ImageURL   string `yaml:"image_url"`
+}
+
+// Load reads and compiles the file. Its currency replaces that of options. The error joins every fault, each as
+// "path: line N: …" where the line is known.
+func Load(path string, options auction.SetOptions) (*auction.CampaignSet, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return parse(path, data, options)
+}
+
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("campaigns: cannot read the campaign file: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, strictyaml.MaxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("campaigns: cannot read the campaign file: %w", err)
+	}
+	if len(data) > strictyaml.MaxBytes {
+		return nil, fmt.Errorf("campaigns: %s is larger than %d bytes; split it over several bidders", path, strictyaml.MaxBytes)
+	}
+	return data, nil
+}
+
+func parse(path string, data []byte, options auction.SetOptions) (*auction.CampaignSet, error) {
+	var doc document
+	decodeErr := strictyaml.Decode(path, data, &doc)
+	if decodeErr != nil && len(doc.Campaigns) == 0 {
+		return nil, decodeErr
+	}
+	if decodeErr == nil && len(doc.Campaigns) == 0 {
+		return nil, fmt.Errorf("%s: campaigns: is empty; list at least one campaign", path)
+	}
+	if doc.Currency != "" {
+		options.Currency = doc.Currency
+	}
+	faults := []error{decodeErr}
+	list := make([]auction.Campaign, len(doc.Campaigns))
+	lines := newLines(data)
+	for i := range doc.Campaigns {
+		var problem string
+		if list[i], problem = doc.Campaigns[i].domain(); problem != "" {
+			faults = append(faults, placed(path, lines, &auction.Fault{Index: i, Campaign: list[i].ID, Path: "goal", Problem: problem}))
+		}
+	}
+	if len(faults) > 1 || decodeErr != nil {
+		return nil, errors.Join(faults...) // compiling would repeat them as missing values
+	}
+	set, err := auction.NewCampaignSet(list, options)
+	if err != nil {
+		return nil, allPlaced(path, lines, err)
+	}
+	return set, nil
+}
+
+// domain turns what was written into the domain's campaign; problem is what is wrong with its goal, if anything.
+func (c *campaign) domain() (_ auction.Campaign, problem string) {
+	t := c.Targeting
+	out := auction.Campaign{
+		ID: c.ID, Advertiser: c.Advertiser, Domain: c.Domain, App: c.App, Categories: c.Categories, Seat: c.Seat,
+		DailyBudget: auction.Micros(c.DailyBudget), Start: c.Schedule.Start, End: c.Schedule.End,
+		Targeting: auction.Targeting{
+			Countries: t.Countries, Regions: t.Regions, DeviceTypes: t.DeviceTypes, OS: t.OS, Languages: t.Languages,
+			Exchanges: t.Exchanges, AllowDomains: t.AllowDomains, DenyDomains: t.DenyDomains,
+			PageCategories: t.PageCategories, HoursOfWeek: t.Hours, Deals: t.Deals,
+		},
+	}
+	for _, cr := range c.Creatives {
+		out.Creatives = append(out.Creatives, auction.Creative{
+			ID: cr.ID, Kind: auction.CreativeKind(cr.Kind), Size: auction.Size(cr.Size), Duration: cr.Duration,
+			MIME: strings.ToLower(cr.MIME), Protocol: cr.Protocol, Attributes: cr.Attributes, Markup: cr.Markup,
+			ClickURL: cr.ClickURL, ImageURL: cr.ImageURL,
+		})
+	}
+	out.Goal, problem = c.Goal.domain()
+	return out, problem
+}
+
+func (g goal) domain() (out auction.Goal, problem string) {
+	keys := 0
+	if g.CPM != nil {
+		keys++
+		out = auction.Goal{Kind: auction.CPM, Value: auction.Micros(*g.CPM / 1000)}
+		if *g.CPM%1000 != 0 {
+			problem = "cpm has more than three digits after the point: 0.001 for a thousand impressions is the finest price"
+		}
+	}
+	if g.CPC != nil {
+		keys++
+		out = auction.Goal{Kind: auction.CPC, Value: auction.Micros(*g.CPC)}
+	}
+	if g.CPA != nil {
+		keys++
+		out = auction.Goal{Kind: auction.CPA, Value: auction.Micros(*g.CPA)}
+	}
+	if keys != 1 {
+		problem = fmt.Sprintf("has %d of the keys cpm, cpc, cpa; give exactly one", keys)
+	}
+	return out, problem
+}
