@@ -43,6 +43,9 @@ type QueueOptions struct {
 	QueueRows int
 	// Policy; default Adaptive.
 	Policy Policy
+	// Patience is how many seconds of a row's waiting the adaptive policy gives for a second of runner time saved;
+	// default 16. A held row waits Patience × half the fixed cost of a run, in the mean. Less than 0: never hold.
+	Patience float64
 	// TableRows: every index of a row must lie in [0, TableRows), or the row gets ErrRow; 0: not checked. An engine
 	// that implements Validator is asked instead.
 	TableRows int
@@ -78,6 +81,7 @@ func (o *QueueOptions) fill(runners int) error {
 	setDefault(&o.MaxWait, 2*time.Millisecond)
 	setDefault(&o.QueueRows, 32*o.MaxRows)
 	setDefault(&o.Policy, Adaptive)
+	setDefault(&o.Patience, 16)
 	setDefault(&o.Weight, 1)
 	setDefault(&o.MaxRunners, runners)
 	setDefault(&o.RescueAfter, time.Millisecond)
@@ -92,6 +96,7 @@ func (o *QueueOptions) fill(runners int) error {
 	fault(o.MaxWait >= 0 && o.MaxWait <= time.Minute, "max_wait is %v, must be 0 (the default) to 1m", o.MaxWait)
 	fault(o.QueueRows >= o.MaxRows && o.QueueRows <= 1<<22, "queue_rows is %d, must be max_rows (%d) to 4194304", o.QueueRows, o.MaxRows)
 	fault(o.Policy == Adaptive || o.Policy == Eager || o.Policy == Window, "policy is %q, must be adaptive, eager or window", o.Policy)
+	fault(o.Patience > -1e6 && o.Patience <= 1e6, "patience is %v, must be at most 1e6", o.Patience)
 	fault(o.TableRows >= 0, "table_rows is %d, must not be negative", o.TableRows)
 	fault(o.Weight > 0 && o.Weight <= 1e6, "weight is %v, must be above 0, at most 1e6", o.Weight)
 	fault(o.MaxRunners >= 1, "max_runners is %d, must be at least 1 or 0 (all)", o.MaxRunners)

@@ -33,6 +33,7 @@ type Queue struct {
 	destroyed bool
 	curve     curve
 	arrivals  arrivals
+	holds     holds
 
 	claims, rows, batches, reached uint64
 	flushes                        [causes]uint64
@@ -145,7 +146,7 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 	p := q.pool
 	now, due := p.now(), never
 	if !deadline.IsZero() {
-		if due = int64(deadline.Sub(p.epoch)); due <= now {
+		if due = int64(deadline.Sub(p.epoch)) + 1; due <= now {
 			q.count.shedLate.Add(uint64(n))
 			return nil, ErrExpired
 		}
@@ -172,6 +173,10 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 			q.open.open(now, int64(q.o.MaxWait))
 		}
 		b := q.open
+		if b.held {
+			b.held = false
+			q.holds.paid()
+		}
 		first += b.join(t, first, n-first)
 		q.reckonDue(b)
 		if b.n == len(b.slots) {
@@ -242,14 +247,23 @@ func (q *Queue) expectedWait(n int, now int64) int64 {
 	return p.untilFree(now) + int64(before*p.rivalry(q)/float64(runners)+own)
 }
 
-// reckonDue sets when b must go: after the longest wait, or so that its earliest deadline can be met.
+// reckonDue sets when b must go: after the longest wait, or early enough for its earliest deadline. Where no run time is
+// known, half of the time there is goes to waiting.
 func (q *Queue) reckonDue(b *batch) {
 	b.dueAt = b.opened + int64(q.o.MaxWait)
-	if b.deadline != never {
-		_, high := q.curve.predict(b.n)
-		b.dueAt = min(b.dueAt, b.deadline-int64(high))
+	if b.deadline == never {
+		return
 	}
+	latest := b.opened + (b.deadline-b.opened)/2
+	if q.curve.known() {
+		_, high := q.curve.predict(b.n)
+		latest = b.deadline - int64(high) - wakeUp
+	}
+	b.dueAt = min(b.dueAt, latest)
 }
+
+// wakeUp is reckoned for waking a runner before a run and its callers after, in ns.
+const wakeUp = 100e3
 
 // committed is called when b has no row pending, or had a moment ago. With inline, it may return a runner's licence:
 // the caller then runs a batch itself.
@@ -317,13 +331,14 @@ func (q *Queue) announce(now int64, inline bool) *runner {
 	if q.announced {
 		return nil
 	}
-	if q.oldest(now) == nil {
+	b := q.oldest(now)
+	if b == nil {
 		if b := q.open; b != nil && b.goAt != never && b.goAt > now {
 			q.pool.clock.alarm(b.goAt)
 		}
 		return nil
 	}
-	if inline {
+	if inline && q.mayInline(b.n) {
 		if r := q.pool.borrow(); r != nil {
 			return r
 		}
@@ -352,6 +367,9 @@ func (q *Queue) take(now int64) *batch {
 			c = causeStop
 		case now >= b.dueAt:
 			c = causeDue
+		}
+		if b.held {
+			q.holds.inVain()
 		}
 		q.flush(b, c)
 	}
