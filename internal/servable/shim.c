@@ -1,0 +1,153 @@
+#include "shim.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+// TensorFlow reads its log level when the dynamic linker loads it, before main and before Go. Its notices of ordinary
+// things (which CPU instructions there are, that a model was read) are no news to an operator, so only errors are
+// shown, unless the environment says otherwise.
+static void quiet(void) { setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0); }
+__attribute__((section(".preinit_array"), used)) static void (*const quiet_first)(void) = quiet;
+
+// Row memory is counted: one reference is the batch's, one each tensor's that TensorFlow holds. Only the last gives it
+// back, so a tensor that outlives its run can never point at freed memory.
+typedef struct gavel_rows {
+  atomic_int refs;
+  int32_t* data;
+} gavel_rows;
+
+static atomic_llong live_rows;
+
+static void drop(gavel_rows* r) {
+  if (atomic_fetch_sub(&r->refs, 1) == 1) {
+    free(r->data);
+    free(r);
+    atomic_fetch_sub(&live_rows, 1);
+  }
+}
+
+static void returned(void* data, size_t len, void* rows) {
+  (void)data;
+  (void)len;
+  drop(rows);
+}
+
+int64_t gavel_live_rows(void) { return atomic_load(&live_rows); }
+
+gavel_session* gavel_load(const char* dir, const void* config, size_t config_len, TF_Buffer* meta, TF_Status* status) {
+  static const char* const tags[] = {"serve"};
+  TF_SessionOptions* options = TF_NewSessionOptions();
+  TF_SetConfig(options, config, config_len, status);
+  if (TF_GetCode(status) != TF_OK) {
+    TF_DeleteSessionOptions(options);
+    return NULL;
+  }
+  TF_Graph* graph = TF_NewGraph();
+  TF_Session* session = TF_LoadSessionFromSavedModel(options, NULL, dir, tags, 1, graph, meta, status);
+  TF_DeleteSessionOptions(options);
+  if (TF_GetCode(status) != TF_OK) {
+    TF_DeleteGraph(graph);
+    return NULL;
+  }
+  gavel_session* s = calloc(1, sizeof *s);
+  if (s == NULL) {
+    TF_DeleteSession(session, status);
+    TF_DeleteGraph(graph);
+    TF_SetStatus(status, TF_RESOURCE_EXHAUSTED, "out of memory");
+    return NULL;
+  }
+  s->session = session;
+  s->graph = graph;
+  return s;
+}
+
+const char* gavel_bind(gavel_session* s, const char* input, int input_index, const char* output, int output_index,
+                       int64_t row_len) {
+  s->input.oper = TF_GraphOperationByName(s->graph, input);
+  s->input.index = input_index;
+  if (s->input.oper == NULL || input_index >= TF_OperationNumOutputs(s->input.oper)) return input;
+  s->output.oper = TF_GraphOperationByName(s->graph, output);
+  s->output.index = output_index;
+  if (s->output.oper == NULL || output_index >= TF_OperationNumOutputs(s->output.oper)) return output;
+  s->row_len = row_len;
+  return NULL;
+}
+
+void gavel_unload(gavel_session* s, TF_Status* status) {
+  TF_CloseSession(s->session, status);
+  // Deleted whatever closing said; status keeps the first fault.
+  TF_Status* second = TF_NewStatus();
+  TF_DeleteSession(s->session, TF_GetCode(status) == TF_OK ? status : second);
+  TF_DeleteStatus(second);
+  TF_DeleteGraph(s->graph);
+  free(s);
+}
+
+gavel_batch* gavel_new_batch(int64_t capacity, int64_t row_len) {
+  gavel_batch* b = calloc(1, sizeof *b);
+  gavel_rows* r = calloc(1, sizeof *r);
+  void *data = NULL, *probabilities = NULL;
+  size_t bytes = (size_t)capacity * (size_t)row_len * sizeof(int32_t);
+  if (b == NULL || r == NULL || posix_memalign(&data, 64, bytes) != 0 ||
+      posix_memalign(&probabilities, 64, (size_t)capacity * sizeof(float)) != 0) {
+    free(data);
+    free(r);
+    free(b);
+    return NULL;
+  }
+  memset(data, 0, bytes);
+  memset(probabilities, 0, (size_t)capacity * sizeof(float));
+  atomic_init(&r->refs, 1);
+  r->data = data;
+  b->rows = r;
+  b->probabilities = probabilities;
+  b->status = TF_NewStatus();
+  b->capacity = capacity;
+  atomic_fetch_add(&live_rows, 1);
+  return b;
+}
+
+int32_t* gavel_batch_rows(gavel_batch* b) { return b->rows->data; }
+
+void gavel_free_batch(gavel_batch* b) {
+  drop(b->rows);
+  free(b->probabilities);
+  TF_DeleteStatus(b->status);
+  free(b);
+}
+
+int gavel_run(const gavel_session* s, gavel_batch* b, int64_t n, int64_t* row) {
+  int64_t dims[2] = {n, s->row_len};
+  atomic_fetch_add(&b->rows->refs, 1);
+  // Aligned memory is used in place: TF_NewTensor copies only what is not.
+  TF_Tensor* in = TF_NewTensor(TF_INT32, dims, 2, b->rows->data, (size_t)(n * s->row_len) * sizeof(int32_t), returned,
+                               b->rows);
+  if (in == NULL) {
+    return GAVEL_NO_MEMORY;
+  }
+  TF_Tensor* out = NULL;
+  TF_SessionRun(s->session, NULL, &s->input, &in, 1, &s->output, &out, 1, NULL, 0, NULL, b->status);
+  TF_DeleteTensor(in);
+  if (TF_GetCode(b->status) != TF_OK) {
+    if (out != NULL) TF_DeleteTensor(out);
+    return GAVEL_FAILED;
+  }
+  int rc = GAVEL_OK;
+  if (TF_TensorType(out) != TF_FLOAT || TF_NumDims(out) != 1 || TF_Dim(out, 0) != n) {
+    rc = GAVEL_BAD_OUTPUT;
+  } else {
+    const float* p = TF_TensorData(out);
+    memcpy(b->probabilities, p, (size_t)n * sizeof(float));
+    int ok = 1;
+    for (int64_t i = 0; i < n; i++) ok &= p[i] >= 0.0f && p[i] <= 1.0f;  // false for NaN
+    if (!ok) {
+      int64_t i = 0;
+      while (p[i] >= 0.0f && p[i] <= 1.0f) i++;
+      *row = i;
+      rc = GAVEL_BAD_VALUE;
+    }
+  }
+  TF_DeleteTensor(out);
+  return rc;
+}
