@@ -1,0 +1,24 @@
+"""pytrain learns click and conversion probabilities from a stream of examples.
+
+It reads training frames on stdin (or a file), predicts each example before it learns from it, and exports model
+versions that the bidder serves. `python -m pytrain --help` lists the commands; `docs/contracts.md` says what goes over
+the wire and into a version.
+
+    errors        the tree of exceptions and exit statuses
+    recipe        one YAML file a model: features, architecture, optimizer, cadence
+    frames        training frames in, answers out; the reader thread
+    metrics       log loss, normalised entropy, AUC, calibration; windows of progressive validation
+    checkpoint    weights, slots, counters and stream position as one atomic file
+    loop          the training loop, without TensorFlow
+    models        LogReg, FM, DeepFM (Keras)
+    lazy_adam     the optimizer: only the table rows a batch touches are read and written
+    learner       a model with its optimizer: learn, predict, state
+    export        model versions: serving graph, manifest, golden rows
+    store         the model store: publish atomically, pointer
+    scoring       read, verify and run a version
+    files         Parquet and CSV in, through the Go encoder where values are raw
+    sklearn_port  a fitted scikit-learn pipeline into a recipe and a version
+    cli, cli_*    the command line
+"""
+
+__version__ = "0.1.0"

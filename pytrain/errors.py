@@ -1,0 +1,81 @@
+"""What can go wrong, and the exit status it ends with.
+
+    PytrainError
+    ├── ConfigError            exit 2: the recipe, an option or a directory must be changed
+    │   ├── RecipeError        a recipe has faults; all of them are named
+    │   ├── CheckpointError    no checkpoint can be used, or it belongs to another model
+    │   └── VersionError       a model version is damaged or does not fit
+    ├── InputError             exit 2: a file that was named cannot be learnt from or evaluated
+    └── StreamError            exit 3: stdin broke the protocol
+        ├── TruncatedStream    it ended inside a frame
+        └── BadFrame           a frame's sizes, values or type are wrong
+
+Each carries where the fault is and what removes it, so that one function can print it and another can send it as an
+`error` frame.
+"""
+
+from __future__ import annotations
+
+
+class PytrainError(Exception):
+    """A fault that a person can act on.
+
+    Parameters
+    ----------
+    message
+        What is wrong, with the values.
+    where
+        The place: a file with line, a frame with its number, an option.
+    remedy
+        What to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, where: str, remedy: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """Place, fault and remedy in one line."""
+        return f"{self.where}: {self.message}; {self.remedy}"
+
+
+class ConfigError(PytrainError):
+    """A setting, recipe or directory must be changed."""
+
+    exit_code = 2
+
+
+class RecipeError(ConfigError):
+    """A recipe has faults; the message names every one, each with its line."""
+
+
+class CheckpointError(ConfigError):
+    """No checkpoint can be used, or the one found belongs to another model."""
+
+
+class VersionError(ConfigError):
+    """A model version is damaged, incomplete or does not fit."""
+
+
+class InputError(PytrainError):
+    """A file that was named cannot be learnt from or evaluated."""
+
+    exit_code = 2
+
+
+class StreamError(PytrainError):
+    """Stdin broke the protocol."""
+
+    exit_code = 3
+
+
+class TruncatedStream(StreamError):
+    """The stream ended inside a frame; every whole frame before it was yielded."""
+
+
+class BadFrame(StreamError):
+    """A frame's sizes, values or type are wrong."""

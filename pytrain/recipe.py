@@ -1,0 +1,315 @@
+"""The recipe: one YAML file a model, read by Go and Python alike.
+
+Decoding is strict. An unknown key, a repeated key or a value out of range is a fault; every fault of a file is
+reported at once, each with its line. `Recipe.space` is the index space that the features span (docs/contracts.md).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pytrain.errors import RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+MAX_RECIPE_BYTES = 64 << 20  # a vocabulary of millions fits
+MAX_TABLE_ROWS = 2**31 - 1  # indices are int32
+NAME = r"^[a-z][a-z0-9_]{0,62}$"
+
+Name = Annotated[str, Field(pattern=NAME)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Architecture(_Strict):
+    """Which model, and its sizes."""
+
+    kind: Literal["logreg", "fm", "deepfm"]
+    embedding_dim: Annotated[int, Field(ge=0, le=1024)] = 0
+    hidden: Annotated[tuple[Annotated[int, Field(gt=0, le=8192)], ...], Field(max_length=16, strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.kind == "logreg" and self.embedding_dim:
+            raise ValueError("embedding_dim: logreg has no embeddings; remove the key or choose fm or deepfm")
+        if self.kind != "logreg" and not self.embedding_dim:
+            raise ValueError(f"embedding_dim: {self.kind} needs one above 0, such as 8")
+        if self.kind != "deepfm" and self.hidden:
+            raise ValueError(f"hidden: {self.kind} has no hidden layers; remove the key or choose deepfm")
+        if self.kind == "deepfm" and not self.hidden:
+            raise ValueError("hidden: deepfm needs hidden layers, such as [128, 64, 32]")
+        return self
+
+
+class Optimizer(_Strict):
+    """Adam's settings; `adam` is the dense one, for comparison."""
+
+    kind: Literal["lazy_adam", "adam"] = "lazy_adam"
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-7
+
+
+class Training(_Strict):
+    """Seed, sizes and cadence. The cadence of checkpoints and exports is kept by the Go trainer."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    batch_rows: Annotated[int, Field(gt=0, le=1 << 20)] = 256
+    base_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    window_rows: Annotated[int, Field(gt=0, le=1 << 24)] = 5000
+    checkpoint_every_seconds: Annotated[float, Field(gt=0)] = 15
+    export_every_seconds: Annotated[float, Field(gt=0)] = 20
+    export_min_rows: Annotated[int, Field(ge=0)] = 500
+
+
+class Join(_Strict):
+    """How long examples wait for their events; kept by the Go trainer."""
+
+    bid_wait_seconds: Annotated[float, Field(gt=0)] = 60
+    label_wait_seconds: Annotated[float, Field(gt=0)] = 5
+
+
+class Feature(_Strict):
+    """One feature: where its value comes from and how it becomes an index.
+
+    Python checks the shape of the declaration; whether a source or transform exists is the Go encoder's knowledge.
+    """
+
+    name: Name
+    source: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    transform: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    of: Annotated[tuple[Name, ...], Field(min_length=2, strict=False)] | None = None
+    slots: Annotated[int, Field(gt=0, le=256)] = 1
+    encoder: Literal["hash", "vocabulary"]
+    buckets: Annotated[int, Field(gt=0, lt=MAX_TABLE_ROWS)] | None = None
+    values: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.transform == "cross":
+            if self.of is None:
+                raise ValueError("of: a cross names the features it joins, such as [campaign, domain]")
+            if self.source is not None:
+                raise ValueError("source: a cross takes its values from the features in `of`; remove the key")
+        elif self.of is not None:
+            raise ValueError("of: only a cross has it; add `transform: cross` or remove the key")
+        elif self.source is None:
+            raise ValueError("source: every feature but a cross needs one, such as device.os")
+        if self.encoder == "hash" and (self.buckets is None or self.values is not None):
+            raise ValueError("buckets: a hash encoder needs buckets, and no values")
+        if self.encoder == "vocabulary" and (self.values is None or self.buckets is not None):
+            raise ValueError("values: a vocabulary needs values, and no buckets")
+        if self.values is not None and len(set(self.values)) != len(self.values):
+            twice = next(v for i, v in enumerate(self.values) if v in self.values[:i])
+            raise ValueError(f"values: {twice!r} stands twice; keep one")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Indices the feature owns."""
+        return self.buckets if self.buckets is not None else len(self.values or ()) + 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """One position of a row: the feature it belongs to and the indices it may hold besides 0."""
+
+    feature: str
+    low: int
+    high: int  # exclusive
+
+
+@dataclass(frozen=True)
+class IndexSpace:
+    """The index space that the features span; index 0 is "missing" and its weight stays zero."""
+
+    columns: tuple[Column, ...]  # F of them
+    table_rows: int  # N: indices are in [0, N)
+
+    @property
+    def row_len(self) -> int:
+        """F, the indices of a row."""
+        return len(self.columns)
+
+
+class Recipe(_Strict):
+    """One model, as its file says."""
+
+    model: Name
+    label: Literal["click", "conversion"]
+    architecture: Architecture
+    optimizer: Optimizer = Optimizer()
+    training: Training = Training()
+    join: Join = Join()
+    features: Annotated[tuple[Feature, ...], Field(min_length=1, max_length=4096, strict=False)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        seen: set[str] = set()
+        for i, feature in enumerate(self.features):
+            if feature.name in seen:
+                raise ValueError(f"features.{i}.name: {feature.name!r} stands twice; rename one")
+            for name in feature.of or ():
+                if name not in seen:
+                    raise ValueError(f"features.{i}.of: {name!r} is no feature above {feature.name!r}; move or fix it")
+            seen.add(feature.name)
+        rows = 1 + sum(f.size for f in self.features)
+        if rows > MAX_TABLE_ROWS:
+            raise ValueError(f"features: {rows} indices do not fit int32; use fewer buckets")
+        return self
+
+    @cached_property
+    def space(self) -> IndexSpace:
+        """Offsets, row length and table rows."""
+        columns: list[Column] = []
+        offset = 1
+        for feature in self.features:
+            columns += [Column(feature.name, offset, offset + feature.size)] * feature.slots
+            offset += feature.size
+        return IndexSpace(columns=tuple(columns), table_rows=offset)
+
+    @property
+    def table_width(self) -> int:
+        """Floats a table row holds: 1 linear weight and `embedding_dim` more."""
+        return 1 + self.architecture.embedding_dim
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe file.
+
+    Raises
+    ------
+    RecipeError
+        The file cannot be read, is not YAML, or has faults; all of them are named with their lines.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise RecipeError(
+            f"cannot be read: {e.strerror or e}",
+            where=str(path),
+            remedy="name a recipe that exists, models/<model>/recipe.yaml",
+        ) from e
+    return parse_recipe(data, where=str(path))
+
+
+def parse_recipe(data: bytes, *, where: str) -> Recipe:
+    """Decode a recipe; `where` names it in errors. See `load_recipe`."""
+    if len(data) > MAX_RECIPE_BYTES:
+        raise RecipeError(f"is larger than {MAX_RECIPE_BYTES} bytes", where=where, remedy="shorten its vocabularies")
+    try:
+        root = yaml.compose(data.decode(), Loader=_Loader)
+        if root is None:
+            raise RecipeError("is empty", where=where, remedy="see docs/contracts.md for a whole recipe")
+        _refuse_repeated_keys(root, where)
+        document = yaml.load(data, Loader=_Loader)  # noqa: S506 - _Loader is the safe loader
+    except UnicodeDecodeError as e:
+        raise RecipeError(f"is not UTF-8 at byte {e.start}", where=where, remedy="save it as UTF-8") from e
+    except yaml.YAMLError as e:
+        mark = getattr(e, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise RecipeError(
+            f"is not YAML: {getattr(e, 'problem', None) or e}",
+            where=where + line,
+            remedy="fix the indentation or quoting there",
+        ) from e
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as e:
+        faults = [_describe(error, root) for error in e.errors()]
+        raise RecipeError("; ".join(faults), where=where, remedy="docs/contracts.md shows every key") from e
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, reading 1.0e-7 and 1e-7 as the numbers they are, and no, on, off as words.
+
+    YAML 1.1 would read the country code NO as false; the Go side reads YAML 1.2.
+    """
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+0123456789."),
+)
+
+
+def _refuse_repeated_keys(node: yaml.Node, where: str) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise RecipeError(
+                    f"{key.value!r} stands twice",
+                    where=f"{where}:{key.start_mark.line + 1}",
+                    remedy="keep one of the two",
+                )
+            seen.add(key.value)
+            _refuse_repeated_keys(value, where)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeated_keys(value, where)
+
+
+def _describe(error: object, root: yaml.Node) -> str:
+    """Write one pydantic fault as `line N: key: fault`."""
+    assert isinstance(error, dict)  # noqa: S101 - pydantic's ErrorDetails
+    loc: list[str | int] = list(error["loc"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "unknown key; remove it or fix its spelling"
+    elif error["type"] == "missing":
+        message = "is missing; add it"
+    elif error["type"] != "value_error":
+        message = f"{message}, not {_short(error['input'])}"
+    else:  # our own faults begin with the key they are about
+        key, _, message = message.partition(": ")
+        loc += [int(part) if part.isdigit() else part for part in key.split(".")]
+    key = ".".join(str(part) for part in loc)
+    return f"line {_line(root, loc)}: {key}: {message}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _line(node: yaml.Node, loc: Sequence[str | int]) -> int:
+    """Return the line, from 1, of the deepest part of `loc` that the document has."""
+    line: int = node.start_mark.line
+    for part in loc:
+        found: yaml.Node | None = None
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == part:
+                    line, found = key.start_mark.line, value
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            found = node.value[part]
+            line = found.start_mark.line
+        if found is None:
+            break
+        node = found
+    return line + 1

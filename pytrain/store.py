@@ -1,0 +1,148 @@
+"""The model store's directory: versions that appear whole, and the pointer that names what serves.
+
+<store>/<model>/<version>/        immutable
+<store>/<model>/.staging/<any>/   being written
+<store>/<model>/pointer.json      {"stable", "canary", "previous"}, replaced by rename; 0 is no version
+<store>/<model>/.lock             held while a version or the pointer changes, by the Go side too
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import tempfile
+from typing import TYPE_CHECKING
+
+from pytrain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_VERSION = re.compile(r"[1-9][0-9]{0,18}")
+
+
+def versions(model_dir: Path) -> list[int]:
+    """Return the versions present, lowest first; none where the directory is absent."""
+    if not model_dir.is_dir():
+        return []
+    return sorted(int(p.name) for p in model_dir.iterdir() if _VERSION.fullmatch(p.name) and p.is_dir())
+
+
+@contextlib.contextmanager
+def staged(final: Path, staging: Path) -> Iterator[Path]:
+    """Yield an empty directory under `staging`; when the block ends, sync it whole and rename it to `final`.
+
+    If the block fails, nothing appears and the directory is removed.
+
+    Raises
+    ------
+    ConfigError
+        `final` exists (versions are immutable), or the file system refuses.
+    """
+    if final.exists():
+        raise ConfigError("exists already, and versions are immutable", where=str(final), remedy="use a higher version")
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+        aside = staging / f"{final.name}-{os.getpid()}"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+    except OSError as e:
+        raise _refused(staging, e) from e
+    try:
+        yield aside
+        sync_tree(aside)
+        aside.rename(final)
+        sync_directory(final.parent)
+        sync_directory(staging)
+    except OSError as e:
+        raise _refused(final, e) from e
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_pointer(model_dir: Path, *, stable: int) -> None:
+    """Make `stable` the version that serves; the one before becomes `previous`, and a canary ends.
+
+    Raises
+    ------
+    ConfigError
+        The pointer in place is damaged, or the file system refuses.
+    """
+    path = model_dir / "pointer.json"
+    previous: object = 0
+    with locked(model_dir):
+        try:
+            document = json.loads(path.read_bytes())
+            previous = document["stable"]
+        except FileNotFoundError:
+            pass
+        except (ValueError, TypeError, KeyError) as e:
+            raise ConfigError(
+                "is damaged", where=str(path), remedy="remove it: the highest version serves without one"
+            ) from e
+        pointer = {"stable": stable, "canary": None, "previous": previous}
+        write_file(path, json.dumps(pointer).encode() + b"\n")
+
+
+@contextlib.contextmanager
+def locked(model_dir: Path) -> Iterator[None]:
+    """Hold the model's lock, made with its directory if absent: writers take turns."""
+    try:
+        model_dir.mkdir(parents=True, exist_ok=True)
+        fd = os.open(model_dir / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as e:
+        raise _refused(model_dir, e) from e
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace a file so that a reader sees the old content or the new, never a part."""
+    fd, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(fd, "wb") as f:
+            f.write(data)
+            f.flush()
+            os.fchmod(f.fileno(), 0o644)
+            os.fsync(f.fileno())
+        os.replace(aside, path)  # noqa: PTH105 - aside is mkstemp's string
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(aside)  # noqa: PTH108
+        raise
+    sync_directory(path.parent)
+
+
+def sync_tree(root: Path) -> None:
+    """Sync every file and directory below `root`, and `root`."""
+    for directory, _, names in os.walk(root, topdown=False):
+        for name in names:
+            fd = os.open(os.path.join(directory, name), os.O_RDONLY)  # noqa: PTH118 - os.walk gives strings
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        sync_directory(directory)
+
+
+def sync_directory(path: Path | str) -> None:
+    """Sync a directory's entries."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _refused(path: Path, e: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot be written: {e.strerror or e}", where=str(path), remedy="check space, owner and permissions"
+    )
