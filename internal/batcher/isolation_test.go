@@ -1,0 +1,251 @@
+package batcher
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Rows fail by themselves: whatever the engine does with a bad one, the others of its batch are answered.
+func TestBadRows(t *testing.T) {
+	f := func(name string, o QueueOptions, last []int32, want []error, wantRuns, maxRuns uint64) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			o.MaxRows, o.Policy = len(last), Window
+			inBubble(t, 1, &fakeEngine{}, o, func(x *bench) {
+				tickets := make([]*Ticket, len(last))
+				for id, v := range last {
+					tickets[id] = x.claim(id, 1, time.Time{}, v)
+				}
+				for _, tk := range tickets {
+					tk.Commit()
+				}
+				for id, tk := range tickets {
+					var out [1]Result
+					err := tk.Wait(context.Background(), out[:])
+					if !errors.Is(err, want[id]) || !errors.Is(out[0].Err, want[id]) {
+						t.Errorf("row %d: %v, want %v", id, err, want[id])
+					}
+					if err == nil && out[0].Probability != answerOf([]int32{int32(id)}) {
+						t.Errorf("row %d got another's answer: %v", id, out[0].Probability)
+					}
+				}
+				if s := x.q.Stats(); s.Runs < wantRuns || s.Runs > maxRuns {
+					t.Errorf("%d runs, want %d to %d", s.Runs, wantRuns, maxRuns)
+				}
+			})
+		})
+	}
+	table := QueueOptions{TableRows: 5000}
+	f("an index outside the table never reaches the engine", table, []int32{0, rowInvalid, 0, 5000}, []error{nil, ErrRow, nil, ErrRow}, 1, 1)
+	f("all rows refused: no run", table, []int32{5000, rowInvalid}, []error{ErrRow, ErrRow}, 0, 0)
+	f("a bad row is found by halving", table, []int32{0, 0, rowBad, 0, 0, 0, 0, 0},
+		[]error{nil, nil, ErrRow, nil, nil, nil, nil, nil}, 7, 8)
+	f("the last row is bad", table, []int32{0, 0, 0, 0, 0, 0, rowBad}, []error{nil, nil, nil, nil, nil, nil, ErrRow}, 7, 8)
+	f("the first is bad, and must be proved so", table, []int32{rowBad, 0, 0, 0}, []error{ErrRow, nil, nil, nil}, 6, 6)
+	f("two bad rows", table, []int32{rowBad, 0, 0, rowBad, 0}, []error{ErrRow, nil, nil, ErrRow, nil}, 8, 10)
+	f("every row is bad, the engine works", table, []int32{rowBad, rowBad, rowBad, rowBad}, []error{ErrRow, ErrRow, ErrRow, ErrRow}, 8, 8)
+	f("a bad row alone", table, []int32{rowBad}, []error{ErrRow}, 2, 2)
+	f("the engine names the row: one more run", table, []int32{0, rowNamed, 0, 0}, []error{nil, ErrRow, nil, nil}, 2, 2)
+	f("it names two", table, []int32{rowNamed, 0, 0, rowNamed}, []error{ErrRow, nil, nil, ErrRow}, 3, 3)
+	f("a named row and an unnamed one", table, []int32{0, rowBad, 0, rowNamed}, []error{nil, ErrRow, nil, ErrRow}, 4, 8)
+	f("a panic fails its batch and is not repeated", table, []int32{0, rowPanic, 0}, []error{ErrRun, ErrRun, ErrRun}, 1, 1)
+	f("a panic in the search ends it", table, []int32{rowBad, 0, rowPanic, 0}, []error{ErrRow, nil, ErrRun, ErrRun}, 4, 6)
+	f("the search is bounded", QueueOptions{RetryRuns: 2}, []int32{rowBad, rowBad, rowBad, rowBad},
+		[]error{ErrRow, ErrRun, ErrRun, ErrRun}, 4, 4)
+}
+
+// A broken engine is not blamed on rows, and costs few runs.
+func TestBrokenEngine(t *testing.T) {
+	e := &fakeEngine{}
+	inBubble(t, 1, e, QueueOptions{MaxRows: 64}, func(x *bench) {
+		e.broken.Store(true)
+		tk := x.claim(0, 64, time.Time{}, rowFine)
+		out := make([]Result, 64)
+		if err := tk.Wait(context.Background(), out); !errors.Is(err, ErrRun) || errors.Is(err, ErrRow) ||
+			!strings.Contains(err.Error(), "out of order") {
+			t.Errorf("a broken engine: %v, want ErrRun with its reason", err)
+		}
+		for i, r := range out {
+			if !errors.Is(r.Err, ErrRun) || errors.Is(r.Err, ErrRow) {
+				t.Errorf("row %d: %v, want ErrRun", i, r.Err)
+			}
+		}
+		if s := x.q.Stats(); s.Runs != 8 || s.RunErrors != 8 || s.Failed != 64 {
+			t.Errorf("%d runs, %d errors, %d rows failed; want 8 (64, 32, … 1, a row of zeros), 8, 64", s.Runs, s.RunErrors, s.Failed)
+		}
+		e.broken.Store(false)
+		x.wait(x.claim(5, 3, time.Time{}, rowFine), 5) // it serves on
+	})
+}
+
+// Rows that are late when their batch begins are left out; the others keep their own results.
+func TestExpiry(t *testing.T) {
+	e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
+	inBubble(t, 1, e, QueueOptions{MaxRows: 8, Policy: Eager, RescueAfter: -1}, func(x *bench) {
+		start := time.Now()
+		var all sync.WaitGroup
+		all.Go(func() { x.wait(x.claim(0, 1, time.Time{}, rowFine), 0) }) // occupies the runner
+		synctest.Wait()
+		for id := 1; id <= 5; id++ {
+			all.Go(func() {
+				if id%2 == 1 {
+					x.wait(x.claim(id, 1, time.Time{}, rowFine), id)
+					return
+				}
+				tk := x.claim(id, 1, start.Add(5*time.Millisecond), rowFine)
+				var out [1]Result
+				if err := tk.Wait(context.Background(), out[:]); err != ErrExpired || out[0].Err != ErrExpired {
+					t.Errorf("row %d: %v, want ErrExpired", id, err)
+				}
+				if d := time.Since(start); d != 5*time.Millisecond {
+					t.Errorf("row %d was told after %v, want 5ms: at its deadline, though no runner was free", id, d)
+				}
+			})
+		}
+		all.Wait()
+		if sizes, _ := e.runs(); !slices.Equal(sizes, []int{1, 3}) {
+			t.Errorf("runs of %v rows, want 1 and the 3 still wanted", sizes)
+		}
+		if s := x.q.Stats(); s.Expired != 2 || s.Dropped != 2 {
+			t.Errorf("expired %d, dropped %d, want 2 and 2", s.Expired, s.Dropped)
+		}
+	})
+}
+
+// A batch of which every row expired is not run; a caller is told at its deadline even while the run goes on.
+func TestExpiryInTheRun(t *testing.T) {
+	e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
+	inBubble(t, 1, e, QueueOptions{MaxRows: 1, Policy: Eager, RescueAfter: -1}, func(x *bench) {
+		start := time.Now()
+		first := x.claim(0, 1, start.Add(4*time.Millisecond), rowFine)
+		first.Commit() // a runner takes it, so that Wait need not
+		second := x.claim(1, 1, start.Add(6*time.Millisecond), rowFine)
+		for i, tk := range []*Ticket{first, second} {
+			var out [1]Result
+			if err := tk.Wait(context.Background(), out[:]); err != ErrExpired {
+				t.Errorf("row %d: %v, want ErrExpired", i, err)
+			}
+			if d, want := time.Since(start), time.Duration(4+2*i)*time.Millisecond; d != want {
+				t.Errorf("row %d was told after %v, want %v", i, d, want)
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+		if s := x.q.Stats(); s.Runs != 1 || s.Empty != 1 {
+			t.Errorf("%d runs, %d empty batches; want 1 and 1", s.Runs, s.Empty)
+		}
+	})
+}
+
+// A caller that leaves does not disturb the rest, wherever its batch is.
+func TestCancel(t *testing.T) {
+	e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
+	inBubble(t, 1, e, QueueOptions{MaxRows: 4, Policy: Eager, RescueAfter: -1}, func(x *bench) {
+		ctx, cancel := context.WithCancel(context.Background())
+		var all sync.WaitGroup
+		leave := func(id int) {
+			all.Go(func() {
+				tk := x.claim(id, 1, time.Time{}, rowFine)
+				tk.Commit()
+				if err := tk.Wait(ctx, make([]Result, 1)); err != ErrExpired {
+					t.Errorf("row %d: %v, want ErrExpired", id, err)
+				}
+			})
+			synctest.Wait()
+		}
+		leave(0) // in the run
+		x.claim(1, 1, time.Time{}, rowFine).Abandon()
+		leave(2) // before it
+		all.Go(func() { x.wait(x.claim(3, 1, time.Time{}, rowFine), 3) })
+		synctest.Wait()
+		cancel()
+		all.Wait()
+		if sizes, _ := e.runs(); !slices.Equal(sizes, []int{1, 1}) {
+			t.Errorf("runs of %v rows, want the one running and the one that stayed", sizes)
+		}
+		if s := x.q.Stats(); s.Abandoned != 3 || s.Answered != 1 {
+			t.Errorf("abandoned %d, answered %d, want 3 and 1", s.Abandoned, s.Answered)
+		}
+	})
+}
+
+// A due batch that no runner picks up is run by one of its callers; a slow model's runs do not hold a fast one up.
+func TestRescue(t *testing.T) {
+	slow := &fakeEngine{cost: func(int) time.Duration { return 100 * time.Millisecond }}
+	inBubble(t, 1, slow, QueueOptions{Name: "slow", RescueAfter: -1}, func(x *bench) {
+		fast := &fakeEngine{rowLen: 4}
+		q, err := x.p.NewQueue(fast, QueueOptions{Name: "fast", Policy: Eager, MaxWait: 2 * time.Millisecond, RescueAfter: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tk := x.claim(0, 1, time.Time{}, rowFine)
+		tk.Commit()
+		synctest.Wait()
+		start := time.Now()
+		y := &bench{t: t, e: fast, p: x.p, q: q}
+		var all sync.WaitGroup
+		for id := range 3 {
+			all.Go(func() { y.wait(y.claim(id, 1, time.Time{}, rowFine), id) })
+		}
+		all.Wait()
+		if d := time.Since(start); d != 3*time.Millisecond {
+			t.Errorf("answered after %v, want 3ms: due after 2, rescued 1 later", d)
+		}
+		if s := q.Stats(); s.Rescued != 1 || s.Batches != 1 {
+			t.Errorf("%d of %d batches rescued, want 1 of 1", s.Rescued, s.Batches)
+		}
+		x.wait(tk, 0)
+		if err := q.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		fast.check(t)
+	})
+}
+
+// Two queues that both always have work share the one runner by their weights.
+func TestFairShare(t *testing.T) {
+	f := func(name string, costA, costB time.Duration, weightA, weightB, want float64) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			a := &fakeEngine{cost: func(int) time.Duration { return costA }}
+			inBubble(t, 1, a, QueueOptions{MaxRows: 1, Weight: weightA, RescueAfter: -1}, func(x *bench) {
+				b := &fakeEngine{rowLen: 4, cost: func(int) time.Duration { return costB }}
+				q, err := x.p.NewQueue(b, QueueOptions{MaxRows: 1, Weight: weightB, RescueAfter: -1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				y := &bench{t: t, e: b, p: x.p, q: q}
+				stop := time.Now().Add(2 * time.Second)
+				var all sync.WaitGroup
+				for range 4 {
+					for _, z := range []*bench{x, y} {
+						all.Go(func() {
+							for time.Now().Before(stop) {
+								tk := z.claim(7, 1, time.Time{}, rowFine)
+								tk.Commit()
+								z.wait(tk, 7)
+							}
+						})
+					}
+				}
+				all.Wait()
+				runsA, _ := a.runs()
+				runsB, _ := b.runs()
+				timeA, timeB := float64(len(runsA))*costA.Seconds(), float64(len(runsB))*costB.Seconds()
+				if got := timeA / timeB; got < want*0.9 || got > want*1.1 {
+					t.Errorf("run time %.3fs and %.3fs, ratio %.2f, want %.2f", timeA, timeB, got, want)
+				}
+			})
+			a.check(t)
+		})
+	}
+	const ms = time.Millisecond
+	f("equal weights, equal costs", 2*ms, 2*ms, 1, 1, 1)
+	f("a slow model gets no more than a fast one", 20*ms, ms, 1, 1, 1)
+	f("weights count", 5*ms, ms, 3, 1, 3)
+}
