@@ -18,6 +18,7 @@ import (
 type work struct {
 	request  auction.Request
 	inflated bytes.Buffer
+	bids     []auction.Bid
 	out      []byte
 	verdict  []auction.NoBidReason
 }
@@ -113,8 +114,12 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 func (s *Server) run(c *fasthttp.RequestCtx, w *work) {
 	req := &w.request
 	ctx, cancel := context.WithDeadline(s.base, req.Deadline)
-	result := s.auctions.Run(ctx, req)
+	result := s.auctions.Run(ctx, req, w.bids)
 	cancel()
+	if cap(result.Bids) > cap(w.bids) {
+		w.bids = result.Bids
+	}
+	defer clear(result.Bids) // a pooled work keeps no campaign alive
 	now := time.Now()
 	if now.After(req.Deadline) {
 		s.metrics.overruns.Inc()

@@ -21,8 +21,8 @@ import (
 type Auctions interface {
 	// Run answers req by req.Deadline, which is also ctx's. An error is a no-bid with its reason; a panic is recovered
 	// by the caller and answered as one. Neither req nor anything it points at may be kept after Sent or Withdraw of
-	// the last bid, but strings may.
-	Run(ctx context.Context, req *auction.Request) auction.Result
+	// the last bid, but strings may. The result's bids are appended to dst[:0], which is the caller's memory.
+	Run(ctx context.Context, req *auction.Request, dst []auction.Bid) auction.Result
 
 	// Sent says that bid, which Run returned, is in the answer about to be written: now is the time to record it. It
 	// must not block. Either Sent or Withdraw is called once for every bid.

@@ -103,6 +103,9 @@ func coerce(from any, dst reflect.Value) bool {
 		}
 		return true
 	case reflect.Slice:
+		if from == nil {
+			return false
+		}
 		list, ok := from.([]any)
 		if !ok {
 			list = []any{from} // a single value where a list is wanted
