@@ -1,0 +1,489 @@
+package events
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// PublisherOptions set a publisher up.
+type PublisherOptions struct {
+	Stream *Stream
+	Source string // name of this bidder, unique in the fleet; goes with every message
+	// SpillFile is the journal for when the stream is away; what it holds of an earlier process is sent first.
+	SpillFile string
+	// SpillMaxBytes bounds the journal; its last quarter is for important events alone. 0: 256 MiB.
+	SpillMaxBytes int64
+	// BufferBytes bounds what is held in memory; its last quarter is for important events alone. 0: 16 MiB.
+	BufferBytes int
+	// A message goes out with so many events (0: 100), or so many bytes (0: 256 KiB), or when its first event has
+	// waited so long (0: 20 ms).
+	BatchEvents int
+	BatchBytes  int
+	BatchWait   time.Duration
+	// Tick is how often a heartbeat is published. 0: 1 s; negative: never.
+	Tick time.Duration
+
+	Logger     *slog.Logger // nil: none
+	Registerer prometheus.Registerer
+}
+
+const (
+	ackWait    = 5 * time.Second        // for the acknowledgement of a message
+	inflight   = 64                     // messages sent before acknowledgements are waited for
+	backoffMin = 100 * time.Millisecond // between attempts to send when the stream is away
+	backoffMax = 2 * time.Second
+	replayStep = 4 << 20 // bytes of the journal sent at once
+)
+
+// StreamPublisher is the Publisher over a Stream.
+//
+// Callers encode into the buffer, under its lock; one goroutine, sendLoop, owns all the rest: it seals batches, sends
+// them under an id that stays theirs, waits for acknowledgements, and writes to the journal what got none. It is in one
+// of two states. Connected: batches go to the stream. Away (since a batch failed, or because the journal held something
+// when it started): batches go to the journal, synced; whenever the stream can be reached, the journal is sent from its
+// start, and when it is empty the state is connected again. So messages keep their order; one that was stored though its
+// acknowledgement was lost is sent twice under one id, which the stream drops within 2 minutes and readers by event id.
+type StreamPublisher struct {
+	o       PublisherOptions
+	buf     *buffer
+	journal *journal
+	log     *slog.Logger
+	m       *publisherMetrics
+
+	closing  chan struct{} // closed by Close
+	hurry    chan struct{} // closed when Close's context ends: what is left goes to the journal
+	stopped  chan struct{} // closed when sendLoop has ended
+	once     sync.Once
+	closeErr error // of sendLoop; read after stopped
+
+	// Owned by sendLoop.
+	away     bool
+	retryAt  time.Time
+	backoff  time.Duration
+	spilled  int // events since the stream went away
+	lost     int // unimportant ones dropped since
+	complain time.Time
+}
+
+// NewPublisher starts a publisher. Close it.
+func NewPublisher(o PublisherOptions) (*StreamPublisher, error) {
+	var errs []error
+	if o.Stream == nil {
+		errs = append(errs, errors.New("Stream is missing"))
+	}
+	if o.Source == "" || len(o.Source) > 64 {
+		errs = append(errs, fmt.Errorf("source %q: want 1 to 64 characters (bidder.name)", o.Source))
+	}
+	if o.SpillFile == "" {
+		errs = append(errs, errors.New("SpillFile is missing (events.spill_file)"))
+	}
+	if o.Registerer == nil {
+		errs = append(errs, errors.New("Registerer is missing"))
+	}
+	o.BatchEvents = cmp.Or(o.BatchEvents, 100)
+	o.BatchBytes = cmp.Or(o.BatchBytes, 256<<10)
+	o.BatchWait = cmp.Or(o.BatchWait, 20*time.Millisecond)
+	o.BufferBytes = cmp.Or(o.BufferBytes, 16<<20)
+	o.SpillMaxBytes = cmp.Or(o.SpillMaxBytes, 256<<20)
+	o.Tick = cmp.Or(o.Tick, time.Second)
+	if o.BatchEvents < 1 || o.BatchBytes < 1 || o.BatchBytes > maxMessageBytes-2*MaxEventBytes || o.BatchWait < 0 {
+		errs = append(errs, fmt.Errorf("batches of %d events, %d bytes, %v: want 1 or more, 1 to %d, and no less than 0",
+			o.BatchEvents, o.BatchBytes, o.BatchWait, maxMessageBytes-2*MaxEventBytes))
+	}
+	if o.BufferBytes < 4*o.BatchBytes || o.SpillMaxBytes < int64(4*o.BatchBytes) {
+		errs = append(errs, fmt.Errorf("buffer of %d and journal of %d bytes: want four batches or more, %d", o.BufferBytes, o.SpillMaxBytes, 4*o.BatchBytes))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("events: cannot publish: %w", err)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	j, cut, err := openJournal(o.SpillFile, o.SpillMaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	if cut > 0 {
+		o.Logger.Warn("spill journal ended in a record that was cut off; dropped it", "file", o.SpillFile, "bytes", cut)
+	}
+	run := make([]byte, 8)
+	rand.Read(run)
+	p := &StreamPublisher{
+		o: o,
+		buf: &buffer{
+			maxEvents: o.BatchEvents,
+			maxBatch:  o.BatchBytes,
+			maxBytes:  o.BufferBytes,
+			prefix:    o.Source + "-" + hex.EncodeToString(run),
+			wake:      make(chan struct{}, 1),
+		},
+		journal: j,
+		log:     o.Logger,
+		closing: make(chan struct{}),
+		hurry:   make(chan struct{}),
+		stopped: make(chan struct{}),
+		away:    !j.empty(),
+		backoff: backoffMin,
+	}
+	p.m, err = newPublisherMetrics(o, p.buf)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("events: cannot publish: %w", err), j.close())
+	}
+	if p.away {
+		p.log.Info("spill journal of an earlier run found, sending it first", "messages", j.count, "bytes", j.size)
+	}
+	go p.sendLoop()
+	return p, nil
+}
+
+// Publish implements Publisher.
+func (p *StreamPublisher) Publish(e *Event) error {
+	_, err := p.add(e, false)
+	return err
+}
+
+// PublishDurable implements Publisher.
+func (p *StreamPublisher) PublishDurable(ctx context.Context, e *Event) error {
+	b, err := p.add(e, true)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-b.done:
+		return b.err
+	case <-ctx.Done():
+		return fmt.Errorf("events: %s %q is not stored yet: %w", e.Type, e.ID, ctx.Err())
+	}
+}
+
+func (p *StreamPublisher) add(e *Event, wait bool) (*batch, error) {
+	b, err := p.buf.add(e, wait)
+	switch {
+	case err == nil:
+		p.m.events.WithLabelValues(string(e.Type)).Inc()
+	case !errors.Is(err, ErrClosed):
+		p.m.drop(e.Type.Important(), 1)
+	}
+	return b, err
+}
+
+// Close takes no more events, sends all there are, and returns. What cannot be sent until ctx ends is left in the
+// spill journal, from where the next process sends it; an error means that events were lost.
+func (p *StreamPublisher) Close(ctx context.Context) error {
+	p.once.Do(func() {
+		p.buf.close()
+		close(p.closing)
+		stop := context.AfterFunc(ctx, func() { close(p.hurry) })
+		<-p.stopped
+		stop()
+	})
+	<-p.stopped
+	return p.closeErr
+}
+
+// sendLoop ends after Close, when everything is sent or spilled.
+func (p *StreamPublisher) sendLoop() {
+	defer close(p.stopped)
+	due := time.NewTimer(time.Hour) // of the open batch, or of the next attempt
+	due.Stop()
+	var ticks <-chan time.Time
+	if p.o.Tick > 0 {
+		t := time.NewTicker(p.o.Tick)
+		defer t.Stop()
+		ticks = t.C
+	}
+	armed := false
+	for {
+		up, change := p.o.Stream.Up()
+		var retry <-chan time.Time
+		if p.away && up {
+			retry = time.After(time.Until(p.retryAt))
+		}
+		select {
+		case <-p.buf.wake:
+		case <-due.C:
+			armed = false
+			p.work(true)
+			continue
+		case now := <-ticks:
+			e := NewTick(p.o.Source, now)
+			_ = p.Publish(&e) // a heartbeat that has no room is counted, and not missed
+			continue
+		case <-change:
+			p.retryAt = time.Time{}
+		case <-retry:
+		case <-p.closing:
+			due.Stop()
+			p.drain()
+			return
+		}
+		if _, _, open := p.buf.state(); open && !armed {
+			due.Reset(p.o.BatchWait)
+			armed = true
+		}
+		p.work(false)
+	}
+}
+
+// work sends or spills what there is; all seals the open batch first.
+func (p *StreamPublisher) work(all bool) {
+	if p.away {
+		p.recover(all)
+	}
+	for !p.away {
+		batches := p.buf.pop(inflight, all)
+		if len(batches) == 0 {
+			return
+		}
+		all = false
+		p.sendOrSpill(batches)
+	}
+}
+
+func (p *StreamPublisher) sendOrSpill(batches []*batch) {
+	unsent, err := p.send(batches)
+	if err == nil {
+		return
+	}
+	p.goAway(err)
+	p.spill(unsent)
+}
+
+// send sends batches and waits for their acknowledgements; those that got none are returned, in order.
+func (p *StreamPublisher) send(batches []*batch) (unsent []*batch, err error) {
+	msgs := make([]*nats.Msg, len(batches))
+	for i, b := range batches {
+		msgs[i] = p.message(b.id, b.payload())
+	}
+	start := time.Now()
+	acked, err := p.publish(msgs)
+	p.m.ack.Observe(time.Since(start).Seconds())
+	var sent []*batch
+	n := 0
+	for i, b := range batches {
+		if acked[i] {
+			sent = append(sent, b)
+			n += len(b.spans)
+		} else {
+			unsent = append(unsent, b)
+		}
+	}
+	p.m.acked.Add(float64(n))
+	p.buf.finish(sent, nil)
+	return unsent, err
+}
+
+func (p *StreamPublisher) message(id string, payload []byte) *nats.Msg {
+	return &nats.Msg{
+		Subject: SubjectName,
+		Header:  nats.Header{jetstream.MsgIDHeader: {id}, sourceHeader: {p.o.Source}},
+		Data:    payload,
+	}
+}
+
+// publish sends messages and waits for their acknowledgements. err is nil if all got one.
+func (p *StreamPublisher) publish(msgs []*nats.Msg) (acked []bool, err error) {
+	acked = make([]bool, len(msgs))
+	up, change := p.o.Stream.Up()
+	if !up {
+		return acked, errors.New("not connected")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), ackWait)
+	defer cancel()
+	if err := p.o.Stream.ensure(ctx); err != nil {
+		return acked, err
+	}
+	futures := make([]jetstream.PubAckFuture, 0, len(msgs))
+	for _, m := range msgs {
+		f, e := p.o.Stream.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0))
+		if e != nil {
+			err = e
+			break
+		}
+		futures = append(futures, f)
+	}
+	for i, f := range futures {
+		select {
+		case <-f.Ok():
+			acked[i] = true
+		case e := <-f.Err():
+			err = cmp.Or(err, e)
+		case <-change:
+			err = cmp.Or(err, errors.New("the connection was lost"))
+		case <-p.hurry:
+			err = cmp.Or(err, errors.New("shutting down"))
+		case <-ctx.Done():
+			err = cmp.Or(err, fmt.Errorf("no acknowledgement within %v", ackWait))
+		}
+	}
+	return acked, err
+}
+
+func (p *StreamPublisher) goAway(err error) {
+	if !p.away {
+		p.away, p.spilled, p.lost, p.backoff = true, 0, 0, backoffMin
+		p.m.up.Set(0)
+		p.log.Warn("event stream away: events go to the spill journal until it is back", "error", err, "file", p.o.SpillFile)
+	}
+	p.o.Stream.forget()
+	p.retryAt = time.Now().Add(p.backoff)
+	p.backoff = min(2*p.backoff, backoffMax)
+}
+
+// recover spills what has come since, and sends the journal if the stream can be reached.
+func (p *StreamPublisher) recover(all bool) {
+	up, _ := p.o.Stream.Up()
+	if !up || time.Now().Before(p.retryAt) {
+		p.spill(p.buf.pop(1<<30, all))
+		return
+	}
+	for !p.journal.empty() {
+		// While the journal is sent, new batches wait in memory, unless they are getting many.
+		if _, bytes, _ := p.buf.state(); bytes > p.o.BufferBytes/2 {
+			p.spill(p.buf.pop(1<<30, false))
+		}
+		recs, behind, err := p.journal.peek(replayStep)
+		if err != nil && len(recs) == 0 {
+			p.log.Error("spill journal damaged, what cannot be read is given up", "error", err, "bytes", p.journal.size-p.journal.read)
+			err = p.journal.reset()
+		} else {
+			err = p.replay(recs, behind)
+		}
+		p.m.journal(p.journal)
+		if err != nil {
+			p.goAway(err)
+			p.spill(p.buf.pop(1<<30, all))
+			return
+		}
+	}
+	p.away, p.backoff = false, backoffMin
+	p.m.up.Set(1)
+	p.log.Info("event stream back: spill journal sent", "events_spilled", p.spilled, "events_dropped", p.lost)
+}
+
+func (p *StreamPublisher) replay(recs []record, behind int64) error {
+	for start := 0; start < len(recs); start += inflight {
+		part := recs[start:min(start+inflight, len(recs))]
+		msgs := make([]*nats.Msg, len(part))
+		for i, r := range part {
+			msgs[i] = p.message(r.id, r.payload)
+		}
+		if _, err := p.publish(msgs); err != nil {
+			return err
+		}
+		p.m.replayed.Add(float64(len(part)))
+	}
+	return p.journal.advance(behind, len(recs))
+}
+
+// spill writes batches to the journal. Beyond three quarters of its bound only what is important goes in, and what
+// does not fit stays in memory, until there is no room there either and Publish says ErrFull.
+func (p *StreamPublisher) spill(batches []*batch) {
+	if len(batches) == 0 {
+		return
+	}
+	const group = 1 << 20 // bytes written and synced at once
+	for len(batches) > 0 {
+		var recs []byte
+		n, events := 0, 0
+		for n < len(batches) && len(recs) < group {
+			b := batches[n]
+			if p.journal.size+int64(len(recs)+len(b.b)) > p.o.SpillMaxBytes/4*3 {
+				before := len(b.b)
+				dropped := b.thin()
+				p.buf.shrink(before - len(b.b))
+				p.lost += dropped
+				p.m.drop(false, dropped)
+			}
+			if len(b.spans) > 0 {
+				if p.journal.size+int64(len(recs)+journalHead+1+len(b.id)+len(b.b)) > p.o.SpillMaxBytes {
+					break
+				}
+				recs = appendRecord(recs, b.id, b.payload())
+			}
+			events += len(b.spans)
+			n++
+		}
+		err := errJournalFull
+		if n > 0 {
+			err = nil
+		}
+		if len(recs) > 0 {
+			err = p.journal.append(recs, n)
+		}
+		if err != nil {
+			if now := time.Now(); now.Sub(p.complain) > 10*time.Second {
+				p.complain = now
+				p.log.Error("events cannot be spilled, they stay in memory", "error", err, "messages", len(batches))
+			}
+			p.buf.unpop(batches)
+			break
+		}
+		p.spilled += events
+		p.m.spilled.Add(float64(events))
+		p.buf.finish(batches[:n], nil)
+		batches = batches[n:]
+	}
+	p.m.journal(p.journal)
+}
+
+// drain sends everything for Close, or spills it.
+func (p *StreamPublisher) drain() {
+	p.retryAt = time.Time{}
+	p.work(true)
+	hurry := func() bool {
+		select {
+		case <-p.hurry:
+			return true
+		default:
+			return false
+		}
+	}
+	for p.away && !hurry() && (!p.journal.empty() || p.left()) {
+		up, change := p.o.Stream.Up()
+		if up {
+			change = nil
+		}
+		select {
+		case <-change:
+		case <-p.hurry:
+		case <-time.After(time.Until(p.retryAt)):
+		}
+		p.work(true)
+		if up, _ := p.o.Stream.Up(); !up {
+			break // it is on disk, and that is what Close promises
+		}
+	}
+	if p.left() {
+		p.spill(p.buf.pop(1<<30, true))
+	}
+	if batches := p.buf.pop(1<<30, true); len(batches) > 0 {
+		n := 0
+		for _, b := range batches {
+			n += len(b.spans)
+		}
+		p.closeErr = fmt.Errorf("events: %d events lost at shutdown: the stream is away and the spill journal %s takes no more", n, p.o.SpillFile)
+		p.buf.finish(batches, p.closeErr)
+	}
+	if !p.journal.empty() {
+		p.log.Warn("events left in the spill journal, the next start sends them", "file", p.o.SpillFile, "messages", p.journal.count)
+	}
+	p.closeErr = errors.Join(p.closeErr, p.journal.close())
+	p.m.unregister()
+}
+
+func (p *StreamPublisher) left() bool {
+	sealed, _, open := p.buf.state()
+	return sealed > 0 || open
+}
