@@ -1,0 +1,64 @@
+package servable
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+)
+
+// benchThreading is what the tests and benchmarks of this process load with. TensorFlow's pools are made once a
+// process, so a comparison takes two runs:
+//
+//	go test -run - -bench Run ./internal/servable
+//	GAVEL_THREADING=default go test -run - -bench Run ./internal/servable
+var benchThreading = Threading(os.Getenv("GAVEL_THREADING"))
+
+// BenchmarkRun runs batches of random rows; ns/row is what batching is about.
+func BenchmarkRun(b *testing.B) {
+	threading := benchThreading
+	if threading == "" {
+		threading = CallerThread
+	}
+	for _, model := range []string{"logreg", "deepfm"} {
+		for _, rows := range []int{1, 8, 32, 128} {
+			b.Run(fmt.Sprintf("model=%s/threads=%s/rows=%d", model, threading, rows), func(b *testing.B) {
+				s, _ := open(b, model)
+				batch, err := s.NewBatch(rows)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer batch.Close()
+				rng := rand.New(rand.NewPCG(1, 2))
+				for i := range batch.Rows() {
+					batch.Rows()[i] = int32(rng.IntN(s.TableRows()))
+				}
+				if err := batch.Run(rows); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := batch.Run(rows); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rows), "ns/row")
+			})
+		}
+	}
+}
+
+func BenchmarkAcquireRelease(b *testing.B) {
+	s := &Servable{onZero: func(*Servable) {}, manifest: manifestOf(b, fixture(b, "a"))}
+	s.refs.Store(1)
+	m := &Manager{}
+	m.current.Store(newServing(s, nil, 0))
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if s, err := m.Acquire(1); err == nil {
+				s.Release()
+			}
+		}
+	})
+}
