@@ -6,13 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
 	"gavel/internal/auction"
@@ -54,6 +54,28 @@ func (l *logLines) await(t *testing.T, text string) {
 	}
 }
 
+// metric reads one series, told apart by the values of its labels.
+func metric(t *testing.T, registry *prometheus.Registry, name string, labels ...string) float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			var values []string
+			for _, l := range m.GetLabel() {
+				values = append(values, l.GetValue())
+			}
+			if family.GetName() == name && slices.Equal(values, labels) {
+				return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			}
+		}
+	}
+	t.Fatalf("no series %s%v", name, labels)
+	return 0
+}
+
 func TestWatch(t *testing.T) {
 	f := func(name string, poll, settle time.Duration) {
 		t.Helper()
@@ -73,9 +95,10 @@ func TestWatch(t *testing.T) {
 			write(good)
 			log := &logLines{added: make(chan struct{}, 1)}
 			var loads []int
+			registry := prometheus.NewRegistry()
 			w, err := Open(Options{
 				Path: path, Poll: poll, Settle: settle, Log: slog.New(slog.NewTextHandler(log, nil)),
-				Registerer: prometheus.NewRegistry(),
+				Registerer: registry,
 				OnLoad:     func(s *auction.CampaignSet) { loads = append(loads, s.Len()) },
 			})
 			if err != nil {
@@ -94,7 +117,7 @@ func TestWatch(t *testing.T) {
 			if w.Set() != served {
 				t.Error("a refused file changed the set that serves")
 			}
-			if got := testutil.ToFloat64(w.refused); got != 1 {
+			if got := metric(t, registry, "gavel_campaigns_file_refused"); got != 1 {
 				t.Errorf("file_refused is %v", got)
 			}
 			if err := os.Remove(path); err != nil {
@@ -112,11 +135,11 @@ func TestWatch(t *testing.T) {
 				t.Errorf("loads %v, serving %d", loads, w.Set().Len())
 			}
 			for result, want := range map[string]float64{"loaded": 2, "refused": 1, "unreadable": 1} {
-				if got := testutil.ToFloat64(w.reloads.WithLabelValues(result)); got != want {
+				if got := metric(t, registry, "gavel_campaigns_reloads_total", result); got != want {
 					t.Errorf("%s: %v reloads, want %v", result, got, want)
 				}
 			}
-			if got := testutil.ToFloat64(w.refused); got != 0 {
+			if got := metric(t, registry, "gavel_campaigns_file_refused"); got != 0 {
 				t.Errorf("file_refused is %v", got)
 			}
 		})
