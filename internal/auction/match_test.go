@@ -57,7 +57,9 @@ func scan(req *Request, imp *Impression, c *Campaign, hour int, seat string) boo
 		if imp.Secure && strings.Contains(strings.ReplaceAll(cr.Markup, `xmlns:x="http:`, ""), "http://") {
 			return false
 		}
-		mime := func(list []string) bool { return has(list, func(s string) bool { return strings.EqualFold(s, cr.MIME) }) }
+		mime := func(list []string) bool {
+			return has(list, func(s string) bool { return strings.EqualFold(s, cr.MIME) })
+		}
 		clean := func(list []int) bool {
 			return !slices.ContainsFunc(cr.Attributes, func(a int) bool { return slices.Contains(list, a) })
 		}
