@@ -1,0 +1,127 @@
+package leases
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gavel/internal/auction"
+)
+
+// keep is how long the bucket keeps an entry after its last change: yesterday's is of no more use.
+const keep = 72 * time.Hour
+
+// maxSwaps bounds the attempts to change an entry that others change too.
+const maxSwaps = 32
+
+var errContended = errors.New("leases: entry changed by others every time it was tried")
+
+func (m *Manager) open(ctx context.Context) error {
+	if m.kv != nil {
+		return nil
+	}
+	kv, err := m.o.JetStream.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket:      m.o.Bucket,
+		Description: "what each bidder may spend of each campaign's day",
+		History:     1,
+		TTL:         keep,
+		MaxBytes:    256 << 20,
+		Replicas:    max(m.o.Replicas, 1),
+		Storage:     jetstream.FileStorage,
+	})
+	if err != nil {
+		return fmt.Errorf("leases: cannot open bucket %s: %w", m.o.Bucket, err)
+	}
+	m.kv = kv
+	return nil
+}
+
+// swap changes an entry by f until nobody else did in between. f returns false to leave it as it is. Where a write's
+// outcome is not known, f is called again with what the bucket holds.
+func (m *Manager) swap(ctx context.Context, h holding, f func(*entry) bool) error {
+	key := entryKey(h)
+	for range maxSwaps {
+		e, revision := &entry{Leases: make(map[string]part)}, uint64(0)
+		got, err := m.kv.Get(ctx, key)
+		switch {
+		case errors.Is(err, jetstream.ErrKeyNotFound):
+		case err != nil:
+			return fmt.Errorf("leases: cannot read the budget of %q on %s: %w", h.campaign, h.day, err)
+		default:
+			revision = got.Revision()
+			if e, err = decodeEntry(got.Value()); err != nil {
+				return fmt.Errorf("%w, key %s of bucket %s", err, key, m.o.Bucket)
+			}
+		}
+		if !f(e) {
+			return nil
+		}
+		if revision == 0 {
+			_, err = m.kv.Create(ctx, key, e.encode())
+		} else {
+			_, err = m.kv.Update(ctx, key, e.encode(), revision)
+		}
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, jetstream.ErrKeyExists):
+			m.m.conflicts.Inc()
+		default:
+			return fmt.Errorf("leases: cannot write the budget of %q on %s: %w", h.campaign, h.day, err)
+		}
+	}
+	return fmt.Errorf("%w: %q on %s", errContended, h.campaign, h.day)
+}
+
+// beat renews our heartbeat until a time.
+func (m *Manager) beat(ctx context.Context, until time.Time) error {
+	b, err := json.Marshal(heartbeat{Run: m.run, Expires: until.UnixMilli()})
+	if err != nil {
+		return err
+	}
+	if _, err := m.kv.Put(ctx, heartbeatKey(m.o.Bidder), b); err != nil {
+		return fmt.Errorf("leases: cannot renew the heartbeat of %q: %w", m.o.Bidder, err)
+	}
+	return nil
+}
+
+// dead says whether a bidder's lease may be settled. Heartbeats are read once they would have run out.
+func (m *Manager) dead(ctx context.Context, bidder string, now time.Time) (bool, error) {
+	if !m.beats[bidder].deadAt(now, m.o.Grace) {
+		return false, nil
+	}
+	got, err := m.kv.Get(ctx, heartbeatKey(bidder))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("leases: cannot read the heartbeat of %q: %w", bidder, err)
+	}
+	var h heartbeat
+	if err := json.Unmarshal(got.Value(), &h); err != nil {
+		return false, fmt.Errorf("leases: heartbeat of %q damaged: %w", bidder, err)
+	}
+	m.beats[bidder] = h
+	return h.deadAt(now, m.o.Grace), nil
+}
+
+// spentOf asks what a dead bidder spent of a campaign; a round asks once for a bidder and day.
+func (m *Manager) spentOf(ctx context.Context, cache map[string]map[string]auction.Micros, bidder string, h holding) (auction.Micros, error) {
+	if m.o.SpentOf == nil {
+		return 0, nil
+	}
+	key := h.day.String() + " " + bidder
+	spent, ok := cache[key]
+	if !ok {
+		var err error
+		if spent, err = m.o.SpentOf(ctx, bidder, h.day); err != nil {
+			return 0, err
+		}
+		cache[key] = spent
+	}
+	return spent[h.campaign], nil
+}

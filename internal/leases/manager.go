@@ -1,0 +1,265 @@
+package leases
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"gavel/internal/auction"
+)
+
+// lease is what we hold of a campaign's day.
+type lease struct {
+	taken   bool           // the entry has our run: taken over or begun
+	granted auction.Micros // as the entry said last; at least allowed + frozen
+	allowed auction.Micros // what the ledger was granted by us
+	frozen  auction.Micros // of a predecessor's, not granted yet
+	thaw    time.Time      // when it may be
+	told    auction.Micros // spent, as reported last
+
+	used     auction.Micros // spent and reserved a round ago
+	usedAt   time.Time
+	rate     float64 // micros a second, smoothed
+	measured bool
+}
+
+// Renew is one round: heartbeat, then every campaign's lease of today (and of tomorrow, just before it begins) is
+// topped up, cut, or reported as it needs. It returns the first error; leases that could be renewed are.
+func (m *Manager) Renew(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fenced {
+		return ErrFenced
+	}
+	now := m.o.Now()
+	err := m.renew(ctx, now)
+	switch {
+	case err == nil:
+		if m.away {
+			m.log.Info("budget leases are renewed again", "bidder", m.o.Bidder)
+		}
+		m.away, m.stopped = false, false
+		m.m.up.Set(1)
+	case errors.Is(err, ErrFenced):
+		m.fenced = true
+		m.m.up.Set(0)
+		m.log.Error("another process leases under this name: this one leases no more, and spends what it holds", "bidder", m.o.Bidder)
+	default:
+		m.m.failures.Inc()
+		m.m.up.Set(0)
+		if !m.away {
+			m.away = true
+			m.log.Warn("budget leases cannot be renewed: bidding goes on with what is held", "bidder", m.o.Bidder, "until", m.alive, "error", err)
+		}
+	}
+	if !m.alive.IsZero() && !now.Before(m.alive) && err != nil && !m.stopped {
+		m.stopped = true
+		m.log.Error("budget leases ran out: what is left of them is not spent, until they can be renewed", "bidder", m.o.Bidder)
+		for h, l := range m.held {
+			l.allowed += m.o.Ledger.Grant(h.campaign, h.day, -l.allowed)
+		}
+	}
+	return err
+}
+
+func (m *Manager) renew(ctx context.Context, now time.Time) error {
+	if err := m.open(ctx); err != nil {
+		return err
+	}
+	until := now.Add(m.o.TTL)
+	if err := m.beat(ctx, until); err != nil {
+		return err
+	}
+	m.alive = until
+
+	states := make(map[holding]auction.AccountState)
+	for _, s := range m.o.Ledger.Snapshot(now) {
+		states[holding{s.Campaign, s.Day}] = s
+	}
+	today := auction.DayOf(now)
+	days := []auction.Day{today}
+	if soon := auction.DayOf(now.Add(2 * m.o.Every)); soon != today {
+		days = append(days, soon)
+	}
+	for h := range m.held {
+		if h.day < today-1 {
+			delete(m.held, h) // the bucket forgets it too
+		}
+	}
+	spent := make(map[string]map[string]auction.Micros)
+	var granted, left auction.Micros
+	var first error
+	for _, b := range m.budgets {
+		for _, day := range days {
+			h := holding{b.Campaign, day}
+			err := m.renewOne(ctx, now, h, b.Daily, states[h], spent)
+			if errors.Is(err, ErrFenced) || ctx.Err() != nil {
+				return err
+			}
+			if err != nil && first == nil {
+				first = err
+			}
+			if l := m.held[h]; l != nil && day == today {
+				granted += l.allowed
+				left += l.allowed - l.used
+			}
+		}
+	}
+	m.m.granted.Set(float64(granted))
+	m.m.left.Set(float64(left))
+	return first
+}
+
+// renewOne does what one campaign's day needs, and touches the bucket only if it needs something.
+func (m *Manager) renewOne(ctx context.Context, now time.Time, h holding, daily auction.Micros, s auction.AccountState, spent map[string]map[string]auction.Micros) error {
+	l := m.held[h]
+	if l == nil {
+		l = &lease{}
+		m.held[h] = l
+	}
+	l.observe(s.Spent+s.Reserved, now, m.o.Every)
+	if l.frozen > 0 && !now.Before(l.thaw) {
+		l.allowed += m.o.Ledger.Grant(h.campaign, h.day, l.frozen)
+		l.frozen = 0
+	}
+	least := max(auction.Micros(float64(daily)*m.o.Least), 1)
+	want := max(auction.Micros(l.rate*m.o.Ahead.Seconds()), least)
+	left := l.allowed - s.Spent - s.Reserved
+	ask := auction.Micros(0)
+	if left < (want+1)/2 {
+		ask = want - left
+	}
+	// What lies idle goes back: from the ledger first.
+	if over := left - 2*want; left > 4*want && over > 0 {
+		l.allowed += m.o.Ledger.Grant(h.campaign, h.day, -over)
+	}
+	if l.taken && ask == 0 && l.granted == l.allowed+l.frozen && l.told == s.Spent {
+		return nil
+	}
+
+	var free auction.Micros // ours by the entry, and not in the ledger yet
+	fenced := false
+	var soft error
+	err := m.swap(ctx, h, func(e *entry) bool {
+		p := e.Leases[m.o.Bidder]
+		if p.Run != m.run {
+			if fenced = l.taken; fenced {
+				return false
+			}
+			m.takeOver(l, p, s, now)
+		}
+		soft = m.reclaim(ctx, now, h, e, spent)
+		p.Run, p.Spent = m.run, s.Spent
+		// A budget that was lowered below what is handed out: give back what is left, as far as it is too much.
+		if over := e.granted() - daily; over > 0 && left > 0 {
+			l.allowed += m.o.Ledger.Grant(h.campaign, h.day, -min(over, left))
+			left, ask = 0, 0
+		}
+		had := max(p.Granted-l.allowed-l.frozen, 0) // from a write whose outcome we never learnt
+		p.Granted = l.allowed + l.frozen + min(had, ask)
+		e.Leases[m.o.Bidder] = p
+		p.Granted += e.lend(ask-min(had, ask), daily, least, m.o.Share)
+		e.Leases[m.o.Bidder] = p
+		free = p.Granted - l.allowed - l.frozen
+		return true
+	})
+	if fenced {
+		return ErrFenced
+	}
+	if err != nil {
+		return err
+	}
+	l.taken, l.told = true, s.Spent
+	l.granted = l.allowed + l.frozen + free
+	l.allowed += m.o.Ledger.Grant(h.campaign, h.day, free)
+	if ask > 0 && free < ask {
+		m.m.short.Inc()
+	}
+	return soft
+}
+
+// takeOver adopts the part of a process that ran under our name before: what the ledger knows as spent is covered, the
+// rest may still be billed for bids of that process.
+func (m *Manager) takeOver(l *lease, p part, s auction.AccountState, now time.Time) {
+	if p.Granted == 0 {
+		return
+	}
+	cover := min(p.Granted, s.Spent)
+	frozen := p.Granted - cover
+	if l.allowed == 0 && l.frozen == 0 {
+		l.allowed += m.o.Ledger.Grant(s.Campaign, s.Day, cover)
+		l.frozen, l.thaw = frozen, now.Add(m.o.Grace)
+		m.log.Info("budget lease of an earlier run taken over", "campaign", s.Campaign, "granted_micros", p.Granted, "spent_micros", s.Spent)
+	}
+}
+
+// reclaim settles the parts of bidders that are gone for good. Its errors leave them as they are.
+func (m *Manager) reclaim(ctx context.Context, now time.Time, h holding, e *entry, cache map[string]map[string]auction.Micros) error {
+	var first error
+	for name, p := range e.Leases {
+		if name == m.o.Bidder || p.Run == "" || p.Granted == p.Spent {
+			continue
+		}
+		dead, err := m.dead(ctx, name, now)
+		if err == nil && dead {
+			var spent auction.Micros
+			if spent, err = m.spentOf(ctx, cache, name, h); err == nil {
+				back := e.settle(name, spent)
+				m.m.reclaimed.Add(float64(max(back, 0)))
+				m.log.Info("unspent budget of a bidder that is gone returned", "bidder", name, "campaign", h.campaign, "day", h.day.String(), "micros", back)
+			}
+		}
+		if err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// observe measures how fast money is spent and reserved.
+func (l *lease) observe(used auction.Micros, now time.Time, every time.Duration) {
+	if l.measured {
+		if dt := now.Sub(l.usedAt); dt >= every/2 {
+			l.rate = (l.rate + max(float64(used-l.used), 0)/dt.Seconds()) / 2
+			l.used, l.usedAt = used, now
+		}
+		return
+	}
+	l.measured, l.used, l.usedAt = true, used, now
+}
+
+// giveBack returns everything that is neither spent nor held by open bids, and says that we are gone.
+func (m *Manager) giveBack(ctx context.Context) error {
+	now := m.o.Now()
+	if err := m.open(ctx); err != nil {
+		return err
+	}
+	spent := make(map[holding]auction.Micros)
+	for _, s := range m.o.Ledger.Snapshot(now) {
+		spent[holding{s.Campaign, s.Day}] = s.Spent
+	}
+	var first error
+	for h, l := range m.held {
+		if !l.taken {
+			continue
+		}
+		l.allowed += m.o.Ledger.Grant(h.campaign, h.day, -l.allowed)
+		err := m.swap(ctx, h, func(e *entry) bool {
+			p := e.Leases[m.o.Bidder]
+			if p.Run != m.run {
+				return false
+			}
+			p.Granted, p.Spent = l.allowed+l.frozen, spent[h]
+			e.Leases[m.o.Bidder] = p
+			return true
+		})
+		if err != nil && first == nil {
+			first = err
+		}
+		l.granted = l.allowed + l.frozen
+	}
+	if err := m.beat(ctx, now); err != nil && first == nil {
+		first = err
+	}
+	return first
+}
