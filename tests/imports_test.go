@@ -21,11 +21,11 @@ var allowed = map[string][]string{
 	"internal/strictyaml": {},
 	"internal/campaigns":  {"internal/auction", "internal/iso", "internal/strictyaml"},
 	"internal/events":     {"internal/auction"},
-	"internal/features":   {"internal/auction", "internal/iso", "internal/recipe"},
+	"internal/features":   {"internal/auction", "internal/iso"},
 	"internal/leases":     {"internal/auction"},
 	"internal/modelstore": {},
 	"internal/openrtb":    {"internal/auction", "internal/iso"},
-	"internal/recipe":     {"internal/strictyaml"},
+	"internal/recipe":     {"internal/features", "internal/strictyaml"},
 	"internal/servable":   {"internal/batcher", "internal/modelstore"},
 	"internal/trainer":    {"internal/auction", "internal/events", "internal/features", "internal/modelstore", "internal/recipe"},
 	// The exchange is the other side of the wire: it shares money, country codes and OpenRTB's rules, nothing else.

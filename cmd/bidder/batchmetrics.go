@@ -1,0 +1,113 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gavel/internal/batcher"
+)
+
+// batcherCollector exports the batcher's own counts; the batcher itself knows no metrics library.
+type batcherCollector struct{ queues *queueBook }
+
+// queueMetric describes one number of a model's queues.
+type queueMetric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*batcher.Stats) float64
+	label string // value of the metric's second label, "" if it has none
+}
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("gavel_batcher_"+name, help, append([]string{"model"}, labels...), nil)
+}
+
+var (
+	rowOutcomeDesc = describe("row_outcomes_total", "Rows by how they ended.", "outcome")
+	flushDesc      = describe("flushes_total", "Batches by what closed them.", "cause")
+	batchRowsDesc  = describe("batch_rows", "Rows of a batch when it was flushed.")
+	queueTimeDesc  = describe("queue_seconds", "Seconds from a row's claim to the begin of its run.")
+	runTimeDesc    = describe("run_seconds", "Seconds of one run of a batch.")
+
+	queueMetrics = append(append([]queueMetric{
+		counter("batches_total", "Batches flushed.", func(s *batcher.Stats) uint64 { return s.Batches }),
+		counter("rows_total", "Rows run.", func(s *batcher.Stats) uint64 { return s.RunRows }),
+		counter("runs_total", "Calls into the engine: the compute calls.", func(s *batcher.Stats) uint64 { return s.Runs }),
+		counter("run_errors_total", "Calls into the engine that failed.", func(s *batcher.Stats) uint64 { return s.RunErrors }),
+		counter("panics_total", "Calls into the engine that panicked.", func(s *batcher.Stats) uint64 { return s.Panics }),
+		counter("rescued_total", "Due batches that a waiting caller ran.", func(s *batcher.Stats) uint64 { return s.Rescued }),
+		counter("queue_reached_total", "Claims that met the bound of the queue.", func(s *batcher.Stats) uint64 { return s.QueueReached }),
+		gauge("queue_rows", "Rows waiting.", func(s *batcher.Stats) float64 { return float64(s.QueueRows) }),
+		gauge("queue_capacity_rows", "The most rows that may wait.", func(s *batcher.Stats) float64 { return float64(s.QueueCapacity) }),
+		gauge("queue_high_rows", "The most rows that ever waited.", func(s *batcher.Stats) float64 { return float64(s.QueueHigh) }),
+		counterFloat("predicted_run_seconds_total", "Run time that the cost curve predicted.", func(s *batcher.Stats) float64 { return s.Predicted }),
+		counterFloat("actual_run_seconds_total", "Run time of the same runs.", func(s *batcher.Stats) float64 { return s.Actual }),
+	},
+		labelled(rowOutcomeDesc, map[string]func(*batcher.Stats) uint64{
+			"answered":  func(s *batcher.Stats) uint64 { return s.Answered },
+			"refused":   func(s *batcher.Stats) uint64 { return s.Refused },
+			"expired":   func(s *batcher.Stats) uint64 { return s.Expired },
+			"failed":    func(s *batcher.Stats) uint64 { return s.Failed },
+			"closed":    func(s *batcher.Stats) uint64 { return s.Closed },
+			"abandoned": func(s *batcher.Stats) uint64 { return s.Abandoned },
+			"shed_full": func(s *batcher.Stats) uint64 { return s.ShedFull },
+			"shed_late": func(s *batcher.Stats) uint64 { return s.ShedLate },
+		})...),
+		labelled(flushDesc, map[string]func(*batcher.Stats) uint64{
+			"full":  func(s *batcher.Stats) uint64 { return s.FlushFull },
+			"due":   func(s *batcher.Stats) uint64 { return s.FlushDue },
+			"idle":  func(s *batcher.Stats) uint64 { return s.FlushIdle },
+			"close": func(s *batcher.Stats) uint64 { return s.FlushStop },
+		})...)
+)
+
+func counter(name, help string, value func(*batcher.Stats) uint64) queueMetric {
+	return counterFloat(name, help, func(s *batcher.Stats) float64 { return float64(value(s)) })
+}
+
+func counterFloat(name, help string, value func(*batcher.Stats) float64) queueMetric {
+	return queueMetric{desc: describe(name, help), kind: prometheus.CounterValue, value: value}
+}
+
+func gauge(name, help string, value func(*batcher.Stats) float64) queueMetric {
+	return queueMetric{desc: describe(name, help), kind: prometheus.GaugeValue, value: value}
+}
+
+func labelled(desc *prometheus.Desc, values map[string]func(*batcher.Stats) uint64) (out []queueMetric) {
+	for label, value := range values {
+		out = append(out, queueMetric{desc: desc, kind: prometheus.CounterValue, label: label,
+			value: func(s *batcher.Stats) float64 { return float64(value(s)) }})
+	}
+	return out
+}
+
+// Describe implements prometheus.Collector.
+func (c *batcherCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements prometheus.Collector.
+func (c *batcherCollector) Collect(ch chan<- prometheus.Metric) {
+	for model, stats := range c.queues.byModel() {
+		for _, m := range queueMetrics {
+			labels := []string{model}
+			if m.label != "" {
+				labels = append(labels, m.label)
+			}
+			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&stats), labels...)
+		}
+		for desc, h := range map[*prometheus.Desc]batcher.Histogram{
+			batchRowsDesc: stats.BatchRows, queueTimeDesc: stats.QueueTime, runTimeDesc: stats.RunTime,
+		} {
+			ch <- prometheus.MustNewConstHistogram(desc, h.Count, h.Sum, cumulative(h), model)
+		}
+	}
+}
+
+// cumulative gives the buckets as Prometheus wants them; the one above all bounds is the count itself.
+func cumulative(h batcher.Histogram) map[float64]uint64 {
+	buckets := make(map[float64]uint64, len(h.Bounds))
+	var below uint64
+	for i, bound := range h.Bounds {
+		below += h.Counts[i]
+		buckets[bound] = below
+	}
+	return buckets
+}

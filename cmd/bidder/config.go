@@ -1,0 +1,193 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"gavel/internal/strictyaml"
+)
+
+// Config is the bidder's configuration file. docs/configuration.md describes every key; Defaults holds what a key
+// that is left out means.
+type Config struct {
+	Name        string `yaml:"name"`
+	Listen      string `yaml:"listen"`
+	AdminListen string `yaml:"admin_listen"`
+	PublicURL   string `yaml:"public_url"`
+	StateDir    string `yaml:"state_dir"`
+	Campaigns   string `yaml:"campaigns"`
+
+	Models struct {
+		Store      string `yaml:"store"`
+		Click      string `yaml:"click"`
+		Conversion string `yaml:"conversion"`
+	} `yaml:"models"`
+
+	Auction struct {
+		Currency          string        `yaml:"currency"`
+		Seat              string        `yaml:"seat"`
+		TmaxDefault       time.Duration `yaml:"tmax_default"`
+		TmaxMargin        time.Duration `yaml:"tmax_margin"`
+		MaxCandidates     int           `yaml:"max_candidates"`
+		NoBidStatus       int           `yaml:"no_bid_status"`
+		FirstPriceBidders float64       `yaml:"first_price_bidders"`
+	} `yaml:"auction"`
+
+	Batcher struct {
+		Policy    string        `yaml:"policy"`
+		Runners   int           `yaml:"runners"`
+		MaxRows   int           `yaml:"max_rows"`
+		MaxWait   time.Duration `yaml:"max_wait"`
+		QueueRows int           `yaml:"queue_rows"`
+	} `yaml:"batcher"`
+
+	Limits struct {
+		BodyBytes    int           `yaml:"body_bytes"`
+		Auctions     int           `yaml:"auctions"`
+		Connections  int           `yaml:"connections"`
+		ReadTimeout  time.Duration `yaml:"read_timeout"`
+		WriteTimeout time.Duration `yaml:"write_timeout"`
+		IdleTimeout  time.Duration `yaml:"idle_timeout"`
+	} `yaml:"limits"`
+
+	Budget struct {
+		Reservation time.Duration `yaml:"reservation"`
+		LeaseShare  float64       `yaml:"lease_share"`
+	} `yaml:"budget"`
+
+	Events struct {
+		URL            string        `yaml:"url"`
+		EmbeddedListen string        `yaml:"embedded_listen"`
+		EmbeddedDir    string        `yaml:"embedded_dir"`
+		TokenFile      string        `yaml:"token_file"`
+		MaxBytes       int64         `yaml:"max_bytes"`
+		MaxAge         time.Duration `yaml:"max_age"`
+		SyncAlways     bool          `yaml:"sync_always"`
+		SpillMaxBytes  int64         `yaml:"spill_max_bytes"`
+	} `yaml:"events"`
+
+	Log struct {
+		Level  string `yaml:"level"`
+		Format string `yaml:"format"`
+	} `yaml:"log"`
+}
+
+// Defaults is the configuration of an empty file.
+func Defaults() Config {
+	var c Config
+	c.Name = "bidder"
+	c.Listen = "127.0.0.1:8090"
+	c.AdminListen = "127.0.0.1:8091"
+	c.PublicURL = "http://127.0.0.1:8090"
+	c.StateDir = "var/bidder"
+	c.Campaigns = "configs/campaigns.yaml"
+	c.Models.Store = "var/store"
+	c.Models.Click = "ctr"
+	c.Auction.Currency = "USD"
+	c.Auction.Seat = "gavel"
+	c.Auction.TmaxDefault = 120 * time.Millisecond
+	c.Auction.TmaxMargin = 15 * time.Millisecond
+	c.Auction.MaxCandidates = 16
+	c.Auction.NoBidStatus = 204
+	c.Auction.FirstPriceBidders = 5
+	c.Batcher.Policy = "adaptive"
+	c.Batcher.Runners = 1
+	c.Batcher.MaxRows = 128
+	c.Batcher.MaxWait = 2 * time.Millisecond
+	c.Batcher.QueueRows = 4096
+	c.Limits.BodyBytes = 256 << 10
+	c.Limits.Auctions = 4096
+	c.Limits.Connections = 16384
+	c.Limits.ReadTimeout = 5 * time.Second
+	c.Limits.WriteTimeout = 5 * time.Second
+	c.Limits.IdleTimeout = 75 * time.Second
+	c.Budget.Reservation = time.Minute
+	c.Budget.LeaseShare = 0.1
+	c.Events.EmbeddedListen = "127.0.0.1:4222"
+	c.Events.EmbeddedDir = "var/stream"
+	c.Events.TokenFile = "var/stream.token"
+	c.Events.MaxBytes = 4 << 30
+	c.Events.MaxAge = 72 * time.Hour
+	c.Events.SpillMaxBytes = 256 << 20
+	c.Log.Level = "info"
+	c.Log.Format = "text"
+	return c
+}
+
+// LoadConfig reads a configuration file over the defaults and reports every fault in it.
+func LoadConfig(path string) (Config, error) {
+	c := Defaults()
+	err := strictyaml.ReadFile(path, &c)
+	return c, err
+}
+
+// Validate implements strictyaml.Validator.
+func (c *Config) Validate() (faults []error) {
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	for key, value := range map[string]string{"listen": c.Listen, "admin_listen": c.AdminListen} {
+		if _, _, err := net.SplitHostPort(value); err != nil {
+			fault("%s: %q is not host:port; write 127.0.0.1:8090, say", key, value)
+		}
+	}
+	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		fault("public_url: %q is not an http or https URL", c.PublicURL)
+	}
+	for key, value := range map[string]string{
+		"name": c.Name, "state_dir": c.StateDir, "campaigns": c.Campaigns, "models.store": c.Models.Store,
+		"models.click": c.Models.Click, "auction.seat": c.Auction.Seat, "events.token_file": c.Events.TokenFile,
+	} {
+		if value == "" {
+			fault("%s: is empty; name one", key)
+		}
+	}
+	if len(c.Auction.Currency) != 3 {
+		fault("auction.currency: %q is not an ISO 4217 code such as USD", c.Auction.Currency)
+	}
+	if c.Auction.NoBidStatus != 200 && c.Auction.NoBidStatus != 204 {
+		fault("auction.no_bid_status: %d is neither 204 nor 200", c.Auction.NoBidStatus)
+	}
+	if c.Auction.TmaxMargin < 0 || c.Auction.TmaxMargin >= c.Auction.TmaxDefault {
+		fault("auction.tmax_margin: %v must be at least 0 and less than tmax_default (%v)", c.Auction.TmaxMargin, c.Auction.TmaxDefault)
+	}
+	if n := c.Auction.FirstPriceBidders; !(n >= 1) {
+		fault("auction.first_price_bidders: %v must be at least 1", n)
+	}
+	if s := c.Budget.LeaseShare; s <= 0 || s > 1 {
+		fault("budget.lease_share: %v must be above 0 and at most 1", s)
+	}
+	switch c.Batcher.Policy {
+	case "adaptive", "eager", "window":
+	default:
+		fault("batcher.policy: %q is none of adaptive, eager, window", c.Batcher.Policy)
+	}
+	positive := map[string]int64{
+		"auction.max_candidates": int64(c.Auction.MaxCandidates),
+		"batcher.runners":        int64(c.Batcher.Runners), "batcher.max_rows": int64(c.Batcher.MaxRows),
+		"batcher.queue_rows": int64(c.Batcher.QueueRows), "batcher.max_wait": int64(c.Batcher.MaxWait),
+		"limits.body_bytes": int64(c.Limits.BodyBytes), "limits.connections": int64(c.Limits.Connections),
+		"limits.auctions": int64(c.Limits.Auctions), "events.spill_max_bytes": c.Events.SpillMaxBytes,
+		"limits.read_timeout": int64(c.Limits.ReadTimeout), "limits.write_timeout": int64(c.Limits.WriteTimeout),
+		"limits.idle_timeout": int64(c.Limits.IdleTimeout), "budget.reservation": int64(c.Budget.Reservation),
+		"events.max_bytes": c.Events.MaxBytes, "events.max_age": int64(c.Events.MaxAge),
+	}
+	for key, value := range positive {
+		if value <= 0 {
+			fault("%s: must be above 0", key)
+		}
+	}
+	if c.Batcher.QueueRows < c.Batcher.MaxRows {
+		fault("batcher.queue_rows: %d is less than batcher.max_rows (%d)", c.Batcher.QueueRows, c.Batcher.MaxRows)
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		fault("log.format: %q is neither text nor json", c.Log.Format)
+	}
+	if _, err := parseLevel(c.Log.Level); err != nil {
+		faults = append(faults, err)
+	}
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return faults
+}

@@ -1,0 +1,106 @@
+// Command bidder answers OpenRTB bid requests with probabilities from TensorFlow models that run in this process.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+const about = `Answers OpenRTB bid requests (POST /openrtb2/bid) with probabilities from TensorFlow models that run in this
+process through the autobatcher, books spend from notices, and streams events to the trainer.
+
+Health, metrics and profiles are on the admin port: /healthz, /readyz, /metrics, /debug/pprof.
+SIGTERM drains: accepted auctions are answered and events flushed before it ends.`
+
+type commands struct {
+	Serve serveCommand `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
+	Check checkCommand `cmd:"" help:"Check the configuration and the campaign file, naming every fault, and end."`
+}
+
+type configFlag struct {
+	Config string `help:"Configuration file (see docs/configuration.md)." default:"configs/bidder.yaml" placeholder:"FILE"`
+}
+
+type serveCommand struct{ configFlag }
+
+type checkCommand struct{ configFlag }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(exitStatus(err))
+	}
+}
+
+// errConfig marks what a person has to mend before the bidder can start; it ends with status 2.
+var errConfig = errors.New("bidder: cannot start")
+
+func exitStatus(err error) int {
+	if errors.Is(err, errConfig) {
+		return 2
+	}
+	return 1
+}
+
+// run is the whole command; it returns when ctx ends and everything has stopped. Logs go to stderr, results to stdout.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var cli commands
+	ended := false
+	parser, err := kong.New(&cli, kong.Name("bidder"), kong.Description(about), kong.Writers(stdout, stderr),
+		kong.UsageOnError(), kong.Exit(func(int) { ended = true }))
+	if err != nil {
+		return err
+	}
+	parsed, err := parser.Parse(args)
+	if ended { // --help was printed
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w (bidder --help lists the flags)", errConfig, err)
+	}
+	switch parsed.Command() {
+	case "check":
+		return check(cli.Check.Config, stdout)
+	default:
+		config, err := LoadConfig(cli.Serve.Config)
+		if err != nil {
+			return fmt.Errorf("%w:\n%w", errConfig, err)
+		}
+		return serve(ctx, config, newLogger(config, stderr))
+	}
+}
+
+func newLogger(c Config, w io.Writer) *slog.Logger {
+	level, _ := parseLevel(c.Log.Level) // Validate has refused others
+	options := &slog.HandlerOptions{Level: level}
+	if c.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func parseLevel(name string) (slog.Level, error) {
+	switch strings.ToLower(name) {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, fmt.Errorf("log.level: %q is none of debug, info, warn, error", name)
+}

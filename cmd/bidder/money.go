@@ -1,0 +1,82 @@
+package main
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gavel/internal/auction"
+)
+
+// countedLedger counts what notices book. It implements events.Ledger.
+type countedLedger struct {
+	*auction.Ledger
+	spend *prometheus.CounterVec
+}
+
+func newCountedLedger(ledger *auction.Ledger, metrics prometheus.Registerer) countedLedger {
+	c := countedLedger{ledger, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gavel_spend_micros_total",
+		Help: "Spend booked from billing notices by this process, in millionths of the currency.",
+	}, []string{"campaign"})}
+	metrics.MustRegister(c.spend)
+	return c
+}
+
+// Book implements events.Ledger.
+func (c countedLedger) Book(campaign, id string, price auction.Micros, at time.Time) bool {
+	counted := c.Ledger.Book(campaign, id, price, at)
+	if counted {
+		c.spend.WithLabelValues(campaign).Add(float64(price))
+	}
+	return counted
+}
+
+// moneyCollector exports what the ledger holds for today, and the ledger's and auctioneer's own counts.
+type moneyCollector struct {
+	ledger     *auction.Ledger
+	auctioneer *auction.Auctioneer
+}
+
+var (
+	budgetDesc   = prometheus.NewDesc("gavel_budget_micros", "Daily budget of a campaign.", []string{"campaign"}, nil)
+	allowedDesc  = prometheus.NewDesc("gavel_allowed_micros", "What this bidder may spend today: the leases it was granted.", []string{"campaign"}, nil)
+	spentDesc    = prometheus.NewDesc("gavel_spent_today_micros", "What is booked today, earlier processes included.", []string{"campaign"}, nil)
+	reservedDesc = prometheus.NewDesc("gavel_reserved_micros", "What open bids hold.", []string{"campaign"}, nil)
+	ledgerDesc   = prometheus.NewDesc("gavel_ledger_total", "What became of reservations and bookings.", []string{"outcome"}, nil)
+	auctionsDesc = prometheus.NewDesc("gavel_auction_total", "Auctions, and what their candidates met.", []string{"step"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c *moneyCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements prometheus.Collector.
+func (c *moneyCollector) Collect(ch chan<- prometheus.Metric) {
+	now := time.Now()
+	for _, s := range c.ledger.Snapshot(now) {
+		if s.Day != auction.DayOf(now) {
+			continue
+		}
+		for desc, micros := range map[*prometheus.Desc]auction.Micros{allowedDesc: s.Allowed, spentDesc: s.Spent, reservedDesc: s.Reserved} {
+			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(micros), s.Campaign)
+		}
+	}
+	if set := c.auctioneer.Campaigns(); set != nil {
+		for _, campaign := range set.All() {
+			ch <- prometheus.MustNewConstMetric(budgetDesc, prometheus.GaugeValue, float64(campaign.DailyBudget), campaign.ID)
+		}
+	}
+	l, a := c.ledger.Stats(), c.auctioneer.Stats()
+	for outcome, n := range map[string]uint64{
+		"reserved": l.Reserved, "refused": l.Refused, "full": l.Full, "released": l.Released, "expired": l.Expired,
+		"booked": l.Booked, "repeated": l.Repeated, "unheld": l.Unheld, "forgotten": l.Forgotten,
+	} {
+		ch <- prometheus.MustNewConstMetric(ledgerDesc, prometheus.CounterValue, float64(n), outcome)
+	}
+	for step, n := range map[string]uint64{
+		"auctions": a.Auctions, "candidates": a.Candidates, "row_refused": a.Refused, "below_floor": a.BelowFloor,
+		"paced": a.Paced, "spent": a.Spent, "unreserved": a.Unreserved, "bids": a.Bids,
+	} {
+		ch <- prometheus.MustNewConstMetric(auctionsDesc, prometheus.CounterValue, float64(n), step)
+	}
+}

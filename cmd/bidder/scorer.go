@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"gavel/internal/auction"
+	"gavel/internal/batcher"
+	"gavel/internal/servable"
+)
+
+// scorer implements auction.Scorer: it encodes candidates by the active version's own feature spec, straight into the
+// open batch of that version's queue, and waits for the results. Claims of both models are made before either is waited
+// for, so that their runs overlap. Safe for concurrent use.
+type scorer struct {
+	click      *servable.Manager
+	conversion *servable.Manager // nil: no model of conversions
+	log        *slog.Logger
+	refused    throttle
+	scratch    sync.Pool // *scoring
+}
+
+func newScorer(click, conversion *servable.Manager, log *slog.Logger) *scorer {
+	s := &scorer{click: click, conversion: conversion, log: log}
+	s.scratch.New = func() any { return new(scoring) }
+	return s
+}
+
+// scoring is one auction's working memory.
+type scoring struct {
+	click, conversion asked
+	clicks, converted []int // indices into candidates that go to each model
+}
+
+// asked is one model's part of an auction.
+type asked struct {
+	version *servable.Servable
+	ticket  *batcher.Ticket
+	results []batcher.Result // one for each row claimed
+}
+
+var keySeed = maphash.MakeSeed()
+
+// Score implements auction.Scorer. Candidates whose goal is CPA are asked of both models, the others of the click model
+// only.
+func (s *scorer) Score(ctx context.Context, req *auction.Request, candidates []auction.Candidate, out []auction.Prediction, ok []bool) error {
+	w := s.scratch.Get().(*scoring)
+	defer s.scratch.Put(w)
+	w.clicks, w.converted = w.clicks[:0], w.converted[:0]
+	for i := range candidates {
+		w.clicks = append(w.clicks, i)
+		if candidates[i].Campaign.Goal.Kind == auction.CPA {
+			w.converted = append(w.converted, i)
+		}
+	}
+	key := maphash.String(keySeed, req.User.ID)
+	defer w.click.release()
+	defer w.conversion.release()
+	if err := w.click.claim(s.click, key, req, candidates, w.clicks); err != nil {
+		return err
+	}
+	withConversion := len(w.converted) > 0 && s.conversion != nil
+	if withConversion {
+		switch err := w.conversion.claim(s.conversion, key, req, candidates, w.converted); {
+		case errors.Is(err, auction.ErrNoModel):
+			withConversion = false // campaigns that pay per click or impression still bid
+		case err != nil:
+			return err
+		}
+	}
+	clickErr := w.click.wait(ctx)
+	var conversionErr error
+	if withConversion {
+		conversionErr = w.conversion.wait(ctx)
+	}
+	if err := errors.Join(clickErr, conversionErr); err != nil {
+		return err
+	}
+	for at, i := range w.clicks {
+		r := w.click.results[at]
+		out[i] = auction.Prediction{Click: r.Probability, Conversion: 1, ClickVersion: w.click.version.Version()}
+		ok[i] = r.Err == nil
+		s.note(r.Err)
+	}
+	for at, i := range w.converted {
+		if !withConversion {
+			ok[i] = false
+			continue
+		}
+		r := w.conversion.results[at]
+		out[i].Conversion, out[i].ConversionVersion = r.Probability, w.conversion.version.Version()
+		ok[i] = ok[i] && r.Err == nil
+		s.note(r.Err)
+	}
+	return nil
+}
+
+// note logs a refused row: the domain only counts it.
+func (s *scorer) note(err error) {
+	if err != nil {
+		s.refused.warn(s.log, "a row was not scored", "error", err)
+	}
+}
+
+// claim acquires the active version, takes a place in its batch for each of the picked candidates, and encodes them there.
+func (a *asked) claim(m *servable.Manager, key uint64, req *auction.Request, candidates []auction.Candidate, picked []int) error {
+	version, err := m.Acquire(key)
+	if err != nil {
+		return fmt.Errorf("%w: %w", auction.ErrNoModel, err)
+	}
+	a.version = version
+	p := version.Attached().(*prepared)
+	ticket, err := p.queue.Claim(len(picked), req.Deadline)
+	if err != nil {
+		return scoringError(err)
+	}
+	a.ticket = ticket
+	a.results = slices.Grow(a.results[:0], len(picked))[:len(picked)]
+	rows := p.encoder.Begin(req)
+	for at, i := range picked {
+		rows.Encode(&candidates[i], ticket.Row(at))
+	}
+	rows.End()
+	ticket.Commit()
+	return nil
+}
+
+// wait fills results. It returns an error only if no row was answered: a refused row is in results alone.
+func (a *asked) wait(ctx context.Context) error {
+	err := a.ticket.Wait(ctx, a.results)
+	a.ticket = nil
+	if err == nil || slices.ContainsFunc(a.results, func(r batcher.Result) bool { return r.Err == nil || errors.Is(r.Err, batcher.ErrRow) }) {
+		return nil
+	}
+	return scoringError(err)
+}
+
+// release gives back what claim took; it may be called whatever claim and wait did.
+func (a *asked) release() {
+	if a.ticket != nil {
+		a.ticket.Abandon()
+		a.ticket = nil
+	}
+	if a.version != nil {
+		a.version.Release()
+		a.version = nil
+	}
+}
+
+// scoringError maps the batcher's errors to those that the domain branches on.
+func scoringError(err error) error {
+	switch {
+	case errors.Is(err, batcher.ErrShed):
+		return fmt.Errorf("%w: %w", auction.ErrShed, err)
+	case errors.Is(err, batcher.ErrExpired):
+		return fmt.Errorf("%w: %w", auction.ErrExpired, err)
+	default:
+		return err
+	}
+}

@@ -1,0 +1,345 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"gavel/internal/auction"
+	"gavel/internal/batcher"
+	"gavel/internal/campaigns"
+	"gavel/internal/events"
+	"gavel/internal/features"
+	"gavel/internal/modelstore"
+	"gavel/internal/openrtb"
+	"gavel/internal/servable"
+)
+
+const (
+	drainTimeout  = 5 * time.Second  // for accepted auctions and open notices
+	flushTimeout  = 10 * time.Second // for events
+	closeTimeout  = 10 * time.Second // for batches and versions
+	streamTimeout = 15 * time.Second // for the stream at the start
+)
+
+// bidder is a running process: its parts in the order in which they start. stop runs the other way.
+type bidder struct {
+	config  Config
+	log     *slog.Logger
+	metrics *prometheus.Registry
+	stops   []stopStep
+
+	stream     *events.Stream
+	publisher  *events.StreamPublisher
+	keys       *events.Keyring
+	ledger     *auction.Ledger
+	booked     countedLedger
+	click      *servable.Manager
+	conversion *servable.Manager // nil: none configured
+	auctioneer *auction.Auctioneer
+	campaigns  *campaigns.Watcher
+	server     *openrtb.Server
+}
+
+// stopStep is one thing to end, bounded in time.
+type stopStep struct {
+	name    string
+	timeout time.Duration
+	stop    func(context.Context) error
+}
+
+// serve runs a bidder until ctx ends, then drains it.
+func serve(ctx context.Context, config Config, log *slog.Logger) error {
+	b := &bidder{config: config, log: log, metrics: prometheus.NewRegistry()}
+	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, step := range []struct {
+		name  string
+		start func(context.Context) error
+	}{
+		{"state", b.startState},
+		{"stream", b.startStream},
+		{"budget", b.startBudget},
+		{"models", b.startModels},
+		{"campaigns", b.startCampaigns},
+		{"admin", b.startAdmin},
+		{"edge", b.startEdge},
+	} {
+		began := time.Now()
+		if err := step.start(ctx); err != nil {
+			return errors.Join(fmt.Errorf("bidder: cannot start %s: %w", step.name, err), b.stop())
+		}
+		log.Debug("started", "part", step.name, "took_ms", time.Since(began).Milliseconds())
+	}
+	log.Info("serving", "listen", config.Listen, "admin_listen", config.AdminListen, "tensorflow", servable.TensorFlowVersion())
+	<-ctx.Done()
+	log.Info("stopping", "in_flight", b.server.InFlight())
+	return b.stop()
+}
+
+// onStop adds a step that stop will run before those added earlier.
+func (b *bidder) onStop(name string, timeout time.Duration, stop func(context.Context) error) {
+	b.stops = append(b.stops, stopStep{name, timeout, stop})
+}
+
+// stop ends what was started, the last first: the edge answers accepted auctions and notices, the models run what is
+// queued, events are flushed, the stream closes.
+func (b *bidder) stop() error {
+	var faults []error
+	for i := len(b.stops) - 1; i >= 0; i-- {
+		step := b.stops[i]
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), step.timeout)
+		err := step.stop(ctx)
+		cancel()
+		b.log.Info("stopped", "part", step.name, "took_ms", time.Since(began).Milliseconds())
+		if err != nil {
+			faults = append(faults, fmt.Errorf("bidder: cannot stop %s cleanly: %w", step.name, err))
+		}
+	}
+	b.stops = nil
+	return errors.Join(faults...)
+}
+
+func (b *bidder) startState(context.Context) (err error) {
+	if err := os.MkdirAll(b.config.StateDir, 0o700); err != nil {
+		return fmt.Errorf("cannot make state_dir: %w", err)
+	}
+	b.keys, err = events.OpenKeyring(filepath.Join(b.config.StateDir, "token.keys"))
+	return err
+}
+
+func (b *bidder) startStream(ctx context.Context) (err error) {
+	c := b.config.Events
+	options := events.StreamOptions{
+		URL: c.URL, TokenFile: c.TokenFile, Name: b.config.Name, MaxAge: c.MaxAge, MaxBytes: c.MaxBytes, Logger: b.log,
+	}
+	if c.URL == "" {
+		host, port, err := splitPort(c.EmbeddedListen)
+		if err != nil {
+			return err
+		}
+		options.Embedded, err = events.StartEmbedded(events.EmbedOptions{
+			Dir: c.EmbeddedDir, Host: host, Port: port, TokenFile: c.TokenFile, SyncAlways: c.SyncAlways, Logger: b.log,
+			MaxStoreBytes: 2 * c.MaxBytes,
+		})
+		if err != nil {
+			return err
+		}
+		b.onStop("embedded stream", closeTimeout, func(context.Context) error { options.Embedded.Close(); return nil })
+	}
+	if b.stream, err = events.Connect(options); err != nil {
+		return err
+	}
+	b.onStop("stream", closeTimeout, func(context.Context) error { b.stream.Close(); return nil })
+	b.publisher, err = events.NewPublisher(events.PublisherOptions{
+		Stream: b.stream, Source: b.config.Name, Logger: b.log, Registerer: b.metrics,
+		SpillFile: filepath.Join(b.config.StateDir, "events.spill"), SpillMaxBytes: c.SpillMaxBytes,
+	})
+	if err != nil {
+		return err
+	}
+	b.onStop("events", flushTimeout, b.publisher.Close)
+	return nil
+}
+
+func (b *bidder) startBudget(ctx context.Context) (err error) {
+	b.ledger, err = auction.NewLedger(auction.LedgerOptions{Expiry: b.config.Budget.Reservation})
+	if err != nil {
+		return err
+	}
+	b.booked = newCountedLedger(b.ledger, b.metrics)
+	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
+	defer cancel()
+	if err := b.stream.WaitUp(ctx); err != nil {
+		return err
+	}
+	rebuilt, err := events.RebuildSpend(ctx, b.stream, b.config.Name, time.Now(), b.ledger)
+	if err != nil {
+		return err
+	}
+	if rebuilt.Bookings > 0 {
+		b.log.Info("today's spend restored from the stream", "bookings", rebuilt.Bookings, "spend", rebuilt.Spend.String())
+	}
+	return nil
+}
+
+func (b *bidder) startModels(ctx context.Context) error {
+	c := b.config.Batcher
+	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: c.Runners})
+	if err != nil {
+		return err
+	}
+	b.onStop("batcher", closeTimeout, pool.Close)
+	book := newQueueBook()
+	b.metrics.MustRegister(&batcherCollector{queues: book})
+	v := &versions{pool: pool, queues: book, log: b.log, options: batcher.QueueOptions{
+		MaxRows: c.MaxRows, MaxWait: c.MaxWait, QueueRows: c.QueueRows, Policy: batcher.Policy(c.Policy), CalibrationRuns: 3,
+	}}
+	store := modelstore.New(b.config.Models.Store)
+	start := func(model string) (*servable.Manager, error) {
+		m, err := v.manage(store, model, b.metrics)
+		if err == nil {
+			b.onStop("model "+model, closeTimeout, m.Close)
+		}
+		return m, err
+	}
+	if b.click, err = start(b.config.Models.Click); err != nil {
+		return err
+	}
+	if b.config.Models.Conversion != "" {
+		b.conversion, err = start(b.config.Models.Conversion)
+	}
+	return err
+}
+
+func (b *bidder) startCampaigns(ctx context.Context) (err error) {
+	b.auctioneer, err = auction.NewAuctioneer(auction.AuctioneerOptions{
+		Scorer:  newScorer(b.click, b.conversion, b.log),
+		Budget:  b.ledger,
+		Shading: auction.Shading{Bidders: b.config.Auction.FirstPriceBidders},
+	})
+	if err != nil {
+		return err
+	}
+	b.metrics.MustRegister(&moneyCollector{b.ledger, b.auctioneer})
+	b.campaigns, err = campaigns.Open(campaigns.Options{
+		Path: b.config.Campaigns, Set: setOptions(b.config), Log: b.log, Registerer: b.metrics,
+		OnLoad: b.useCampaigns,
+	})
+	if err != nil {
+		return fmt.Errorf("%w:\n%w", errConfig, err)
+	}
+	b.loop("campaign watch", b.campaigns.Run)
+	return nil
+}
+
+// useCampaigns makes a set serve: plans and budgets before bids.
+func (b *bidder) useCampaigns(set *auction.CampaignSet) {
+	now := time.Now()
+	plans := make([]auction.Plan, 0, set.Len())
+	for _, c := range set.All() {
+		plans = append(plans, auction.PlanFor(c))
+	}
+	b.ledger.SetPlans(plans, now)
+	b.auctioneer.SetCampaigns(set)
+}
+
+// setOptions are what campaigns are compiled with.
+func setOptions(c Config) auction.SetOptions {
+	return auction.SetOptions{
+		Currency: c.Auction.Currency, DefaultSeat: c.Auction.Seat, Limit: c.Auction.MaxCandidates,
+		LocalHour: features.LocalHourOfWeek,
+	}
+}
+
+func (b *bidder) startAdmin(context.Context) error {
+	admin, err := newAdminServer(b.config.AdminListen, b.metrics, b.ready, b.log)
+	if err != nil {
+		return err
+	}
+	go admin.serveLoop(b.log)
+	b.onStop("admin", drainTimeout, admin.shutdown)
+	return nil
+}
+
+// ready returns nil when the bidder can bid: the models that campaigns need are warm, and it is not stopping.
+func (b *bidder) ready() error {
+	switch {
+	case b.server == nil:
+		return errors.New("starting or stopping")
+	case !b.click.Ready():
+		return fmt.Errorf("no warm version of %s", b.config.Models.Click)
+	case b.conversion != nil && !b.conversion.Ready():
+		return fmt.Errorf("no warm version of %s", b.config.Models.Conversion)
+	}
+	return nil
+}
+
+func (b *bidder) startEdge(context.Context) error {
+	links, err := events.NewLinker(b.config.PublicURL, b.keys, nil)
+	if err != nil {
+		return err
+	}
+	taken, err := events.NewNotices(events.NoticeOptions{
+		Keys: b.keys, Ledger: b.booked, Publisher: b.publisher, Landing: b.landing, Logger: b.log, Registerer: b.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	c := b.config
+	b.server, err = openrtb.NewServer(
+		&auctions{auctioneer: b.auctioneer, ledger: b.ledger, publisher: b.publisher, log: b.log},
+		linker{links}, notices{taken},
+		openrtb.Options{
+			Timing: openrtb.Timing{Default: c.Auction.TmaxDefault, Margin: c.Auction.TmaxMargin},
+			Encoder: openrtb.EncoderOptions{
+				Currency: c.Auction.Currency, DefaultSeat: c.Auction.Seat, Expire: c.Budget.Reservation,
+				AllowInsecure: strings.HasPrefix(c.PublicURL, "http:"),
+			},
+			NoBidStatus: c.Auction.NoBidStatus, MaxBody: c.Limits.BodyBytes, MaxAuctions: c.Limits.Auctions,
+			MaxConnections: c.Limits.Connections, ReadTimeout: c.Limits.ReadTimeout, WriteTimeout: c.Limits.WriteTimeout,
+			IdleTimeout: c.Limits.IdleTimeout, Logger: b.log, Registerer: b.metrics,
+		})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("cannot listen on listen %s: %w", c.Listen, err)
+	}
+	go func() { // ends with Shutdown
+		if err := b.server.Serve(listener); err != nil {
+			b.log.Error("the edge ended", "error", err)
+		}
+	}()
+	b.onStop("edge", drainTimeout, b.server.Shutdown)
+	return nil
+}
+
+// landing is the landing page of a creative, wherever it is in the set that serves now.
+func (b *bidder) landing(campaign, creative string) (string, bool) {
+	c, ok := b.auctioneer.Campaigns().Lookup(campaign)
+	if !ok {
+		return "", false
+	}
+	for i := range c.Creatives {
+		if c.Creatives[i].ID == creative {
+			return c.Creatives[i].ClickURL, true
+		}
+	}
+	return "", false
+}
+
+// loop runs f until stop, which waits for it.
+func (b *bidder) loop(name string, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1) // one result
+	go func() { done <- f(ctx) }()
+	b.onStop(name, closeTimeout, func(stopCtx context.Context) error {
+		cancel()
+		select {
+		case err := <-done:
+			return err
+		case <-stopCtx.Done():
+			return stopCtx.Err()
+		}
+	})
+}
+
+func splitPort(address string) (host string, port int, err error) {
+	a, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return "", 0, fmt.Errorf("%q is not host:port: %w", address, err)
+	}
+	return cmp.Or(a.IP.String(), "127.0.0.1"), a.Port, nil
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gavel/internal/batcher"
+	"gavel/internal/features"
+	"gavel/internal/modelstore"
+	"gavel/internal/recipe"
+	"gavel/internal/servable"
+)
+
+// retireTimeout bounds how long a version that has been swapped out may still be answering.
+const retireTimeout = 10 * time.Second
+
+// prepared is what a loaded version needs to serve; it is attached to its servable.
+type prepared struct {
+	encoder *features.Encoder
+	queue   *batcher.Queue
+}
+
+// versions makes the managers of models, each version with its own encoder and queue, so that a batch never mixes
+// versions and a row is always encoded by the spec of the version that scores it.
+type versions struct {
+	pool    *batcher.Pool
+	queues  *queueBook
+	options batcher.QueueOptions
+	log     *slog.Logger
+}
+
+// manage starts to follow a model in the store.
+func (v *versions) manage(store *modelstore.Store, model string, metrics prometheus.Registerer) (*servable.Manager, error) {
+	return servable.NewManager(servable.Options{
+		Store: store, Model: model,
+		Prepare: v.prepare, Retire: v.retire,
+		Registerer: metrics, Logger: v.log,
+	})
+}
+
+func (v *versions) prepare(_ context.Context, s *servable.Servable) error {
+	r, err := recipe.Decode(fmt.Sprintf("%s/%s", s, modelstore.RecipeFile), s.Recipe())
+	if err != nil {
+		return err
+	}
+	encoder := r.Encoder()
+	if m := s.Manifest(); encoder.RowLen() != m.RowLen || encoder.TableRows() != m.TableRows {
+		return fmt.Errorf("bidder: the recipe of %s makes rows of %d indices below %d, its manifest says %d and %d; export it again",
+			s, encoder.RowLen(), encoder.TableRows(), m.RowLen, m.TableRows)
+	}
+	options := v.options
+	options.Name = fmt.Sprintf("%s/%d", s.Model(), s.Version())
+	queue, err := v.pool.NewQueue(s.Session(), options)
+	if err != nil {
+		return err
+	}
+	v.queues.add(s.Model(), queue)
+	s.Attach(&prepared{encoder: encoder, queue: queue})
+	return nil
+}
+
+func (v *versions) retire(s *servable.Servable) {
+	queue := s.Attached().(*prepared).queue
+	ctx, cancel := context.WithTimeout(context.Background(), retireTimeout)
+	defer cancel()
+	if err := queue.Close(ctx); err != nil {
+		v.log.Error("a retired version's queue did not close", "version", s.String(), "error", err)
+	}
+	v.queues.retire(queue)
+}

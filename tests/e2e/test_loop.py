@@ -1,0 +1,71 @@
+"""The closed loop as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import ROOT
+
+KEYS = {
+    *("auctions", "bids", "wins", "clicks", "late", "errors", "p50_ms", "p99_ms", "mean_batch_rows"),
+    *("model_versions_served", "logloss_first", "logloss_last", "logloss_teacher", "spend_micros", "budget_micros"),
+}
+
+
+def run_loop(directory: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, ROOT / "scripts/run.py", "--free-ports", "--directory", directory, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def processes_in(directory: Path) -> list[str]:
+    """Command lines of processes that name the directory."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue  # it ended meanwhile
+        if str(directory) in command and int(entry.name) != os.getpid():
+            found.append(command)
+    return found
+
+
+def test_the_loop_learns_and_its_books_agree(binaries: Path, tmp_path: Path) -> None:
+    loop = run_loop(tmp_path / "run", "--duration", "45", "--rate", "400")
+    out, err = loop.communicate(timeout=300)
+    assert loop.returncode == 0, err
+    result = json.loads(out.splitlines()[-1])
+    assert KEYS <= result.keys()
+    assert result["errors"] == 0
+    assert result["auctions"] > 0.9 * 45 * 400
+    assert result["wins"] > 1000
+    assert result["model_versions_served"] >= 2
+    assert result["spend_micros"] == result["exchange_spend_micros"] <= result["budget_micros"]
+    gap_first = result["logloss_first"] - result["logloss_teacher"]
+    gap_last = result["logloss_last"] - result["logloss_teacher"]
+    assert gap_last < gap_first, result
+    assert processes_in(tmp_path) == []
+
+
+def test_ctrl_c_stops_everything_in_order(binaries: Path, tmp_path: Path) -> None:
+    loop = run_loop(tmp_path / "run", "--rate", "100")
+    assert loop.stderr is not None
+    for line in loop.stderr:  # ends with the process; the first status line says that traffic flows
+        if "auctions" in line and "/s" in line:
+            break
+    loop.send_signal(signal.SIGINT)
+    out, err = loop.communicate(timeout=120)
+    assert loop.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["errors"] == 0
+    assert processes_in(tmp_path) == []
