@@ -33,7 +33,7 @@ const (
 
 // bid answers POST /openrtb2/bid.
 func (s *Server) bid(c *fasthttp.RequestCtx) {
-	received := c.Time()
+	received := time.Now() // fasthttp calls us with the body read
 	defer func() { s.metrics.latency.Observe(time.Since(received).Seconds()) }()
 	if !c.IsPost() {
 		c.Response.Header.Set("Allow", "POST")

@@ -88,6 +88,75 @@ func TestTolerantAgreesWithStrict(t *testing.T) {
 	}
 }
 
+// The same holds for the standard types, and what only coercion can read keeps its ids.
+func TestReadStandard(t *testing.T) {
+	refused := 0
+	for _, c := range corpus(t) {
+		var strictly, tolerantly openrtb2.BidRequest
+		if err := json.Unmarshal(c.Body, &strictly); err != nil {
+			refused++
+		}
+		if err := coerceRequest(string(c.Body), &tolerantly); err != nil {
+			t.Errorf("%s: %v", c.Path, err)
+			continue
+		}
+		read, err := ReadStandard(c.Body)
+		if err != nil || read.ID == "" || len(read.Imp) == 0 {
+			t.Errorf("%s: %v", c.Path, err)
+			continue
+		}
+		if a, b := wantJSON(t, read), wantJSON(t, &tolerantly); a != b {
+			t.Errorf("%s:\nread     %s\ntolerant %s", c.Path, a, b)
+		}
+	}
+	if refused == 0 {
+		t.Error("encoding/json took everything: the corpus tests nothing")
+	}
+}
+
+// coerce panics on a kind it does not know: there must be none in what it is given.
+func TestCoerceKnowsEveryKind(t *testing.T) {
+	seen := map[reflect.Type]bool{}
+	var walk func(path string, of reflect.Type)
+	walk = func(path string, of reflect.Type) {
+		if of == reflect.TypeFor[json.RawMessage]() || seen[of] {
+			return
+		}
+		seen[of] = true
+		switch of.Kind() {
+		case reflect.Struct:
+			for i := range of.NumField() {
+				walk(path+"."+of.Field(i).Name, of.Field(i).Type)
+			}
+		case reflect.Pointer, reflect.Slice:
+			walk(path, of.Elem())
+		case reflect.String, reflect.Int, reflect.Int8, reflect.Int64, reflect.Float64:
+		default:
+			t.Errorf("%s is a %v", path, of)
+		}
+	}
+	for _, of := range []reflect.Type{reflect.TypeFor[openrtb2.BidRequest](), reflect.TypeFor[wireRequest](), reflect.TypeFor[wireNativeRequest]()} {
+		walk(of.Name(), of)
+	}
+}
+
+// wantJSON is v as JSON with sorted keys throughout, extensions included.
+func wantJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree any
+	if err := json.Unmarshal(text, &tree); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = json.Marshal(tree); err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // The wire types follow openrtb2: each field stands there under the same key, with a type that means the same.
 func TestWireFollowsOpenRTB(t *testing.T) {
 	older := map[string]bool{"sectioncat": true} // in 2.x, no longer in the Go types

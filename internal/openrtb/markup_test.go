@@ -74,7 +74,7 @@ func TestVASTMarkup(t *testing.T) {
 }
 
 const nativeCreative = `{"native":{"assets":[{"title":{"text":"Buy shoes"}},{"img":{"type":3,"url":"https://cdn.test/m.png","w":1200,"h":627}},
-{"img":{"type":1,"url":"https://cdn.test/i.png","w":80,"h":80}},{"data":{"type":1,"value":"Shop"}},{"data":{"type":12,"value":"Buy"}}],
+{"img":{"type":1,"url":"https://cdn.test/i.png","w":80,"h":80}},{"data":{"type":1,"value":"Shop"}},{"data":{"type":12,"value":"Buy"}},{"data":{"type":2,"value":"Good ones"}}],
 "link":{"url":"https://shop.test"}}}`
 
 func TestNativeMarkup(t *testing.T) {
@@ -119,10 +119,10 @@ func TestNativeMarkup(t *testing.T) {
 			}
 		})
 	}
-	const all = "1=Buy shoes 2=https://cdn.test/m.png 3=https://cdn.test/i.png 4=Shop 5=Buy"
+	const all = "1=Buy shoes 2=https://cdn.test/m.png 3=https://cdn.test/i.png 4=Shop 5=Buy 6=Good ones"
 	f("nothing asked", "", nativeCreative, all, nil)
 	f("no assets asked", "{}", nativeCreative, all, nil)
-	f("numbered as asked", `{"ver":"1.2","assets":[{"id":7,"required":1,"img":{"type":1,"wmin":50}},{"id":0,"required":1,"title":{"len":25}},{"id":9,"data":{"type":2}}]}`,
+	f("numbered as asked", `{"ver":"1.2","assets":[{"id":7,"required":1,"img":{"type":1,"wmin":50}},{"id":0,"required":1,"title":{"len":25}},{"id":9,"data":{"type":3}}]}`,
 		nativeCreative, "7=https://cdn.test/i.png 0=Buy shoes", nil)
 	f("wrapped, of other types", `{"native":{"assets":[{"id":"7","required":"1","title":{"len":"25"}}]}}`, nativeCreative, "7=Buy shoes", nil)
 	f("event tracker where asked", `{"assets":[{"id":1,"title":{"len":90}}],"eventtrackers":[{"event":1,"methods":[1,2]}]}`, nativeCreative, "1=Buy shoes",
@@ -139,7 +139,7 @@ func TestNativeMarkup(t *testing.T) {
 		})
 	f("required title too long", `{"assets":[{"id":1,"required":1,"title":{"len":3}}]}`, nativeCreative, "", nil)
 	f("required image too small", `{"assets":[{"id":1,"required":1,"img":{"type":3,"wmin":2000}}]}`, nativeCreative, "", nil)
-	f("required data lacking", `{"assets":[{"id":1,"required":1,"data":{"type":2}}]}`, nativeCreative, "", nil)
+	f("required data lacking", `{"assets":[{"id":1,"required":1,"data":{"type":3}}]}`, nativeCreative, "", nil)
 	f("request not JSON", `{json string}`, nativeCreative, "", nil)
 	f("creative not JSON", `{}`, `<b>`, "", nil)
 }

@@ -75,7 +75,7 @@ func (s *Server) answerNotice(c *fasthttp.RequestCtx, kind NoticeKind, result No
 	case errors.Is(err, ErrBadNotice):
 		c.SetStatusCode(fasthttp.StatusBadRequest)
 		return "malformed"
-	case err != nil && result.Redirect == "":
+	case err != nil && !(kind == Click && landing(result.Redirect)):
 		s.failed(kind, err)
 		c.SetStatusCode(fasthttp.StatusServiceUnavailable)
 		return "failed"

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/bytedance/sonic"
+	"github.com/prebid/openrtb/v20/openrtb2"
 )
 
 // generic decodes any JSON, numbers as they were written, so that long numeric ids lose no digit.
@@ -18,9 +19,23 @@ var generic = sonic.Config{UseNumber: true}.Froze()
 // brackets must not cost a deep stack.
 const maxDepth = 64
 
-// coerceRequest reads a body whose values have other types than OpenRTB asks for: it decodes without types, then fills w
-// guided by w's own fields. Only a body that is not a JSON object is an error.
-func coerceRequest(body string, w *wireRequest) error {
+// ReadStandard reads a bid request into the standard types, as tolerantly as Decode but slower: for checks, and for
+// counterparts that look at requests the way an exchange does. It returns a *RequestError where body is no JSON object.
+func ReadStandard(body []byte) (*openrtb2.BidRequest, error) {
+	own, request := string(body), new(openrtb2.BidRequest)
+	if strict.UnmarshalFromString(own, request) == nil {
+		return request, nil
+	}
+	*request = openrtb2.BidRequest{}
+	if err := coerceRequest(own, request); err != nil {
+		return nil, err
+	}
+	return request, nil
+}
+
+// coerceRequest reads a body whose values have other types than OpenRTB asks for: it decodes without types, then fills
+// what request points to, guided by its fields. Only a body that is not a JSON object is an error.
+func coerceRequest(body string, request any) error {
 	if tooDeep(body) {
 		return &RequestError{"", "is nested deeper than " + strconv.Itoa(maxDepth) + " levels"}
 	}
@@ -39,7 +54,7 @@ func coerceRequest(body string, w *wireRequest) error {
 			}
 		}
 	}
-	coerce(object, reflect.ValueOf(w).Elem())
+	coerce(object, reflect.ValueOf(request).Elem())
 	return nil
 }
 
@@ -103,6 +118,13 @@ func coerce(from any, dst reflect.Value) bool {
 		}
 		return true
 	case reflect.Slice:
+		if dst.Type() == reflect.TypeFor[json.RawMessage]() { // an extension, kept as it is
+			text, err := generic.Marshal(from)
+			if err == nil {
+				dst.SetBytes(text)
+			}
+			return err == nil
+		}
 		if from == nil {
 			return false
 		}
@@ -128,10 +150,11 @@ func coerce(from any, dst reflect.Value) bool {
 			dst.SetString(s)
 		}
 		return ok
-	case reflect.Int64:
+	case reflect.Int, reflect.Int8, reflect.Int64:
 		n, ok := coerceNumber(from)
-		if ok {
-			dst.SetInt(int64(math.Trunc(min(max(n, -1<<53), 1<<53))))
+		whole := int64(math.Trunc(min(max(n, -1<<53), 1<<53)))
+		if ok = ok && !dst.OverflowInt(whole); ok {
+			dst.SetInt(whole)
 		}
 		return ok
 	case reflect.Float64:

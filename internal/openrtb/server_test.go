@@ -1,0 +1,473 @@
+package openrtb
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prebid/openrtb/v20/openrtb2"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"go.uber.org/goleak"
+
+	"gavel/internal/auction"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// fasthttp keeps one goroutine a process that formats the date header.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		// Its pool's sweeper notices the end only when it wakes, every 10 s.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+}
+
+// fakeAuctions answers with what run returns, and notes what became of the bids.
+type fakeAuctions struct {
+	run func(ctx context.Context, req *auction.Request) auction.Result
+
+	mu        sync.Mutex
+	sent      []string
+	withdrawn []string
+}
+
+func (f *fakeAuctions) Run(ctx context.Context, req *auction.Request, dst []auction.Bid) auction.Result {
+	r := f.run(ctx, req)
+	r.Bids = append(dst[:0], r.Bids...)
+	return r
+}
+
+func (f *fakeAuctions) Sent(_ *auction.Request, bid *auction.Bid) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sent = append(f.sent, bid.ID)
+}
+
+func (f *fakeAuctions) Withdraw(_ *auction.Request, bid *auction.Bid, why auction.NoBidReason) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.withdrawn = append(f.withdrawn, bid.ID+" "+string(why))
+}
+
+// noticeFunc is Notices as a function.
+type noticeFunc func(*Notice) (NoticeResult, error)
+
+func (f noticeFunc) Notice(_ context.Context, n *Notice) (NoticeResult, error) { return f(n) }
+
+func oneBid(*auction.Request) auction.Result {
+	return auction.Result{Bids: []auction.Bid{{ID: "bid1", Price: 1500, Candidate: auction.Candidate{Campaign: &campaign, Creative: &bannerCreative}}}}
+}
+
+// startServer serves on a free port until the test ends.
+func startServer(t testing.TB, auctions Auctions, notices Notices, o Options) (*Server, string, *http.Client) {
+	t.Helper()
+	if notices == nil {
+		notices = noticeFunc(func(*Notice) (NoticeResult, error) { return NoticeResult{}, nil })
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.Registerer = prometheus.NewRegistry()
+	s, err := NewServer(auctions, testLinker{}, notices, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return s, "http://" + listener.Addr().String(), client
+}
+
+func do(t testing.TB, client *http.Client, method, url, body string, header ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(answer)
+}
+
+// counted reads a counter.
+func counted(t testing.TB, c prometheus.Metric) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := c.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetCounter().GetValue()
+}
+
+const minimal = `{"id":"r","imp":[{"id":"1","banner":{"w":300,"h":250}}],"tmax":1000}`
+
+func gzipped(t testing.TB, s string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write([]byte(s)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestBidHTTP(t *testing.T) {
+	auctions := &fakeAuctions{run: func(ctx context.Context, req *auction.Request) auction.Result {
+		deadline, ok := ctx.Deadline()
+		switch {
+		case !ok || !deadline.Equal(req.Deadline):
+			t.Errorf("context's deadline %v is not the request's %v", deadline, req.Deadline)
+		case req.Exchange == "empty":
+			return auction.Result{Reason: auction.NoBidFloor}
+		case req.Exchange == "boom":
+			panic("boom")
+		}
+		return oneBid(req)
+	}}
+	s, base, client := startServer(t, auctions, nil, Options{MaxBody: 4096})
+	bid := base + "/openrtb2/bid"
+	f := func(name, method, url, body string, wantStatus int, wantOutcome outcome, header ...string) (*http.Response, string) {
+		t.Helper()
+		before := counted(t, s.metrics.requests[wantOutcome])
+		resp, answer := do(t, client, method, url, body, header...)
+		if resp.StatusCode != wantStatus {
+			t.Errorf("%s: status %d, want %d", name, resp.StatusCode, wantStatus)
+		}
+		if after := counted(t, s.metrics.requests[wantOutcome]); after != before+1 {
+			t.Errorf("%s: outcome %s counted %v times, want once", name, wantOutcome, after-before)
+		}
+		if wantStatus != 200 && answer != "" {
+			t.Errorf("%s: content %q, want none", name, answer)
+		}
+		return resp, answer
+	}
+	resp, answer := f("bid", "POST", bid, minimal, 200, outcomeBid, "Content-Type", "application/json", "x-openrtb-version", "2.5")
+	if resp.Header.Get("x-openrtb-version") != "2.5" || resp.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("headers %v", resp.Header)
+	}
+	var parsed openrtb2.BidResponse
+	if err := json.Unmarshal([]byte(answer), &parsed); err != nil || parsed.SeatBid[0].Bid[0].ID != "bid1" || parsed.SeatBid[0].Bid[0].Price != 1.5 {
+		t.Errorf("%v in %s", err, answer)
+	}
+	resp, _ = f("no version", "POST", bid, minimal, 200, outcomeBid)
+	if v := resp.Header.Get("x-openrtb-version"); v != "2.6" {
+		t.Errorf("version %q, want 2.6", v)
+	}
+	f("version 2.6-202309", "POST", bid, minimal, 200, outcomeBid, "x-openrtb-version", "2.6-202309")
+	f("version 3.0", "POST", bid, minimal, 400, outcomeInvalid, "x-openrtb-version", "3.0")
+	f("no bid", "POST", bid+"?exchange=empty", minimal, 204, outcomeNoBid)
+	f("panic", "POST", bid+"?exchange=boom", minimal, 204, outcomeNoBid)
+	f("nothing to fill", "POST", bid, `{"id":"r","imp":[{"id":"1"}]}`, 204, outcomeNoBid)
+	f("exchange name", "POST", bid+"?exchange=a%20b", minimal, 400, outcomeInvalid)
+	f("not JSON", "POST", bid, "x", 400, outcomeInvalid)
+	f("empty", "POST", bid, "", 400, outcomeInvalid)
+	f("gzip", "POST", bid, gzipped(t, minimal), 200, outcomeBid, "Content-Encoding", "gzip")
+	f("not gzip", "POST", bid, minimal, 400, outcomeInvalid, "Content-Encoding", "gzip")
+	f("gzip cut off", "POST", bid, gzipped(t, minimal)[:40], 400, outcomeInvalid, "Content-Encoding", "gzip")
+	f("gzip bomb", "POST", bid, gzipped(t, strings.Repeat(" ", 1<<20)), 413, outcomeTooLarge, "Content-Encoding", "gzip")
+	f("other coding", "POST", bid, minimal, 415, outcomeContentType, "Content-Encoding", "br")
+	f("protobuf", "POST", bid, minimal, 415, outcomeContentType, "Content-Type", "application/x-protobuf")
+	f("text", "POST", bid, minimal, 200, outcomeBid, "Content-Type", "text/plain; charset=utf-8")
+	f("form, as curl sends", "POST", bid, minimal, 200, outcomeBid, "Content-Type", "application/x-www-form-urlencoded")
+	f("too large", "POST", bid, strings.Repeat(" ", 5000), 413, outcomeTooLarge)
+	resp, _ = f("get", "GET", bid, "", 405, outcomeMethod)
+	if resp.Header.Get("Allow") != "POST" {
+		t.Errorf("Allow is %q", resp.Header.Get("Allow"))
+	}
+	if resp, _ := do(t, client, "GET", base+"/", ""); resp.StatusCode != 404 {
+		t.Errorf("another path: status %d, want 404", resp.StatusCode)
+	}
+	resp, answer = f("gzip accepted", "POST", bid, minimal, 200, outcomeBid, "Accept-Encoding", "br, gzip;q=0.5")
+	if z, err := gzip.NewReader(strings.NewReader(answer)); err != nil || resp.Header.Get("Content-Encoding") != "gzip" {
+		t.Errorf("answer is not gzip: %v, headers %v", err, resp.Header)
+	} else if err := json.NewDecoder(z).Decode(&parsed); err != nil {
+		t.Error(err)
+	}
+	if n := counted(t, s.metrics.panics); n != 1 {
+		t.Errorf("%v panics counted, want 1", n)
+	}
+	if len(auctions.sent) == 0 || len(auctions.withdrawn) != 0 {
+		t.Errorf("sent %v, withdrawn %v", auctions.sent, auctions.withdrawn)
+	}
+	if n := s.InFlight(); n != 0 {
+		t.Errorf("%d auctions in flight at rest", n)
+	}
+}
+
+func TestNoBidStatus200(t *testing.T) {
+	auctions := &fakeAuctions{run: func(context.Context, *auction.Request) auction.Result {
+		return auction.Result{Reason: auction.NoBidShed}
+	}}
+	_, base, client := startServer(t, auctions, nil, Options{NoBidStatus: 200})
+	resp, answer := do(t, client, "POST", base+"/openrtb2/bid", minimal)
+	if resp.StatusCode != 200 || answer != `{"id":"r","nbr":15}` {
+		t.Errorf("status %d, %s", resp.StatusCode, answer)
+	}
+}
+
+// A bid that comes after deadline and grace is withdrawn; so is one that does not fit.
+func TestWithdraw(t *testing.T) {
+	f := func(name string, run func(context.Context, *auction.Request) auction.Result, want string) {
+		t.Helper()
+		auctions := &fakeAuctions{run: run}
+		s, base, client := startServer(t, auctions, nil, Options{})
+		resp, _ := do(t, client, "POST", base+"/openrtb2/bid", `{"id":"r","imp":[{"id":"1","banner":{"w":300,"h":250}}],"tmax":20}`)
+		if resp.StatusCode != 204 || len(auctions.sent) != 0 || len(auctions.withdrawn) != 1 || auctions.withdrawn[0] != want {
+			t.Errorf("%s: status %d, sent %v, withdrawn %v, want %q", name, resp.StatusCode, auctions.sent, auctions.withdrawn, want)
+		}
+		reason := auction.NoBidReason(strings.TrimPrefix(want, "bid1 "))
+		if n := counted(t, s.metrics.withdrawn[reason]); n != 1 {
+			t.Errorf("%s: %v withdrawals counted, want 1", name, n)
+		}
+	}
+	f("late", func(ctx context.Context, req *auction.Request) auction.Result {
+		<-ctx.Done()
+		timer := time.NewTimer(time.Until(req.Deadline.Add(6 * time.Millisecond))) // past the grace of 5 ms
+		defer timer.Stop()
+		<-timer.C
+		return oneBid(req)
+	}, "bid1 expired")
+	video := bannerCreative
+	video.Kind = auction.VideoCreative
+	f("another format", func(context.Context, *auction.Request) auction.Result {
+		r := oneBid(nil)
+		r.Bids[0].Candidate.Creative = &video
+		return r
+	}, "bid1 no_creative")
+}
+
+// Past the limit auctions are shed; those within it are answered.
+func TestLimit(t *testing.T) {
+	entered, release := make(chan struct{}, 2), make(chan struct{})
+	auctions := &fakeAuctions{run: func(_ context.Context, req *auction.Request) auction.Result {
+		entered <- struct{}{}
+		<-release
+		return oneBid(req)
+	}}
+	s, base, client := startServer(t, auctions, nil, Options{MaxAuctions: 1})
+	first := make(chan int, 1)
+	go func() {
+		resp, _ := do(t, client, "POST", base+"/openrtb2/bid", minimal)
+		first <- resp.StatusCode
+	}()
+	<-entered
+	resp, _ := do(t, client, "POST", base+"/openrtb2/bid", minimal)
+	if resp.StatusCode != 204 || counted(t, s.metrics.noBids[auction.NoBidShed]) != 1 || counted(t, s.metrics.refused) != 1 {
+		t.Errorf("status %d, want 204 and shed", resp.StatusCode)
+	}
+	close(release)
+	if status := <-first; status != 200 {
+		t.Errorf("the first auction was answered %d, want 200", status)
+	}
+}
+
+// Shutdown answers the auction it finds running, refuses the next, and ends.
+func TestShutdown(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	auctions := &fakeAuctions{run: func(ctx context.Context, req *auction.Request) auction.Result {
+		close(entered)
+		<-release
+		if ctx.Err() != nil {
+			t.Error("the auction lost its context while draining")
+		}
+		return oneBid(req)
+	}}
+	s, base, client := startServer(t, auctions, nil, Options{})
+	// Two connections: one busy, one kept open to ask again on while draining.
+	busy := make(chan int, 1)
+	go func() {
+		resp, _ := do(t, client, "POST", base+"/openrtb2/bid", minimal)
+		busy <- resp.StatusCode
+	}()
+	<-entered
+	s.Drain()
+	resp, _ := do(t, client, "POST", base+"/openrtb2/bid", minimal)
+	if resp.StatusCode != 204 || !resp.Close || counted(t, s.metrics.noBids[auction.NoBidDraining]) != 1 {
+		t.Errorf("while draining: status %d, close %v; want 204 and close", resp.StatusCode, resp.Close)
+	}
+	if resp, _ := do(t, client, "GET", base+"/n/win?t=x", ""); resp.StatusCode != 204 {
+		t.Errorf("a notice while draining: status %d, want 204", resp.StatusCode)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(context.Background()) }()
+	close(release)
+	if status := <-busy; status != 200 {
+		t.Errorf("the running auction was answered %d, want 200", status)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if resp, err := client.Get(base + "/n/win?t=x"); err == nil {
+		resp.Body.Close()
+		t.Error("still listening after Shutdown")
+	}
+}
+
+// Shutdown gives up when its context ends, and says what is left.
+func TestShutdownTimeout(t *testing.T) {
+	entered, ended := make(chan struct{}), make(chan struct{})
+	auctions := &fakeAuctions{run: func(ctx context.Context, _ *auction.Request) auction.Result {
+		close(entered)
+		<-ctx.Done()
+		close(ended)
+		return auction.Result{Reason: auction.NoBidExpired}
+	}}
+	s, base, client := startServer(t, auctions, nil, Options{Timing: Timing{Default: time.Minute, Max: time.Minute}})
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		do(t, client, "POST", base+"/openrtb2/bid", `{"id":"r","imp":[{"id":"1","banner":{}}],"tmax":60000}`)
+	}()
+	<-entered
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := s.Shutdown(ctx)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "1 auctions") {
+		t.Errorf("error %v, want canceled with 1 auctions left", err)
+	}
+	<-ended // the auction's context ended with the server
+	<-answered
+}
+
+func TestNotices(t *testing.T) {
+	var got Notice
+	var result NoticeResult
+	var fail error
+	notices := noticeFunc(func(n *Notice) (NoticeResult, error) {
+		got = *n
+		if n.Token == "boom" {
+			panic("boom")
+		}
+		return result, fail
+	})
+	s, base, client := startServer(t, &fakeAuctions{run: func(_ context.Context, r *auction.Request) auction.Result { return oneBid(r) }}, notices, Options{})
+	f := func(method, path string, wantStatus int, kind NoticeKind, wantOutcome string) *http.Response {
+		t.Helper()
+		count := func() float64 {
+			if wantOutcome == "" {
+				return 0
+			}
+			return counted(t, s.metrics.notices[kind][wantOutcome])
+		}
+		before := count()
+		resp, _ := do(t, client, method, base+path, "", "User-Agent", "tester")
+		if resp.StatusCode != wantStatus || wantOutcome != "" && count() != before+1 {
+			t.Errorf("%s %s: status %d, want %d; %s counted %v times", method, path, resp.StatusCode, wantStatus, wantOutcome, count()-before)
+		}
+		return resp
+	}
+	f("GET", "/n/win?t=T&p=1.25", 204, Win, "ok")
+	if want := (Notice{Kind: Win, Token: "T", Price: "1.25", IP: "127.0.0.1", UserAgent: "tester"}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	f("GET", "/n/billing?t=T&p=AUDIT", 204, Billing, "ok")
+	f("GET", "/n/loss?t=T&r=102", 204, Loss, "ok")
+	if got.Reason != "102" {
+		t.Errorf("reason %q", got.Reason)
+	}
+	f("POST", "/n/conversion?t=T&c=order-1&v=9.5", 204, Conversion, "ok")
+	if got.ConversionID != "order-1" || got.Value != "9.5" {
+		t.Errorf("conversion %+v", got)
+	}
+	resp, body := do(t, client, "GET", base+"/n/impression?t=T", "")
+	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "image/gif" || len(body) != 43 || resp.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("impression: status %d, %d bytes, headers %v", resp.StatusCode, len(body), resp.Header)
+	}
+	result.Redirect = "https://shop.test/?a=b&c=%20d"
+	if resp := f("GET", "/n/click?t=T", 302, Click, "ok"); resp.Header.Get("Location") != result.Redirect {
+		t.Errorf("location %q", resp.Header.Get("Location"))
+	}
+	fail = errors.New("the stream is away")
+	f("GET", "/n/click?t=T", 302, Click, "failed")
+	f("GET", "/n/win?t=T", 503, Win, "failed")
+	result.Redirect = ""
+	f("GET", "/n/win?t=T", 503, Win, "failed")
+	for _, bad := range []string{"javascript:alert(1)", "https://x\r\nSet-Cookie: a=b"} {
+		fail, result.Redirect = nil, bad
+		f("GET", "/n/click?t=T", 204, Click, "ok")
+	}
+	result.Redirect = ""
+	fail = ErrBadToken
+	f("GET", "/n/billing?t=T", 403, Billing, "forged")
+	fail = ErrUnknownNotice
+	f("GET", "/n/click?t=T", 404, Click, "unknown")
+	fail = ErrBadNotice
+	f("GET", "/n/loss?t=T", 400, Loss, "malformed")
+	fail = nil
+	f("GET", "/n/win", 403, Win, "forged")
+	f("GET", "/n/win?t="+strings.Repeat("x", MaxNoticeField+1), 400, Win, "malformed")
+	f("GET", "/n/win?t=T&p="+url.QueryEscape(strings.Repeat("x", 20_000)), 431, Win, "")
+	f("GET", "/n/win?t=boom", 500, Win, "panic")
+	f("GET", "/n/other?t=T", 404, Win, "")
+	f("GET", "/n/", 404, Win, "")
+	if resp := f("HEAD", "/n/click?t=T", 405, Click, ""); resp.Header.Get("Allow") != "GET, POST" {
+		t.Errorf("Allow %q", resp.Header.Get("Allow"))
+	}
+}
+
+func TestOptionFaults(t *testing.T) {
+	_, err := NewServer(nil, nil, nil, Options{NoBidStatus: 500, MaxBody: -1, MaxAuctions: -1, ReadTimeout: -1, Timing: Timing{Margin: -1}})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"no-bid status 500", "max body -1", "max auctions -1", "timeouts", "margin -1ns", "no logger", "no metrics", "no linker", "auctions and notices"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q: %v", want, err)
+		}
+	}
+}
+
+func TestAcceptsGzip(t *testing.T) {
+	f := func(header string, want bool) {
+		t.Helper()
+		if got := acceptsGzip(header); got != want {
+			t.Errorf("%q: %v, want %v", header, got, want)
+		}
+	}
+	f("", false)
+	f("gzip", true)
+	f("deflate, GZIP;q=0.8", true)
+	f("br;q=1.0, gzip; q=0", false)
+	f("*", true)
+	f("*, gzip;q=0", false)
+	f("identity", false)
+}
