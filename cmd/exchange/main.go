@@ -1,5 +1,250 @@
 // Command exchange is the counterpart of the bidder: it sends OpenRTB bid requests over HTTP, runs the auctions, sends
 // notices and clicks like a real exchange and its users would, keeps its own books and reports them.
+//
+// The last line of stdout is the report, one JSON object; logs go to stderr. Exit status: 0 clean end (a signal too),
+// 1 a run that failed, 2 bad configuration.
 package main
 
-func main() {}
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+	_ "time/tzdata" // users live in time zones, with or without the system's table
+
+	"github.com/alecthomas/kong"
+
+	"gavel/internal/exchange/clickmodel"
+	"gavel/internal/exchange/engine"
+	"gavel/internal/exchange/lot"
+	"gavel/internal/exchange/replay"
+	"gavel/internal/exchange/report"
+	"gavel/internal/exchange/sim"
+	"gavel/internal/strictyaml"
+)
+
+func main() {
+	// The exchange makes little garbage and shares its cores with the bidder: collect less often.
+	debug.SetGCPercent(400)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "exchange:", err)
+		if errors.As(err, new(badConfig)) {
+			os.Exit(2)
+		}
+		os.Exit(1)
+	}
+}
+
+// badConfig marks errors of flags and files that people edit.
+type badConfig struct{ error }
+
+// common are the flags of both commands; empty ones leave the config as it is.
+type common struct {
+	Config       string         `type:"existingfile" help:"YAML file; see docs/replay.md for every key."`
+	Bidder       string         `help:"Base URL of the bidder."`
+	Rate         *float64       `help:"Auctions a second; 0: the source's own clock, where it has one."`
+	Duration     *time.Duration `help:"How long to offer; 0: until the source ends or a signal comes."`
+	Limit        *int64         `help:"Lots to offer at most; 0: no limit."`
+	Seed         *uint64        `help:"Seed of everything random."`
+	Report       string         `help:"Also write the report to FILE." placeholder:"FILE"`
+	Outcomes     string         `help:"Write a row per billed impression to FILE (CSV)." placeholder:"FILE"`
+	StatusListen *string        `help:"Serve GET /status on HOST:PORT; empty: not at all." placeholder:"HOST:PORT"`
+	Quiet        bool           `help:"Log warnings only."`
+}
+
+type simulateCmd struct {
+	common
+}
+
+type replayCmd struct {
+	common
+	Data  string   `required:"" help:"File or directory of the log."`
+	Set   string   `default:"auto" help:"${sets}, or auto: by the files that are there."`
+	Speed *float64 `help:"How much faster than the rows' own clock, with --rate 0."`
+}
+
+// run is the whole program: args are the command line, out gets the report, logs the log. It ends cleanly with ctx.
+func run(ctx context.Context, args []string, out, logs io.Writer) error {
+	var cli struct {
+		Simulate simulateCmd `cmd:"" help:"Offer simulated traffic."`
+		Replay   replayCmd   `cmd:"" help:"Offer the auctions of a real log."`
+	}
+	exited := false
+	parser, err := kong.New(&cli, kong.Name("exchange"), kong.Writers(out, logs), kong.Vars{"sets": replay.SetNames()},
+		kong.Description("The counterpart of a bidder: offers auctions, clears them, sends notices and clicks, keeps books."),
+		kong.Exit(func(int) { exited = true }))
+	if err != nil {
+		return fmt.Errorf("cannot read flags: %w", err)
+	}
+	parsed, err := parser.Parse(args)
+	if exited { // --help was asked for and printed
+		return nil
+	}
+	if err != nil {
+		return badConfig{err}
+	}
+	c := defaults()
+	flags := &cli.Simulate.common
+	if parsed.Command() == "replay" {
+		flags = &cli.Replay.common
+		c.Exchange = "replay"
+	}
+	if err := flags.apply(&c); err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if flags.Quiet {
+		level = slog.LevelWarn
+	}
+	log := slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: level})).With("process", "exchange")
+	if c.Start.IsZero() {
+		c.Start = time.Now()
+	}
+	c.Traffic.Seed, c.Traffic.Start = c.Seed, c.Start
+	traffic, err := sim.New(c.Traffic)
+	if err != nil {
+		return badConfig{err}
+	}
+	samples := traffic.Samples(4000)
+	clicks := clickmodel.New(c.Clicks.options(c.Seed, c.Start))
+	clicks.Calibrate(samples)
+	conversions := clickmodel.New(c.Conversions.options(c.Seed+1, c.Start))
+	conversions.Calibrate(samples)
+	var source lot.Source = traffic
+	name := "traffic"
+	if parsed.Command() == "replay" {
+		if cli.Replay.Speed != nil {
+			c.Replay.Speed = *cli.Replay.Speed
+		}
+		rows, set, err := replay.Open(cli.Replay.Data, cli.Replay.Set, c.Replay, c.Seed)
+		if err != nil {
+			return badConfig{err}
+		}
+		defer rows.Close()
+		source, name = rows, set
+	}
+	return hold(ctx, &c, flags, parsed.Command(), name, source, clicks, conversions, log, out)
+}
+
+// apply reads the config file and lays the flags over it.
+func (f *common) apply(c *config) error {
+	if f.Config != "" {
+		if err := strictyaml.ReadFile(f.Config, c); err != nil {
+			return badConfig{err}
+		}
+	}
+	if f.Bidder != "" {
+		c.Bidder = f.Bidder
+	}
+	set(&c.Rate, f.Rate)
+	set(&c.Duration, f.Duration)
+	set(&c.Limit, f.Limit)
+	set(&c.Seed, f.Seed)
+	set(&c.StatusListen, f.StatusListen)
+	if faults := c.Validate(); len(faults) > 0 {
+		return badConfig{errors.Join(faults...)}
+	}
+	return nil
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// hold runs the engine with its files and its status server, and writes the report.
+func hold(ctx context.Context, c *config, f *common, mode, name string, source lot.Source, clicks, conversions *clickmodel.Model, log *slog.Logger, out io.Writer) (err error) {
+	var outcomes *report.Outcomes
+	if f.Outcomes != "" {
+		file, err := os.Create(f.Outcomes)
+		if err != nil {
+			return badConfig{fmt.Errorf("cannot write outcomes: %w", err)}
+		}
+		defer file.Close()
+		outcomes = report.NewOutcomes(file)
+	}
+	e, err := engine.New(c.Options, source, clicks, conversions, outcomes, log)
+	if err != nil {
+		return badConfig{err}
+	}
+	stopStatus, err := serveStatus(ctx, c.StatusListen, e, log)
+	if err != nil {
+		return errors.Join(badConfig{err}, e.Close())
+	}
+	defer stopStatus()
+	log.Info("offering", "mode", mode, "source", name, "bidder", c.Bidder, "rate", c.Rate, "duration", c.Duration, "seed", c.Seed)
+	r, err := e.Run(ctx)
+	r.Mode, r.Source = mode, name
+	if err != nil {
+		return err
+	}
+	log.Info("done", "auctions", r.Auctions, "bids", r.Bids, "wins", r.Wins, "clicks", r.Clicks, "late", r.Late, "errors", r.Errors)
+	text, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("cannot write the report: %w", err)
+	}
+	text = append(text, '\n')
+	if f.Report != "" {
+		if err := writeWhole(f.Report, text); err != nil {
+			return fmt.Errorf("cannot write the report: %w", err)
+		}
+	}
+	_, err = out.Write(text)
+	return err
+}
+
+// writeWhole makes a file appear whole.
+func writeWhole(path string, text []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".report-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(text)
+	if err = errors.Join(err, tmp.Sync(), tmp.Chmod(0o644), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+// serveStatus answers GET /status until stop is called.
+func serveStatus(ctx context.Context, listen string, e *engine.Engine, log *slog.Logger) (stop func(), err error) {
+	if listen == "" {
+		return func() {}, nil
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return nil, fmt.Errorf("cannot serve the status (choose another --status-listen): %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(e.Status()); err != nil {
+			log.Debug("status not written", "error", err)
+		}
+	})
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Warn("status server ended", "error", err)
+		}
+	}()
+	log.Info("status", "address", listener.Addr().String())
+	return func() { server.Close(); <-done }, nil
+}

@@ -86,7 +86,6 @@ func TestBids(t *testing.T) {
 	bid := func(r *openrtb2.BidResponse) *openrtb2.Bid { return &r.SeatBid[0].Bid[0] }
 	f("valid", func(*openrtb2.BidResponse) {}, 0, "")
 	f("default currency", func(r *openrtb2.BidResponse) { r.Cur = "" }, 0, "")
-	f("markup by nurl", func(r *openrtb2.BidResponse) { bid(r).AdM, bid(r).NURL = "", "http://n" }, 0, "")
 	f("another auction", func(r *openrtb2.BidResponse) { r.ID = "z" }, openrtb3.LossInvalidAuctionID, `auction "z"`)
 	f("currency", func(r *openrtb2.BidResponse) { r.Cur = "EUR" }, openrtb3.LossInvalidResponse, "EUR")
 	f("no id", func(r *openrtb2.BidResponse) { bid(r).ID = "" }, openrtb3.LossInvalidResponse, "no id")

@@ -12,8 +12,8 @@ import (
 
 // Bids lists the bids of an answer and marks the invalid ones, which lose with the reason in Loss. The rules are Prebid
 // Server's bid validation (an id, an impid that was asked for, a crid, an allowed currency, a price above 0) and what a
-// clearing house needs besides: the request's own id, markup or a win notice that brings it, and no id twice. problems
-// says what was wrong, one sentence a fault; it is empty for a valid answer. The bids keep pointers into resp.
+// clearing house needs besides: the request's own id, markup in adm (this exchange takes none from nurl), and no id
+// twice. problems says what was wrong, one sentence a fault; it is empty for a valid answer. The bids keep pointers into resp.
 func Bids(l *lot.Lot, resp *openrtb2.BidResponse, bids []Bid) (all []Bid, problems []string) {
 	fault := func(b *Bid, reason openrtb3.LossReason, format string, args ...any) {
 		if b.Loss == 0 {
@@ -46,8 +46,8 @@ func Bids(l *lot.Lot, resp *openrtb2.BidResponse, bids []Bid) (all []Bid, proble
 			if !ok || offer <= 0 {
 				fault(b, openrtb3.LossMissingBidPrice, "price %v is not above 0", b.Bid.Price)
 			}
-			if b.AdM == "" && b.NURL == "" {
-				fault(b, openrtb3.LossMissingMarkup, "no adm and no nurl")
+			if b.AdM == "" {
+				fault(b, openrtb3.LossMissingMarkup, "no adm")
 			}
 			for j := range bids[:len(bids)-1] {
 				if bids[j].ID == b.ID {

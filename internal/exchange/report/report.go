@@ -78,15 +78,16 @@ type Report struct {
 	Late         int64 `json:"late"`
 	LateFromSend int64 `json:"late_from_send"`
 	Timeouts     int64 `json:"timeouts"`
-	// Errors = HTTPErrors (connection, status, unreadable body) + NoticesFailed.
+	// Errors = HTTPErrors (connection, status, unreadable body) + NoticesFailed + Untold.
 	Errors        int64 `json:"errors"`
 	HTTPErrors    int64 `json:"http_errors"`
 	NoticesSent   int64 `json:"notices_sent"`
 	NoticeRetries int64 `json:"notice_retries"`
 	NoticesFailed int64 `json:"notices_failed"`
 	NoticeTwins   int64 `json:"notices_duplicated"`
-	// UnclickableWins are billed impressions whose user clicked, but whose markup has no click URL to call.
-	UnclickableWins int64 `json:"unclickable_wins"`
+	// Untold are clicks and conversions that happened but could not be told: the markup has no click URL that may be
+	// called, or the landing page got no click id.
+	Untold int64 `json:"untold"`
 
 	RateOffered  float64 `json:"rate_offered"`  // auctions/s asked for; 0: the source's own clock
 	RateAchieved float64 `json:"rate_achieved"` // auctions/s sent
@@ -186,6 +187,13 @@ func (b *Books) Answered(a Answer, bids int, t Timing) {
 	record(b.recent.Current, t.Answered.Sub(t.Due))
 }
 
+// Begin counts seconds and rates from start instead of from NewBooks.
+func (b *Books) Begin(start time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.started, b.slotEnds = start, start.Add(time.Second)
+}
+
 func record(h *hdrhistogram.Histogram, d time.Duration) {
 	// The value is within the histogram's bounds, so recording cannot fail.
 	_ = h.RecordValue(min(max(d.Microseconds(), 1), longest))
@@ -260,11 +268,11 @@ func (b *Books) Clicked(campaign string) {
 	b.campaign(campaign).Clicks++
 }
 
-// Unclickable books a click that could not be told, for want of a click URL.
-func (b *Books) Unclickable() {
+// Untold books a click or conversion that could not be told, for want of a URL.
+func (b *Books) Untold() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.r.UnclickableWins++
+	b.r.Untold++
 }
 
 // Converted books a conversion that the bidder was told of.
@@ -293,11 +301,11 @@ func (b *Books) Status() Status {
 		Rate: float64(n) / float64(max(b.full, 1)),
 		P50:  ms(merged.ValueAtQuantile(50)), P99: ms(merged.ValueAtQuantile(99)),
 		Bids: b.r.Bids, Wins: b.r.Wins, Billed: b.r.Billed, Clicks: b.r.Clicks, Conversions: b.r.Conversions,
-		SpendMicros: b.r.SpendMicros, Late: b.r.Late, Errors: b.r.HTTPErrors,
+		SpendMicros: b.r.SpendMicros, Late: b.r.Late, Errors: b.r.HTTPErrors + b.r.Untold,
 	}
 }
 
-// Final is the report so far, over the seconds offered. It shares no memory with the books.
+// Final is the report so far, over the seconds offered; the caller adds what the notifier counted. It shares no memory with the books.
 func (b *Books) Final(offered time.Duration) Report {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -316,7 +324,7 @@ func (b *Books) Final(offered time.Duration) Report {
 	}
 	r.Latency, r.FromSend, r.SendLag = latency(b.due), latency(b.sent), latency(b.lag)
 	r.P50, r.P99, r.P999 = r.Latency.P50, r.Latency.P99, r.Latency.P999
-	r.Errors = r.HTTPErrors + r.NoticesFailed
+	r.Errors = r.HTTPErrors + r.Untold
 	return r
 }
 

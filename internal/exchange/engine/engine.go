@@ -1,0 +1,229 @@
+// Package engine runs an exchange: it offers a source's lots to the bidder on an open-loop clock, clears the auctions,
+// and tells the bidder what came of them.
+//
+// Who does what. One goroutine (openloop.Run) makes the lots and fires them at their due times; Connections workers
+// send them and wait; the worker that got an answer clears the auction and hands every notice to the notifier, which
+// delivers it at its time. Run ends in that order: no more lots, the answers in flight, the notices pending.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gavel/internal/exchange/clickmodel"
+	"gavel/internal/exchange/dice"
+	"gavel/internal/exchange/lot"
+	"gavel/internal/exchange/notify"
+	"gavel/internal/exchange/openloop"
+	"gavel/internal/exchange/report"
+)
+
+// Engine is one run of an exchange.
+type Engine struct {
+	o           Options
+	source      lot.Source
+	clicks      *clickmodel.Model
+	conversions *clickmodel.Model
+	outcomes    *report.Outcomes
+	log         *slog.Logger
+
+	key      dice.Key
+	hosts    notify.Hosts
+	client   *bidClient
+	notifier *notify.Notifier
+	caller   *notify.Client
+	books    *report.Books
+	state    atomic.Pointer[string]
+	warned   throttle
+}
+
+// New makes an engine and starts its notifier; Run or Close ends it. outcomes may be nil.
+func New(o Options, source lot.Source, clicks, conversions *clickmodel.Model, outcomes *report.Outcomes, log *slog.Logger) (*Engine, error) {
+	if faults := o.Validate(); len(faults) > 0 {
+		return nil, fmt.Errorf("engine: cannot start: %w", errors.Join(faults...))
+	}
+	hosts, err := notify.NewHosts(o.Bidder, o.NoticeHosts)
+	if err != nil {
+		return nil, fmt.Errorf("engine: cannot start: %w", err)
+	}
+	client, err := newBidClient(&o)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{o: o, source: source, clicks: clicks, conversions: conversions, outcomes: outcomes, log: log,
+		key: dice.New(o.Seed).With(0x75736572), hosts: hosts, client: client, books: report.NewBooks(time.Now())}
+	e.caller = notify.NewClient(hosts, o.NoticeWorkers, o.NoticeTimeout)
+	e.notifier = notify.New(e.caller, notify.Options{
+		Workers: o.NoticeWorkers, Attempts: o.NoticeAttempts, Backoff: o.NoticeBackoff,
+		Duplicate: o.DuplicateShare, Reorder: o.ReorderShare, Seed: o.Seed,
+		Failed: func(n *notify.Notice, err error) {
+			e.warned.warn(log, "notice given up", "kind", string(n.Kind), "error", err)
+		},
+	})
+	e.setState("waiting for the bidder")
+	return e, nil
+}
+
+// Close ends an engine that is not to run.
+func (e *Engine) Close() error {
+	e.notifier.Drain(context.Background(), 0)
+	return nil
+}
+
+func (e *Engine) setState(s string) { e.state.Store(&s) }
+
+// Status is a glance at the run.
+func (e *Engine) Status() report.Status {
+	s := e.books.Status()
+	s.State = *e.state.Load()
+	n := e.notifier.Stats()
+	s.Errors += n.Failed
+	s.Pending = n.Pending
+	return s
+}
+
+// job is a lot on its way to a worker.
+type job struct {
+	lot *lot.Lot
+	due time.Time
+}
+
+// Run offers lots until the source ends, Duration or Limit is reached, or ctx ends; all are clean ends. It returns an
+// error if the bidder cannot be reached at the start, if the source fails, or if outcomes cannot be written; the report
+// holds then too, as far as the run came.
+func (e *Engine) Run(ctx context.Context) (report.Report, error) {
+	defer e.caller.Close()
+	defer e.client.close()
+	if err := e.client.awaitBidder(ctx, e.o.WaitBidder); err != nil {
+		return report.Report{}, err
+	}
+	e.notifier = notify.New(e.caller, notify.Options{
+		Workers: e.o.NoticeWorkers, Attempts: e.o.NoticeAttempts, Backoff: e.o.NoticeBackoff,
+		Duplicate: e.o.DuplicateShare, Reorder: e.o.ReorderShare, Seed: e.o.Seed,
+		Failed: func(n *notify.Notice, err error) {
+			e.warned.warn(e.log, "notice given up", "kind", string(n.Kind), "error", err)
+		},
+	})
+	start := time.Now()
+	e.setState("offering")
+	// A burst waits in jobs rather than in the clock's goroutine; when it is full the clock blocks, and lots keep their
+	// due times.
+	jobs := make(chan job, 4*e.o.Connections)
+	pool := &sync.Pool{New: func() any { return new(lot.Lot) }}
+	var workers sync.WaitGroup
+	for range e.o.Connections {
+		workers.Go(func() { e.workLoop(jobs, pool) })
+	}
+	sourceErr := e.offer(ctx, start, jobs, pool)
+	close(jobs)
+	offered := time.Since(start)
+	e.setState("draining")
+	workers.Wait()
+	// ctx has ended if a signal stopped the run; draining has its own bound.
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.o.DrainBound)
+	defer cancel()
+	e.notifier.Drain(bound, e.o.DrainPatience)
+	e.setState("done")
+
+	r := e.books.Final(offered)
+	n := e.notifier.Stats()
+	r.Seed, r.RateOffered = e.o.Seed, e.o.Rate
+	r.NoticesSent, r.NoticeRetries, r.NoticesFailed, r.NoticeTwins = n.Sent, n.Retries, n.Failed, n.Duplicates
+	r.Errors += n.Failed
+	if e.outcomes != nil {
+		return r, errors.Join(sourceErr, e.outcomes.Flush())
+	}
+	return r, sourceErr
+}
+
+// offer fires lots into jobs until one of the ends that Run names.
+func (e *Engine) offer(ctx context.Context, start time.Time, jobs chan<- job, pool *sync.Pool) error {
+	var arrivals *openloop.Arrivals
+	if e.o.Rate > 0 {
+		var err error
+		if arrivals, err = openloop.NewArrivals(e.o.Arrivals, e.o.Rate, e.o.Seed); err != nil {
+			return fmt.Errorf("engine: cannot offer: %w", err)
+		}
+	}
+	var failure error
+	var next *lot.Lot
+	var count int64
+	openloop.Run(ctx, start, func() (time.Duration, bool) {
+		if e.o.Limit > 0 && count >= e.o.Limit {
+			return 0, false
+		}
+		next = pool.Get().(*lot.Lot)
+		if err := e.source.Next(next); err != nil {
+			if !errors.Is(err, io.EOF) {
+				failure = fmt.Errorf("engine: cannot make lot %d: %w", count, err)
+			}
+			return 0, false
+		}
+		count++
+		due := next.Due
+		if arrivals != nil {
+			due = arrivals.Next()
+		} else if due < 0 {
+			failure = errors.New("engine: the source has no clock of its own; set a rate")
+			return 0, false
+		}
+		return due, e.o.Duration == 0 || due < e.o.Duration
+	}, func(due time.Time) { jobs <- job{next, due} })
+	return failure
+}
+
+// workLoop holds auctions, one at a time, until jobs is closed.
+func (e *Engine) workLoop(jobs <-chan job, pool *sync.Pool) {
+	call := e.client.newCall()
+	defer call.release()
+	for j := range jobs {
+		e.hold(call, j.lot, j.due)
+		pool.Put(j.lot)
+	}
+}
+
+// throttle lets one warning a second through and says how many it held back.
+type throttle struct {
+	mu   sync.Mutex // guards what follows
+	next time.Time
+	held int
+}
+
+func (t *throttle) warn(log *slog.Logger, message string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	if now.Before(t.next) {
+		t.held++
+		return
+	}
+	log.Warn(message, append(args, "held_back", t.held)...)
+	t.next, t.held = now.Add(time.Second), 0
+}
+
+// awaitBidder tries to connect until it works, for at most wait.
+func (c *bidClient) awaitBidder(ctx context.Context, wait time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	var dialer net.Dialer
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		conn, err := dialer.DialContext(ctx, "tcp", c.http.Addr)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("engine: no bidder at %s within %v: %w; start it, or name it with --bidder", c.http.Addr, wait, err)
+		case <-tick.C:
+		}
+	}
+}
