@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ import (
 	"gavel/internal/campaigns"
 	"gavel/internal/events"
 	"gavel/internal/features"
+	"gavel/internal/leases"
 	"gavel/internal/modelstore"
 	"gavel/internal/openrtb"
 	"gavel/internal/servable"
@@ -44,11 +46,13 @@ type bidder struct {
 	keys       *events.Keyring
 	ledger     *auction.Ledger
 	booked     countedLedger
+	leases     *leases.Manager
 	click      *servable.Manager
 	conversion *servable.Manager // nil: none configured
 	auctioneer *auction.Auctioneer
 	campaigns  *campaigns.Watcher
 	server     *openrtb.Server
+	serving    atomic.Bool // the edge listens and is not stopping
 }
 
 // stopStep is one thing to end, bounded in time.
@@ -82,6 +86,7 @@ func serve(ctx context.Context, config Config, log *slog.Logger) error {
 	}
 	log.Info("serving", "listen", config.Listen, "admin_listen", config.AdminListen, "tensorflow", servable.TensorFlowVersion())
 	<-ctx.Done()
+	b.serving.Store(false)
 	log.Info("stopping", "in_flight", b.server.InFlight())
 	return b.stop()
 }
@@ -170,6 +175,17 @@ func (b *bidder) startBudget(ctx context.Context) (err error) {
 	if rebuilt.Bookings > 0 {
 		b.log.Info("today's spend restored from the stream", "bookings", rebuilt.Bookings, "spend", rebuilt.Spend.String())
 	}
+	b.leases, err = leases.New(leases.Options{
+		JetStream: b.stream.JetStream(), Bidder: b.config.Name, Ledger: b.ledger, Share: b.config.Budget.LeaseShare,
+		SpentOf: func(ctx context.Context, bidder string, day auction.Day) (map[string]auction.Micros, error) {
+			return events.SpendOf(ctx, b.stream, bidder, day)
+		},
+		Logger: b.log, Registerer: b.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	b.onStop("budget leases", closeTimeout, b.leases.Close)
 	return nil
 }
 
@@ -219,6 +235,10 @@ func (b *bidder) startCampaigns(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w:\n%w", errConfig, err)
 	}
+	if err := b.leases.Renew(ctx); err != nil {
+		return err
+	}
+	b.leases.Start()
 	b.loop("campaign watch", b.campaigns.Run)
 	return nil
 }
@@ -227,10 +247,13 @@ func (b *bidder) startCampaigns(ctx context.Context) (err error) {
 func (b *bidder) useCampaigns(set *auction.CampaignSet) {
 	now := time.Now()
 	plans := make([]auction.Plan, 0, set.Len())
+	budgets := make([]leases.Budget, 0, set.Len())
 	for _, c := range set.All() {
 		plans = append(plans, auction.PlanFor(c))
+		budgets = append(budgets, leases.Budget{Campaign: c.ID, Daily: c.DailyBudget})
 	}
 	b.ledger.SetPlans(plans, now)
+	b.leases.SetBudgets(budgets)
 	b.auctioneer.SetCampaigns(set)
 }
 
@@ -255,7 +278,7 @@ func (b *bidder) startAdmin(context.Context) error {
 // ready returns nil when the bidder can bid: the models that campaigns need are warm, and it is not stopping.
 func (b *bidder) ready() error {
 	switch {
-	case b.server == nil:
+	case !b.serving.Load():
 		return errors.New("starting or stopping")
 	case !b.click.Ready():
 		return fmt.Errorf("no warm version of %s", b.config.Models.Click)
@@ -303,6 +326,7 @@ func (b *bidder) startEdge(context.Context) error {
 		}
 	}()
 	b.onStop("edge", drainTimeout, b.server.Shutdown)
+	b.serving.Store(true)
 	return nil
 }
 
