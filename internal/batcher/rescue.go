@@ -1,0 +1,85 @@
+package batcher
+
+// tick does what time brings: expires tickets, seals a due batch that is still written to, announces what may go, and
+// asks a caller to run what lies too long. It returns when to look again.
+func (q *Queue) tick(now int64) int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	next := never
+	for _, b := range q.all {
+		if b.state == batchFree || b.state == batchAnswering {
+			continue
+		}
+		if b.deadline <= now {
+			b.deadline = never
+			b.tickets(func(t *Ticket, _ int) {
+				t.expire(now)
+				if t.deadline > now {
+					b.deadline = min(b.deadline, t.deadline)
+				}
+			})
+		}
+		next = min(next, b.deadline)
+	}
+	if b := q.open; b != nil && b.n > 0 {
+		if now < b.dueAt {
+			next = min(next, b.dueAt)
+		} else if b.pending.Load() > 0 {
+			q.seal(b, causeDue, now)
+		} else {
+			b.goAt = min(b.goAt, now)
+		}
+		if b.goAt > now {
+			next = min(next, b.goAt)
+		}
+	}
+	q.announce(now, false)
+	return min(next, q.hint(now))
+}
+
+// hint asks a waiting caller to run the oldest batch, if that has lain for RescueAfter since it was due. It returns
+// when to look again.
+func (q *Queue) hint(now int64) int64 {
+	b := q.oldest(now)
+	if b == nil || q.o.RescueAfter < 0 || q.rescuing > 0 {
+		return never
+	}
+	at := b.dueAt + int64(q.o.RescueAfter)
+	if now < at {
+		return at
+	}
+	for i := 0; i < b.n; i++ {
+		if t := b.slots[i].t; t.state.Load() == ticketWaiting && len(t.wake) == 0 {
+			t.wake <- signalHint
+			break
+		}
+	}
+	return now + int64(q.o.RescueAfter)
+}
+
+// rescue runs the oldest batch in the caller's goroutine, if no runner has come by now.
+func (q *Queue) rescue() {
+	q.mu.Lock()
+	q.rescuing++
+	q.mu.Unlock()
+	if b := q.take(q.pool.now()); b != nil {
+		q.count.rescued.Add(1)
+		q.run(b, nil)
+	}
+	q.mu.Lock()
+	q.rescuing--
+	now := q.pool.now()
+	if q.oldest(now) != nil {
+		q.pool.clock.alarm(now + int64(q.o.RescueAfter))
+	}
+	q.mu.Unlock()
+}
+
+// runInline runs a batch in the caller's goroutine, on the licence of a runner that stays asleep.
+func (q *Queue) runInline(r *runner) {
+	if b := q.take(q.pool.now()); b != nil {
+		q.count.inline.Add(1)
+		q.run(b, r)
+	}
+	q.pool.giveBack(r)
+}

@@ -1,0 +1,200 @@
+package batcher
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Real time, real threads, the precise clock: callers that cancel, bad rows, panics, overload, and queues that are
+// swapped under them. Nothing is answered wrongly, nothing is left.
+func TestStress(t *testing.T) {
+	p, err := NewPool(PoolOptions{Runners: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var engines []*fakeEngine
+	newQueue := func(policy Policy) *Queue {
+		e := &fakeEngine{rowLen: 3, cost: func(n int) time.Duration { return time.Duration(n) * time.Microsecond }}
+		engines = append(engines, e)
+		q, err := p.NewQueue(e, QueueOptions{MaxRows: 16, QueueRows: 64, MaxWait: 300 * time.Microsecond, Policy: policy,
+			TableRows: 1 << 24, RetryRuns: 200, CalibrationRuns: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	var queues []*Queue
+	policies := []Policy{Adaptive, Eager, Window}
+	var current atomic.Pointer[Queue]
+	current.Store(newQueue(Adaptive))
+	stop := time.Now().Add(700 * time.Millisecond)
+	var answered atomic.Int64
+	var callers sync.WaitGroup
+	for c := range 24 {
+		callers.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(c), 1))
+			for i := 0; time.Now().Before(stop); i++ {
+				n := 1 + r.IntN(9)
+				kinds := make([]int32, n)
+				for k := range kinds {
+					if r.IntN(200) == 0 {
+						kinds[k] = []int32{rowBad, rowNamed, rowInvalid, rowPanic}[r.IntN(4)]
+					}
+				}
+				pc := plannedCaller{kinds: kinds, abandons: r.IntN(50) == 0, early: r.IntN(2) == 0, slack: time.Hour}
+				if r.IntN(2) == 0 {
+					pc.deadline = time.Duration(r.IntN(3000)) * time.Microsecond
+				}
+				if r.IntN(20) == 0 {
+					pc.leaves = time.Duration(1+r.IntN(1000)) * time.Microsecond
+				}
+				if err := stressOnce(current.Load(), c*1000, pc); err != nil {
+					t.Errorf("caller %d: %v", c, err)
+					return
+				}
+				answered.Add(1)
+				time.Sleep(time.Duration(r.IntN(200)) * time.Microsecond) // a caller's own work
+			}
+		})
+	}
+	for i := 1; time.Now().Before(stop); i++ {
+		time.Sleep(20 * time.Millisecond)
+		old := current.Swap(newQueue(policies[i%3]))
+		if err := old.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		queues = append(queues, old)
+	}
+	callers.Wait()
+	var sum Stats
+	for _, q := range queues {
+		s := q.Stats()
+		if ends := s.Answered + s.Refused + s.Expired + s.Failed + s.Closed + s.Abandoned; ends != s.Rows {
+			t.Errorf("%d rows claimed, %d ended", s.Rows, ends)
+		}
+		sum.Answered, sum.Refused, sum.Expired, sum.Failed = sum.Answered+s.Answered, sum.Refused+s.Refused, sum.Expired+s.Expired, sum.Failed+s.Failed
+		sum.Abandoned, sum.Rescued, sum.Inline, sum.Batches = sum.Abandoned+s.Abandoned, sum.Rescued+s.Rescued, sum.Inline+s.Inline, sum.Batches+s.Batches
+		sum.ShedFull, sum.ShedLate = sum.ShedFull+s.ShedFull, sum.ShedLate+s.ShedLate
+	}
+	if err := p.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	for _, e := range engines {
+		e.check(t)
+	}
+	if answered.Load() < 100 {
+		t.Errorf("only %d calls came through: the test shows nothing", answered.Load())
+	}
+	t.Logf("%d calls, %d queues, rows answered %d, refused %d, failed %d, expired %d, abandoned %d, shed %d; %d batches, %d inline, %d rescued",
+		answered.Load(), len(engines), sum.Answered, sum.Refused, sum.Failed, sum.Expired, sum.Abandoned, sum.ShedFull+sum.ShedLate,
+		sum.Batches, sum.Inline, sum.Rescued)
+}
+
+// stressOnce is callOnce in real time, where another second may pass between any two lines.
+func stressOnce(q *Queue, id int, c plannedCaller) error {
+	err := callOnce(q, id, c, false)
+	if errors.Is(err, ErrExpired) { // Claim found the deadline passed
+		return nil
+	}
+	return err
+}
+
+// The steady state allocates nothing, whatever the policy and the way a batch is run.
+func TestNoAllocations(t *testing.T) {
+	f := func(name string, o QueueOptions, rows int, early bool) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			if raceEnabled {
+				t.Skip("sync.Pool drops at random under the race detector")
+			}
+			p, err := NewPool(PoolOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			q, err := p.NewQueue(noop{}, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := make([]Result, rows)
+			ctx, cancel := context.WithCancel(context.Background())
+			deadline := time.Now().Add(time.Hour)
+			got := testing.AllocsPerRun(300, func() {
+				tk, err := q.Claim(rows, deadline)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if early {
+					tk.Commit()
+				}
+				if err := tk.Wait(ctx, out); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if got > 0 {
+				t.Errorf("%v allocations a call, want 0", got)
+			}
+			cancel()
+			if err := p.Close(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	f("a row run in its caller", QueueOptions{TableRows: 10}, 1, false)
+	f("a row run by a runner", QueueOptions{TableRows: 10}, 1, true)
+	f("rows over several batches", QueueOptions{MaxRows: 4, TableRows: 10}, 9, true)
+	f("a row that waits", QueueOptions{Policy: Window, MaxWait: 100 * time.Microsecond}, 1, true)
+}
+
+// Waits of 100 µs are kept. The bound is wide, and on the best of many, because the machine may be busy.
+func TestPreciseClock(t *testing.T) {
+	if newPreciseSleeperOrNil() == nil {
+		t.Skip("no precise sleeper on " + runtime.GOOS)
+	}
+	p, err := NewPool(PoolOptions{Runners: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := p.NewQueue(noop{}, QueueOptions{Policy: Window, MaxWait: 100 * time.Microsecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	best := time.Hour
+	var sum time.Duration
+	for range 50 {
+		start := time.Now()
+		tk, err := q.Claim(1, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tk.Wait(context.Background(), make([]Result, 1)); err != nil {
+			t.Fatal(err)
+		}
+		d := time.Since(start)
+		if d < 100*time.Microsecond {
+			t.Errorf("went after %v, before its time", d)
+		}
+		best, sum = min(best, d), sum+d
+		time.Sleep(time.Millisecond) // let the process fall idle, where Go's timers are late
+	}
+	if best > 600*time.Microsecond {
+		t.Errorf("a wait of 100µs took %v at best", best)
+	}
+	t.Logf("a wait of 100µs took %v at best, %v in the mean", best, sum/50)
+	if err := p.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newPreciseSleeperOrNil() sleeper {
+	s := newPreciseSleeper()
+	if s != nil {
+		s.close()
+	}
+	return s
+}
