@@ -204,19 +204,17 @@ func (s *CampaignSet) addTargeting(q *query, req *Request) {
 	}
 	if len(s.pages.values) > 0 {
 		q.begin(false)
-		q.or(s.pages.open)
 		for _, category := range req.Inventory.Categories {
 			for k := category; k != ""; k = parentCategory(k) {
 				q.or(s.pages.values[k])
 			}
 		}
-		q.end()
+		endOpen(q, &s.pages)
 	}
 	if len(s.allowDomains.values) > 0 {
 		q.begin(false)
-		q.or(s.allowDomains.open)
 		orInventory(q, &s.allowDomains, &req.Inventory)
-		q.end()
+		endOpen(q, &s.allowDomains)
 	}
 }
 
@@ -264,11 +262,10 @@ func (s *CampaignSet) addDeals(q *query, imp *Impression) {
 		return
 	}
 	q.begin(false)
-	q.or(s.deals.open)
 	for i := range imp.Deals {
 		q.or(s.deals.values[imp.Deals[i].ID])
 	}
-	q.end()
+	endOpen(q, &s.deals)
 }
 
 func (s *CampaignSet) addFormats(q *query, imp *Impression) {

@@ -15,9 +15,10 @@ import (
 // traffic or because the bidder started late, is spread over the rest and never spent in a burst. The rate fills a credit
 // that bids use up, and a campaign is admitted with probability
 //
-//	p = credit / (r · w), within [0, 1], w = min(smoothing, end − t)
+//	p = credit / full, within [0, 1], full = max(r · min(smoothing, end − t), 20 bids)
 //
-// Credit is capped at r·w, so a pause saves up w seconds of spending at most. Where demand could spend D a second, p
+// Credit is capped at full, so a pause saves up that much spending at most; a few bids of room keep chance alone from
+// running into the cap. Where demand could spend D a second, p
 // settles at r/D: the probabilistic throttling of LinkedIn's pacing (Agarwal, Ghosh, Wei, You: Budget Pacing for
 // Targeted Online Advertisements at LinkedIn, KDD 2014), with the pass-through rate set by proportional feedback instead of
 // steps of 10 % a minute.
@@ -33,11 +34,15 @@ type pacer struct {
 	start, end int64 // Unix ns; 0: open
 	credit     float64
 	last       int64   // Unix ns up to which credit was filled; 0: never
+	bid        float64 // mean price of bids
 	billed     float64 // share of what is bid that is billed, in [0, 1]
 }
 
-// billedMemory is the weight of the newest outcome in pacer.billed.
-const billedMemory = 0.02
+// memory is the weight of the newest bid in pacer.bid and pacer.billed; roomBids is the least credit that may be saved.
+const (
+	memory   = 0.02
+	roomBids = 20
+)
 
 func newPacer() pacer { return pacer{billed: 1} }
 
@@ -68,7 +73,7 @@ func (p *pacer) probability(now time.Time, spent Micros, smoothing time.Duration
 		return 0
 	}
 	rate := float64(p.daily-spent) / float64(end-at) // micros a nanosecond
-	full := rate * float64(min(int64(smoothing), end-at))
+	full := math.Max(rate*float64(min(int64(smoothing), end-at)), roomBids*p.bid)
 	if from := max(p.last, p.start); at > from {
 		p.credit += rate * float64(at-from)
 		p.last = at
@@ -81,6 +86,10 @@ func (p *pacer) probability(now time.Time, spent Micros, smoothing time.Duration
 func (p *pacer) charge(price Micros) Micros {
 	charged := Micros(math.Round(float64(price) * p.billed))
 	p.credit -= float64(charged)
+	if p.bid == 0 {
+		p.bid = float64(price)
+	}
+	p.bid += memory * (float64(price) - p.bid)
 	return charged
 }
 
@@ -90,5 +99,5 @@ func (p *pacer) settle(charged, cost Micros) { p.credit += float64(charged - cos
 // outcome learns from a bid that held some money and cost some, 0 if it was not billed.
 func (p *pacer) outcome(held, cost Micros) {
 	share := math.Min(1, float64(cost)/float64(held))
-	p.billed += billedMemory * (share - p.billed)
+	p.billed += memory * (share - p.billed)
 }

@@ -43,7 +43,7 @@ func (d day) run(t *testing.T) (hourly [25]Micros) {
 		at time.Duration
 	}
 	var due []win
-	const step, price = 250 * time.Millisecond, 2500
+	const step, price = time.Second, 2500
 	paid := Micros(price)
 	if d.second != 0 {
 		paid = Micros(price * d.second)
@@ -82,7 +82,7 @@ func (d day) run(t *testing.T) (hourly [25]Micros) {
 
 // TestEvenPacing: over each hour in which it may run, a campaign with more traffic than money spends its even share.
 func TestEvenPacing(t *testing.T) {
-	many := func(time.Duration) float64 { return 20 }
+	many := func(time.Duration) float64 { return 4 }
 	f := func(name string, d day, firstHour, lastHour int, tolerance float64) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestPacingSpreadsWhatIsLeft(t *testing.T) {
 		if at < 12*time.Hour {
 			return 0.1
 		}
-		return 20
+		return 4
 	}}
 	hourly := d.run(t)
 	morning := hourly[12]
@@ -150,7 +150,7 @@ func TestNoBurst(t *testing.T) {
 		l.SetPlans([]Plan{{Campaign: "c", Daily: daily}}, begin.Add(-pause))
 		l.SetAllowed("c", DayOf(noon), daily)
 		rate := daily / (24*time.Hour - from).Seconds()
-		saved := min(pause.Seconds(), 10) * rate
+		saved := min(pause.Seconds(), 10)*rate + roomBids*price*min(pause.Seconds(), 1)
 		for ms := range 30_000 {
 			now := begin.Add(time.Duration(ms) * time.Millisecond)
 			if id := fmt.Sprint(ms); l.Admit("c", now) == NoBidNone && l.Reserve("c", id, price, now) {

@@ -218,11 +218,12 @@ func (s *CampaignSet) compile() {
 		s.compiled[i] = cc
 	}
 	s.everyone = newPosting(n, everyone)
-	s.countries, s.regions, s.deviceTypes = countries.build(n), regions.build(n), deviceTypes.build(n)
-	s.os, s.languages, s.exchanges = os.build(n), languages.build(n), exchanges.build(n)
-	s.allowDomains, s.denyDomains, s.pages = allow.build(n), deny.build(n), pages.build(n)
-	s.hours, s.deals, s.seats = hours.build(n), deals.build(n), seats.build(n)
-	s.categories, s.domains, s.apps, s.formats = categories.build(n), domains.build(n), apps.build(n), formats.build(n)
+	s.countries, s.regions, s.deviceTypes = countries.build(n, false), regions.build(n, false), deviceTypes.build(n, false)
+	s.os, s.languages, s.exchanges = os.build(n, false), languages.build(n, false), exchanges.build(n, false)
+	s.allowDomains, s.pages, s.hours = allow.build(n, false), pages.build(n, false), hours.build(n, false)
+	s.deals, s.formats = deals.build(n, false), formats.build(n, false)
+	s.seats, s.denyDomains, s.categories = seats.build(n, true), deny.build(n, true), categories.build(n, true)
+	s.domains, s.apps = domains.build(n, true), apps.build(n, true)
 }
 
 func mapped[A, B any](list []A, f func(A) B) []B {
