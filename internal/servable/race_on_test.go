@@ -1,0 +1,5 @@
+//go:build race
+
+package servable
+
+const raceEnabled = true

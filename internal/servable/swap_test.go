@@ -1,0 +1,175 @@
+package servable
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"log/slog"
+
+	"gavel/internal/batcher"
+	"gavel/internal/modelstore"
+)
+
+// atomicLines is a log that tests read while it is written.
+type atomicLines struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *atomicLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(p))
+	return len(p), nil
+}
+
+func (l *atomicLines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *atomicLines) count(part string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if strings.Contains(line, part) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestSwapUnderLoad scores without pause while versions are swapped in and out: every run succeeds, and gives what the
+// version that was acquired gives, to the last.
+func TestSwapUnderLoad(t *testing.T) {
+	store := modelstore.New(t.TempDir())
+	names := []string{"a", "b", "c"}
+	want := map[int64]float32{}
+	type pool struct{ batches sync.Pool } // each version's own batches
+	var opened sync.Map
+	m := newManager(t, Options{
+		Store: store,
+		Prepare: func(_ context.Context, s *Servable) error {
+			p := &pool{}
+			p.batches.New = func() any {
+				b, err := s.Session().NewBatch(4)
+				if err != nil {
+					t.Error(err)
+				}
+				opened.Store(b, s.Version())
+				return b
+			}
+			s.Attach(p)
+			return nil
+		},
+		Retire: func(s *Servable) {
+			opened.Range(func(b, version any) bool {
+				if version == s.Version() {
+					b.(batcher.Batch).Close()
+					opened.Delete(b)
+				}
+				return true
+			})
+		},
+	})
+	publish(t, store, "a", 1)
+	serves(t, m, 1)
+	const swaps = 12
+	for v := range int64(swaps + 1) {
+		want[v+1] = zeroProbability(t, names[int(v)%len(names)])
+	}
+	stop := make(chan struct{})
+	var runs atomic.Int64
+	var users sync.WaitGroup
+	for key := range uint64(4) {
+		users.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				s, err := m.Acquire(key)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				p := s.Attached().(*pool)
+				b := p.batches.Get().(batcher.Batch)
+				if err := b.Run(4); err != nil {
+					t.Errorf("%v: %v", s, err)
+				}
+				for _, got := range b.Probabilities()[:4] {
+					if math.Abs(float64(got-want[s.Version()])) > goldenTolerance {
+						t.Errorf("%v gave %v, not its own %v", s, got, want[s.Version()])
+					}
+				}
+				p.batches.Put(b)
+				s.Release()
+				runs.Add(1)
+			}
+		})
+	}
+	for i := 1; i <= swaps; i++ {
+		before := runs.Load()
+		publish(t, store, names[i%len(names)], int64(i+1))
+		serves(t, m, int64(i+1))
+		eventually(t, "runs go on", func() bool { return runs.Load() > before })
+		if _, err := store.Retain("ctr", 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	users.Wait()
+	eventually(t, "the old versions are freed", func() bool { return m.Status().Live == 1 })
+	if st := m.Status(); st.Swaps != swaps+1 {
+		t.Errorf("%d swaps, want %d", st.Swaps, swaps+1)
+	}
+	t.Logf("%d runs over %d swaps", runs.Load(), swaps)
+}
+
+// TestMemoryStaysFlat loads, runs and frees a model of 9 MB again and again: what the process holds must not grow.
+func TestMemoryStaysFlat(t *testing.T) {
+	dir := fixture(t, "deepfm")
+	cycle := func() {
+		s, err := Load(context.Background(), dir, "ctr", 1, LoadOptions{Threading: benchThreading, WarmRows: []int{64}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Release()
+	}
+	cycles := 20
+	if raceEnabled || testing.Short() {
+		cycles = 5
+	}
+	for range 5 {
+		cycle() // TensorFlow's own caches and the allocator's arenas fill
+	}
+	before := residentBytes(t)
+	for range cycles {
+		cycle()
+	}
+	grown := float64(residentBytes(t)-before) / (1 << 20)
+	t.Logf("resident memory grew by %.1f MB over %d cycles", grown, cycles)
+	if limit := 9.6 * 2; grown > limit { // a leak of the weights alone would be 9.6 MB a cycle
+		t.Errorf("resident memory grew by %.1f MB over %d cycles, more than %.1f", grown, cycles, limit)
+	}
+}
+
+// residentBytes is the process's resident memory.
+func residentBytes(t *testing.T) int64 {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(data))[1], 10, 64)
+	if err != nil {
+		t.Fatal(fmt.Errorf("statm: %w", err))
+	}
+	return pages * int64(os.Getpagesize())
+}
