@@ -122,9 +122,16 @@ func (s *Store) Pointer(model string) (Pointer, error) {
 	return p, nil
 }
 
-// SetPointer replaces a model's pointer. Every version that p names as stable or canary must exist (ErrNoVersion).
+// SetPointer replaces a model's pointer, a damaged one too. Every version that p names as stable or canary must exist
+// (ErrNoVersion).
 func (s *Store) SetPointer(model string, p Pointer) error {
-	return s.changePointer(model, 0, func(Pointer) (Pointer, error) { return p, nil })
+	return s.locked(model, func(dir string) error {
+		versions, err := s.Versions(model)
+		if err != nil {
+			return err
+		}
+		return writePointer(dir, model, p, versions)
+	})
 }
 
 // Promote makes a version the stable one; the stable one before becomes previous. A canary of that version ends, any
@@ -190,19 +197,24 @@ func (s *Store) changePointer(model string, fresh int64, change func(Pointer) (P
 		if err != nil {
 			return err
 		}
-		if err := p.Validate(); err != nil {
-			return fmt.Errorf("modelstore: cannot set the pointer of %s: %w", model, err)
-		}
-		if !slices.Contains(versions, p.Stable) {
-			return fmt.Errorf("modelstore: cannot point %s at version %d: %w", model, p.Stable, ErrNoVersion)
-		}
-		if p.Canary != nil && !slices.Contains(versions, p.Canary.Version) {
-			return fmt.Errorf("modelstore: cannot point %s at canary %d: %w", model, p.Canary.Version, ErrNoVersion)
-		}
-		data, err := json.Marshal(p)
-		if err != nil {
-			return fmt.Errorf("modelstore: cannot write the pointer: %w", err)
-		}
-		return writeFileAtomic(filepath.Join(dir, PointerFile), append(data, '\n'))
+		return writePointer(dir, model, p, versions)
 	})
+}
+
+// writePointer checks p against the versions there are and writes it. The lock is held.
+func writePointer(dir, model string, p Pointer, versions []int64) error {
+	if err := p.Validate(); err != nil {
+		return fmt.Errorf("modelstore: cannot set the pointer of %s: %w", model, err)
+	}
+	if !slices.Contains(versions, p.Stable) {
+		return fmt.Errorf("modelstore: cannot point %s at version %d: %w", model, p.Stable, ErrNoVersion)
+	}
+	if p.Canary != nil && !slices.Contains(versions, p.Canary.Version) {
+		return fmt.Errorf("modelstore: cannot point %s at canary %d: %w", model, p.Canary.Version, ErrNoVersion)
+	}
+	data, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("modelstore: cannot write the pointer: %w", err)
+	}
+	return writeFileAtomic(filepath.Join(dir, PointerFile), append(data, '\n'))
 }
