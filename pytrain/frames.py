@@ -198,7 +198,7 @@ def check_rows(rows: Rows, space: IndexSpace, *, where: str) -> None:
         row, column = (int(i) for i in np.argwhere(bad)[0])
         c = space.columns[column]
         raise BadFrame(
-            f"row {row}, column {column} ({c.feature}): index {rows.x[row, column]} is not 0 nor in [{c.low}, {c.high})",
+            f"row {row}, column {column} ({c.feature}): index {rows.x[row, column]} is not 0 nor {c.low}…{c.high - 1}",
             where=where,
             remedy="encode with the recipe that pytrain was started with",
         )

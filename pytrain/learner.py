@@ -82,6 +82,11 @@ class Learner:
         """Return probabilities (n,) of rows x (n, F)."""
         return np.asarray(self._predict(tf.constant(x)).numpy())
 
+    def set_weights(self, table: npt.NDArray[np.floating], bias: float) -> None:
+        """Put weights in from elsewhere: the table (N, 1 + k), whose row 0 is zero, and the bias."""
+        self.model.table.assign(np.asarray(table, np.float32))
+        self.model.bias.assign(bias)
+
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return weights, slots and step by name; copies."""
         weights = {"table": self.model.table.numpy()}

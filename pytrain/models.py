@@ -43,8 +43,12 @@ class ClickModel(keras.Model):  # type: ignore[misc] # Keras ships no types
         if a.kind != "logreg":
             rng = np.random.default_rng(seed)
             table[1:, 1:] = rng.standard_normal((shape[0] - 1, shape[1] - 1), np.float32) * EMBEDDING_STDDEV
-        self.table = tf.Variable(table, name="table")
-        self.bias = tf.Variable(math.log(base_rate / (1 - base_rate)), dtype=tf.float32, name="bias")
+        weight = self.add_weight(shape=shape, initializer="zeros", name="table")
+        weight.assign(table)
+        self.table: tf.Variable = weight.value
+        bias = self.add_weight(shape=(), initializer="zeros", name="bias")
+        bias.assign(math.log(base_rate / (1 - base_rate)))
+        self.bias: tf.Variable = bias.value
         self.mlp: list[keras.layers.Dense] = []
         if a.kind == "deepfm":
             width = self.row_len * a.embedding_dim

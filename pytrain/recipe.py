@@ -25,7 +25,7 @@ MAX_TABLE_ROWS = 2**31 - 1  # indices are int32
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
 
 Name = Annotated[str, Field(pattern=NAME)]
-Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
 
 
 class _Strict(BaseModel):
@@ -69,16 +69,16 @@ class Training(_Strict):
     batch_rows: Annotated[int, Field(gt=0, le=1 << 20)] = 256
     base_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     window_rows: Annotated[int, Field(gt=0, le=1 << 24)] = 5000
-    checkpoint_every_seconds: Annotated[float, Field(gt=0)] = 15
-    export_every_seconds: Annotated[float, Field(gt=0)] = 20
-    export_min_rows: Annotated[int, Field(ge=0)] = 500
+    checkpoint_every_seconds: Seconds = 15
+    export_every_seconds: Seconds = 20
+    export_min_rows: Annotated[int, Field(ge=0, lt=2**31)] = 500
 
 
 class Join(_Strict):
     """How long examples wait for their events; kept by the Go trainer."""
 
-    bid_wait_seconds: Annotated[float, Field(gt=0)] = 60
-    label_wait_seconds: Annotated[float, Field(gt=0)] = 5
+    bid_wait_seconds: Seconds = 60
+    label_wait_seconds: Seconds = 5
 
 
 class Feature(_Strict):
@@ -179,6 +179,10 @@ class Recipe(_Strict):
             columns += [Column(feature.name, offset, offset + feature.size)] * feature.slots
             offset += feature.size
         return IndexSpace(columns=tuple(columns), table_rows=offset)
+
+    def dump_yaml(self) -> str:
+        """Write the recipe as a file that both sides read to the same thing; keys at their defaults are left out."""
+        return yaml.safe_dump(self.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True)
 
     @property
     def table_width(self) -> int:

@@ -68,25 +68,27 @@ def staged(final: Path, staging: Path) -> Iterator[Path]:
 def write_pointer(model_dir: Path, *, stable: int) -> None:
     """Make `stable` the version that serves; the one before becomes `previous`, and a canary ends.
 
+    The caller holds the lock.
+
     Raises
     ------
     ConfigError
         The pointer in place is damaged, or the file system refuses.
     """
     path = model_dir / "pointer.json"
-    previous: object = 0
-    with locked(model_dir):
-        try:
-            document = json.loads(path.read_bytes())
-            previous = document["stable"]
-        except FileNotFoundError:
-            pass
-        except (ValueError, TypeError, KeyError) as e:
-            raise ConfigError(
-                "is damaged", where=str(path), remedy="remove it: the highest version serves without one"
-            ) from e
-        pointer = {"stable": stable, "canary": None, "previous": previous}
+    try:
+        previous = json.loads(path.read_bytes())["stable"]
+    except FileNotFoundError:
+        previous = max((v for v in versions(model_dir) if v != stable), default=0)  # it served without a pointer
+    except (ValueError, TypeError, KeyError) as e:
+        raise ConfigError(
+            "is damaged", where=str(path), remedy="remove it: the highest version serves without one"
+        ) from e
+    pointer = {"stable": stable, "canary": None, "previous": previous}
+    try:
         write_file(path, json.dumps(pointer).encode() + b"\n")
+    except OSError as e:
+        raise _refused(path, e) from e
 
 
 @contextlib.contextmanager

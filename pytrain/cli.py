@@ -1,0 +1,46 @@
+"""The command line: `python -m pytrain <command>`. Only commands that need TensorFlow import it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import NoReturn
+
+import typer
+
+from pytrain import cli_file, cli_fit, cli_port
+from pytrain.errors import PytrainError
+
+app = typer.Typer(
+    name="pytrain",
+    help="Learns click and conversion probabilities, and writes the model versions that the bidder serves.",
+    epilog="Exit status: 0 clean end, 2 bad configuration or file, 3 broken stream. Logs go to stderr.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.command("init")(cli_fit.init)
+app.command("fit")(cli_fit.fit)
+app.command("fit-file")(cli_file.fit_file)
+app.command("evaluate")(cli_file.evaluate)
+app.command("inspect")(cli_file.inspect)
+app.command("port-sklearn")(cli_port.port_sklearn)
+
+
+def main() -> NoReturn:
+    """Run one command; a fault ends as one line on stderr that names place and remedy."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and errors
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(lambda r: r.levelno >= logging.WARNING or r.name == "pytrain")  # TensorFlow tells of every export
+    logging.basicConfig(
+        handlers=[handler], level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        app()
+    except PytrainError as e:
+        print(f"pytrain: {e}", file=sys.stderr)  # noqa: T201
+        sys.exit(e.exit_code)
+    sys.exit(0)

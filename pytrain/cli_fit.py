@@ -1,0 +1,162 @@
+"""`pytrain init` and `pytrain fit`: a first version, and training on the stream."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pytrain import frames, loop, store
+from pytrain.answers import Answers
+from pytrain.checkpoint import CheckpointDir
+from pytrain.errors import PytrainError
+from pytrain.recipe import load_recipe
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from pytrain.export import VersionWriter
+    from pytrain.learner import Learner
+    from pytrain.recipe import Recipe
+
+log = logging.getLogger("pytrain")
+
+RecipeOption = Annotated[Path, typer.Option("--recipe", help="The model's recipe, models/<model>/recipe.yaml.")]
+StoreOption = Annotated[Path, typer.Option("--store", help="The model store's directory.")]
+ThreadsOption = Annotated[
+    int,
+    typer.Option(
+        "--threads", min=1, help="TensorFlow's threads; 1 computes in the caller's own, best beside a bidder."
+    ),
+]
+VerifyOption = Annotated[
+    bool, typer.Option("--verify/--no-verify", help="Load every exported version again and compare its golden rows.")
+]
+
+
+def init(recipe: RecipeOption, store_dir: StoreOption, threads: ThreadsOption = 1) -> None:
+    """Publish an untrained version, so that a bidder can start before anything is learnt.
+
+    It predicts about the recipe's base rate. It becomes the stable version: 1, or one above the highest there.
+
+    Example: `python -m pytrain init --recipe models/ctr/recipe.yaml --store var/store`
+    """
+    settings = load_recipe(recipe)
+    learner, writer = build_learner(settings, recipe.read_bytes(), threads=threads, verify=True)
+    del learner
+    path = publish(store_dir, settings.model, writer, loop.Learnt(rows=0, pos=None, from_ms=0, to_ms=0, metrics={}))
+    typer.echo(str(path))
+
+
+def publish(store_dir: Path, model: str, writer: VersionWriter, learnt: loop.Learnt) -> Path:
+    """Write the next version straight into a store and point at it; return its directory."""
+    model_dir = store_dir / model
+    with store.locked(model_dir):
+        version = max(store.versions(model_dir), default=0) + 1
+        with store.staged(model_dir / str(version), model_dir / ".staging") as aside:
+            writer.write(aside, version, learnt)
+        store.write_pointer(model_dir, stable=version)
+    return model_dir / str(version)
+
+
+def fit(
+    recipe: RecipeOption,
+    checkpoint_dir: Annotated[
+        Path,
+        typer.Option("--checkpoint-dir", help="Where weights, slots and stream position are kept; made if absent."),
+    ],
+    export_dir: Annotated[
+        Path,
+        typer.Option("--export-dir", help="Where versions appear as <version>/, whole; on the store's file system."),
+    ],
+    threads: ThreadsOption = 1,
+    verify: VerifyOption = True,
+) -> None:
+    """Learn from training frames on stdin until they end; answer on stdout (docs/contracts.md, protocol 1).
+
+    Resumes from the newest checkpoint, and says in `hello` which stream position it covers. Each example is predicted
+    before it is learnt. SIGTERM, a stop frame and the end of stdin all checkpoint and end with status 0.
+
+    Example: `bin/trainer encode --recipe R <a.csv | python -m pytrain fit --recipe R --checkpoint-dir C --export-dir E`
+    """
+    answers = Answers()
+    stopping = _Stopping()
+    try:
+        _fit(recipe, checkpoint_dir, export_dir, threads=threads, verify=verify, answers=answers, stopping=stopping)
+    except PytrainError as e:
+        with contextlib.suppress(PytrainError):  # stdout itself may be what broke
+            answers.write(frames.pack_control("error", message=e.message, where=e.where, remedy=e.remedy))
+        raise
+
+
+def _fit(
+    recipe: Path,
+    checkpoint_dir: Path,
+    export_dir: Path,
+    *,
+    threads: int,
+    verify: bool,
+    answers: Answers,
+    stopping: _Stopping,
+) -> None:
+    settings = load_recipe(recipe)
+    learner, writer = build_learner(settings, recipe.read_bytes(), threads=threads, verify=verify)
+    from pytrain.learner import fingerprint  # noqa: PLC0415 - TensorFlow
+
+    checkpoints = CheckpointDir(checkpoint_dir, fingerprint=fingerprint(settings), log=log)
+
+    def export(version: int, learnt: loop.Learnt) -> Path:
+        final = export_dir.absolute() / str(version)
+        if final.exists():  # left by a run that ended before the version was published
+            log.warning("%s is left from an earlier run; replacing it", final)
+            shutil.rmtree(final)
+        with store.staged(final, export_dir.absolute() / ".aside") as aside:
+            writer.write(aside, version, learnt)
+        return final
+
+    trainer = loop.Trainer(settings, learner, checkpoints=checkpoints, export=export, answer=answers.write)
+    trainer.resume()
+    gc.collect()
+    gc.freeze()  # TensorFlow's and Keras' objects live as long as the process; do not scan them again and again
+    queue = loop.FrameQueue(frames.read_frames(sys.stdin.buffer, settings.space))
+    stopping.attach(queue)
+    log.info("%s: learning from stdin, %d examples learnt before", settings.model, trainer.rows)
+    trainer.run(queue.get)
+    log.info("%s: ended, %d examples learnt in all", settings.model, trainer.rows)
+
+
+class _Stopping:
+    """SIGTERM, and Ctrl-C at a terminal, as a stop frame; under a parent, Ctrl-C is the parent's to decide on."""
+
+    def __init__(self) -> None:
+        self._queue: loop.FrameQueue | None = None
+        self._requested = False
+        signal.signal(signal.SIGTERM, self._handle)
+        signal.signal(signal.SIGINT, self._handle if sys.stdin.isatty() else signal.SIG_IGN)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        self._requested = True
+        if self._queue is not None:
+            self._queue.stop()
+
+    def attach(self, queue: loop.FrameQueue) -> None:
+        self._queue = queue
+        if self._requested:
+            queue.stop()
+
+
+def build_learner(recipe: Recipe, recipe_yaml: bytes, *, threads: int, verify: bool) -> tuple[Learner, VersionWriter]:
+    """Import TensorFlow and build the learner and its exporter."""
+    from pytrain.export import VersionWriter  # noqa: PLC0415 - TensorFlow
+    from pytrain.learner import Learner, set_threads  # noqa: PLC0415
+
+    set_threads(threads)
+    learner = Learner(recipe)
+    return learner, VersionWriter(learner, recipe_yaml=recipe_yaml, verify=verify)

@@ -1,0 +1,77 @@
+"""`pytrain port-sklearn`: a fitted scikit-learn pipeline as a recipe and a version."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pytrain import loop
+from pytrain.cli_fit import StoreOption, ThreadsOption, VerifyOption, build_learner, publish
+from pytrain.errors import ConfigError
+from pytrain.recipe import NAME
+from pytrain.store import write_file
+
+
+def port_sklearn(
+    file: Annotated[Path, typer.Argument(help="A fitted pipeline, written by skops.io.dump.")],
+    store_dir: StoreOption,
+    model: Annotated[str, typer.Option("--model", help="The model's name in the store.")],
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            help="COLUMN=FIELD, repeated: the request field of each input column, as country=device.geo.country.",
+        ),
+    ] = None,
+    label: Annotated[Literal["click", "conversion"], typer.Option(help="What the second class means.")] = "click",
+    recipe_out: Annotated[Path | None, typer.Option("--recipe-out", help="Write the recipe there too.")] = None,
+    threads: ThreadsOption = 1,
+    verify: VerifyOption = True,
+) -> None:
+    """Publish a scikit-learn pipeline of OneHotEncoder and LogisticRegression as a version of equal probabilities.
+
+    The encoder may stand in a ColumnTransformer. Every column becomes a vocabulary feature; values never seen in
+    training weigh what scikit-learn gives them. A column whose name has a dot is its own source. Only .skops files of
+    trusted types are opened. The last line on stdout is one JSON object.
+
+    Example: `python -m pytrain port-sklearn model.skops --store var/store --model ctr_lr --source os=device.os`
+    """
+    if not re.fullmatch(NAME, model):
+        raise ConfigError(f"{model!r} is no name", where="--model", remedy=f"match {NAME}, as ctr_lr")
+    sources: dict[str, str] = {}
+    for pair in source or ():
+        column, equals, field = pair.partition("=")
+        if not (column and equals and field):
+            raise ConfigError(
+                f"{pair!r} is not COLUMN=FIELD", where="--source", remedy="write it as country=device.geo.country"
+            )
+        sources[column] = field
+    from pytrain.sklearn_port import load_pipeline, port  # noqa: PLC0415 - scikit-learn takes a second
+
+    ported = port(load_pipeline(file), model=model, label=label, sources=sources, where=str(file))
+    unused = sources.keys() - set(ported.columns)
+    if unused:
+        raise ConfigError(
+            f"the pipeline has no column {', '.join(sorted(unused))}",
+            where="--source",
+            remedy=f"its columns are {', '.join(ported.columns)}",
+        )
+    recipe_yaml = ported.recipe.dump_yaml().encode()
+    learner, writer = build_learner(ported.recipe, recipe_yaml, threads=threads, verify=verify)
+    learner.set_weights(ported.table, ported.bias)
+    path = publish(store_dir, model, writer, loop.Learnt(rows=0, pos=None, from_ms=0, to_ms=0, metrics={}))
+    if recipe_out is not None:
+        try:
+            write_file(recipe_out, recipe_yaml)
+        except OSError as e:
+            raise ConfigError(
+                f"cannot be written: {e.strerror or e}", where=str(recipe_out), remedy="name another file"
+            ) from e
+    typer.echo(f"published {path}")
+    for feature, column in zip(ported.recipe.features, ported.columns, strict=True):
+        typer.echo(f"  {column} → {feature.name} ({feature.source}), {feature.size - 1} values and other")
+    print(json.dumps({"model": model, "version": int(path.name), "table_rows": ported.recipe.space.table_rows}))  # noqa: T201

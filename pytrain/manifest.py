@@ -1,0 +1,182 @@
+"""A version's manifest, schema 1 of docs/contracts.md, and the golden rows beside it. No TensorFlow here."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgpack
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pytrain.errors import VersionError
+from pytrain.recipe import load_recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytrain.frames import Float32s, Int32s
+    from pytrain.recipe import IndexSpace, Recipe
+
+MANIFEST = "assets.extra/manifest.json"
+RECIPE = "assets.extra/recipe.yaml"
+GOLDEN = "assets.extra/golden.msgpack"
+TOLERANCE = 1e-6  # probabilities of one version, wherever they are computed, agree so far
+_RANDOM_GOLDEN_ROWS = 16
+_REMEDY = "export the version again; a version is never repaired in place"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Signature(_Strict):
+    """Names of the one input and the one output; tensors are graph names as "op:index"."""
+
+    name: Literal["serving_default"] = "serving_default"
+    input: Literal["rows"] = "rows"
+    output: Literal["probability"] = "probability"
+    input_tensor: str
+    output_tensor: str
+
+
+class TrainedOn(_Strict):
+    """Examples learnt, their event times (Unix ms, 0: unknown) and the stream position that covers them."""
+
+    rows: Annotated[int, Field(ge=0)]
+    from_ms: int
+    to_ms: int
+    position: Any = None
+
+
+class Manifest(_Strict):
+    """What a version is, and the sha256 (hex) of every file in it but the manifest."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    model: str
+    version: Annotated[int, Field(gt=0)]
+    label: str
+    created: str
+    row_len: int
+    table_rows: int
+    signature: Signature
+    files: dict[str, str]
+    training: TrainedOn
+    metrics: dict[str, float | int | None]
+
+    def dump(self) -> bytes:
+        """Encode as JSON."""
+        return json.dumps(self.model_dump(by_alias=True), indent=2, allow_nan=False).encode() + b"\n"
+
+
+def read_manifest(version_dir: Path) -> Manifest:
+    """Read and check a version's manifest.
+
+    Raises
+    ------
+    VersionError
+        It is absent, unreadable or not of schema 1.
+    """
+    path = version_dir / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as e:
+        raise VersionError(
+            f"cannot be read: {e.strerror or e}", where=str(path), remedy="name a version: <store>/<model>/<version>"
+        ) from e
+    except ValidationError as e:
+        faults = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in e.errors())
+        raise VersionError(faults, where=str(path), remedy=_REMEDY) from e
+
+
+def read_recipe(version_dir: Path) -> Recipe:
+    """Read the recipe that a version carries."""
+    return load_recipe(version_dir / RECIPE)
+
+
+def hash_files(version_dir: Path) -> dict[str, str]:
+    """Return the sha256 of every file below, but the manifest's, by its slash-separated path."""
+    found: dict[str, str] = {}
+    for path in sorted(p for p in version_dir.rglob("*") if p.is_file()):
+        name = path.relative_to(version_dir).as_posix()
+        if name != MANIFEST:
+            with path.open("rb") as f:
+                found[name] = hashlib.file_digest(f, "sha256").hexdigest()
+    return found
+
+
+def check_files(version_dir: Path, manifest: Manifest) -> None:
+    """Compare every file with the manifest's sums.
+
+    Raises
+    ------
+    VersionError
+        Names every file that is missing, changed or not listed.
+    """
+    found = hash_files(version_dir)
+    faults = [f"{name} is missing" for name in sorted(manifest.files.keys() - found.keys())]
+    faults += [f"{name} is not in the manifest" for name in sorted(found.keys() - manifest.files.keys())]
+    faults += [
+        f"{name} is damaged"
+        for name in sorted(manifest.files)
+        if found.get(name, manifest.files[name]) != manifest.files[name]
+    ]
+    if faults:
+        raise VersionError("; ".join(faults), where=str(version_dir), remedy=_REMEDY)
+
+
+def json_position(pos: object) -> object:
+    """Write a stream position as JSON: bytes as {"base64": …}, other things as they are."""
+    match pos:
+        case bytes():
+            return {"base64": base64.b64encode(pos).decode()}
+        case dict():
+            return {str(k): json_position(v) for k, v in pos.items()}
+        case list() | tuple():
+            return [json_position(v) for v in pos]
+        case None | bool() | int() | float() | str():
+            return pos
+    return str(pos)
+
+
+def golden_rows(space: IndexSpace, *, seed: int) -> Int32s:
+    """Choose the rows (n ≥ 16, F) that pin a version's answers.
+
+    All missing; each column's first index; each column's last (*other* for a vocabulary); alternating edges; each
+    column alone missing, for up to 16 columns; then random rows, a fifth of their values missing.
+    """
+    low = np.array([c.low for c in space.columns], np.int32)
+    last = np.array([c.high - 1 for c in space.columns], np.int32)
+    even = np.arange(space.row_len) % 2 == 0
+    rows = [np.zeros_like(low), low, last, np.where(even, low, last), np.where(even, last, low)]
+    rows += [np.where(np.arange(space.row_len) == i, 0, low) for i in range(min(space.row_len, 16))]
+    rng = np.random.default_rng(seed)
+    random = rng.integers(low, last, size=(_RANDOM_GOLDEN_ROWS, space.row_len), endpoint=True)
+    random[rng.random(random.shape) < 0.2] = 0
+    return np.concatenate([np.stack(rows), random]).astype(np.int32)
+
+
+def pack_golden(x: Int32s, p: Float32s) -> bytes:
+    """Encode golden rows x (n, F) with probabilities p (n,)."""
+    n, f = x.shape
+    return bytes(msgpack.packb({"n": n, "f": f, "x": x.astype("<i4").tobytes(), "p": p.astype("<f4").tobytes()}))
+
+
+def read_golden(version_dir: Path) -> tuple[Int32s, Float32s]:
+    """Read a version's golden rows (n, F) and probabilities (n,).
+
+    Raises
+    ------
+    VersionError
+        The file is absent or its sizes do not agree.
+    """
+    path = version_dir / GOLDEN
+    try:
+        raw = msgpack.unpackb(path.read_bytes())
+        x = np.frombuffer(raw["x"], "<i4").reshape(raw["n"], raw["f"])
+        p = np.frombuffer(raw["p"], "<f4").reshape(raw["n"])
+    except (OSError, ValueError, KeyError, TypeError, msgpack.UnpackException) as e:
+        raise VersionError(f"cannot be read: {e}", where=str(path), remedy=_REMEDY) from e
+    return x, p
