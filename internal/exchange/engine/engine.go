@@ -102,16 +102,11 @@ func (e *Engine) Run(ctx context.Context) (report.Report, error) {
 	defer e.caller.Close()
 	defer e.client.close()
 	if err := e.client.awaitBidder(ctx, e.o.WaitBidder); err != nil {
+		e.notifier.Drain(ctx, 0)
 		return report.Report{}, err
 	}
-	e.notifier = notify.New(e.caller, notify.Options{
-		Workers: e.o.NoticeWorkers, Attempts: e.o.NoticeAttempts, Backoff: e.o.NoticeBackoff,
-		Duplicate: e.o.DuplicateShare, Reorder: e.o.ReorderShare, Seed: e.o.Seed,
-		Failed: func(n *notify.Notice, err error) {
-			e.warned.warn(e.log, "notice given up", "kind", string(n.Kind), "error", err)
-		},
-	})
 	start := time.Now()
+	e.books.Begin(start)
 	e.setState("offering")
 	// A burst waits in jobs rather than in the clock's goroutine; when it is full the clock blocks, and lots keep their
 	// due times.

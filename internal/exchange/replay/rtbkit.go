@@ -126,7 +126,7 @@ func (r *rtbkit) next(l *lot.Lot, req *openrtb2.BidRequest) (float64, error) {
 	req.Device = &openrtb2.Device{UA: row.UserAgent, IP: maskIP(row.IP), Language: row.Language, DeviceType: 2,
 		Geo: &openrtb2.Geo{Country: iso.Alpha3(row.Location.Country), Region: row.Location.Region, City: row.Location.City,
 			ZIP: row.Location.Postal, Metro: strings.Trim(string(row.Location.DMA), `"`)}}
-	if zone := row.Location.TimeZone; zone != nil {
+	if zone := row.Location.TimeZone; zone != nil && *zone >= -14*60 && *zone <= 14*60 {
 		req.Device.Geo.UTCOffset = *zone
 		if row.Exchange == "context_web" { // counts west of UTC
 			req.Device.Geo.UTCOffset = -*zone
