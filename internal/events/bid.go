@@ -14,7 +14,7 @@ type BidContext struct {
 	// BlockedCategories, BlockedDomains, BlockedApps, Seats, BlockedSeats, Native.Request, Privacy.Consent,
 	// Privacy.USPrivacy and Privacy.GPP are empty, as are Seats and Advertisers of the deal.
 	Request auction.Request
-	// Campaign has ID, Advertiser, Domain, Categories, Seat and Goal. Creatives is empty: see Creative.
+	// Campaign has ID, Advertiser, Domain, App, Categories, Seat and Goal. Creatives is empty: see Creative.
 	Campaign auction.Campaign
 	// Creative has ID, Kind, Size, Duration, MIME, Protocol and Attributes.
 	Creative auction.Creative

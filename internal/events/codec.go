@@ -242,7 +242,7 @@ func appendBid(b []byte, c *BidContext) []byte {
 	b = appendBool(b, q.Privacy.COPPA)
 
 	m := &c.Campaign
-	b = appendArray(b, 7)
+	b = appendArray(b, 8)
 	b = appendStr(b, m.ID)
 	b = appendStr(b, m.Advertiser)
 	b = appendStr(b, m.Domain)
@@ -250,6 +250,7 @@ func appendBid(b []byte, c *BidContext) []byte {
 	b = appendStr(b, m.Seat)
 	b = appendStr(b, string(m.Goal.Kind))
 	b = appendInt(b, int64(m.Goal.Value))
+	b = appendStr(b, m.App)
 
 	k := &c.Creative
 	b = appendArray(b, 8)
@@ -427,6 +428,7 @@ func readBid(r *reader) *BidContext {
 	m.Seat = r.str()
 	m.Goal.Kind = auction.GoalKind(r.str())
 	m.Goal.Value = auction.Micros(r.int())
+	m.App = r.str()
 	r.close(o)
 
 	k := &c.Creative
