@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
 from loop.processes import LoopError
 from loop.runner import Loop, Plan
 from loop.settings import ROOT, Ports, Run
@@ -24,13 +23,15 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def main(
     duration: Annotated[
-        float | None, typer.Option(min=5, help="Seconds of traffic; without it, until Ctrl-C (a replay: until its log ends).")
+        float | None,
+        typer.Option(min=5, help="Seconds of traffic; without it, until Ctrl-C (a replay: until its log ends)."),
     ] = None,
     rate: Annotated[float, typer.Option(min=1, help="Auctions a second that the exchange offers.")] = 800,
     replay: Annotated[Path | None, typer.Option(help="Replay this data set's directory instead of simulating.")] = None,
     keep: Annotated[bool, typer.Option(help="Go on with the last run's versions, stream and books.")] = False,
     free_ports: Annotated[bool, typer.Option(help="Use any free ports instead of 8090-8093 and 4222.")] = False,
-    directory: Annotated[Path, typer.Option(help="Where the run's files go; emptied first, unless --keep.")] = ROOT / "var/run",
+    directory: Annotated[Path, typer.Option(help="Where the run's files go; emptied first, unless --keep.")] = ROOT
+    / "var/run",
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
 ) -> None:
     """Run Gavel's whole loop and report on it.
@@ -38,7 +39,9 @@ def main(
     Examples: `make run DURATION=90 RATE=1000`, `make replay DATA=../shared/data/ipinyou_2997`.
     """
     try:
-        plan = Plan.of_replay(replay, rate=rate, duration_s=duration) if replay else Plan.simulated(rate, duration, seed)
+        plan = (
+            Plan.of_replay(replay, rate=rate, duration_s=duration) if replay else Plan.simulated(rate, duration, seed)
+        )
         run = Run(
             directory=directory.resolve(),
             recipes=plan.recipes,

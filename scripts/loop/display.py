@@ -37,8 +37,14 @@ class Status:
     def rows(self) -> list[tuple[str, str]]:
         """What the table shows: label and value."""
         flushes = sum(self.flushes.values())
-        causes = "  ".join(f"{c} {100 * n / flushes:.0f} %" for c, n in sorted(self.flushes.items()) if n) if flushes else "–"
-        models = "  ".join(f"{m} v{v} ({self.version_age_s.get(m, 0):.0f} s old)" for m, v in sorted(self.versions.items()))
+        causes = (
+            "  ".join(f"{c} {100 * n / flushes:.0f} %" for c, n in sorted(self.flushes.items()) if n)
+            if flushes
+            else "–"
+        )
+        models = "  ".join(
+            f"{m} v{v} ({self.version_age_s.get(m, 0):.0f} s old)" for m, v in sorted(self.versions.items())
+        )
         return [
             ("auctions", f"{self.auctions_per_s:,.0f}/s"),
             ("bid rate", f"{100 * self.bid_rate:.1f} %"),

@@ -42,7 +42,9 @@ class Child:
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-            raise LoopError(f"{self.name} did not end within {wait_s:.0f} s of SIGTERM and was killed ({self.log})") from None
+            raise LoopError(
+                f"{self.name} did not end within {wait_s:.0f} s of SIGTERM and was killed ({self.log})"
+            ) from None
 
 
 def start(name: str, command: Sequence[str | Path], *, log: Path, stdout: Path | None = None) -> Child:

@@ -33,7 +33,6 @@ def summarise(
     books: dict[str, Any],
     before: sources.Metrics,
     bidder: sources.Metrics,
-    trainer: sources.Metrics,
     *,
     has_teacher: bool,
 ) -> Result:
@@ -45,8 +44,8 @@ def summarise(
         Where the run's archive, outcomes and versions lie.
     books
         The exchange's report: its own account of auctions, wins and spend.
-    before, bidder, trainer
-        The bidder's metrics before the traffic, and both processes' after it.
+    before, bidder
+        The bidder's metrics before the traffic and after it.
     has_teacher
         Whether the clicks come from a hidden model that recorded its probabilities.
     """
@@ -73,7 +72,7 @@ def summarise(
         "mean_batch_rows": round(grown("gavel_batcher_rows_total") / batches, 2) if batches else math.nan,
         "model_versions_served": len(versions),
         "versions": versions,
-        "examples": int(trainer.sum("gavel_trainer_served_labels_total")),
+        "examples": len(archived),
         "spend_micros": spend,
         "exchange_spend_micros": books["spend_micros"],
         "budget_micros": int(bidder.sum("gavel_budget_micros")),

@@ -20,7 +20,7 @@ from loop import sources
 from loop.display import Display, Status
 from loop.processes import Child, LoopError, start, wait_ready
 from loop.report import Result, print_windows, summarise
-from loop.settings import ROOT, Run
+from loop.settings import ROOT, Run, model_of
 
 PYTHON = ROOT / ".venv/bin/python"
 EXCHANGE_ENDS_S = 45.0  # answers awaited, notices flushed
@@ -42,7 +42,15 @@ class Plan:
     @staticmethod
     def simulated(rate: float, duration_s: float | None, seed: int) -> Plan:
         """Traffic from the exchange's simulated world."""
-        arguments = ["simulate", "--config", str(ROOT / "configs/exchange.yaml"), "--rate", str(rate), "--seed", str(seed)]
+        arguments = [
+            "simulate",
+            "--config",
+            str(ROOT / "configs/exchange.yaml"),
+            "--rate",
+            str(rate),
+            "--seed",
+            str(seed),
+        ]
         return Plan(
             title="Gavel, simulated traffic",
             recipes=[ROOT / "models/ctr/recipe.yaml", ROOT / "models/cvr/recipe.yaml"],
@@ -59,7 +67,9 @@ class Plan:
         known = sorted(path.name for path in (ROOT / "models/replay").iterdir() if (path / "recipe.yaml").exists())
         name = data.resolve().name
         if name not in known:
-            raise LoopError(f"no recipe for the data set {name}; there are: {', '.join(known)} (docs/replay.md says how to add one)")
+            raise LoopError(
+                f"no recipe for the data set {name}; there are: {', '.join(known)} (docs/replay.md says how to add one)"
+            )
         arguments = ["replay", "--data", str(data.resolve()), "--set", name, "--rate", str(rate)]
         return Plan(
             title=f"Gavel, replay of {name}",
@@ -115,7 +125,16 @@ class Loop:
     def _first_versions(self) -> None:
         for recipe in self._run.recipes_without_version():
             say(f"first version of {recipe.parent.name} (untrained)")
-            command = [PYTHON, "-m", "pytrain", "init", "--recipe", recipe, "--store", self._run.store]
+            command: list[str | Path] = [
+                PYTHON,
+                "-m",
+                "pytrain",
+                "init",
+                "--recipe",
+                recipe,
+                "--store",
+                self._run.store,
+            ]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise LoopError(f"pytrain init failed with status {done.returncode}:\n{done.stderr.strip()}")
@@ -125,7 +144,9 @@ class Loop:
         bidder = start("bidder", [ROOT / "bin/bidder", "serve", "--config", bidder_config], log=run.logs / "bidder.log")
         children.append(bidder)
         wait_ready(bidder, run.url(ports.admin, "/readyz"), timeout_s=60, interrupted=lambda: self._interrupted)
-        trainer = start("trainer", [ROOT / "bin/trainer", "run", "--config", trainer_config], log=run.logs / "trainer.log")
+        trainer = start(
+            "trainer", [ROOT / "bin/trainer", "run", "--config", trainer_config], log=run.logs / "trainer.log"
+        )
         children.append(trainer)
         wait_ready(trainer, run.url(ports.trainer, "/readyz"), timeout_s=90, interrupted=lambda: self._interrupted)
         before = sources.scrape(run.url(ports.admin, "/metrics"))
@@ -133,7 +154,8 @@ class Loop:
         exchange = start(
             "exchange",
             [
-                *(ROOT / "bin/exchange", *self._plan.exchange),
+                ROOT / "bin/exchange",
+                *self._plan.exchange,
                 *("--bidder", run.url(ports.bid), "--outcomes", run.outcomes),
                 *("--status-listen", f"127.0.0.1:{ports.exchange}"),
             ],
@@ -148,11 +170,10 @@ class Loop:
             raise LoopError(exchange.died() or "exchange failed")
         books = json.loads(report.read_text().splitlines()[-1])
         bidder_metrics = sources.scrape(run.url(ports.admin, "/metrics"))
-        trainer_metrics = sources.scrape(run.url(ports.trainer, "/metrics"))
         trainer.stop(wait_s=TRAINER_ENDS_S)
         bidder.stop(wait_s=BIDDER_ENDS_S)
         say("scoring the closing impressions")
-        result = summarise(self._run, books, before, bidder_metrics, trainer_metrics, has_teacher=self._plan.has_teacher)
+        result = summarise(self._run, books, before, bidder_metrics, has_teacher=self._plan.has_teacher)
         for child in (trainer, bidder):
             if child.process.returncode:
                 result.faults.append(f"{child.name} ended with status {child.process.returncode} ({child.log})")
@@ -182,6 +203,7 @@ class Readings:
     def __init__(self, run: Run, began: float) -> None:
         self._run = run
         self._began = began
+        self._click = model_of(run.recipes[0])
         self._last: tuple[float, sources.Metrics, dict[str, Any]] | None = None
 
     def take(self) -> Status | None:
@@ -211,10 +233,10 @@ class Readings:
             flushes=bidder.by("gavel_batcher_flushes_total", "cause"),
             spend_micros=int(bidder.sum("gavel_spend_micros_total")),
             budget_micros=int(bidder.sum("gavel_budget_micros")),
-            clicks_seen=trainer.sum("gavel_trainer_served_labels_total", label="click"),
-            clicks_predicted=trainer.sum("gavel_trainer_served_probability_total", label="click"),
-            versions={m: int(v) for m, v in bidder.by("gavel_servable_active_version", "model").items()},
-            version_age_s=bidder.by("gavel_servable_version_age_seconds", "model"),
+            clicks_seen=trainer.sum("gavel_trainer_served_labels_total", model=self._click),
+            clicks_predicted=trainer.sum("gavel_trainer_served_probability_total", model=self._click),
+            versions={m: int(v) for m, v in bidder.by("gavel_model_version", "model", role="stable").items()},
+            version_age_s=bidder.by("gavel_model_age_seconds", "model"),
             late=int(exchange["late"]),
             errors=int(exchange["errors"]),
         )

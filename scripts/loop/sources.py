@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,36 +28,6 @@ class Metrics:
         for own, value in self._matching(name, labels):
             key = own.get(label, "")
             out[key] = out.get(key, 0.0) + value
-        return out
-
-    def quantile(self, name: str, q: float, before: Metrics | None = None, **labels: str) -> float:
-        """Quantile `q` of a classic histogram, linear within its bucket; NaN without observations.
-
-        With `before`, an earlier scrape, only of what was observed since.
-        """
-        buckets = self._buckets(name, labels)
-        if before is not None:
-            old = before._buckets(name, labels)
-            buckets = {le: count - old.get(le, 0.0) for le, count in buckets.items()}
-        edges = sorted(buckets)
-        if not edges or buckets[edges[-1]] <= 0:
-            return math.nan
-        rank = q * buckets[edges[-1]]
-        low, below = 0.0, 0.0
-        for edge in edges:
-            if buckets[edge] >= rank:
-                if math.isinf(edge):
-                    return low
-                inside = buckets[edge] - below
-                return low + (edge - low) * ((rank - below) / inside if inside else 1.0)
-            low, below = edge, buckets[edge]
-        return low
-
-    def _buckets(self, name: str, labels: Labels) -> dict[float, float]:
-        out: dict[float, float] = {}
-        for own, value in self._matching(f"{name}_bucket", labels):
-            edge = float(own["le"])
-            out[edge] = out.get(edge, 0.0) + value
         return out
 
     def _matching(self, name: str, labels: Labels) -> Iterable[tuple[Labels, float]]:
