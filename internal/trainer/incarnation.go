@@ -1,0 +1,352 @@
+package trainer
+
+// This file is longer than most: one incarnation's four loops share its state, and are read best together.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"gavel/internal/events"
+)
+
+// incarnation is one life of the child, from its start to its end. Its loops end with ctx, which is cancelled with the
+// first fault of any of them; who cancelled first decides what the incarnation returns.
+//
+// The stop. When the trainer's own context ends, feedLoop stops reading, sends what it has and a stop frame; the child
+// learns, checkpoints and ends, and answerLoop sees the end of its stdout. The loops share no locks; what one tells
+// another goes through the channels and atomics below.
+type incarnation struct {
+	p       *Pipeline
+	log     *slog.Logger
+	child   *child
+	answers *answerReader
+	cancel  context.CancelCauseFunc
+
+	messages chan events.Message // readLoop to feedLoop; a few, so that reading and encoding overlap
+	frames   chan frame          // feedLoop to writeLoop; QueueFrames of them, the bound on what waits in memory
+
+	stopping  atomic.Bool  // the stop frame is on its way: the child's end is expected
+	exporting atomic.Bool  // an export was asked for and not answered
+	awaited   atomic.Int64 // checkpoints and exports asked for and not answered
+	writing   atomic.Bool  // writeLoop is in a write
+	alive     atomic.Int64 // Unix ns of the last sign of life: an answer, or a write that ended
+
+	checkpointed bool // the child reported a checkpoint; read when the loops have ended
+}
+
+// frame is an encoded frame.
+type frame struct {
+	kind  FrameKind
+	bytes []byte
+}
+
+// errEnded is the cause when the child's stdout ends.
+var errEnded = errors.New("trainer: the child ended")
+
+func (in *incarnation) run(ctx context.Context) (err error) {
+	p := in.p
+	staging, err := p.o.Store.StagingRoot(p.model)
+	if err != nil {
+		return err
+	}
+	if err := p.o.Store.CleanStaging(p.model, 0); err != nil {
+		in.log.Warn("cannot clear what earlier exports left", "error", err)
+	}
+	command, err := p.command(staging)
+	if err != nil {
+		return err
+	}
+	if in.child, err = startChild(command, p.o.Dir, in.log); err != nil {
+		return err
+	}
+	defer func() {
+		in.child.kill()
+		<-in.child.exited
+		in.child.close()
+	}()
+	stopHello := context.AfterFunc(ctx, in.child.kill) // while it has learnt nothing, there is nothing to stop in order
+	in.answers = newAnswerReader(in.child.stdout)
+	hello, err := in.child.hello(in.answers, p.o.HelloTimeout)
+	if !stopHello() {
+		return nil
+	}
+	if err != nil {
+		return in.ended(err)
+	}
+	pos, err := p.greet(hello)
+	if err != nil {
+		return in.ended(err)
+	}
+	reader, pos, err := p.open(ctx, pos)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer reader.Close()
+	joiner, err := events.NewJoiner(events.JoinOptions{
+		Label: events.Type(p.o.Recipe.Label), BidWait: p.o.Recipe.Join.BidWait(), LabelWait: p.o.Recipe.Join.LabelWait(),
+		Reorder: p.o.Reorder, MaxPending: p.o.MaxPending,
+	}, pos)
+	if err != nil {
+		return err
+	}
+	feed := newFeed(in, joiner, pos)
+	if p.o.ArchiveDir != "" {
+		if feed.archive, err = openArchive(filepath.Join(p.o.ArchiveDir, p.model), p.o.ArchiveRows, p.o.ArchiveFiles, max(reader.Last(), pos.High), time.Now); err != nil {
+			return err
+		}
+	}
+	p.update(func(s *Status) { s.State, s.Rows = "learning", hello.Rows })
+	p.o.Metrics.up.WithLabelValues(p.model).Set(1)
+	p.o.Metrics.rows.WithLabelValues(p.model).Set(float64(hello.Rows))
+	in.log.Info("child learns", "pid", in.child.pid, "rows", hello.Rows, "position", pos.String())
+	return in.loops(ctx, reader, feed)
+}
+
+// loops runs the four loops until all have ended.
+func (in *incarnation) loops(ctx context.Context, reader events.Reader, feed *feed) error {
+	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	in.cancel = cancel
+	in.messages = make(chan events.Message, 4)
+	in.frames = make(chan frame, in.p.o.QueueFrames)
+	in.alive.Store(time.Now().UnixNano())
+
+	var wg sync.WaitGroup
+	readCtx, stopReading := context.WithCancel(inner)
+	defer stopReading()
+	defer context.AfterFunc(ctx, stopReading)()
+	wg.Go(func() { in.readLoop(readCtx, reader) })
+	wg.Go(func() { feed.feedLoop(ctx, inner) })
+	wg.Go(func() { in.writeLoop(inner) })
+	answered := make(chan struct{}) // closed when answerLoop has ended
+	wg.Go(func() { defer close(answered); in.answerLoop() })
+	wg.Go(func() { in.watchLoop(inner) })
+
+	stopped := ctx.Done()
+	var late <-chan time.Time // fires when the stop has taken too long
+	for {
+		select {
+		case <-stopped:
+			stopped = nil
+			in.log.Info("stopping the child", "timeout_s", in.p.o.StopTimeout.Seconds())
+			timer := time.NewTimer(in.p.o.StopTimeout)
+			defer timer.Stop()
+			late = timer.C
+			continue
+		case <-late:
+			cancel(fmt.Errorf("trainer: the child did not checkpoint and end within %v and was killed (trainer.stop_timeout)", in.p.o.StopTimeout))
+		case <-inner.Done():
+		case <-answered:
+			cancel(errEnded)
+		}
+		break
+	}
+	cause := context.Cause(inner)
+	if !errors.Is(cause, errEnded) {
+		in.child.kill()
+	}
+	waitCtx, stopWaiting := context.WithTimeoutCause(context.Background(), 10*time.Second, errors.New("it closed its stdout and went on"))
+	defer stopWaiting()
+	endErr := in.child.wait(waitCtx)
+	_ = in.child.stdin.Close() // frees a blocked write
+	wg.Wait()
+	if !errors.Is(cause, errEnded) {
+		return in.ended(cause)
+	}
+	if endErr == nil && in.stopping.Load() {
+		return nil
+	}
+	if endErr == nil {
+		endErr = errors.New("trainer: the child ended by itself")
+	}
+	return in.ended(endErr)
+}
+
+// ended adds ErrRefused to the error of a child that ended with exit status 2.
+func (in *incarnation) ended(err error) error {
+	select {
+	case <-in.child.exited:
+	case <-time.After(time.Second): // it says why before it ends
+		return err
+	}
+	if in.child.code == exitConfiguration {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return err
+}
+
+// readLoop hands on the stream's messages until ctx ends. A fault of the stream is waited out.
+func (in *incarnation) readLoop(ctx context.Context, reader events.Reader) {
+	var warned time.Time
+	for {
+		m, err := reader.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, events.ErrClosed):
+			in.cancel(errors.New("trainer: the stream was closed"))
+			return
+		case err != nil:
+			if time.Since(warned) > 10*time.Second {
+				warned = time.Now()
+				in.log.Warn("cannot read the stream, trying again", "error", err)
+			}
+			select {
+			case <-time.After(200 * time.Millisecond):
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		select {
+		case in.messages <- m:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// writeLoop writes frames to the child until ctx ends or the frames do; then the child's stdin ends.
+func (in *incarnation) writeLoop(ctx context.Context) {
+	defer in.child.stdin.Close()
+	for {
+		select {
+		case f, ok := <-in.frames:
+			if !ok {
+				return
+			}
+			in.alive.Store(time.Now().UnixNano())
+			in.writing.Store(true)
+			_, err := in.child.stdin.Write(f.bytes)
+			in.alive.Store(time.Now().UnixNano())
+			in.writing.Store(false)
+			if err != nil {
+				return // the child is gone; answerLoop sees the end of its stdout
+			}
+			in.p.o.Metrics.frames.WithLabelValues(in.p.model, string(f.kind)).Inc()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// answerLoop takes the child's answers until its stdout ends.
+func (in *incarnation) answerLoop() {
+	p := in.p
+	for {
+		a, err := in.answers.next()
+		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) {
+			return
+		}
+		if err != nil {
+			in.cancel(err)
+			return
+		}
+		in.alive.Store(time.Now().UnixNano())
+		switch a.Kind {
+		case ProgressAnswer:
+			p.o.Metrics.progress(p.model, a)
+			p.update(func(s *Status) { s.Rows = a.Rows })
+			in.log.Debug("progress", "rows", a.Rows, "metrics", a.Metrics)
+		case CheckpointedAnswer:
+			in.checkpointed = true
+			in.awaited.Add(-1)
+			p.o.Metrics.rows.WithLabelValues(p.model).Set(float64(a.Rows))
+			p.update(func(s *Status) { s.Rows = a.Rows })
+		case ExportedAnswer:
+			in.publish(a)
+			in.awaited.Add(-1)
+			in.exporting.Store(false)
+		case ErrorAnswer:
+			in.log.Error("child reports a fault", "message", a.Message, "where", a.Where, "remedy", a.Remedy)
+		default:
+			in.cancel(fmt.Errorf("trainer: a second %s from the child", a.Kind))
+			return
+		}
+	}
+}
+
+// publish makes an exported directory a version. A fault costs that version alone: the next export makes another.
+func (in *incarnation) publish(a *Answer) {
+	p := in.p
+	fail := func(err error) {
+		p.o.Metrics.exports.WithLabelValues(p.model, "refused").Inc()
+		in.log.Error("cannot publish version", "version", a.Version, "path", a.Path, "error", err)
+		p.update(func(s *Status) { s.Error = err.Error() })
+	}
+	root, err := p.o.Store.StagingRoot(p.model)
+	if err == nil {
+		root, err = filepath.Abs(root)
+	}
+	if err != nil {
+		fail(err)
+		return
+	}
+	if rel, err := filepath.Rel(root, a.Path); err != nil || rel == "." || strings.HasPrefix(rel, "..") {
+		fail(fmt.Errorf("trainer: the child exported to %q, want a directory in %s", a.Path, root))
+		return
+	}
+	if err := p.o.Store.Publish(p.model, a.Path, a.Version); err != nil {
+		fail(err)
+		return
+	}
+	now := time.Now()
+	p.o.Metrics.progress(p.model, a)
+	p.o.Metrics.exports.WithLabelValues(p.model, "published").Inc()
+	p.o.Metrics.version.WithLabelValues(p.model).Set(float64(a.Version))
+	p.o.Metrics.published.WithLabelValues(p.model).Set(float64(now.UnixMilli()) / 1000)
+	p.update(func(s *Status) { s.Version, s.Published, s.Rows = a.Version, now, a.Rows })
+	in.log.Info("version published", "version", a.Version, "rows", a.Rows, "metrics", a.Metrics)
+	if _, err := p.o.Store.Retain(p.model, p.o.Keep); err != nil {
+		in.log.Warn("cannot remove old versions", "error", err)
+	}
+}
+
+// await notes that an answer is expected from now on.
+func (in *incarnation) await() {
+	if in.awaited.Load() <= 0 { // after a silence in which nothing was expected
+		in.alive.Store(time.Now().UnixNano())
+	}
+	in.awaited.Add(1)
+}
+
+// watchLoop kills a child that gives no sign of life while something is expected of it.
+func (in *incarnation) watchLoop(ctx context.Context) {
+	ticker := time.NewTicker(max(in.p.o.StallTimeout/8, time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		silent := time.Since(time.Unix(0, in.alive.Load()))
+		if (in.writing.Load() || in.awaited.Load() > 0) && silent > in.p.o.StallTimeout {
+			in.cancel(fmt.Errorf("trainer: no sign of life from the child for %v; it was killed (trainer.stall_timeout)", silent.Round(time.Millisecond)))
+			return
+		}
+	}
+}
+
+// rawPos is a position as frames carry it.
+func rawPos(pos events.Position) msgpack.RawMessage {
+	b, err := msgpack.Marshal(pos.String())
+	if err != nil {
+		panic(err) // unreachable: it is a string
+	}
+	return b
+}

@@ -1,0 +1,166 @@
+package trainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"gavel/internal/events"
+)
+
+// ErrRefused means that the child cannot learn by this recipe at all: starting it again would change nothing.
+var ErrRefused = errors.New("trainer: the child refuses its configuration")
+
+// exitConfiguration is pytrain's exit status for a bad configuration.
+const exitConfiguration = 2
+
+// Pipeline learns one recipe.
+type Pipeline struct {
+	o     Options
+	model string
+	log   *slog.Logger
+
+	mu     sync.Mutex // guards status
+	status Status
+}
+
+// Status is how a pipeline stands.
+type Status struct {
+	Model     string    `json:"model"`
+	State     string    `json:"state"` // "starting", "learning", "waiting" to start the child again, or "stopped"
+	Rows      int64     `json:"rows"`  // learnt, as the child said last
+	Version   int64     `json:"version"`
+	Published time.Time `json:"published,omitzero"`
+	Restarts  int       `json:"restarts"`
+	Error     string    `json:"error,omitempty"` // why the child was started again, or the pipeline stopped, last
+}
+
+// New returns a pipeline. Every option that is missing is reported.
+func New(o Options) (*Pipeline, error) {
+	if err := o.fill(); err != nil {
+		return nil, err
+	}
+	p := &Pipeline{o: o, model: o.Recipe.Model, log: o.Logger.With("model", o.Recipe.Model)}
+	p.status = Status{Model: p.model, State: "starting"}
+	p.o.Metrics.up.WithLabelValues(p.model).Set(0)
+	p.o.Metrics.restarts.WithLabelValues(p.model).Add(0)
+	return p, nil
+}
+
+// Status is how the pipeline stands now.
+func (p *Pipeline) Status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.status
+}
+
+func (p *Pipeline) update(f func(*Status)) {
+	p.mu.Lock()
+	f(&p.status)
+	p.mu.Unlock()
+}
+
+// Run learns until ctx ends; the child has then checkpointed and ended, or, past StopTimeout, was killed. It starts a
+// child that dies again, later each time in a row. It returns an error if the child refuses its configuration
+// (ErrRefused), or the last stop was not clean: what was learnt since the checkpoint before will be learnt again then.
+func (p *Pipeline) Run(ctx context.Context) error {
+	defer p.update(func(s *Status) { s.State = "stopped" })
+	backoff := p.o.BackoffMin
+	for {
+		in := &incarnation{p: p, log: p.log}
+		err := in.run(ctx)
+		p.o.Metrics.up.WithLabelValues(p.model).Set(0)
+		if ctx.Err() != nil {
+			if err != nil {
+				p.update(func(s *Status) { s.Error = err.Error() })
+				return fmt.Errorf("trainer: %s did not stop cleanly: %w", p.model, err)
+			}
+			return nil
+		}
+		p.update(func(s *Status) { s.State, s.Error = "waiting", err.Error() })
+		if errors.Is(err, ErrRefused) {
+			return fmt.Errorf("trainer: %s: %w", p.model, err)
+		}
+		if in.checkpointed {
+			backoff = p.o.BackoffMin
+		}
+		p.log.Warn("child ended; starting another from its checkpoint", "error", err, "backoff_ms", backoff.Milliseconds())
+		select {
+		case <-time.After(backoff):
+		case <-ctx.Done():
+			return nil // nothing runs, and the checkpoint is on disk
+		}
+		backoff = min(2*backoff, p.o.BackoffMax)
+		p.o.Metrics.restarts.WithLabelValues(p.model).Inc()
+		p.update(func(s *Status) { s.State = "starting"; s.Restarts++ })
+	}
+}
+
+// command is how the child is run.
+func (p *Pipeline) command(stagingRoot string) ([]string, error) {
+	recipePath, err := filepath.Abs(p.o.RecipePath)
+	if err != nil {
+		return nil, fmt.Errorf("trainer: cannot resolve %s: %w", p.o.RecipePath, err)
+	}
+	checkpoints, err := filepath.Abs(filepath.Join(p.o.StateDir, p.model))
+	if err != nil {
+		return nil, fmt.Errorf("trainer: cannot resolve %s: %w", p.o.StateDir, err)
+	}
+	if stagingRoot, err = filepath.Abs(stagingRoot); err != nil {
+		return nil, fmt.Errorf("trainer: cannot resolve %s: %w", stagingRoot, err)
+	}
+	command := append([]string(nil), p.o.Python...)
+	return append(command, "fit", "--recipe", recipePath, "--checkpoint-dir", checkpoints, "--export-dir", stagingRoot), nil
+}
+
+// greet checks the child's hello and returns the position it resumes from.
+func (p *Pipeline) greet(hello *Answer) (events.Position, error) {
+	encoder := p.o.Recipe.Encoder()
+	switch {
+	case hello.Kind == ErrorAnswer:
+		return events.Position{}, fmt.Errorf("trainer: the child could not start: %s: %s (%s)", hello.Where, hello.Message, hello.Remedy)
+	case hello.Kind != HelloAnswer:
+		return events.Position{}, fmt.Errorf("trainer: the child's first answer is %q, want hello", hello.Kind)
+	case hello.Protocol != Protocol:
+		return events.Position{}, fmt.Errorf("%w: it speaks protocol %d, this trainer %d; install both from one release", ErrRefused, hello.Protocol, Protocol)
+	case hello.Model != p.model || hello.RowLen != encoder.RowLen() || hello.TableRows != encoder.TableRows():
+		return events.Position{}, fmt.Errorf("%w: it has model %q with %d indices a row and %d table rows, the recipe says %q, %d and %d; was %s edited since?",
+			ErrRefused, hello.Model, hello.RowLen, hello.TableRows, p.model, encoder.RowLen(), encoder.TableRows(), p.o.RecipePath)
+	}
+	text, err := posText(hello.Pos)
+	if err != nil {
+		return events.Position{}, err
+	}
+	pos, err := events.ParsePosition(text)
+	if err != nil {
+		return events.Position{}, fmt.Errorf("trainer: cannot use the checkpoint of %s: %w", p.model, err)
+	}
+	return pos, nil
+}
+
+// open opens the stream at pos. A stream that ends before pos lost its tail or is another one: learning goes on with
+// what it gets from now on, which was never learnt.
+func (p *Pipeline) open(ctx context.Context, pos events.Position) (events.Reader, events.Position, error) {
+	reader, err := p.o.Open(ctx, pos.Start())
+	switch {
+	case err == nil && pos.High <= reader.Last():
+		return reader, pos, nil
+	case err == nil:
+		_ = reader.Close()
+	case !errors.Is(err, events.ErrAhead):
+		return nil, pos, err
+	}
+	_, last, err := p.o.Bounds(ctx)
+	if err != nil {
+		return nil, pos, err
+	}
+	p.log.Error("the stream ends before the checkpoint's position: it lost its tail or is a new one; learning from its end on",
+		"position", pos.String(), "last_sequence", last)
+	pos = events.Position{Low: last + 1, High: last, Watermark: pos.Watermark}
+	reader, err = p.o.Open(ctx, pos.Start())
+	return reader, pos, err
+}

@@ -1,0 +1,441 @@
+package trainer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gavel/internal/auction"
+	"gavel/internal/events"
+	"gavel/internal/modelstore"
+	"gavel/internal/recipe"
+)
+
+const testRecipe = `
+model: m
+label: click
+architecture: {kind: logreg}
+training: {batch_rows: 16, checkpoint_every_seconds: 0.05, export_every_seconds: 0.1, export_min_rows: 50}
+join: {bid_wait_seconds: 20, label_wait_seconds: 2}
+features:
+  - {name: os, source: device.os, encoder: hash, buckets: 64}
+  - {name: campaign, source: campaign.id, encoder: hash, buckets: 64}
+`
+
+// memoryStream is a stream in memory that messages are appended to.
+type memoryStream struct {
+	mu       sync.Mutex
+	messages []events.Message
+	grown    chan struct{}
+}
+
+func newMemoryStream(messages ...events.Message) *memoryStream {
+	return &memoryStream{messages: messages, grown: make(chan struct{})}
+}
+
+func (s *memoryStream) append(batch ...events.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.messages = append(s.messages, events.Message{Seq: uint64(len(s.messages) + 1), Events: batch})
+	close(s.grown)
+	s.grown = make(chan struct{})
+}
+
+func (s *memoryStream) bounds(context.Context) (uint64, uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return 1, uint64(len(s.messages)), nil
+}
+
+func (s *memoryStream) open(_ context.Context, from uint64) (events.Reader, error) {
+	_, last, _ := s.bounds(nil)
+	if from > last+1 {
+		return nil, fmt.Errorf("at %d: %w", from, events.ErrAhead)
+	}
+	return &memoryReader{s: s, next: from, last: last}, nil
+}
+
+type memoryReader struct {
+	s          *memoryStream
+	next, last uint64
+}
+
+func (r *memoryReader) Last() uint64 { return r.last }
+func (r *memoryReader) Close() error { return nil }
+func (r *memoryReader) Next(ctx context.Context) (events.Message, error) {
+	for {
+		r.s.mu.Lock()
+		grown := r.s.grown
+		if n := r.next; n <= uint64(len(r.s.messages)) {
+			m := r.s.messages[n-1]
+			r.s.mu.Unlock()
+			// As from a wire: the body of a bid is decoded again from what was encoded.
+			decoded, err := events.DecodeMessage(events.EncodeMessage(m.Events))
+			m.Events, m.Time = decoded, time.Now()
+			r.next++
+			return m, err
+		}
+		r.s.mu.Unlock()
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return events.Message{}, ctx.Err()
+		}
+	}
+}
+
+// story appends n bids with their impressions and some clicks, in messages of random size, out of order within a few
+// hundred milliseconds. Times begin at start and every impression's is unique. It ends with ticks that make all due.
+func story(s *memoryStream, rng *rand.Rand, start, n int) {
+	type timed struct {
+		at int64
+		e  events.Event
+	}
+	base := int64(1_700_000_000_000)
+	var all []timed
+	for i := start; i < start+n; i++ {
+		t := base + int64(i)*40
+		id := fmt.Sprintf("b%06d", i)
+		req := &auction.Request{ID: id, Received: time.UnixMilli(t), Impressions: []auction.Impression{{ID: "1"}},
+			Device: auction.Device{OS: []string{"ios", "android", "windows"}[i%3]}}
+		bid := &auction.Bid{ID: id, Price: auction.Micros(100 + i), Prediction: auction.Prediction{Click: 0.125, ClickVersion: 7},
+			Candidate: auction.Candidate{Campaign: &auction.Campaign{ID: fmt.Sprint("c", i%5)}, Creative: &auction.Creative{ID: "x"}}}
+		all = append(all, timed{t, events.NewBid(req, bid, time.UnixMilli(t))})
+		if i%4 == 3 {
+			continue // lost
+		}
+		shown := t + 1 + int64(i%7)*40
+		notice := func(kind events.Type, at int64) {
+			all = append(all, timed{at + rng.Int64N(300), events.Event{ID: events.EventID(kind, id), Type: kind, Key: id, Time: at}})
+		}
+		notice(events.TypeImpression, shown)
+		if i%10 == 0 {
+			notice(events.TypeImpression, shown) // told twice
+		}
+		if i%6 == 0 {
+			notice(events.TypeClick, shown+500)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b timed) int { return int(a.at - b.at) })
+	for len(all) > 0 {
+		k := min(len(all), 1+rng.IntN(60))
+		batch := make([]events.Event, 0, k)
+		for _, x := range all[:k] {
+			batch = append(batch, x.e)
+		}
+		s.append(batch...)
+		all = all[k:]
+	}
+	s.append(events.NewTick("b1", time.UnixMilli(base+int64(start+n)*40+60_000)))
+}
+
+// expected joins the whole stream at once.
+func expected(t *testing.T, s *memoryStream, r *recipe.Recipe) []events.Example {
+	t.Helper()
+	j, err := events.NewJoiner(events.JoinOptions{Label: events.Type(r.Label), BidWait: r.Join.BidWait(), LabelWait: r.Join.LabelWait()}, events.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []events.Example
+	reader, err := s.open(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range len(s.messages) {
+		m, err := reader.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all, err = j.Add(&m, all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+func testOptions(t *testing.T, s *memoryStream, behaviour string) Options {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "recipe.yaml")
+	if err := os.WriteFile(path, []byte(testRecipe), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r, err := recipe.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{
+		Recipe: r, RecipePath: path, Python: []string{"/usr/bin/env", childEnv + "=" + behaviour, self},
+		StateDir: filepath.Join(dir, "state"), Store: modelstore.New(filepath.Join(dir, "store")), ArchiveDir: filepath.Join(dir, "archive"),
+		Open: s.open, Bounds: s.bounds, ArchiveRows: 300, FlushEvery: 5 * time.Millisecond, QueueFrames: 2,
+		HelloTimeout: 20 * time.Second, StopTimeout: 20 * time.Second, BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil)), Metrics: NewMetrics(prometheus.NewRegistry()),
+	}
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+// start runs a pipeline and returns it with a function that stops it and gives Run's error.
+func start(t *testing.T, o Options) (*Pipeline, func() error) {
+	t.Helper()
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	result := make(chan error, 1)
+	go func() { result <- p.Run(ctx) }()
+	stop := sync.OnceValue(func() error { cancel(); return <-result })
+	t.Cleanup(func() { _ = stop() })
+	return p, stop
+}
+
+// eventually polls a condition that another process brings about.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatalf("timed out: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+func learnt(t *testing.T, o Options) childState {
+	t.Helper()
+	var state childState
+	data, err := os.ReadFile(filepath.Join(o.StateDir, "m", "state.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &state); err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+func times(examples []events.Example) []int64 {
+	var ts []int64
+	for i := range examples {
+		ts = append(ts, examples[i].Time)
+	}
+	return ts
+}
+
+func readArchive(t *testing.T, o Options) []ArchivedExample {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(o.ArchiveDir, "m", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(files)
+	var all []ArchivedExample
+	for _, file := range files {
+		rows, err := parquet.ReadFile[ArchivedExample](file)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if len(rows) > o.ArchiveRows {
+			t.Errorf("%s holds %d rows, want %d at most", file, len(rows), o.ArchiveRows)
+		}
+		all = append(all, rows...)
+	}
+	return all
+}
+
+func checkExactlyOnce(t *testing.T, o Options, want []events.Example) {
+	t.Helper()
+	if got := learnt(t, o).Learnt; !slices.Equal(got, times(want)) {
+		t.Errorf("learnt %d examples, want these %d, in this order, each once", len(got), len(want))
+	}
+	archived := readArchive(t, o)
+	if len(archived) != len(want) {
+		t.Fatalf("archived %d examples, want %d", len(archived), len(want))
+	}
+	row := make([]int32, o.Recipe.Encoder().RowLen())
+	for i := range want {
+		req, cand := want[i].Bid.Candidate()
+		o.Recipe.Encoder().Encode(req, &cand, row)
+		a := &archived[i]
+		if a.ID != want[i].ID || a.TimeMs != want[i].Time || a.Label != want[i].Label || a.Weight != 1 || a.Probability != 0.125 || a.Version != 7 ||
+			a.Campaign != want[i].Bid.Campaign.ID || a.PriceMicros != int64(want[i].Bid.Price) || !slices.Equal(a.Row, row) {
+			t.Fatalf("archived example %d: got %+v, want %+v", i, a, want[i])
+		}
+	}
+}
+
+func TestLearnsEveryExampleOnce(t *testing.T) {
+	s := newMemoryStream()
+	story(s, rand.New(rand.NewPCG(1, 1)), 0, 2000)
+	o := testOptions(t, s, "")
+	want := expected(t, s, o.Recipe)
+	if len(want) != 1500 {
+		t.Fatalf("the story has %d examples, want 1500", len(want))
+	}
+	p, stop := start(t, o)
+	eventually(t, "all learnt", func() bool { return p.Status().Rows == int64(len(want)) })
+	eventually(t, "a version", func() bool { return p.Status().Version >= 1 })
+	if err := stop(); err != nil {
+		t.Fatalf("stop: %v", err)
+	}
+	checkExactlyOnce(t, o, want)
+	for i, n := range learnt(t, o).Batches {
+		if n > 16 {
+			t.Errorf("frame %d has %d rows, want batch_rows, 16, at most", i, n)
+		}
+	}
+	pointer, err := o.Store.Pointer("m")
+	if err != nil || pointer.Stable != p.Status().Version {
+		t.Errorf("pointer %v, %v; want version %d", pointer, err, p.Status().Version)
+	}
+}
+
+// TestKilledChildLosesNothing kills the child with SIGKILL again and again while the stream grows, and the trainer as a
+// whole now and then.
+func TestKilledChildLosesNothing(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 2))
+	s := newMemoryStream()
+	o := testOptions(t, s, "")
+	p, stop := start(t, o)
+	killed := 0
+	for round := range 20 {
+		story(s, rng, round*300, 300)
+		eventually(t, "learning", func() bool { return p.Status().State == "learning" })
+		time.Sleep(time.Duration(rng.IntN(60)) * time.Millisecond) // anywhere between hello, frames, checkpoint and export
+		if pid := childOf(t, o.StateDir); pid > 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+		if round%7 == 6 {
+			if err := stop(); err != nil && !strings.Contains(err.Error(), "signal: killed") { // the kill may hit the stop
+				t.Fatalf("stop: %v", err)
+			}
+			p, stop = start(t, o)
+		}
+	}
+	want := expected(t, s, o.Recipe)
+	eventually(t, "all learnt", func() bool { return p.Status().Rows == int64(len(want)) })
+	if err := stop(); err != nil {
+		t.Fatalf("stop: %v", err)
+	}
+	if killed < 10 {
+		t.Errorf("killed %d children, want 10 or more", killed)
+	}
+	t.Logf("%d examples, %d children killed, version %d", len(want), killed, p.Status().Version)
+	checkExactlyOnce(t, o, want)
+}
+
+// childOf finds the process that was started with this state directory; 0: none.
+func childOf(t *testing.T, stateDir string) int {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err == nil && strings.Contains(string(data), "\x00"+filepath.Join(stateDir, "m")+"\x00") {
+			var pid int
+			if _, err := fmt.Sscanf(file, "/proc/%d/cmdline", &pid); err == nil {
+				return pid
+			}
+		}
+	}
+	return 0
+}
+
+func TestRefusals(t *testing.T) {
+	f := func(behaviour string, refused bool, want string) {
+		t.Helper()
+		t.Run(behaviour, func(t *testing.T) {
+			o := testOptions(t, newMemoryStream(), behaviour)
+			o.StallTimeout = 50 * time.Millisecond
+			p, stop := start(t, o)
+			eventually(t, want, func() bool { return strings.Contains(p.Status().Error, want) })
+			err := stop()
+			if refused != errors.Is(err, ErrRefused) {
+				t.Errorf("error %v; ErrRefused: want %v", err, refused)
+			}
+			if refused && p.Status().Restarts > 0 {
+				t.Errorf("%d restarts of a child that refuses its configuration", p.Status().Restarts)
+			}
+		})
+	}
+	f("refuse", true, "no such optimizer (fix it)")
+	f("protocol", true, "speaks protocol 99")
+	f("garbage", false, "only protocol frames")
+}
+
+func TestStalledChildIsReplaced(t *testing.T) {
+	s := newMemoryStream()
+	story(s, rand.New(rand.NewPCG(3, 3)), 0, 20_000) // more than pipe and queue hold
+	o := testOptions(t, s, "deaf")
+	o.StallTimeout = 100 * time.Millisecond
+	p, stop := start(t, o)
+	eventually(t, "a restart", func() bool { return strings.Contains(p.Status().Error, "no sign of life") && p.Status().Restarts > 0 })
+	_ = stop()
+}
+
+func TestStubbornChildIsKilled(t *testing.T) {
+	s := newMemoryStream()
+	story(s, rand.New(rand.NewPCG(4, 4)), 0, 100)
+	o := testOptions(t, s, "stubborn")
+	o.StopTimeout = 100 * time.Millisecond
+	p, stop := start(t, o)
+	eventually(t, "all learnt", func() bool { return p.Status().Rows == 75 })
+	if err := stop(); err == nil || !strings.Contains(err.Error(), "did not checkpoint and end within 100ms") {
+		t.Errorf("stop: %v", err)
+	}
+	if pid := childOf(t, o.StateDir); pid != 0 {
+		t.Errorf("process %d is still there", pid)
+	}
+}
+
+func TestStreamStartedAnew(t *testing.T) {
+	s := newMemoryStream()
+	story(s, rand.New(rand.NewPCG(5, 5)), 0, 400)
+	o := testOptions(t, s, "")
+	p, stop := start(t, o)
+	eventually(t, "all learnt", func() bool { return p.Status().Rows == 300 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	s = newMemoryStream()
+	s.append(events.NewTick("b1", time.UnixMilli(1)))
+	o.Open, o.Bounds = s.open, s.bounds
+	p, stop = start(t, o)
+	eventually(t, "learning", func() bool { return p.Status().State == "learning" })
+	story(s, rand.New(rand.NewPCG(6, 6)), 10_000, 400)
+	eventually(t, "the new stream's examples", func() bool { return p.Status().Rows == 600 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(readArchive(t, o)); n != 600 {
+		t.Errorf("archived %d examples, want 600", n)
+	}
+}
