@@ -9,7 +9,6 @@ func (q *Queue) committed(b *batch, now int64, inline bool) *runner {
 	case b.pending.Load() != 0:
 		return nil
 	case b.state == batchSealed:
-		q.sealed--
 		q.makeReady(b)
 	case b.state == batchOpen && b.n > 0:
 		b.goAt = q.mayGoAt(b, now)
@@ -23,7 +22,6 @@ func (q *Queue) seal(b *batch, c cause, now int64) {
 	q.ahead += b.predicted
 	if b.pending.Load() > 0 {
 		b.state = batchSealed
-		q.sealed++
 		return
 	}
 	q.makeReady(b)
@@ -90,6 +88,7 @@ func (q *Queue) take(now int64) *batch {
 	q.announced = false
 	b := q.oldest(now)
 	if b == nil {
+		q.announce(now, false) // sets the alarm for one that is held
 		return nil
 	}
 	if b.state == batchReady {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -61,7 +60,7 @@ func BenchmarkClosedLoop(b *testing.B) {
 				b.Run(fmt.Sprintf("callers=%d/policy=%s/floating=%v", callers, policy, floating), func(b *testing.B) {
 					p, q := burnerQueue(b, PoolOptions{FloatingRunners: floating}, QueueOptions{Policy: policy})
 					b.ResetTimer()
-					cpu := processCPU()
+					cpu := time.Duration(processCPU())
 					var wg sync.WaitGroup
 					var next atomic.Int64
 					lat := make([]time.Duration, b.N)
@@ -91,7 +90,7 @@ func BenchmarkOpenLoop(b *testing.B) {
 			b.Run(fmt.Sprintf("rate=%d/policy=%s", rate, policy), func(b *testing.B) {
 				p, q := burnerQueue(b, PoolOptions{}, QueueOptions{Policy: policy})
 				b.ResetTimer()
-				cpu := processCPU()
+				cpu := time.Duration(processCPU())
 				var wg sync.WaitGroup
 				lat := make([]time.Duration, b.N)
 				s := newPreciseSleeper()
@@ -149,7 +148,7 @@ func askOnce(b *testing.B, q *Queue, out []Result) time.Duration {
 }
 
 func report(b *testing.B, p *Pool, q *Queue, lat []time.Duration, cpuBefore time.Duration) {
-	cpu := processCPU() - cpuBefore
+	cpu := time.Duration(processCPU()) - cpuBefore
 	s := q.Stats()
 	slices.Sort(lat)
 	n := len(lat)
@@ -164,12 +163,4 @@ func report(b *testing.B, p *Pool, q *Queue, lat []time.Duration, cpuBefore time
 	if err := p.Close(context.Background()); err != nil {
 		b.Error(err)
 	}
-}
-
-func processCPU() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -12,7 +12,7 @@ package batcher
 // n and m together saves in runner time, from the cost curve; h is the share of holds that lately brought a claim. So
 // n/μ is the waiting (rows × seconds) that holding for one more claim costs, and h·s the runner time it is expected to
 // save. A second of runner time is worth w seconds of waiting (Patience), and in a loaded pool ρ/(1−ρ) more: by so much
-// it shortens the queue behind it, ρ being the share of the runners' time that is used.
+// it shortens the queue behind it, ρ being the share that is used of the runners' time, or of the process's CPUs if more.
 //
 // With runs that cost a + b·n, s is a, and batches grow to about a·w·μ rows: each row then waits a·w/2 in the mean,
 // whatever the rate; below a rate of 1/(a·w) nothing waits. h matters where callers are few and each waits for its answer

@@ -31,9 +31,11 @@ type Pool struct {
 	busy     int64   // ns run in all
 	busyLast int64   // … at the time of the last load sample
 	sampled  int64   // that time
+	cpuLast  int64   // process CPU time then
 	refusing bool    // no more queues
 	closing  bool    // runners end
 
+	cpu         func() int64  // CPU time the process has used, ns; nil: not known
 	idleRunners atomic.Int32  // len(asleep)
 	loadBits    atomic.Uint64 // math.Float64bits of the runners' load, smoothed
 	weights     atomic.Uint64 // math.Float64bits of the sum of the weights of the queues that want or have a runner
@@ -58,6 +60,10 @@ func NewPool(o PoolOptions) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{epoch: time.Now()}
+	if !o.RuntimeTimer { // fake time and real CPU time make no load
+		p.cpu = processCPU
+		p.cpuLast = processCPU()
+	}
 	p.clock = newClock(p, o.RuntimeTimer)
 	for range o.Runners {
 		p.runners = append(p.runners, &runner{wake: make(chan struct{}, 1)})
@@ -210,12 +216,19 @@ func (p *Pool) charge(q *Queue, ns int64) {
 	p.busy += ns
 	if d := now - p.sampled; d >= loadSample {
 		share := float64(p.busy-p.busyLast) / (float64(d) * float64(len(p.runners)))
+		if p.cpu != nil {
+			cpu := p.cpu()
+			share = max(share, float64(cpu-p.cpuLast)/(float64(d)*float64(runtime.GOMAXPROCS(0))))
+			p.cpuLast = cpu
+		}
 		was := math.Float64frombits(p.loadBits.Load())
 		p.loadBits.Store(math.Float64bits(was/2 + min(share, 1)/2))
 		p.busyLast, p.sampled = p.busy, now
 	}
 }
 
+// load is how scarce processors are, 0 to 1: the runners' share of time that is used, or the process's of its
+// processors, whichever is more. Callers' own work counts in the latter.
 func (p *Pool) load() float64 { return math.Float64frombits(p.loadBits.Load()) }
 
 // untilFree is how long until the first runner is expected to be free, in ns.

@@ -3,6 +3,7 @@ package batcher
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,6 @@ type Queue struct {
 	all       []*batch   // every batch there is; fixed
 	idle      []*batch   // those in state free
 	open      *batch     // the one that rows join, nil if none
-	sealed    int        // batches closed to new rows, with rows not yet committed
 	ready     []*batch   // waiting for a runner, oldest first
 	queued    int        // rows claimed whose run has not begun
 	high      int
@@ -96,7 +96,12 @@ func (p *Pool) NewQueue(engine Engine, o QueueOptions) (*Queue, error) {
 
 func rowCheck(engine Engine, o QueueOptions) func([]int32) error {
 	if v, ok := engine.(Validator); ok {
-		return func(row []int32) error {
+		return func(row []int32) (err error) {
+			defer func() {
+				if v := recover(); v != nil { // a ticket that is never committed would hold its batch for ever
+					err = rowRefused(o.Name, fmt.Errorf("panic in its check: %v\n%s", v, debug.Stack()))
+				}
+			}()
 			if err := v.Validate(row); err != nil {
 				return rowRefused(o.Name, err)
 			}

@@ -59,7 +59,7 @@ type Stats struct {
 type PoolStats struct {
 	Runners, Idle int
 	Busy          float64 // seconds of run time, rescues included
-	Load          float64 // share of the runners' time spent running, lately, 0 to 1
+	Load          float64 // lately used share of the runners' time, or of the process's CPUs if that is more, 0 to 1
 	Queues        []Stats
 }
 

@@ -7,8 +7,9 @@ import (
 )
 
 // Ticket is one caller's n places in open batches (one batch, or several where the first was nearly full). It is used
-// by one goroutine at a time, and is gone after Wait or Abandon, one of which must follow every Claim: until then the
-// batch cannot run.
+// by one goroutine at a time, and is gone after Wait or Abandon, one of which must follow every Claim, a panic of the
+// caller's included: until then the batch cannot run, and the queue cannot close. A ticket that is gone must not be
+// touched: it may be another caller's.
 type Ticket struct {
 	q        *Queue
 	n        int

@@ -1,0 +1,14 @@
+//go:build unix
+
+package batcher
+
+import "syscall"
+
+// processCPU is the CPU time that the process has used, in ns.
+func processCPU() int64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
+}
