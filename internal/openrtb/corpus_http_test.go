@@ -94,7 +94,8 @@ func newHouse(t testing.TB) house {
 
 // The whole corpus through HTTP: every request is answered 200 or 204, and every bid would pass an exchange's checks.
 func TestCorpusHTTP(t *testing.T) {
-	_, base, client := startServer(t, newHouse(t), nil, Options{})
+	// Long deadlines: on a slow machine, too, every request gets its auction.
+	_, base, client := startServer(t, newHouse(t), nil, Options{Timing: Timing{Min: time.Minute, Default: time.Minute, Max: time.Minute}})
 	statuses, formats, bids := map[int]int{}, map[openrtb2.MarkupType]int{}, 0
 	for _, c := range corpus(t) {
 		resp, answer := do(t, client, "POST", base+"/openrtb2/bid?exchange=corpus", string(c.Body), "Content-Type", "application/json")
