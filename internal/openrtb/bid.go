@@ -64,7 +64,7 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 	w := s.work.Get().(*work)
 	defer func() {
 		if cause := recover(); cause != nil {
-			s.panicked(cause, "auction", s.metrics.panics)
+			s.panicked(cause, "auction")
 			c.Response.ResetBody()
 			s.noBid(c, w.request.ID, auction.NoBidInternal) // w may still be in use, and is left to the collector
 			return
@@ -138,7 +138,9 @@ func (s *Server) run(c *fasthttp.RequestCtx, w *work) {
 	}
 	var err error
 	if w.out, err = s.encoder.Bids(w.out[:0], req, &result, w.verdict); err != nil {
-		s.options.Logger.Error("bid response not encoded", slog.Any("err", err))
+		if skipped, ok := s.bidLog.pass(time.Now()); ok {
+			s.options.Logger.Error("bid response not encoded", slog.Any("err", err), slog.Int64("not_logged", skipped))
+		}
 		for i := range result.Bids {
 			s.withdraw(req, &result.Bids[i], auction.NoBidInternal)
 		}
@@ -173,7 +175,7 @@ func (s *Server) withdraw(req *auction.Request, bid *auction.Bid, why auction.No
 		c.Inc()
 	}
 	if why == auction.NoBidFormat {
-		if skipped, ok := s.throttle.pass(time.Now()); ok {
+		if skipped, ok := s.bidLog.pass(time.Now()); ok {
 			imp := &req.Impressions[bid.Candidate.Impression]
 			s.options.Logger.Warn("bid withdrawn: its markup does not suit the impression "+
 				"(http: URLs on a secure one, or a native asset is missing)",
@@ -278,9 +280,11 @@ func exchangeName(name string) bool {
 	return len(name) <= 64
 }
 
-// panicked logs a panic and counts it.
-func (s *Server) panicked(cause any, where string, count interface{ Inc() }) {
-	count.Inc()
-	s.options.Logger.Error("panic recovered", slog.String("where", where), slog.Any("cause", cause),
-		slog.String("stack", string(debug.Stack())))
+// panicked counts a panic and logs it.
+func (s *Server) panicked(cause any, where string) {
+	s.metrics.panics.Inc()
+	if skipped, ok := s.panicLog.pass(time.Now()); ok {
+		s.options.Logger.Error("panic recovered", slog.String("where", where), slog.Any("cause", cause),
+			slog.String("stack", string(debug.Stack())), slog.Int64("not_logged", skipped))
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -30,7 +31,7 @@ func (s *Server) notice(c *fasthttp.RequestCtx, name string) {
 	outcome := "panic"
 	defer func() {
 		if cause := recover(); cause != nil {
-			s.panicked(cause, "notice", s.metrics.panics)
+			s.panicked(cause, "notice")
 			c.Response.Reset()
 			c.SetStatusCode(fasthttp.StatusInternalServerError)
 		}
@@ -99,7 +100,10 @@ func (s *Server) answerNotice(c *fasthttp.RequestCtx, kind NoticeKind, result No
 }
 
 func (s *Server) failed(kind NoticeKind, err error) {
-	s.options.Logger.Warn("notice not booked", slog.String("kind", string(kind)), slog.Any("err", err))
+	if skipped, ok := s.noticeLog.pass(time.Now()); ok {
+		s.options.Logger.Warn("notice not booked", slog.String("kind", string(kind)), slog.Any("err", err),
+			slog.Int64("not_logged", skipped))
+	}
 }
 
 // landing reports whether a redirect leads to a web page and cannot break out of its header.

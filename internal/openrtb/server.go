@@ -87,7 +87,8 @@ type Server struct {
 	draining atomic.Bool
 	inFlight atomic.Int64
 	work     sync.Pool // *work
-	throttle throttle
+	// What is logged for single requests, a line a second each.
+	panicLog, noticeLog, bidLog throttle
 }
 
 // NewServer makes a server that is not listening yet. The error joins every fault of the options.

@@ -1,0 +1,119 @@
+package openrtb
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"gavel/internal/auction"
+)
+
+// Past the limit auctions are shed; those within it are answered.
+func TestLimit(t *testing.T) {
+	entered, release := make(chan struct{}, 2), make(chan struct{})
+	auctions := &fakeAuctions{run: func(_ context.Context, req *auction.Request) auction.Result {
+		entered <- struct{}{}
+		<-release
+		return oneBid(req)
+	}}
+	s, base, client := startServer(t, auctions, nil, Options{MaxAuctions: 1})
+	first := make(chan int, 1)
+	go func() {
+		resp, _ := do(t, client, "POST", base+"/openrtb2/bid", minimal)
+		first <- resp.StatusCode
+	}()
+	<-entered
+	resp, _ := do(t, client, "POST", base+"/openrtb2/bid", minimal)
+	if resp.StatusCode != 204 || counted(t, s.metrics.noBids[auction.NoBidShed]) != 1 || counted(t, s.metrics.refused) != 1 {
+		t.Errorf("status %d, want 204 and shed", resp.StatusCode)
+	}
+	close(release)
+	if status := <-first; status != 200 {
+		t.Errorf("the first auction was answered %d, want 200", status)
+	}
+}
+
+// Shutdown answers the auction it finds running, refuses the next, and ends.
+func TestShutdown(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	auctions := &fakeAuctions{run: func(ctx context.Context, req *auction.Request) auction.Result {
+		close(entered)
+		<-release
+		if ctx.Err() != nil {
+			t.Error("the auction lost its context while draining")
+		}
+		return oneBid(req)
+	}}
+	s, base, client := startServer(t, auctions, nil, Options{})
+	// Two connections: one busy, one kept open to ask again on while draining.
+	busy := make(chan int, 1)
+	go func() {
+		resp, _ := do(t, client, "POST", base+"/openrtb2/bid", minimal)
+		busy <- resp.StatusCode
+	}()
+	<-entered
+	s.Drain()
+	resp, _ := do(t, client, "POST", base+"/openrtb2/bid", minimal)
+	if resp.StatusCode != 204 || !resp.Close || counted(t, s.metrics.noBids[auction.NoBidDraining]) != 1 {
+		t.Errorf("while draining: status %d, close %v; want 204 and close", resp.StatusCode, resp.Close)
+	}
+	if resp, _ := do(t, client, "GET", base+"/n/win?t=x", ""); resp.StatusCode != 204 {
+		t.Errorf("a notice while draining: status %d, want 204", resp.StatusCode)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(context.Background()) }()
+	close(release)
+	if status := <-busy; status != 200 {
+		t.Errorf("the running auction was answered %d, want 200", status)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if resp, err := client.Get(base + "/n/win?t=x"); err == nil {
+		resp.Body.Close()
+		t.Error("still listening after Shutdown")
+	}
+}
+
+// Shutdown gives up when its context ends, and says what is left.
+func TestShutdownTimeout(t *testing.T) {
+	entered, ended := make(chan struct{}), make(chan struct{})
+	auctions := &fakeAuctions{run: func(ctx context.Context, _ *auction.Request) auction.Result {
+		close(entered)
+		<-ctx.Done()
+		close(ended)
+		return auction.Result{Reason: auction.NoBidExpired}
+	}}
+	s, base, client := startServer(t, auctions, nil, Options{Timing: Timing{Default: time.Minute, Max: time.Minute}})
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		do(t, client, "POST", base+"/openrtb2/bid", `{"id":"r","imp":[{"id":"1","banner":{}}],"tmax":60000}`)
+	}()
+	<-entered
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := s.Shutdown(ctx)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "1 auctions") {
+		t.Errorf("error %v, want canceled with 1 auctions left", err)
+	}
+	<-ended // the auction's context ended with the server
+	<-answered
+}
+
+func TestThrottle(t *testing.T) {
+	var limit throttle
+	f := func(after time.Duration, wantSkipped int64, want bool) {
+		t.Helper()
+		if skipped, ok := limit.pass(received.Add(after)); skipped != wantSkipped || ok != want {
+			t.Errorf("after %v: %d skipped, pass %v; want %d, %v", after, skipped, ok, wantSkipped, want)
+		}
+	}
+	f(0, 0, true)
+	f(time.Millisecond, 0, false)
+	f(999*time.Millisecond, 0, false)
+	f(time.Second, 2, true)
+	f(3*time.Second, 0, true)
+}
