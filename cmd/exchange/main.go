@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -221,7 +222,7 @@ func writeWhole(path string, text []byte) error {
 	return os.Rename(tmp.Name(), path)
 }
 
-// serveStatus answers GET /status until stop is called.
+// serveStatus answers GET /status, and profiles under /debug/pprof/, until stop is called.
 func serveStatus(ctx context.Context, listen string, e *engine.Engine, log *slog.Logger) (stop func(), err error) {
 	if listen == "" {
 		return func() {}, nil
@@ -237,7 +238,9 @@ func serveStatus(ctx context.Context, listen string, e *engine.Engine, log *slog
 			log.Debug("status not written", "error", err)
 		}
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -61,12 +61,17 @@ func urlLen(s string) int {
 	return len(s)
 }
 
+// kindOf is the kind of the nearest marker, looked for from the end.
 func kindOf(before string) Kind {
-	kind, nearest := Kind(""), -1
-	for _, m := range markers {
-		if i := strings.LastIndex(before, m.text); i > nearest {
-			kind, nearest = m.kind, i
+	for i := len(before) - 1; i >= 0; i-- {
+		switch before[i] {
+		case 'h', 's', '<', '"': // what markers begin with
+			for _, m := range markers {
+				if strings.HasPrefix(before[i:], m.text) {
+					return m.kind
+				}
+			}
 		}
 	}
-	return kind
+	return ""
 }
