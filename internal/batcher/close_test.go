@@ -47,6 +47,7 @@ func TestCloseInTime(t *testing.T) {
 	e := &fakeEngine{cost: func(int) time.Duration { return time.Second }}
 	inBubble(t, 1, e, QueueOptions{MaxRows: 1, RescueAfter: -1}, func(x *bench) {
 		var all sync.WaitGroup
+		start := time.Now()
 		begun := x.claim(0, 1, time.Time{}, rowFine)
 		begun.Commit()
 		synctest.Wait()
@@ -54,6 +55,9 @@ func TestCloseInTime(t *testing.T) {
 			all.Go(func() {
 				if err := x.claim(id, 1, time.Time{}, rowFine).Wait(context.Background(), make([]Result, 1)); !errors.Is(err, ErrClosed) {
 					t.Errorf("row %d: %v, want ErrClosed", id, err)
+				}
+				if d := time.Since(start); d != 100*time.Millisecond {
+					t.Errorf("row %d was told after %v, want 100ms: when Close gave up", id, d)
 				}
 			})
 		}

@@ -185,6 +185,41 @@ func TestFillsWhileRunnersAreBusy(t *testing.T) {
 	})
 }
 
+// Full batches run side by side, as many as there are runners and the queue may have.
+func TestSideBySide(t *testing.T) {
+	f := func(name string, runners, maxRunners int, want time.Duration) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
+			inBubble(t, runners, e, QueueOptions{MaxRows: 4, MaxRunners: maxRunners, RescueAfter: -1}, func(x *bench) {
+				start := time.Now()
+				x.wait(x.claim(0, 16, time.Time{}, rowFine), 0)
+				if d := time.Since(start); d != want {
+					t.Errorf("four batches of 10ms took %v, want %v", d, want)
+				}
+			})
+		})
+	}
+	f("one runner", 1, 0, 40*time.Millisecond)
+	f("two runners", 2, 0, 20*time.Millisecond)
+	f("four runners", 4, 0, 10*time.Millisecond)
+	f("four runners, of which it may have two", 4, 2, 20*time.Millisecond)
+}
+
+// A caller whose every row is refused is told at once; it does not wait for its batch.
+func TestRefusedAtOnce(t *testing.T) {
+	inBubble(t, 1, &fakeEngine{}, QueueOptions{Policy: Window, TableRows: 100}, func(x *bench) {
+		start := time.Now()
+		out := make([]Result, 2)
+		if err := x.claim(0, 2, time.Time{}, rowInvalid).Wait(context.Background(), out); !errors.Is(err, ErrRow) || !errors.Is(out[1].Err, ErrRow) {
+			t.Errorf("%v, want ErrRow", err)
+		}
+		if d := time.Since(start); d != 0 {
+			t.Errorf("told after %v, want 0s", d)
+		}
+	})
+}
+
 // A caller that is slow to write holds its own batch back, and nothing else.
 func TestSlowWriter(t *testing.T) {
 	inBubble(t, 1, &fakeEngine{}, QueueOptions{MaxRows: 4, MaxWait: 2 * time.Millisecond, Policy: Eager}, func(x *bench) {
