@@ -91,11 +91,11 @@ func (a *archive) files() ([]string, error) {
 	return names, nil
 }
 
-// add keeps one example, unless it is archived already, and writes a file when it is full.
-func (a *archive) add(ex *events.Example, row []int32, probability float32, version int64) error {
+// add keeps one example and writes a file when it is full. It returns false if the example is archived already.
+func (a *archive) add(ex *events.Example, row []int32, probability float32, version int64) (fresh bool, err error) {
 	p := archivePos{ex.Pos.High, ex.Pos.Skip}
 	if p.compare(a.last) <= 0 {
-		return nil
+		return false, nil
 	}
 	a.last = p
 	start := len(a.cells)
@@ -105,9 +105,9 @@ func (a *archive) add(ex *events.Example, row []int32, probability float32, vers
 		Campaign: ex.Bid.Campaign.ID, PriceMicros: int64(ex.Bid.Price), Row: a.cells[start:len(a.cells):len(a.cells)],
 	})
 	if len(a.rows) >= a.maxRows {
-		return a.flush()
+		return true, a.flush()
 	}
-	return nil
+	return true, nil
 }
 
 // flush writes what is kept as one file. On an error it stays kept, and the next flush tries again, until four files'

@@ -108,20 +108,30 @@ func (f *feed) add(ctx context.Context, ex *events.Example) bool {
 	f.rowsPos = ex.Pos
 	f.newRows++
 	f.o.Metrics.example(f.in.p.model, ex.Label)
-	if f.archive != nil {
-		prediction := &ex.Bid.Prediction
-		p, version := prediction.Click, prediction.ClickVersion
-		if f.o.Recipe.Label == recipe.Conversion {
-			p, version = prediction.Conversion, prediction.ConversionVersion
-		}
-		if err := f.archive.add(ex, f.row, p, version); err != nil {
-			f.archiveFault(err)
-		}
-	}
+	f.keep(ex)
 	if f.rows.N() >= min(f.o.Recipe.Training.BatchRows, MaxRows(f.rows.F)) {
 		return f.sendRows(ctx)
 	}
 	return true
+}
+
+// keep archives an example and counts what was predicted when it was bid.
+func (f *feed) keep(ex *events.Example) {
+	prediction := &ex.Bid.Prediction
+	p, version := prediction.Click, prediction.ClickVersion
+	if f.o.Recipe.Label == recipe.Conversion {
+		p, version = prediction.Conversion, prediction.ConversionVersion
+	}
+	fresh := true
+	if f.archive != nil {
+		var err error
+		if fresh, err = f.archive.add(ex, f.row, p, version); err != nil {
+			f.archiveFault(err)
+		}
+	}
+	if fresh && version > 0 {
+		f.o.Metrics.served(f.in.p.model, ex.Label, p)
+	}
 }
 
 // due does what the clock asks for.

@@ -26,6 +26,8 @@ type Metrics struct {
 	exports     *prometheus.CounterVec // model, result
 	window      *prometheus.GaugeVec   // model, metric
 	archive     *prometheus.CounterVec
+
+	servedExamples, servedLabels, servedProbability *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics with reg.
@@ -59,6 +61,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		exports:     counter("exports_total", "Exports, by result.", "result"),
 		window:      gauge("window", "Progressive validation: metrics of the child's last window.", "metric"),
 		archive:     counter("archive_errors_total", "Times the archive could not be written."),
+
+		servedExamples:    counter("served_examples_total", "Examples whose bid a model version had predicted for; each once where there is an archive."),
+		servedLabels:      counter("served_labels_total", "Of those, with label 1."),
+		servedProbability: counter("served_probability_total", "Sum of the probabilities predicted for them: over the labels it is the calibration."),
 	}
 }
 
@@ -84,6 +90,12 @@ func (m *Metrics) joined(model string, before, now events.JoinStats) {
 
 func (m *Metrics) example(model string, label float32) {
 	m.examples.WithLabelValues(model, strconv.Itoa(int(label))).Inc()
+}
+
+func (m *Metrics) served(model string, label, probability float32) {
+	m.servedExamples.WithLabelValues(model).Inc()
+	m.servedLabels.WithLabelValues(model).Add(float64(label))
+	m.servedProbability.WithLabelValues(model).Add(max(0, float64(probability)))
 }
 
 // windowMetrics are the metrics of an answer that are exported.

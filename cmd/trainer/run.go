@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"gavel/internal/events"
+	"gavel/internal/modelstore"
+	"gavel/internal/trainer"
+)
+
+// runTrainer starts what the configuration names, waits, and stops it in the reverse order.
+func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) {
+	c, recipes, err := load(path)
+	if err != nil {
+		return err
+	}
+	log := newLogger(c, stderr)
+	unlock, err := lockStateDir(c.StateDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	stream, err := events.Connect(events.StreamOptions{URL: c.StreamURL, TokenFile: c.TokenFile, Name: "trainer", Logger: log})
+	if err != nil {
+		return fmt.Errorf("trainer: cannot reach the stream: %w", err)
+	}
+	defer stream.Close()
+
+	metrics := trainer.NewMetrics(registry)
+	pipelines := make([]*trainer.Pipeline, len(recipes))
+	for i, r := range recipes {
+		pipelines[i], err = trainer.New(trainer.Options{
+			Recipe: r, RecipePath: c.Recipes[i], Python: c.Python, Dir: c.PythonDir, StateDir: c.StateDir,
+			Store: modelstore.New(c.Store), Keep: c.Keep, Open: stream.Reader, Bounds: stream.Bounds,
+			ArchiveDir: c.ArchiveDir, ArchiveRows: c.ArchiveRows, ArchiveFiles: c.ArchiveFiles,
+			Reorder: c.Reorder, MaxPending: c.MaxPending, FlushEvery: c.FlushEvery, QueueFrames: c.QueueFrames,
+			HelloTimeout: c.HelloTimeout, StallTimeout: c.StallTimeout, StopTimeout: c.StopTimeout,
+			BackoffMin: c.BackoffMin, BackoffMax: c.BackoffMax, Logger: log, Metrics: metrics,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	admin, err := startAdmin(c.AdminListen, registry, pipelines, log)
+	if err != nil {
+		return err
+	}
+	defer admin.stop(log)
+
+	running, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ends := make(chan error, len(pipelines)) // one each
+	var wg sync.WaitGroup
+	for _, p := range pipelines {
+		wg.Go(func() {
+			ends <- p.Run(running)
+			cancel() // one recipe that cannot be learnt ends all, so that somebody notices
+		})
+	}
+	log.Info("trainer runs", "recipes", c.Recipes, "admin", admin.listener.Addr().String())
+	wg.Wait()
+	close(ends)
+	var faults []error
+	for end := range ends {
+		faults = append(faults, end)
+	}
+	log.Info("trainer stopped")
+	return errors.Join(faults...)
+}
+
+func newLogger(c *config, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Log.Level}
+	if c.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// lockStateDir makes sure that no second trainer learns with the same checkpoints.
+func lockStateDir(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("trainer: cannot make state_dir: %w", err)
+	}
+	path := dir + "/lock"
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("trainer: cannot lock state_dir: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("trainer: cannot lock %s: another trainer learns with this state_dir; stop it or name another directory: %w", path, err)
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// admin answers operators. It is for loopback or a private network.
+type admin struct {
+	server   *http.Server
+	listener net.Listener
+	done     chan struct{}
+}
+
+func startAdmin(addr string, metrics prometheus.Gatherer, pipelines []*trainer.Pipeline, log *slog.Logger) (*admin, error) {
+	status := func(ok func(trainer.Status) bool) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			all, code := make([]trainer.Status, 0, len(pipelines)), http.StatusOK
+			for _, p := range pipelines {
+				s := p.Status()
+				all = append(all, s)
+				if !ok(s) {
+					code = http.StatusServiceUnavailable
+				}
+			}
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(code)
+			_ = json.NewEncoder(w).Encode(all)
+		}
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", status(func(s trainer.Status) bool { return s.State != "stopped" }))
+	mux.HandleFunc("GET /readyz", status(func(s trainer.Status) bool { return s.State == "learning" }))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("trainer: cannot listen on admin_listen %s: %w", addr, err)
+	}
+	a := &admin{listener: listener, done: make(chan struct{}), server: &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}}
+	go a.serveLoop(log)
+	return a, nil
+}
+
+// serveLoop answers until stop.
+func (a *admin) serveLoop(log *slog.Logger) {
+	defer close(a.done)
+	if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+		log.Error("admin server ended", "error", err)
+	}
+}
+
+func (a *admin) stop(log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := a.server.Shutdown(ctx); err != nil {
+		log.Warn("admin connections were cut", "error", err)
+		_ = a.server.Close()
+	}
+	<-a.done
+}
