@@ -104,9 +104,6 @@ func BenchmarkCandidatesRatio(b *testing.B) {
 
 // TestTenTimesTheCampaigns bounds it.
 func TestTenTimesTheCampaigns(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector measures itself")
-	}
 	ratio := compareSizes(t, 200)
 	t.Logf("ten times the campaigns cost %.2f times as much", ratio)
 	if ratio > 4 {

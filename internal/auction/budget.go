@@ -30,7 +30,7 @@ type LedgerOptions struct {
 
 // Ledger is the Budget in memory: what each campaign may still spend today, what is held for open bids, what was booked.
 //
-// What may be spent is granted from outside (Grant, SetAllowed), in one piece or lease by lease; a day without a grant
+// What may be spent is granted from outside (Grant), in one piece or lease by lease; a day without a grant
 // spends nothing. The invariant, for each campaign and day, is
 //
 //	spent + reserved ≤ allowed

@@ -31,7 +31,7 @@ type Plan struct {
 func PlanFor(c *Campaign) Plan { return Plan{c.ID, c.DailyBudget, c.Start, c.End} }
 
 // SetPlans replaces all plans. A campaign without one is no longer admitted and reserves nothing; its bookings count on.
-// A changed plan does not change what was granted: see SetAllowed.
+// A changed plan does not change what was granted: see Grant.
 func (l *Ledger) SetPlans(plans []Plan, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,17 +68,6 @@ func (l *Ledger) Grant(campaign string, day Day, amount Micros) Micros {
 	}
 	b.allowed += amount
 	return amount
-}
-
-// SetAllowed makes total what the campaign may spend on the day, in all, but never less than is spent and reserved
-// already; it returns what holds now. Repeating it changes nothing.
-func (l *Ledger) SetAllowed(campaign string, day Day, total Micros) Micros {
-	acct := l.account(campaign)
-	acct.mu.Lock()
-	defer acct.mu.Unlock()
-	b := acct.book(day)
-	b.allowed = max(total, b.spent+b.reserved)
-	return b.allowed
 }
 
 // Restore adds what was spent on the day before this ledger began, as a Snapshot or a replay of events tells.

@@ -88,8 +88,8 @@ func scan(req *Request, imp *Impression, c *Campaign, hour int, seat string) boo
 func TestIndexAgreesWithScan(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	matches, empty := 0, 0
-	for round := range 60 {
-		campaigns := make([]Campaign, 1+rng.IntN(300)*round/10)
+	for round := range 30 {
+		campaigns := make([]Campaign, 1+rng.IntN(300)*round/5)
 		for i := range campaigns {
 			campaigns[i] = randomCampaign(rng, i)
 		}
@@ -98,7 +98,7 @@ func TestIndexAgreesWithScan(t *testing.T) {
 			Limit: 10_000, MaxCandidates: 1 << 20, DefaultSeat: "s0",
 			LocalHour: func(*Request) (int, bool) { return hour, hour >= 0 },
 		})
-		for i := range 60 {
+		for i := range 40 {
 			req := randomRequest(rng, i)
 			var want []string
 			for j := range req.Impressions {

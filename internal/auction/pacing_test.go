@@ -37,7 +37,7 @@ func (d day) run(t *testing.T) (hourly [25]Micros) {
 		plan.End = midnight.Add(d.end)
 	}
 	l.SetPlans([]Plan{plan}, midnight.Add(d.from))
-	l.SetAllowed("c", DayOf(noon), d.daily)
+	l.Grant("c", DayOf(noon), d.daily)
 	type win struct {
 		id string
 		at time.Duration
@@ -148,7 +148,7 @@ func TestNoBurst(t *testing.T) {
 		const daily, price = 2_000_000_000, 2_000
 		begin := DayOf(noon).Start().Add(from)
 		l.SetPlans([]Plan{{Campaign: "c", Daily: daily}}, begin.Add(-pause))
-		l.SetAllowed("c", DayOf(noon), daily)
+		l.Grant("c", DayOf(noon), daily)
 		rate := daily / (24*time.Hour - from).Seconds()
 		saved := min(pause.Seconds(), 10)*rate + roomBids*price*min(pause.Seconds(), 1)
 		for ms := range 30_000 {
