@@ -174,7 +174,7 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
-func BenchmarkReserveBook(b *testing.B) {
+func BenchmarkAdmitReserveRelease(b *testing.B) {
 	l := newTestLedger(b, maxDaily, LedgerOptions{})
 	ids := make([]string, 1<<16)
 	for i := range ids {
