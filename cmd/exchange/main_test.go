@@ -16,7 +16,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"gavel/internal/auction"
+	"gavel/internal/campaigns"
 	"gavel/internal/exchange/report"
+	"gavel/internal/recipe"
 	"gavel/internal/strictyaml"
 )
 
@@ -161,4 +164,21 @@ func TestBadConfiguration(t *testing.T) {
 	f("bad flag value", []string{"bidder"}, "simulate", "--bidder", "nowhere")
 	f("no such log", []string{"--data"}, "replay", "--data", filepath.Join(t.TempDir(), "none"))
 	f("status port", []string{"--status-listen"}, "simulate", "--status-listen", "256.0.0.1:1")
+}
+
+// TestReplaySetsAreComplete loads the recipe and the campaigns of each set that is labelled or has whole requests.
+func TestReplaySetsAreComplete(t *testing.T) {
+	for _, set := range []string{"ipinyou_2997", "rtbkit_auctions_20k", "criteo_attr_small", "talkingdata_100k"} {
+		r, err := recipe.Load(filepath.Join("..", "..", "models", "replay", set, "recipe.yaml"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if r.Model != "ctr" || r.Label != recipe.Click {
+			t.Errorf("%s: model %s, label %s; the bidder's configuration wants ctr and click", set, r.Model, r.Label)
+		}
+		if _, err := campaigns.Load(filepath.Join("..", "..", "configs", "replay", set+".campaigns.yaml"), auction.SetOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
 }
