@@ -92,14 +92,19 @@ func StartEmbedded(o EmbedOptions) (_ *Embedded, err error) {
 	}
 	s.SetLoggerV2(logs, false, false, false)
 	go s.Start() // ends with Shutdown
-	if !s.ReadyForConnections(15 * time.Second) {
-		s.Shutdown()
-		s.WaitForShutdown()
-		why := "it was not ready within 15 s"
+	why := ""
+	for begun := time.Now(); why == "" && !s.ReadyForConnections(100*time.Millisecond); {
 		select {
 		case why = <-logs.fatal:
 		default:
+			if time.Since(begun) > 15*time.Second {
+				why = "it was not ready within 15 s"
+			}
 		}
+	}
+	if why != "" {
+		s.Shutdown()
+		s.WaitForShutdown()
 		return fail(errors.New(why))
 	}
 	return &Embedded{server: s, tokenFile: tokenFile, lock: lock}, nil
