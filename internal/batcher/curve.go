@@ -11,6 +11,10 @@ import (
 // proportion to rows upwards, and stays flat downwards. The high estimate is mean + 4 deviations, as TCP reckons its
 // timeouts: above the 99th percentile for all but heavy tails.
 //
+// What is known bounds what is believed: after 16 observations one counts for at most mean + 8 deviations, or twice the
+// mean if that is more, so that a thread that lost its processor for 10 ms does not make batches look costly. A lasting
+// change still doubles the mean within 16 observations.
+//
 // The queue's lock guards it.
 type curve struct {
 	buckets [17]costs // index is bits.Len(rows-1): up to 65536 rows
@@ -25,9 +29,13 @@ func (c *curve) observe(rows int, ns int64) {
 	k := &c.buckets[bits.Len(uint(rows-1))]
 	k.count++
 	w := 1 / float64(min(k.count, 16))
-	d := float64(ns) - k.mean
+	x := float64(ns)
+	if k.count > 16 {
+		x = min(x, k.mean+max(8*k.deviation, k.mean))
+	}
+	d := x - k.mean
 	if k.count == 1 {
-		k.deviation = float64(ns) / 4
+		k.deviation = x / 4
 	} else {
 		k.deviation += w * (max(d, -d) - k.deviation)
 	}
