@@ -35,7 +35,9 @@ var fixtures = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command(python, "testdata/make_versions.py", dir)
+	cmd := exec.Command(python, "internal/servable/testdata/make_versions.py", dir)
+	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), "PYTHONPATH=.") // for pytrain
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot make the models (is the virtual environment set up? make setup): %w\n%s", err, out)
 	}

@@ -1,6 +1,7 @@
 package servable
 
 import (
+	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -52,6 +53,23 @@ func TestRunAgreesWithPython(t *testing.T) {
 	f("a")
 	f("logreg")
 	f("deepfm")
+	for _, kind := range []string{"logreg", "fm", "deepfm"} { // learnt and exported by pytrain; golden rows by Keras
+		f("pytrain_" + kind)
+	}
+}
+
+func TestLoadsWhatPytrainExports(t *testing.T) {
+	for _, kind := range []string{"logreg", "fm", "deepfm"} {
+		s, err := Load(context.Background(), fixture(t, "pytrain_"+kind), "ctr", 1, LoadOptions{})
+		if err != nil {
+			t.Errorf("%s: %v", kind, err)
+			continue
+		}
+		if m := s.Manifest(); m.RowLen != 6 || m.TableRows != 1+500+4+64+2000 || m.Training.Rows != 30*256 || s.Session().RowLen() != 6 {
+			t.Errorf("%s: manifest %+v", kind, m)
+		}
+		s.Release()
+	}
 }
 
 func TestBatchMemory(t *testing.T) {

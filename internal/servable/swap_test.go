@@ -3,6 +3,7 @@ package servable
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"strconv"
@@ -10,8 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"log/slog"
 
 	"gavel/internal/batcher"
 	"gavel/internal/modelstore"

@@ -2,8 +2,9 @@
 
 Usage: make_versions.py OUT
 
-Each is a plain tf.Module in the layout of docs/contracts.md, with its golden rows computed here by TensorFlow, under
-OUT/<name>/. The Go side gives copies of them other version numbers and damages them.
+Most are plain tf.Modules in the layout of docs/contracts.md, with golden rows computed here by TensorFlow, under
+OUT/<name>/; the Go side gives copies of them other version numbers and damages them. OUT/pytrain_<kind>/ are models
+that pytrain learnt and exported: their golden rows come from Keras.
 """
 
 from __future__ import annotations
@@ -20,9 +21,26 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from pytrain.export import VersionWriter
+from pytrain.learner import Learner
+from pytrain.loop import Learnt
+from pytrain.recipe import parse_recipe
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LEARNT_RECIPE = """\
+model: ctr
+label: click
+architecture: {architecture}
+optimizer: {{kind: lazy_adam, learning_rate: 0.05}}
+training: {{seed: 1, batch_rows: 256, base_rate: 0.05}}
+features:
+  - {{name: site, source: inventory.domain, encoder: hash, buckets: 500}}
+  - {{name: country, source: device.geo.country, encoder: vocabulary, values: [US, CA, GB]}}
+  - {{name: categories, source: inventory.categories, slots: 3, encoder: hash, buckets: 64}}
+  - {{name: both, transform: cross, of: [site, country], encoder: hash, buckets: 2000}}
+"""
 RECIPE = "model: ctr\nlabel: click\n"
 
 
@@ -125,6 +143,23 @@ def write(out: Path, module: LogReg | DeepFM, *, table_rows: int, golden_rows: i
     (extra / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
+def learn(out: Path, architecture: str) -> None:
+    """Have pytrain learn from random rows, so that every weight has moved, and export."""
+    recipe_yaml = LEARNT_RECIPE.format(architecture=architecture).encode()
+    recipe = parse_recipe(recipe_yaml, where="recipe.yaml")
+    learner = Learner(recipe)
+    rng = np.random.default_rng(5)
+    low = np.array([c.low for c in recipe.space.columns])
+    high = np.array([c.high for c in recipe.space.columns])
+    for _ in range(30):
+        x = rng.integers(low, high, (256, recipe.space.row_len)).astype(np.int32)
+        y = (rng.random(256) < np.where(x[:, 0] % 2 == x[:, 1] % 2, 0.8, 0.1)).astype(np.float32)
+        learner.learn(x, y, np.ones(256, np.float32))
+    out.mkdir()
+    learnt = Learnt(rows=30 * 256, pos=None, from_ms=1, to_ms=2, metrics={})
+    VersionWriter(learner, recipe_yaml=recipe_yaml).write(out, 1, learnt)
+
+
 def main() -> None:
     """Write them all."""
     out = Path(sys.argv[1])
@@ -136,6 +171,9 @@ def main() -> None:
     write(out / "logreg", LogReg(row_len=32, table_rows=1 << 20, bias=-2.0, seed=2), table_rows=1 << 20)
     deepfm = DeepFM(row_len=32, table_rows=1 << 18, dim=8, hidden=(128, 64, 32), seed=3)
     write(out / "deepfm", deepfm, table_rows=1 << 18, golden_rows=300)
+    learn(out / "pytrain_logreg", "{kind: logreg}")
+    learn(out / "pytrain_fm", "{kind: fm, embedding_dim: 4}")
+    learn(out / "pytrain_deepfm", "{kind: deepfm, embedding_dim: 8, hidden: [32, 16]}")
 
 
 if __name__ == "__main__":
