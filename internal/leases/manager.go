@@ -124,13 +124,16 @@ func (m *Manager) renewOne(ctx context.Context, now time.Time, h holding, daily 
 	}
 	least := max(auction.Micros(float64(daily)*m.o.Least), 1)
 	want := max(auction.Micros(l.rate*m.o.Ahead.Seconds()), least)
-	left := l.allowed - s.Spent - s.Reserved
-	ask := auction.Micros(0)
-	if left < (want+1)/2 {
-		ask = want - left
+	var left, ask auction.Micros
+	measure := func() {
+		left, ask = l.allowed-s.Spent-s.Reserved, 0
+		if left < (want+1)/2 {
+			ask = want - left
+		}
 	}
+	measure()
 	// What lies idle goes back: from the ledger first.
-	if over := left - 2*want; left > 4*want && over > 0 {
+	if over := left - 2*want; left > 3*want && over > 0 {
 		l.allowed += m.o.Ledger.Grant(h.campaign, h.day, -over)
 	}
 	if l.taken && ask == 0 && l.granted == l.allowed+l.frozen && l.told == s.Spent {
@@ -142,12 +145,16 @@ func (m *Manager) renewOne(ctx context.Context, now time.Time, h holding, daily 
 	var soft error
 	err := m.swap(ctx, h, func(e *entry) bool {
 		p := e.Leases[m.o.Bidder]
-		if p.Run != m.run {
-			if fenced = l.taken; fenced {
-				return false
-			}
-			m.takeOver(l, p, s, now)
+		switch {
+		case p.Run == m.run:
+		case !l.taken:
+			m.takeOver(l, p, h, s.Spent, now)
+			measure()
+		case p.Run != "": // "": we were away so long that our part was settled
+			fenced = true
+			return false
 		}
+		l.frozen = min(l.frozen, max(p.Granted-l.allowed, 0))
 		soft = m.reclaim(ctx, now, h, e, spent)
 		p.Run, p.Spent = m.run, s.Spent
 		// A budget that was lowered below what is handed out: give back what is left, as far as it is too much.
@@ -180,17 +187,15 @@ func (m *Manager) renewOne(ctx context.Context, now time.Time, h holding, daily 
 
 // takeOver adopts the part of a process that ran under our name before: what the ledger knows as spent is covered, the
 // rest may still be billed for bids of that process.
-func (m *Manager) takeOver(l *lease, p part, s auction.AccountState, now time.Time) {
-	if p.Granted == 0 {
+// Calling it again, because a write failed, changes nothing.
+func (m *Manager) takeOver(l *lease, p part, h holding, spent auction.Micros, now time.Time) {
+	if p.Granted == 0 || l.allowed > 0 || l.frozen > 0 {
 		return
 	}
-	cover := min(p.Granted, s.Spent)
-	frozen := p.Granted - cover
-	if l.allowed == 0 && l.frozen == 0 {
-		l.allowed += m.o.Ledger.Grant(s.Campaign, s.Day, cover)
-		l.frozen, l.thaw = frozen, now.Add(m.o.Grace)
-		m.log.Info("budget lease of an earlier run taken over", "campaign", s.Campaign, "granted_micros", p.Granted, "spent_micros", s.Spent)
-	}
+	cover := min(p.Granted, spent)
+	l.allowed += m.o.Ledger.Grant(h.campaign, h.day, cover)
+	l.frozen, l.thaw = p.Granted-cover, now.Add(m.o.Grace)
+	m.log.Info("budget lease of an earlier run taken over", "campaign", h.campaign, "granted_micros", p.Granted, "spent_micros", spent)
 }
 
 // reclaim settles the parts of bidders that are gone for good. Its errors leave them as they are.
