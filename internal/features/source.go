@@ -123,10 +123,10 @@ var sources = []source{
 	{name: "request.time", doc: "when it was received, Unix ms; for hour_of_week and hour_of_day", number: func(v *view) (int64, bool) {
 		return v.req.Received.UnixMilli(), !v.req.Received.IsZero()
 	}},
-	{name: "request.hour_of_week", doc: "hour of the week in the user's local time, 0 = Monday 00:00 … 167; missing where neither device.geo.utcoffset nor the country is known", number: func(v *view) (int64, bool) {
+	{name: "request.hour_of_week", doc: "hour of the week in local time, 0 = Monday 00:00 … 167; by device.geo.utcoffset, else by the country's zone", number: func(v *view) (int64, bool) {
 		return int64(v.hour), v.hasHour
 	}},
-	{name: "request.hour_of_day", doc: "hour of the day in the user's local time, 0 … 23; missing as hour_of_week", number: func(v *view) (int64, bool) {
+	{name: "request.hour_of_day", doc: "hour of the day in local time, 0 … 23; as hour_of_week", number: func(v *view) (int64, bool) {
 		return int64(v.hour % 24), v.hasHour
 	}},
 

@@ -24,7 +24,7 @@ const CrossTransform = "cross"
 const (
 	MaxFeatures  = 4096
 	MaxSlots     = 256
-	MaxParts     = 16 // of a cross
+	MaxParts     = 16            // of a cross
 	MaxTableRows = math.MaxInt32 // indices are int32
 )
 
@@ -184,9 +184,12 @@ func (c *compiler) source(f *feature, spec *Feature, fault func(key, format stri
 	}
 	src, ok := lookupSource(spec.Source)
 	if !ok {
-		if spec.Source == "" {
+		switch {
+		case spec.Source == "":
 			fault("source", "is missing; every feature but a cross needs one, such as device.os")
-		} else {
+		case strings.HasPrefix(spec.Source, segmentPrefix):
+			fault("source", "%s wants the name of the user data in place of <data>, such as user.segment.interest", segmentPrefix+"<data>")
+		default:
 			fault("source", "%q is unknown%s; `trainer features` lists them", spec.Source, didYouMean(spec.Source, sourceNames()))
 		}
 		return

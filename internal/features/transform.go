@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 	"unsafe"
 
@@ -136,6 +137,10 @@ func lowerText(s string, buf *[]byte) (string, bool) {
 // domainText keeps the last two labels of a host, three where the second-last is a common registry's: no public
 // suffix list is consulted, so that the result never changes under a model.
 func domainText(s string, buf *[]byte) (string, bool) {
+	s = strings.TrimSpace(s)
+	if i := strings.IndexFunc(s, unicode.IsSpace); i >= 0 {
+		s = s[:i]
+	}
 	if i := strings.Index(s, "//"); i >= 0 {
 		s = s[i+2:]
 	}
