@@ -31,6 +31,7 @@ import (
 	"gavel/internal/exchange/replay"
 	"gavel/internal/exchange/report"
 	"gavel/internal/exchange/sim"
+	"gavel/internal/openrtb"
 	"gavel/internal/strictyaml"
 )
 
@@ -178,7 +179,8 @@ func hold(ctx context.Context, c *config, f *common, mode, name string, source l
 		defer file.Close()
 		outcomes = report.NewOutcomes(file)
 	}
-	e, err := engine.New(c.Options, source, clicks, conversions, outcomes, log)
+	e, err := engine.New(c.Options, engine.Parts{Source: source, Clicks: clicks, Conversions: conversions, Outcomes: outcomes,
+		Validate: openrtb.ValidateResponse, Log: log})
 	if err != nil {
 		return badConfig{err}
 	}

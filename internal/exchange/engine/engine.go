@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prebid/openrtb/v20/openrtb2"
+
 	"gavel/internal/exchange/clickmodel"
 	"gavel/internal/exchange/dice"
 	"gavel/internal/exchange/lot"
@@ -25,6 +27,18 @@ import (
 	"gavel/internal/exchange/report"
 )
 
+// Parts are what an engine works with.
+type Parts struct {
+	Source      lot.Source
+	Clicks      *clickmodel.Model // of lots whose label is LabelModel
+	Conversions *clickmodel.Model
+	Outcomes    *report.Outcomes // nil: not recorded
+	// Validate returns every fault of an answer to a request; with any, all its bids lose. A request that does not decode
+	// strictly is not given to it. nil: the auction house's own checks alone.
+	Validate func(*openrtb2.BidRequest, *openrtb2.BidResponse) []error
+	Log      *slog.Logger
+}
+
 // Engine is one run of an exchange.
 type Engine struct {
 	o           Options
@@ -32,6 +46,7 @@ type Engine struct {
 	clicks      *clickmodel.Model
 	conversions *clickmodel.Model
 	outcomes    *report.Outcomes
+	validate    func(*openrtb2.BidRequest, *openrtb2.BidResponse) []error
 	log         *slog.Logger
 
 	key      dice.Key
@@ -44,8 +59,8 @@ type Engine struct {
 	warned   throttle
 }
 
-// New makes an engine and starts its notifier; Run or Close ends it. outcomes may be nil.
-func New(o Options, source lot.Source, clicks, conversions *clickmodel.Model, outcomes *report.Outcomes, log *slog.Logger) (*Engine, error) {
+// New makes an engine and starts its notifier; Run or Close ends it.
+func New(o Options, p Parts) (*Engine, error) {
 	if faults := o.Validate(); len(faults) > 0 {
 		return nil, fmt.Errorf("engine: cannot start: %w", errors.Join(faults...))
 	}
@@ -57,14 +72,14 @@ func New(o Options, source lot.Source, clicks, conversions *clickmodel.Model, ou
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{o: o, source: source, clicks: clicks, conversions: conversions, outcomes: outcomes, log: log,
+	e := &Engine{o: o, source: p.Source, clicks: p.Clicks, conversions: p.Conversions, outcomes: p.Outcomes, validate: p.Validate, log: p.Log,
 		key: dice.New(o.Seed).With(0x75736572), hosts: hosts, client: client, books: report.NewBooks(time.Now())}
 	e.caller = notify.NewClient(hosts, o.NoticeWorkers, o.NoticeTimeout)
 	e.notifier = notify.New(e.caller, notify.Options{
 		Workers: o.NoticeWorkers, Attempts: o.NoticeAttempts, Backoff: o.NoticeBackoff,
 		Duplicate: o.DuplicateShare, Reorder: o.ReorderShare, Seed: o.Seed,
 		Failed: func(n *notify.Notice, err error) {
-			e.warned.warn(log, "notice given up", "kind", string(n.Kind), "error", err)
+			e.warned.warn(p.Log, "notice given up", "kind", string(n.Kind), "error", err)
 		},
 	})
 	e.setState("waiting for the bidder")

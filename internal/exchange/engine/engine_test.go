@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -162,7 +163,7 @@ func (b *bidder) count(path string) int {
 
 func quick(b *bidder) Options {
 	o := Defaults()
-	o.Bidder, o.Rate, o.Limit, o.Connections, o.NoticeWorkers = b.base, 2000, 1000, 32, 8
+	o.Bidder, o.Rate, o.Limit, o.Connections, o.NoticeWorkers, o.NoticeAttempts = b.base, 2000, 1000, 32, 8, 10
 	o.GzipShare, o.NoticeBackoff = 0.1, 5*time.Millisecond
 	short := Delay{Min: time.Millisecond, Mean: 2 * time.Millisecond, Max: 5 * time.Millisecond}
 	o.RenderDelay, o.ClickDelay, o.ConversionDelay = short, short, short
@@ -175,6 +176,7 @@ func runEngine(t *testing.T, ctx context.Context, o Options, source lot.Source, 
 	start := time.Now()
 	traffic := sim.Defaults()
 	traffic.Seed, traffic.Start, traffic.Users, traffic.QuirkShare = 1, start, 500, 0
+	traffic.TMaxMin, traffic.TMaxMax = 10_000, 10_000 // no answer is late unless a test wants it, on a busy machine too
 	s, err := sim.New(traffic)
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +188,16 @@ func runEngine(t *testing.T, ctx context.Context, o Options, source lot.Source, 
 	if source == nil {
 		source = s
 	}
-	e, err := New(o, source, clicks, conversions, report.NewOutcomes(out), slog.New(slog.NewTextHandler(&logs, nil)))
+	e, err := New(o, Parts{Source: source, Clicks: clicks, Conversions: conversions, Outcomes: report.NewOutcomes(out),
+		Log: slog.New(slog.NewTextHandler(&logs, nil)), Validate: func(r *openrtb2.BidRequest, resp *openrtb2.BidResponse) (faults []error) {
+			if r.ID != resp.ID {
+				faults = append(faults, errors.New("ids differ"))
+			}
+			if resp.CustomData != "" {
+				faults = append(faults, errors.New("custom data is not wanted here"))
+			}
+			return faults
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,6 +310,11 @@ func TestAnswersAreJudged(t *testing.T) {
 		func(r report.Report) bool {
 			return r.Invalid == 40 && r.Wins == 0 && r.LossReasons["5"] == 40 && r.Errors == 0
 		})
+	f("what the validator refuses loses", func(*bidder) handler {
+		return func(c *fasthttp.RequestCtx, r *openrtb2.BidRequest) {
+			c.SetBodyString(`{"id":"` + r.ID + `","customdata":"x","seatbid":[{"bid":[{"id":"1","impid":"1","price":9,"crid":"c","adm":"<a>"}]}]}`)
+		}
+	}, func(r report.Report) bool { return r.Invalid == 40 && r.LossReasons["3"] == 40 })
 	f("bids below every floor", func(b *bidder) handler {
 		return func(c *fasthttp.RequestCtx, r *openrtb2.BidRequest) { b.bid(c, r, 0.001) }
 	}, func(r report.Report) bool {
@@ -308,20 +324,23 @@ func TestAnswersAreJudged(t *testing.T) {
 
 func TestLateAnswersLose(t *testing.T) {
 	b := startBidder(t)
-	release := make(chan struct{})
-	b.answer = func(c *fasthttp.RequestCtx, r *openrtb2.BidRequest) { <-release; b.bid(c, r, 9) }
+	one := func(tmax time.Duration) *list {
+		return &list{{ID: "a", TMax: tmax, Due: 0, Body: []byte(`{"id":"a","imp":[{"id":"1"}]}`), Imps: []lot.Imp{{ID: "1"}}}}
+	}
+	b.answer = func(c *fasthttp.RequestCtx, r *openrtb2.BidRequest) {
+		<-time.After(100 * time.Millisecond) // the bidder takes longer than it may
+		b.bid(c, r, 9)
+	}
 	o := quick(b)
-	o.Limit, o.Grace = 1, 10*time.Second
-	timer := time.AfterFunc(300*time.Millisecond, func() { close(release) }) // after every tmax
-	defer timer.Stop()
-	r, _ := runEngine(t, t.Context(), o, nil, io.Discard)
-	if r.Late != 1 || r.LateFromSend != 1 || r.Timeouts != 0 || r.Wins != 0 || r.LossReasons["2"] != r.Bids || r.Bids == 0 {
+	o.Rate, o.Grace = 0, 10*time.Second
+	r, _ := runEngine(t, t.Context(), o, one(50*time.Millisecond), io.Discard)
+	if r.Late != 1 || r.LateFromSend != 1 || r.Timeouts != 0 || r.Wins != 0 || r.LossReasons["2"] != 1 {
 		t.Errorf("report %+v", r)
 	}
 	stuck := make(chan struct{})
 	b.answer = func(c *fasthttp.RequestCtx, _ *openrtb2.BidRequest) { <-stuck; c.SetStatusCode(204) }
 	o.Grace = 10 * time.Millisecond
-	r, _ = runEngine(t, t.Context(), o, nil, io.Discard)
+	r, _ = runEngine(t, t.Context(), o, one(20*time.Millisecond), io.Discard)
 	close(stuck)
 	if r.Late != 1 || r.Timeouts != 1 || r.Answered != 0 {
 		t.Errorf("report %+v", r)
@@ -401,7 +420,7 @@ func TestNoBidder(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	e, err := New(o, &list{}, nil, nil, nil, slog.New(slog.DiscardHandler))
+	e, err := New(o, Parts{Source: &list{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bytedance/sonic"
 	"github.com/prebid/openrtb/v20/openrtb2"
 	"github.com/prebid/openrtb/v20/openrtb3"
 
@@ -46,6 +47,7 @@ func (e *Engine) hold(call *call, l *lot.Lot, due time.Time) {
 		return
 	}
 	bids, problems := auctionhouse.Bids(l, resp, nil)
+	problems = e.check(l, resp, bids, problems)
 	e.books.Answered(answer, len(bids), timing)
 	if len(problems) > 0 {
 		e.warned.warn(e.log, "invalid bids", "problems", strings.Join(problems, "; "))
@@ -70,6 +72,23 @@ func (e *Engine) hold(call *call, l *lot.Lot, due time.Time) {
 			e.notifier.Send(notify.Notice{Kind: notify.Loss, URL: macros.Expand(b.LURL)})
 		}
 	}
+}
+
+// check asks Validate about an answer whose bids are sound so far; a fault makes all of them invalid.
+func (e *Engine) check(l *lot.Lot, resp *openrtb2.BidResponse, bids []auctionhouse.Bid, problems []string) []string {
+	var request openrtb2.BidRequest
+	if e.validate == nil || len(problems) > 0 || sonic.Unmarshal(l.Body, &request) != nil {
+		return problems
+	}
+	for _, fault := range e.validate(&request, resp) {
+		problems = append(problems, "lot "+l.ID+": "+fault.Error())
+	}
+	if len(problems) > 0 {
+		for i := range bids {
+			bids[i].Loss = openrtb3.LossInvalidResponse
+		}
+	}
+	return problems
 }
 
 // won tells a win, and what the user then does with the ad.

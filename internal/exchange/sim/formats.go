@@ -112,10 +112,11 @@ func (f *formats) pick(kind adcom1.DeviceType, inv *inventory, k dice.Key) *form
 func quirk(b []byte, k dice.Key) []byte {
 	switch k.Intn(4) {
 	case 0:
-		b = bytes.Replace(b, []byte(`"secure":1`), []byte(`"secure":"1"`), 1)
+		b = replaceNumber(b, `"secure":`, func(n string) string { return `"` + n + `"` })
 		b = replaceNumber(b, `"tmax":`, func(n string) string { return n + ".0" })
 	case 1:
 		b = bytes.Replace(b, []byte(`"secure":1`), []byte(`"secure":true`), 1)
+		b = bytes.Replace(b, []byte(`"secure":0`), []byte(`"secure":false`), 1)
 		b = replaceNumber(b, `"tmax":`, func(n string) string { return `"` + n + `"` })
 	case 2:
 		b = replaceNumber(b, `"devicetype":`, func(n string) string { return `"` + n + `"` })

@@ -35,6 +35,7 @@ type Options struct {
 	DealShare       float64 `yaml:"deal_share"`        // impressions with deals
 	BlockShare      float64 `yaml:"block_share"`       // lots with bcat and badv
 	QuirkShare      float64 `yaml:"quirk_share"`       // lots written as sloppily as some real ones
+	SecureShare     float64 `yaml:"secure_share"`      // impressions with secure=1; a bidder with http: links must not bid on them
 	TMaxMin         int     `yaml:"tmax_min_ms"`
 	TMaxMax         int     `yaml:"tmax_max_ms"`
 
@@ -71,7 +72,7 @@ func (o *Options) Validate() []error {
 		name  string
 		value float64
 	}{{"first_price_share", o.FirstPriceShare}, {"multi_imp_share", o.MultiImpShare}, {"deal_share", o.DealShare},
-		{"block_share", o.BlockShare}, {"quirk_share", o.QuirkShare}, {"floor_share", o.FloorShare}, {"rival_share", o.RivalShare}} {
+		{"block_share", o.BlockShare}, {"quirk_share", o.QuirkShare}, {"secure_share", o.SecureShare}, {"floor_share", o.FloorShare}, {"rival_share", o.RivalShare}} {
 		bad(c.value >= 0 && c.value <= 1, "%s: %v is not in 0 … 1", c.name, c.value)
 	}
 	for _, c := range []struct {
@@ -219,7 +220,11 @@ func (s *Source) imp(l *lot.Lot, b []byte, i int, k dice.Key, u *user, inv *inve
 	b = append(b, inv.domain...)
 	b = append(b, '/')
 	b = append(b, f.size...)
-	b = append(b, `","secure":1`...)
+	if k.With(8).Chance(s.o.SecureShare) {
+		b = append(b, `","secure":1`...)
+	} else {
+		b = append(b, `","secure":0`...)
+	}
 	if m.Floor > 0 {
 		b = append(b, `,"bidfloor":`...)
 		b = strconv.AppendFloat(b, m.Floor.CPM(), 'f', -1, 64)
