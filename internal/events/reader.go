@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,23 +15,35 @@ import (
 var ErrAhead = errors.New("events: position beyond the end of the stream")
 
 // streamReader reads through pull consumers that acknowledge nothing: what was read is known by its sequence, which
-// whoever reads stores. Every pull is bounded in bytes. A message out of order or missing, and any fault of the
-// consumer, is mended by a new consumer at the sequence that comes next; only what is really gone counts as lost.
+// whoever reads stores. Pulls are bounded in messages and bytes. A message out of order or missing, a lost connection, and
+// any fault of the consumer is mended by a new consumer at the sequence that comes next; only what is really gone counts
+// as lost.
 type streamReader struct {
-	s      *Stream
-	next   uint64 // sequence to come
-	since  time.Time
-	last   uint64
-	cons   jetstream.Consumer
-	batch  jetstream.MessageBatch
-	again  uint64 // sequence for which a new consumer was tried because it was missing
-	closed atomic.Bool
-	done   chan struct{} // closed by Close
+	s     *Stream
+	next  uint64 // sequence to come; 0: what was stored since
+	since time.Time
+	last  uint64
+	pulls *pulls
+	again uint64 // sequence for which a new consumer was tried because it was missing
+
+	once sync.Once
+	done chan struct{} // closed by Close
+}
+
+// pulls is one consumer, and the messages that come from it.
+type pulls struct {
+	jetstream.MessagesContext
+	ended chan struct{} // closed by end
+}
+
+func (p *pulls) end() {
+	close(p.ended)
+	p.Stop()
 }
 
 const (
-	pullBytes = 2 << 20
-	pullWait  = time.Second
+	pullMessages = 64
+	pullBytes    = 4 << 20
 )
 
 // Reader reads from the sequence from on (0 is 1). It waits until the stream can be reached, or ctx ends, and returns
@@ -69,24 +81,23 @@ func (r *streamReader) Last() uint64 { return r.last }
 
 // Close implements Reader. It may be called while Next waits.
 func (r *streamReader) Close() error {
-	if !r.closed.Swap(true) {
-		close(r.done)
-	}
+	r.once.Do(func() { close(r.done) })
 	return nil
 }
 
 // Next implements Reader.
 func (r *streamReader) Next(ctx context.Context) (Message, error) {
 	for {
-		if r.closed.Load() {
+		select {
+		case <-r.done:
 			return Message{}, ErrClosed
+		default:
 		}
-		if r.batch == nil {
+		if r.pulls == nil {
 			if err := r.pull(ctx); err != nil {
 				if ctx.Err() != nil {
 					return Message{}, ctx.Err()
 				}
-				r.cons = nil
 				r.s.log.Debug("reading the stream", "error", err, "next", r.next)
 				if err := r.pause(ctx); err != nil {
 					return Message{}, err
@@ -94,20 +105,12 @@ func (r *streamReader) Next(ctx context.Context) (Message, error) {
 				continue
 			}
 		}
-		var msg jetstream.Msg
-		ok := false
-		select {
-		case msg, ok = <-r.batch.Messages():
-		case <-ctx.Done():
-			return Message{}, ctx.Err()
-		case <-r.done:
-			return Message{}, ErrClosed
-		}
-		if !ok {
-			if err := r.batch.Error(); err != nil {
-				r.cons = nil
+		msg, err := r.pulls.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			if ctx.Err() != nil {
+				return Message{}, ctx.Err()
 			}
-			r.batch = nil
+			r.drop()
 			continue
 		}
 		m, ready, err := r.accept(ctx, msg)
@@ -117,6 +120,14 @@ func (r *streamReader) Next(ctx context.Context) (Message, error) {
 		if ready {
 			return m, nil
 		}
+	}
+}
+
+// drop lets go of the consumer; the next Next begins another.
+func (r *streamReader) drop() {
+	if r.pulls != nil {
+		r.pulls.end()
+		r.pulls = nil
 	}
 }
 
@@ -136,40 +147,54 @@ func (r *streamReader) pause(ctx context.Context) error {
 	return nil
 }
 
-// pull asks for the next messages, with a new consumer where there is none.
+// pull begins a consumer at the next sequence.
 func (r *streamReader) pull(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, ackWait)
 	defer cancel()
-	if r.cons == nil {
-		if up, _ := r.s.Up(); !up {
-			return errors.New("not connected")
-		}
-		if err := r.s.ensure(ctx); err != nil {
-			return err
-		}
-		cfg := jetstream.ConsumerConfig{
-			AckPolicy:         jetstream.AckNonePolicy,
-			InactiveThreshold: time.Minute,
-			MemoryStorage:     true,
-			Replicas:          1,
-			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-			OptStartSeq:       r.next,
-		}
-		if r.next == 0 {
-			cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &r.since
-		}
-		cons, err := r.s.js.CreateConsumer(ctx, StreamName, cfg)
-		if err != nil {
-			return err
-		}
-		r.cons = cons
+	up, change := r.s.Up()
+	if !up {
+		return errors.New("not connected")
 	}
-	batch, err := r.cons.FetchBytes(pullBytes, jetstream.FetchMaxWait(pullWait))
+	if err := r.s.ensure(ctx); err != nil {
+		return err
+	}
+	cfg := jetstream.ConsumerConfig{
+		AckPolicy:         jetstream.AckNonePolicy,
+		InactiveThreshold: time.Minute,
+		MemoryStorage:     true,
+		Replicas:          1,
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       r.next,
+	}
+	if r.next == 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &r.since
+	}
+	cons, err := r.s.js.CreateConsumer(ctx, StreamName, cfg)
 	if err != nil {
 		return err
 	}
-	r.batch = batch
+	messages, err := cons.Messages(
+		jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes),
+		jetstream.PullExpiry(5*time.Second),
+		jetstream.WithMessagesErrOnMissingHeartbeat(true),
+	)
+	if err != nil {
+		return err
+	}
+	p := &pulls{messages, make(chan struct{})}
+	r.pulls = p
+	go r.watch(p, change)
 	return nil
+}
+
+// watch ends Next's wait when the connection changes or the reader is closed.
+func (r *streamReader) watch(p *pulls, change <-chan struct{}) {
+	select {
+	case <-change:
+	case <-r.done:
+	case <-p.ended:
+	}
+	p.Stop()
 }
 
 // accept checks the order and decodes; ready is false for a message that is not the next.
@@ -186,11 +211,12 @@ func (r *streamReader) accept(ctx context.Context, msg jetstream.Msg) (m Message
 		first, _, err := r.s.Bounds(ctx)
 		if err == nil && first < seq && r.again != r.next {
 			// It is still there, or was a moment ago: ask again from where it was lost.
-			r.again, r.cons, r.batch = r.next, nil, nil
+			r.again = r.next
+			r.drop()
 			return m, false, nil
 		}
 		if err != nil {
-			r.cons, r.batch = nil, nil
+			r.drop()
 			return m, false, nil
 		}
 		m.Lost = seq - r.next
