@@ -169,12 +169,16 @@ type recordLimit struct {
 
 func (l *recordLimit) read(records *csv.Reader) ([]string, error) {
 	l.left = maxRecordBytes
-	return records.Read()
+	record, err := records.Read()
+	if err != nil && l.left <= 0 { // csv tells of the quote, but not that it is the length
+		return nil, fmt.Errorf("a record is longer than %d bytes; is a quote left open? %w", maxRecordBytes, err)
+	}
+	return record, err
 }
 
 func (l *recordLimit) Read(p []byte) (int, error) {
 	if l.left <= 0 {
-		return 0, fmt.Errorf("a record is longer than %d bytes; is a quote left open?", maxRecordBytes)
+		return 0, errors.New("record too long")
 	}
 	n, err := l.r.Read(p[:min(len(p), l.left)])
 	l.left -= n
