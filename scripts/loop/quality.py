@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from pytrain import metrics
-from pytrain.scoring import score_version
 
 CLOSING_SHARE = 1 / 3  # the part of the impressions, latest first, on which first and last are compared
 
@@ -52,6 +51,8 @@ def compare(archive: Path, outcomes: Path, store: Path) -> Quality | None:
     Quality or None
         None where no impression served by a model is found in both.
     """
+    from pytrain.scoring import score_version  # noqa: PLC0415  (imports TensorFlow: only once the traffic has ended)
+
     served = read_archive(archive)
     if served.empty:
         return None

@@ -10,8 +10,8 @@ from typing import Any
 import rich
 from rich.table import Table
 
-from loop import quality, sources
-from loop.settings import Run, model_of
+from scripts.loop import quality, sources
+from scripts.loop.settings import Run, model_of
 
 
 @dataclass

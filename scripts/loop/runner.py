@@ -16,11 +16,11 @@ from typing import Any
 
 import httpx
 
-from loop import sources
-from loop.display import Display, Status
-from loop.processes import Child, LoopError, start, wait_ready
-from loop.report import Result, print_windows, summarise
-from loop.settings import ROOT, Run, model_of
+from scripts.loop import sources
+from scripts.loop.display import Display, Status
+from scripts.loop.processes import Child, LoopError, start, wait_ready
+from scripts.loop.report import Result, print_windows, summarise
+from scripts.loop.settings import ROOT, Run, model_of
 
 PYTHON = ROOT / ".venv/bin/python"
 EXCHANGE_ENDS_S = 45.0  # answers awaited, notices flushed

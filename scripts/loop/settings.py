@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from loop.processes import LoopError
+from scripts.loop.processes import LoopError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -119,7 +119,7 @@ class Run:
 
     def _dump(self, name: str, document: dict[str, Any]) -> Path:
         path = self.directory / name
-        path.write_text("# Written by scripts/run.py from configs/; edit the file there.\n" + yaml.safe_dump(document))
+        path.write_text("# Written by scripts/loop from configs/; edit the file there.\n" + yaml.safe_dump(document))
         return path
 
 

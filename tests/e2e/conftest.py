@@ -10,11 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from loop.processes import Child, start, wait_ready  # noqa: E402  (scripts/ is put on the path above)
-from loop.settings import Ports, Run  # noqa: E402
+from scripts.loop.processes import Child, start, wait_ready
+from scripts.loop.settings import ROOT, Ports, Run
 
 DATA = Path(os.environ.get("GAVEL_DATA", ROOT.parent / "shared" / "data"))
 

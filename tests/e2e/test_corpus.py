@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from conftest import data_set
-from loop.processes import Child
-from loop.settings import Run
+
+from scripts.loop.processes import Child
+from scripts.loop.settings import Run
+from tests.e2e.conftest import data_set
 
 
 def corpus() -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+
+from scripts.loop.settings import ROOT
 
 KEYS = {
     *("auctions", "bids", "wins", "clicks", "late", "errors", "p50_ms", "p99_ms", "mean_batch_rows"),
@@ -20,7 +21,7 @@ KEYS = {
 
 def run_loop(directory: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, ROOT / "scripts/run.py", "--free-ports", "--directory", directory, *arguments],
+        [sys.executable, "-m", "scripts.loop", "--free-ports", "--directory", directory, *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -7,16 +7,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from loop.processes import LoopError
-from loop.runner import Loop, Plan
-from loop.settings import ROOT, Ports, Run
 
+from scripts.loop.processes import LoopError
+from scripts.loop.runner import Loop, Plan
+from scripts.loop.settings import ROOT, Ports, Run
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of this process and all it starts: warnings only
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
