@@ -107,7 +107,7 @@ func TestEncodeCSVFaults(t *testing.T) {
 	f("short line", head+"ios,1,a,0\nios,1\n", 1, "line 3: wrong number of fields")
 	f("weight", "os,floor,cat,label,weight\nios,1,a,1,-1\n", 0, `column weight: "-1"`)
 	f("time", "os,floor,cat,label,time_ms\nios,1,a,1,noon\n", 0, `column time_ms: "noon"`)
-	f("an open quote", head+"\""+strings.Repeat("x", maxRecordBytes+1), 0, "is a quote left open?")
+	f("an open quote", head+"\""+strings.Repeat("x", maxRecordBytes+1<<16), 0, "is a quote left open?")
 }
 
 func TestEncodeCSVStops(t *testing.T) {
