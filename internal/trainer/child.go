@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -95,12 +96,26 @@ func (c *child) logLoop(stderr *os.File, log *slog.Logger) {
 	for {
 		line, _, err := r.ReadLine()
 		if len(line) > 0 {
-			log.Info("child", "line", string(line))
+			log.Log(context.Background(), lineLevel(line), "child", "line", string(line))
 		}
 		if err != nil {
 			return
 		}
 	}
+}
+
+// lineLevel is the level that a line of Python's logging names among its first words; Info for any other line.
+func lineLevel(line []byte) slog.Level {
+	head := line[:min(len(line), 48)]
+	switch {
+	case bytes.Contains(head, []byte(" ERROR ")) || bytes.Contains(head, []byte(" CRITICAL ")):
+		return slog.LevelError
+	case bytes.Contains(head, []byte(" WARNING ")):
+		return slog.LevelWarn
+	case bytes.Contains(head, []byte(" DEBUG ")):
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 // kill ends the child and all it started, at once.
