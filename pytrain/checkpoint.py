@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SCHEMA = "1"
 KEEP = 2
 _ZERO_SUM = "00000000"
-_DTYPES = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 _NAMES = {v: k for k, v in _DTYPES.items()}
 _MAX_HEADER_BYTES = 16 << 20
 
@@ -170,7 +170,7 @@ def _encode(state: State, fingerprint: str) -> list[bytes | memoryview]:
             "shape": list(tensor.shape),  # ascontiguousarray gives scalars a dimension
             "data_offsets": [offset, offset + array.nbytes],
         }
-        data.append(memoryview(array.reshape(-1).view(np.uint8)))
+        data.append(array.reshape(-1).view(np.uint8).data)
         offset += array.nbytes
     header["__metadata__"]["crc32"] = _sum(header, data)
     text = json.dumps(header).encode()

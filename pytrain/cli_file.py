@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,8 +32,7 @@ FileArgument = Annotated[Path, typer.Argument(help="Parquet or CSV, raw or encod
 VersionArgument = Annotated[Path, typer.Argument(help="<store>/<model>/<version>")]
 EncoderOption = Annotated[Path, typer.Option("--encoder", help="The trainer binary, which encodes raw values.")]
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+TABLE_WIDTH = 150  # where stdout is no terminal, whose own width would hold
 
 
 def fit_file(
@@ -76,6 +76,7 @@ def fit_file(
             (f"holdout, latest {holdout:.0%}", Summary.of(y, _predict(learner, test), w)),
             (f"holdout, constant {prior:.5f}", Summary.of(y, np.full(len(y), prior, np.float32), w)),
         ]
+    out = _console()
     out.print(report.summary_table(f"{settings.model}: {len(train):,} examples, {epochs} passes", summaries))
     judged = summaries[1 if len(test) else 0][1].wire()
     times = train.rows.t[train.rows.t > 0]
@@ -136,6 +137,7 @@ def evaluate(
     found = calibration_bins(r.y, p, r.w, count=bins)
     by_window = report.windows(examples, p, constant, window_count)
     name = f"{settings.model} version {loaded.manifest.version}"
+    out = _console()
     out.print(report.summary_table(f"{name} on {file}", summaries))
     out.print(report.bins_table(found))
     out.print(report.windows_table(by_window))
@@ -178,6 +180,7 @@ def inspect(
         print(json.dumps(document))  # noqa: T201
         return
     trained = m.training
+    out = _console()
     out.print(
         f"[bold]{m.model}[/] version {m.version}, P({m.label}), {settings.architecture.kind}, written {m.created}"
     )
@@ -268,6 +271,10 @@ def _load(directory: Path) -> Version:
     return Version(directory)
 
 
+def _console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else TABLE_WIDTH)
+
+
 @contextlib.contextmanager
 def _progress() -> Iterator[Progress]:
     with Progress(
@@ -276,6 +283,6 @@ def _progress() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=err,
+        console=Console(stderr=True, highlight=False),
     ) as bar:
         yield bar

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -125,7 +126,8 @@ def _fit(
     trainer.resume()
     gc.collect()
     gc.freeze()  # TensorFlow's and Keras' objects live as long as the process; do not scan them again and again
-    queue = loop.FrameQueue(frames.read_frames(sys.stdin.buffer, settings.space))
+    stdin = os.fdopen(0, "rb", closefd=False)
+    queue = loop.FrameQueue(frames.read_frames(stdin, settings.space))
     stopping.attach(queue)
     log.info("%s: learning from stdin, %d examples learnt before", settings.model, trainer.rows)
     trainer.run(queue.get)

@@ -105,8 +105,8 @@ def port(pipeline: Pipeline, *, model: str, label: str, sources: Mapping[str, st
         The pipeline has another shape, a column has no source, or a category has no text.
     """
     if len(pipeline.steps) != 2 or not isinstance(pipeline.steps[1][1], LogisticRegression):
-        names = " → ".join(type(step).__name__ for _, step in pipeline.steps)
-        raise InputError(f"its steps are {names}", where=where, remedy=_SHAPE)
+        steps = " → ".join(type(step).__name__ for _, step in pipeline.steps)
+        raise InputError(f"its steps are {steps}", where=where, remedy=_SHAPE)
     encoder, regression = (step for _, step in pipeline.steps)
     if len(regression.classes_) != 2:
         raise InputError(f"has {len(regression.classes_)} classes", where=where, remedy=_SHAPE)
@@ -263,8 +263,8 @@ def _check(pipeline: Pipeline, encoder: Any, ported: Ported, columns: Sequence[_
     inputs: dict[str, npt.NDArray[Any]] = {name: np.zeros(_PROBES, object) for name in _names(encoder)}
     logits = np.full(_PROBES, ported.bias)
     by_name = {c.name: c for c in columns}
-    for one_hot, names in _encoders(encoder, where):
-        for categories, name in zip(one_hot.categories_, names, strict=True):
+    for one_hot, chosen_names in _encoders(encoder, where):
+        for categories, name in zip(one_hot.categories_, chosen_names, strict=True):
             chosen = rng.integers(len(categories), size=_PROBES)
             inputs[name] = np.array(categories, object)[chosen]
             c = by_name[name]

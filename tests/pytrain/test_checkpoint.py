@@ -4,6 +4,7 @@ import json
 import logging
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ LOG = logging.getLogger("test")
 
 
 def state(rows: int) -> State:
-    tensors = {
+    tensors: dict[str, np.ndarray[Any, Any]] = {
         "table": np.arange(rows, rows + 12, dtype=np.float32).reshape(4, 3),
         "bias": np.array(0.5, np.float32),
         "step": np.array(rows, np.int64),

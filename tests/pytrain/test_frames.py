@@ -59,7 +59,7 @@ def test_positions_survive() -> None:
 @pytest.mark.parametrize("cut", [1, 5, 60, 200])
 def test_truncated(cut: int) -> None:
     frame = fr.pack_rows(random_rows(SPACE, 10))
-    seen = []
+    seen: list[fr.Frame] = []
     with pytest.raises(TruncatedStream, match=f"frame 2 at byte {len(frame)}: the stream ended {cut} bytes") as caught:
         seen.extend(fr.read_frames(io.BytesIO(frame + frame[:cut]), SPACE))
     assert caught.value.exit_code == 3
@@ -95,9 +95,9 @@ _BAD_X[1, 1] = 1  # os' index in country's column
         (raw(w="text"), "w must be 12 bytes for n = 3, got str"),
         (raw(x=_BAD_X.tobytes()), r"row 1, column 1 \(country\): index 1 is not 0 nor 17…20"),
         (raw(x=np.full((3, 5), 2**31 - 1, "<i4").tobytes()), "index 2147483647"),
-        (raw(y=np.float32([0, 2, 0]).tobytes()), "row 1: label 2.0 is out of range"),
-        (raw(y=np.float32([0, 0, np.nan]).tobytes()), "row 2: label nan"),
-        (raw(w=np.float32([1, np.inf, 1]).tobytes()), "row 1: weight inf"),
+        (raw(y=np.array([0, 2, 0], np.float32).tobytes()), "row 1: label 2.0 is out of range"),
+        (raw(y=np.array([0, 0, np.nan], np.float32).tobytes()), "row 2: label nan"),
+        (raw(w=np.array([1, np.inf, 1], np.float32).tobytes()), "row 1: weight inf"),
         (raw(pos="x" * 70_000), "pos exceeds"),
     ],
 )

@@ -59,7 +59,9 @@ def test_undefined_is_nan_and_none_on_the_wire() -> None:
 
 
 def test_certain_and_wrong_is_finite() -> None:
-    assert mt.log_loss(np.float32([1, 0]), np.float32([0, 1])) == pytest.approx(-math.log(mt.EPSILON), rel=1e-6)
+    assert mt.log_loss(np.array([1, 0], np.float32), np.array([0, 1], np.float32)) == pytest.approx(
+        -math.log(mt.EPSILON), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("step", [1, 7, 100, 1000])
