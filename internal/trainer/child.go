@@ -63,7 +63,7 @@ func startChild(command []string, dir string, log *slog.Logger) (*child, error) 
 	closeAll(pipes[0], pipes[3], pipes[5])
 	if err != nil {
 		closeAll(pipes[1], pipes[2], pipes[4])
-		return nil, fmt.Errorf("trainer: cannot start %q: %w (trainer.python names the interpreter)", command[0], err)
+		return nil, fmt.Errorf("trainer: cannot start %q: %w (the setting python names the interpreter)", command[0], err)
 	}
 	c.logging.Add(1)
 	go c.logLoop(pipes[4], log)
@@ -150,7 +150,7 @@ func (c *child) hello(answers *answerReader, within time.Duration) (*Answer, err
 	}
 	answer, err := answers.next()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, fmt.Errorf("trainer: no hello from the child within %v (trainer.hello_timeout)", within)
+		return nil, fmt.Errorf("trainer: no hello from the child within %v (hello_timeout)", within)
 	}
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("trainer: the child ended before its hello; its log lines say why")

@@ -148,7 +148,7 @@ func (in *incarnation) loops(ctx context.Context, reader events.Reader, feed *fe
 			late = timer.C
 			continue
 		case <-late:
-			cancel(fmt.Errorf("trainer: the child did not checkpoint and end within %v and was killed (trainer.stop_timeout)", in.p.o.StopTimeout))
+			cancel(fmt.Errorf("trainer: the child did not checkpoint and end within %v and was killed (stop_timeout)", in.p.o.StopTimeout))
 		case <-inner.Done():
 		case <-answered:
 			cancel(errEnded)
@@ -336,7 +336,7 @@ func (in *incarnation) watchLoop(ctx context.Context) {
 		}
 		silent := time.Since(time.Unix(0, in.alive.Load()))
 		if (in.writing.Load() || in.awaited.Load() > 0) && silent > in.p.o.StallTimeout {
-			in.cancel(fmt.Errorf("trainer: no sign of life from the child for %v; it was killed (trainer.stall_timeout)", silent.Round(time.Millisecond)))
+			in.cancel(fmt.Errorf("trainer: no sign of life from the child for %v; it was killed (stall_timeout)", silent.Round(time.Millisecond)))
 			return
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
+	"go.uber.org/goleak"
 
 	"gavel/internal/modelstore"
 	"gavel/internal/recipe"
@@ -23,14 +25,20 @@ import (
 
 // childEnv turns the test binary into a child that speaks the protocol: what it "learns" is the list of event times,
 // which are unique in these tests. Its value is a behaviour: "", "deaf" (reads nothing after its hello), "refuse" (exit
-// 2), "protocol" (hello of protocol 99), "garbage" (no protocol on stdout), "stubborn" (never ends by itself).
+// 2), "protocol" (hello of protocol 99), "garbage" (no protocol on stdout), "stubborn" (never ends by itself), "parent" (starts a child of
+// its own and tells its pid).
 const childEnv = "GAVEL_TEST_CHILD"
 
 func TestMain(m *testing.M) {
 	if behaviour, ok := os.LookupEnv(childEnv); ok {
 		os.Exit(childMain(behaviour, os.Args[1:], os.Stdin, os.Stdout))
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if err := goleak.Find(); status == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, "left behind:", err)
+		status = 1
+	}
+	os.Exit(status)
 }
 
 // childState is the child's checkpoint.
@@ -41,6 +49,13 @@ type childState struct {
 }
 
 func childMain(behaviour string, args []string, stdin io.Reader, stdout io.Writer) int {
+	if behaviour == "parent" { // not a child at all: a trainer that has one
+		c, err := startChild([]string{"sleep", "600"}, "", slog.New(slog.DiscardHandler))
+		must(err)
+		fmt.Fprintln(stdout, c.pid)
+		<-c.exited
+		return 1
+	}
 	flags := flag.NewFlagSet("child", flag.ExitOnError)
 	recipePath := flags.String("recipe", "", "")
 	checkpoints := flags.String("checkpoint-dir", "", "")
