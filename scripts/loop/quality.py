@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pytrain import metrics
 
+Floats = npt.NDArray[np.float32]
+
+PRIOR_ROWS = 200  # what the recipe's base rate weighs, before clicks are known
 CLOSING_SHARE = 1 / 3  # the part of the impressions, latest first, on which first and last are compared
 
 
@@ -72,33 +76,51 @@ def compare(archive: Path, outcomes: Path, store: Path) -> Quality | None:
     )
 
 
-def windows(archive: Path, count: int = 10) -> pd.DataFrame:
-    """Quality of the served predictions by window of equally many examples, the prior's beside it.
+@dataclass(frozen=True)
+class Judged:
+    """What served predictions were worth on a log, in all and by window."""
 
-    The prior of a window is the click rate of all windows before it: what a constant prediction could have known.
+    windows: pd.DataFrame
+    overall: dict[str, float]
+
+
+def judge(archive: Path, *, base_rate: float, count: int = 10) -> Judged | None:
+    """Judge the served predictions by window of equally many examples, the prior's beside them.
+
+    The prior of a row is the click rate of all windows before its own, what a constant prediction could have known;
+    `base_rate`, the recipe's, counts as `PRIOR_ROWS` rows before the first.
+
+    Returns
+    -------
+    Judged or None
+        None where no example was served by a model.
     """
     served = read_archive(archive)
     served = served[served["version"] > 0] if not served.empty else served
-    out = []
-    clicks, seen = 0.0, 0
-    for part in np.array_split(np.arange(len(served)), min(count, max(1, len(served)))):
-        window = served.iloc[part]
-        if window.empty:
-            continue
-        labels = window["label"].to_numpy(np.float32)
-        p = window["probability"].to_numpy(np.float32)
-        prior = np.full_like(p, (clicks + 1) / (seen + 2))
-        out.append(
-            {
-                "rows": len(window),
-                "clicks": int(labels.sum()),
-                "versions": f"{window['version'].min()}–{window['version'].max()}",
-                "auc": metrics.auc(labels, p),
-                "log_loss": metrics.log_loss(labels, p),
-                "prior_log_loss": metrics.log_loss(labels, prior),
-                "calibration": float(p.sum() / labels.sum()) if labels.any() else float("nan"),
-                "prior_calibration": float(prior.sum() / labels.sum()) if labels.any() else float("nan"),
-            }
-        )
-        clicks, seen = clicks + float(labels.sum()), seen + len(window)
-    return pd.DataFrame(out)
+    if served.empty:
+        return None
+    labels = served["label"].to_numpy(np.float32)
+    p = served["probability"].to_numpy(np.float32)
+    prior = np.empty_like(p)
+    rows = []
+    clicks, seen = base_rate * PRIOR_ROWS, float(PRIOR_ROWS)
+    for part in np.array_split(np.arange(len(served)), min(count, len(served))):
+        prior[part] = clicks / seen
+        versions = served["version"].iloc[part]
+        rows.append({"versions": f"{versions.min()}–{versions.max()}", **_figures(labels[part], p[part], prior[part])})
+        clicks, seen = clicks + float(labels[part].sum()), seen + len(part)
+    return Judged(pd.DataFrame(rows), _figures(labels, p, prior))
+
+
+def _figures(labels: Floats, p: Floats, prior: Floats) -> dict[str, float]:
+    clicks = float(labels.sum())
+    return {
+        "rows": len(labels),
+        "clicks": int(clicks),
+        "auc": metrics.auc(labels, p) if 0 < clicks < len(labels) else float("nan"),
+        "prior_auc": 0.5,
+        "log_loss": metrics.log_loss(labels, p),
+        "prior_log_loss": metrics.log_loss(labels, prior),
+        "calibration": float(p.sum()) / clicks if clicks else float("nan"),
+        "prior_calibration": float(prior.sum()) / clicks if clicks else float("nan"),
+    }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import rich
+from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from scripts.loop import quality, sources
-from scripts.loop.settings import Run, model_of
+from scripts.loop.settings import Run, base_rate_of, model_of
 
 
 @dataclass
@@ -19,7 +19,6 @@ class Result:
     """What a run ends with. `faults` is empty if everything that must hold did."""
 
     figures: dict[str, Any]
-    click_model: str
     faults: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -77,7 +76,7 @@ def summarise(
         "exchange_spend_micros": books["spend_micros"],
         "budget_micros": int(bidder.sum("gavel_budget_micros")),
     }
-    result = Result(figures, click)
+    result = Result(figures)
     if spend != books["spend_micros"]:
         result.faults.append(f"the bidder booked {spend} micros, the exchange {books['spend_micros']}")
     if spend > figures["budget_micros"]:
@@ -93,18 +92,21 @@ def summarise(
             "logloss_impressions": compared.impressions if compared else 0,
         }
     else:
-        served = quality.windows(run.archive / click, 1)
-        if not served.empty:
-            figures |= {k: served.iloc[0][k] for k in ("auc", "log_loss", "prior_log_loss", "calibration")}
+        judged = quality.judge(run.archive / click, base_rate=base_rate_of(run.recipes[0]))
+        if judged is None:
+            result.faults.append(f"no served example in {run.archive / click}")
+        else:
+            print_windows(judged)
+            figures |= judged.overall
     return result
 
 
-def print_windows(archive: Path) -> None:
+def print_windows(judged: quality.Judged) -> None:
     """Print AUC, log loss and calibration of the served predictions by window, the prior's beside them."""
-    table = Table(title="served predictions by window of events (prior: the click rate before the window)")
-    frame = quality.windows(archive)
-    for column in frame.columns:
-        table.add_column(column.replace("_", " "), justify="right")
-    for values in frame.itertuples(index=False):
-        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in values))
-    rich.print(table)
+    table = Table(title="Served predictions by window (prior: the click rate before the window)", box=box.SIMPLE)
+    for column in judged.windows.columns:
+        table.add_column(column.replace("_", "\n"), justify="right", no_wrap=True)
+    lines: list[dict[Any, Any]] = [*judged.windows.to_dict("records"), {"versions": "all"} | judged.overall]
+    for values in lines:
+        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in values.values()))
+    Console(width=110).print(table)

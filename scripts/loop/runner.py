@@ -19,7 +19,7 @@ import httpx
 from scripts.loop import sources
 from scripts.loop.display import Display, Status
 from scripts.loop.processes import Child, LoopError, start, wait_ready
-from scripts.loop.report import Result, print_windows, summarise
+from scripts.loop.report import Result, summarise
 from scripts.loop.settings import ROOT, Run, model_of
 
 PYTHON = ROOT / ".venv/bin/python"
@@ -177,8 +177,6 @@ class Loop:
         for child in (trainer, bidder):
             if child.process.returncode:
                 result.faults.append(f"{child.name} ended with status {child.process.returncode} ({child.log})")
-        if not self._plan.has_teacher:
-            print_windows(self._run.archive / result.click_model)
         return result
 
     def _watch(self, exchange: Child, others: list[Child]) -> None:

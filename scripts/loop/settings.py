@@ -99,7 +99,7 @@ class Run:
             "state_dir": str(self.directory / "bidder"),
             "campaigns": str(self.campaigns),
         }
-        bidder["models"]["store"] = str(self.store)
+        bidder["models"] = {"store": str(self.store)} | {key_of(recipe): model_of(recipe) for recipe in self.recipes}
         bidder["events"] |= {
             "embedded_listen": f"127.0.0.1:{self.ports.stream}",
             "embedded_dir": str(self.directory / "stream"),
@@ -131,4 +131,19 @@ def load(name: str) -> dict[str, Any]:
 
 def model_of(recipe: Path) -> str:
     """The model that a recipe names."""
-    return str(yaml.safe_load(recipe.read_text())["model"])
+    return str(_read(recipe)["model"])
+
+
+def key_of(recipe: Path) -> str:
+    """The bidder's configuration key for the model of a recipe: `click` or `conversion`."""
+    return str(_read(recipe)["label"])
+
+
+def base_rate_of(recipe: Path) -> float:
+    """The rate at which the recipe's model starts."""
+    return float(_read(recipe)["training"]["base_rate"])
+
+
+def _read(recipe: Path) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(recipe.read_text())
+    return document
