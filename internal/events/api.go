@@ -13,7 +13,8 @@ type Publisher interface {
 	// dropped and counted), ErrTooLarge, or ErrClosed.
 	Publish(ev *Event) error
 	// PublishDurable takes ev and waits until the stream has acknowledged it, or the spill journal has it on disk. It
-	// returns Publish's errors, or ctx's: the event may then still arrive.
+	// returns Publish's errors, or ctx's: the event may then still arrive. It is meant for important types; others may be
+	// dropped from a journal that is nearly full.
 	PublishDurable(ctx context.Context, ev *Event) error
 }
 

@@ -17,7 +17,8 @@ import (
 //
 // A body is an array of arrays: request, impression, banner, video, audio, native, inventory, device, geo, user,
 // privacy, campaign, creative, deal, price; a format or deal that is absent is nil. The functions below are the
-// definition, tests/golden/events_v1.msgpack pins the bytes.
+// definition, tests/golden/events_v1.msgpack pins the bytes. The file is long because writer and reader of every field
+// stand together, to be compared.
 
 // MaxEventBytes bounds one encoded event. A bid's size follows from the request it answers, which the edge bounds.
 const MaxEventBytes = 256 << 10

@@ -20,12 +20,7 @@ import (
 	"gavel/internal/auction"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// The server keeps one goroutine a process for its clock, and one for its rate counters.
-		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.init.0.func1"),
-	)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func startServer(t testing.TB, dir string, port int) *Embedded {
 	t.Helper()
