@@ -126,12 +126,18 @@ def _fit(
     trainer.resume()
     gc.collect()
     gc.freeze()  # TensorFlow's and Keras' objects live as long as the process; do not scan them again and again
-    stdin = os.fdopen(0, "rb", closefd=False)
-    queue = loop.FrameQueue(frames.read_frames(stdin, settings.space))
+    queue = loop.FrameQueue(frames.read_frames(_Stdin(), settings.space))
     stopping.attach(queue)
     log.info("%s: learning from stdin, %d examples learnt before", settings.model, trainer.rows)
     trainer.run(queue.get)
     log.info("%s: ended, %d examples learnt in all", settings.model, trainer.rows)
+
+
+class _Stdin:
+    """File descriptor 0 without a buffer object, whose lock the reader thread would hold while Python shuts down."""
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return os.read(0, size)
 
 
 class _Stopping:

@@ -116,11 +116,8 @@ def main() -> None:
                     rounds[name].append(rate(step, batches, options.seconds))
             median = {name: statistics.median(values) for name, values in rounds.items()}
             ratio = median["lazy_adam"] / median["keras_adam"]
-            print(
-                f"{kind:8} {table_rows:>10,}  {median['lazy_adam']:8.1f} {median['adam']:8.1f} {median['keras_adam']:8.1f}"
-                f"  {'':12}   {ratio:.2f}",
-                flush=True,
-            )
+            figures = " ".join(f"{value:8.1f}" for value in median.values())
+            print(f"{kind:8} {table_rows:>10,}  {figures}  {'':12}   {ratio:.2f}", flush=True)
             results.append(
                 {"model": kind, "table_rows": table_rows, "k_examples_per_s": median, "ratio": ratio, "rounds": rounds}
             )

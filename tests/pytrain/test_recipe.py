@@ -110,5 +110,10 @@ def test_absent_file(tmp_path: Path) -> None:
 
 
 def test_recipes_of_the_repository() -> None:
-    for path in sorted((Path(__file__).parents[2] / "models").glob("*/recipe.yaml")):
+    models = Path(__file__).parents[2] / "models"
+    found = sorted(path for path in models.rglob("recipe.yaml") if "versions" not in path.parts)
+    assert found
+    for path in found:
+        load_recipe(path)
+    for path in models.glob("*/recipe.yaml"):
         assert load_recipe(path).model == path.parent.name
