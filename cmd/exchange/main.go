@@ -102,7 +102,7 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	flags := &cli.Simulate.common
 	if parsed.Command() == "replay" {
 		flags = &cli.Replay.common
-		c.Exchange = "replay"
+		c.Exchange, c.RenderShare = "replay", 1 // every row won is learnt from, unless the config says otherwise
 	}
 	if err := flags.apply(&c); err != nil {
 		return err
