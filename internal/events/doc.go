@@ -13,6 +13,7 @@
 // duplicates change nothing: not the spend, not the examples.
 //
 // The files: event.go and bid.go say what an event is, wire.go and codec.go how it is written; embed.go, stream.go,
-// publisher.go, spill.go and reader.go are the stream; keyring.go, token.go and links.go are the tokens; notices.go
+// buffer.go, publisher.go, away.go, spill.go
+// and reader.go are the stream; keyring.go, token.go and links.go are the tokens; notices.go
 // handles what comes back; joiner.go and position.go make examples; rebuild.go restores spend.
 package events
