@@ -145,7 +145,10 @@ func TestDecode(t *testing.T) {
 	f("secure false", imp(`"banner":{},"secure":"false"`), true, secure, false)
 	floors := func(r *auction.Request) any { return []any{r.Impressions[0].Floor, r.Impressions[0].FloorCurrency} }
 	f("no floor", imp(`"banner":{}`), false, floors, []any{auction.Micros(0), "USD"})
-	f("floor", imp(`"banner":{},"bidfloor":0.1503213,"bidfloorcur":"eur"`), false, floors, []any{auction.Micros(150), "EUR"})
+	f("floor", imp(`"banner":{},"bidfloor":0.150,"bidfloorcur":"eur"`), false, floors, []any{auction.Micros(150), "EUR"})
+	f("a floor finer than micros is rounded up", imp(`"banner":{},"bidfloor":0.1503213`), false, floors, []any{auction.Micros(151), "USD"})
+	f("a floor below the first micro", imp(`"banner":{},"bidfloor":0.0001`), false, floors, []any{auction.Micros(1), "USD"})
+	f("a floor that is a whole micro", imp(`"banner":{},"bidfloor":1.235`), false, floors, []any{auction.Micros(1235), "USD"})
 	f("floor as string", imp(`"banner":{},"bidfloor":"1.5"`), true, floors, []any{auction.Micros(1500), "USD"})
 	f("floor negative", imp(`"banner":{},"bidfloor":-1`), false, floors, []any{auction.Micros(0), "USD"})
 	f("floor beyond micros cannot be met", imp(`"banner":{},"bidfloor":1e300`), false,

@@ -228,7 +228,8 @@ func either(values ...string) string {
 // clamp keeps a count, code or size in the range of an int32, and turns what is negative to 0.
 func clamp(n int64) int64 { return min(max(n, 0), math.MaxInt32) }
 
-// floor is a CPM price in micros; one too large for them stays too high to be met, a negative one is none.
+// floor is a CPM price in micros, rounded up: a bid at it must not be under what was asked. One too large for micros
+// stays too high to be met, a negative one is none.
 func floor(cpm float64) auction.Micros {
 	m, ok := auction.MicrosFromCPM(cpm)
 	switch {
@@ -236,6 +237,8 @@ func floor(cpm float64) auction.Micros {
 		return math.MaxInt64 / 4
 	case !ok || m < 0:
 		return 0
+	case m.CPM() < cpm:
+		return m + 1
 	}
 	return m
 }

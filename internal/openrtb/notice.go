@@ -38,7 +38,7 @@ func (s *Server) notice(c *fasthttp.RequestCtx, name string) {
 		counters[outcome].Inc()
 	}()
 	c.Response.Header.Set("Cache-Control", "no-store")
-	n := &Notice{Kind: kind, IP: c.RemoteIP().String(), UserAgent: string(c.UserAgent())}
+	n := &Notice{Kind: kind}
 	fields := c.QueryArgs()
 	for _, f := range [...]struct {
 		name string

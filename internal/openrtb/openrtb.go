@@ -81,8 +81,6 @@ type Notice struct {
 	Reason       string
 	ConversionID string
 	Value        string
-	IP           string // of whoever called
-	UserAgent    string
 }
 
 // NoticeResult says how a notice is answered.

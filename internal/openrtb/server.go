@@ -134,18 +134,6 @@ func (s *Server) Serve(listener net.Listener) error {
 	return nil
 }
 
-// ListenAndServe listens on address, "127.0.0.1:8080" if it is empty.
-func (s *Server) ListenAndServe(address string) error {
-	if address == "" {
-		address = "127.0.0.1:8080"
-	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return fmt.Errorf("openrtb: cannot listen on %s: %w", address, err)
-	}
-	return s.Serve(listener)
-}
-
 // Drain refuses new auctions from now on; everything else goes on. Shutdown begins with it.
 func (s *Server) Drain() { s.draining.Store(true) }
 
