@@ -76,8 +76,8 @@ type creative struct {
 	ImageURL   string `yaml:"image_url"`
 }
 
-// Load reads and compiles the file. Its currency replaces that of options. The error joins every fault, each as
-// "path: line N: …" where the line is known.
+// Load reads and compiles the file. Where options name a currency, the file must name the same or none: the answers to
+// exchanges are in that of options. The error joins every fault, each as "path: line N: …" where the line is known.
 func Load(path string, options auction.SetOptions) (*auction.CampaignSet, error) {
 	data, err := read(path)
 	if err != nil {
@@ -111,8 +111,13 @@ func parse(path string, data []byte, options auction.SetOptions) (*auction.Campa
 	if decodeErr == nil && len(doc.Campaigns) == 0 {
 		return nil, fmt.Errorf("%s: campaigns: is empty; list at least one campaign", path)
 	}
-	if doc.Currency != "" {
+	var currency error
+	switch {
+	case options.Currency == "":
 		options.Currency = doc.Currency
+	case doc.Currency != "" && doc.Currency != options.Currency:
+		currency = fmt.Errorf("%s: currency: %s is not what the bidder bids in (auction.currency is %s); make them the same",
+			path, doc.Currency, options.Currency)
 	}
 	faults := []error{decodeErr}
 	list := make([]auction.Campaign, len(doc.Campaigns))
@@ -124,11 +129,14 @@ func parse(path string, data []byte, options auction.SetOptions) (*auction.Campa
 		}
 	}
 	if len(faults) > 1 || decodeErr != nil {
-		return nil, errors.Join(faults...) // compiling would repeat them as missing values
+		return nil, errors.Join(append(faults, currency)...) // compiling would repeat them as missing values
 	}
 	set, err := auction.NewCampaignSet(list, options)
 	if err != nil {
-		return nil, allPlaced(path, lines, err)
+		err = allPlaced(path, lines, err)
+	}
+	if err := errors.Join(currency, err); err != nil {
+		return nil, err
 	}
 	return set, nil
 }

@@ -92,6 +92,27 @@ func TestFaultsNameTheirPlace(t *testing.T) {
 		"line 19: campaigns[1] (shoes): id: is also the id of campaigns[0]")
 }
 
+// The exchange is told one currency: the bidder's. A file in another one would be bid as if it were that.
+func TestCurrencyIsTheBidders(t *testing.T) {
+	f := func(file, bidder, want string) {
+		t.Helper()
+		data := strings.Replace(good, "currency: USD\n", file, 1)
+		set, err := parse("c.yaml", []byte(data), auction.SetOptions{Currency: bidder})
+		switch {
+		case want == "" && (err == nil || !strings.Contains(err.Error(), "auction.currency")):
+			t.Errorf("file %q, bidder %q: got error %v, want one that names auction.currency", file, bidder, err)
+		case want != "" && (err != nil || set.Currency() != want):
+			t.Errorf("file %q, bidder %q: got error %v", file, bidder, err)
+		}
+	}
+	f("currency: EUR\n", "EUR", "EUR")
+	f("", "EUR", "EUR")
+	f("currency: EUR\n", "", "EUR")
+	f("", "", "USD")
+	f("currency: EUR\n", "USD", "")
+	f("currency: USD\n", "EUR", "")
+}
+
 func TestMoney(t *testing.T) {
 	f := func(in string, want auction.Micros, ok bool) {
 		t.Helper()
