@@ -21,7 +21,7 @@ func (s *CampaignSet) addTargeting(q *query, req *Request) {
 	q.end()
 	geo := &req.Device.Geo
 	require(q, &s.countries, geo.Country)
-	region := splitRegion(geo.Region)
+	region := splitRegion(strings.ToUpper(geo.Region)) // some exchanges write us-ca
 	require(q, &s.regions, regionKey{cmp.Or(geo.Country, region.country), region.region}, regionKey{"", region.region})
 	require(q, &s.deviceTypes, req.Device.Type)
 	require(q, &s.os, req.Device.OS)

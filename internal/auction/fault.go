@@ -129,6 +129,15 @@ func (v *faults) targeting(t *Targeting) {
 	for i, o := range t.OS {
 		v.require(o == strings.ToLower(o), fmt.Sprintf("targeting.os[%d]", i), "%q must be in lower case", o)
 	}
+	for _, l := range []struct {
+		path string
+		list []string
+	}{{"targeting.allow_domains", t.AllowDomains}, {"targeting.deny_domains", t.DenyDomains}} {
+		for i, d := range l.list {
+			v.require(!strings.ContainsAny(d, "/:@ ") && !strings.HasPrefix(strings.ToLower(d), "www."), fmt.Sprintf("%s[%d]", l.path, i),
+				"%q would never match; write a domain as in example.com, without www., scheme or path, or an app's bundle", d)
+		}
+	}
 	for i, d := range t.AllowDomains {
 		v.require(!slices.Contains(t.DenyDomains, d), fmt.Sprintf("targeting.allow_domains[%d]", i),
 			"%q is denied as well; remove it from one of the lists", d)

@@ -152,6 +152,10 @@ func TestReasons(t *testing.T) {
 	f("all fits", any, func(*Request) {}, NoBidNone)
 	f("no impressions", any, func(r *Request) { r.Impressions = nil }, NoBidInvalid)
 	f("another country", func(c *Campaign) { c.Targeting.Countries = []string{"FR"} }, func(*Request) {}, NoBidNoCampaign)
+	f("a region in small letters", func(c *Campaign) { c.Targeting.Regions = []string{"us-ca"} },
+		func(r *Request) { r.Device.Geo.Country, r.Device.Geo.Region = "US", "Ca" }, NoBidNone)
+	f("a region of the same code elsewhere", func(c *Campaign) { c.Targeting.Regions = []string{"US-CA"} },
+		func(r *Request) { r.Device.Geo.Country, r.Device.Geo.Region = "IT", "CA" }, NoBidNoCampaign)
 	f("the hour is not known", func(c *Campaign) { c.Targeting.HoursOfWeek = []int{1} }, func(*Request) {}, NoBidNoCampaign)
 	f("not begun", func(c *Campaign) { c.Start = noon.Add(time.Second) }, func(*Request) {}, NoBidNoCampaign)
 	f("ended", func(c *Campaign) { c.End = noon }, func(*Request) {}, NoBidNoCampaign)
@@ -285,6 +289,17 @@ func TestNewCampaignSetReportsEveryFault(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error lacks %q:\n%v", want, err)
 		}
+	}
+	_, err = NewCampaignSet([]Campaign{plainCampaign("a", func(c *Campaign) {
+		c.Targeting.DenyDomains = []string{"www.news.example", "news.example", "https://x.example", "com.Game", "a.example/b"}
+	})}, SetOptions{})
+	for _, at := range []int{0, 2, 4} { // requests hold domains without these
+		if want := fmt.Sprintf("targeting.deny_domains[%d]: ", at); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q:\n%v", want, err)
+		}
+	}
+	if n := strings.Count(fmt.Sprint(err), "\n") + 1; n != 3 {
+		t.Errorf("%d faults, want 3:\n%v", n, err)
 	}
 	if _, ok := errors.AsType[*Fault](err); !ok {
 		t.Error("no Fault to be found in the error")

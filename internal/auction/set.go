@@ -184,7 +184,7 @@ func (s *CampaignSet) compile() {
 		}
 		everyone = append(everyone, o)
 		countries.add(o, t.Countries...)
-		regions.add(o, mapped(t.Regions, splitRegion)...)
+		regions.add(o, mapped(mapped(t.Regions, strings.ToUpper), splitRegion)...)
 		deviceTypes.add(o, t.DeviceTypes...)
 		os.add(o, t.OS...)
 		languages.add(o, t.Languages...)
