@@ -245,10 +245,10 @@ func newManager(t testing.TB, opts Options) *Manager {
 // eventually waits until ok, which other goroutines bring about, or fails with what.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 20 s in vain: %s", what)
+			t.Fatalf("waited a minute in vain: %s", what)
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -48,7 +48,7 @@ func TestServesAndFollowsThePointer(t *testing.T) {
 		t.Fatalf("before any version: %v, ready %v", err, m.Ready())
 	}
 	publish(t, store, "a", 1)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := m.WaitReady(ctx); err != nil {
 		t.Fatal(err)

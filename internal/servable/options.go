@@ -26,7 +26,7 @@ type Options struct {
 	// and with it the batches. The session is closed when it returns.
 	Retire func(s *Servable)
 
-	// Nice lowers the priority of the thread that loads a version while another serves, as nice(1): default 10, at most
+	// Nice lowers the priority of the thread that loads a version while another serves, as nice(1): default 5, at most
 	// 19; negative leaves it as it is.
 	Nice int
 
@@ -60,7 +60,7 @@ func (o *Options) fill() error {
 		o.Retire = func(*Servable) {}
 	}
 	if o.Nice == 0 {
-		o.Nice = 10
+		o.Nice = 5
 	}
 	o.Nice = min(o.Nice, 19)
 	if o.Logger == nil {

@@ -150,26 +150,21 @@ func (m *Manager) obtain(ctx context.Context, cur *serving, version int64) *Serv
 	return s
 }
 
-// load loads a version in a thread of its own, which ends with it: its low priority must not stay with a thread that
-// others use. Prepare runs at ordinary priority.
+// load loads a version, at low priority while another serves, and prepares it at ordinary priority.
 func (m *Manager) load(ctx context.Context, dir string, version int64, serving bool) (*Servable, error) {
 	if modelstore.Stamp(dir) == 0 {
 		return nil, refuse(ReasonMissing, fmt.Errorf("%s is not there or can't be read", dir))
 	}
 	var s *Servable
 	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		// Before anything serves there is nothing to be kind to, and TensorFlow's pools, which inherit the priority of
-		// the first load, keep theirs for good.
-		if serving && m.opts.Nice > 0 {
-			runtime.LockOSThread() // never unlocked: the runtime ends the thread with the goroutine
-			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, m.opts.Nice)
-		}
-		s, err = Load(ctx, dir, m.opts.Model, version, m.opts.Load)
-	}()
-	<-done
+	do := func() { s, err = Load(ctx, dir, m.opts.Model, version, m.opts.Load) }
+	// Before anything serves there is nothing to be kind to, and TensorFlow's pools, which inherit the priority of the
+	// first load, keep theirs for good.
+	if serving && m.opts.Nice > 0 {
+		inLowThread(m.opts.Nice, do)
+	} else {
+		do()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +181,26 @@ func (m *Manager) load(ctx context.Context, dir string, version int64, serving b
 	m.opts.Logger.Info("version loaded", "model", s.Model(), "version", version, "load_ms", s.loadTime.Milliseconds(),
 		"rows_learnt", s.manifest.Training.Rows)
 	return s, nil
+}
+
+// inLowThread runs do in a thread of low priority and waits for it. The thread ends then: priority can't be raised again
+// without a privilege, and must not stay with a thread that others use.
+func inLowThread(nice int, do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread can't end. While it is held here, the next try gets another.
+			inLowThread(nice, do)
+			runtime.UnlockOSThread()
+			return
+		}
+		// Never unlocked: the runtime ends the thread with the goroutine.
+		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, nice) // refused by a sandbox at worst; then it is as kind as it can be
+		do()
+	}()
+	<-done
 }
 
 // refuse counts a refusal, and logs it unless the last attempt met the same.

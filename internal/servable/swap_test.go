@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -77,14 +78,14 @@ func TestSwapUnderLoad(t *testing.T) {
 	})
 	publish(t, store, "a", 1)
 	serves(t, m, 1)
-	const swaps = 12
+	const swaps = 8
 	for v := range int64(swaps + 1) {
 		want[v+1] = zeroProbability(t, names[int(v)%len(names)])
 	}
 	stop := make(chan struct{})
-	var runs atomic.Int64
+	var runs, low atomic.Int64
 	var users sync.WaitGroup
-	for key := range uint64(4) {
+	for key := range uint64(3) {
 		users.Go(func() {
 			for {
 				select {
@@ -116,7 +117,10 @@ func TestSwapUnderLoad(t *testing.T) {
 	for i := 1; i <= swaps; i++ {
 		before := runs.Load()
 		publish(t, store, names[i%len(names)], int64(i+1))
-		serves(t, m, int64(i+1))
+		eventually(t, fmt.Sprintf("version %d serves", i+1), func() bool {
+			low.Add(int64(lowThreads(t)))
+			return m.Status().Stable.Version == int64(i+1)
+		})
 		eventually(t, "runs go on", func() bool { return runs.Load() > before })
 		if _, err := store.Retain("ctr", 3); err != nil {
 			t.Fatal(err)
@@ -128,7 +132,31 @@ func TestSwapUnderLoad(t *testing.T) {
 	if st := m.Status(); st.Swaps != swaps+1 {
 		t.Errorf("%d swaps, want %d", st.Swaps, swaps+1)
 	}
+	if low.Load() == 0 {
+		t.Error("no load was seen at low priority")
+	}
+	eventually(t, "no thread keeps the low priority of loading", func() bool { return lowThreads(t) == 0 })
 	t.Logf("%d runs over %d swaps", runs.Load(), swaps)
+}
+
+// lowThreads counts the process's threads whose priority is below ordinary.
+func lowThreads(t *testing.T) (n int) {
+	t.Helper()
+	tasks, err := filepath.Glob("/proc/self/task/*/stat")
+	if err != nil || len(tasks) == 0 {
+		t.Fatalf("cannot list the threads: %v", err)
+	}
+	for _, task := range tasks {
+		data, err := os.ReadFile(task)
+		if err != nil {
+			continue // it has ended
+		}
+		_, rest, _ := strings.Cut(string(data), ") ") // fields from the third, state, on; nice is the 19th
+		if fields := strings.Fields(rest); len(fields) > 16 && fields[16] != "0" {
+			n++
+		}
+	}
+	return n
 }
 
 // TestMemoryStaysFlat loads, runs and frees a model of 9 MB again and again: what the process holds must not grow.
