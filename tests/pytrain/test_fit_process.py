@@ -23,7 +23,7 @@ from pytrain.loop import Trainer
 from pytrain.scoring import Version
 from tests.pytrain.conftest import make_recipe, random_rows, random_x, recipe_yaml
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(280)  # each start imports TensorFlow: seconds, on a busy machine tens
 RECIPE = make_recipe("deepfm")
 ROOT = Path(__file__).parents[2]
 
