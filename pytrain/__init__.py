@@ -7,6 +7,7 @@ the wire and into a version.
     errors        the tree of exceptions and exit statuses
     recipe        one YAML file a model: features, architecture, optimizer, cadence
     frames        training frames in, answers out; the reader thread
+    answers       stdout, kept for the protocol
     metrics       log loss, normalised entropy, AUC, calibration; windows of progressive validation
     checkpoint    weights, slots, counters and stream position as one atomic file
     loop          the training loop, without TensorFlow
@@ -15,8 +16,10 @@ the wire and into a version.
     learner       a model with its optimizer: learn, predict, state
     export        model versions: serving graph, manifest, golden rows
     store         the model store: publish atomically, pointer
+    manifest      what a version says of itself; golden rows
     scoring       read, verify and run a version
     files         Parquet and CSV in, through the Go encoder where values are raw
+    report        evaluations as tables and a plot
     sklearn_port  a fitted scikit-learn pipeline into a recipe and a version
     cli, cli_*    the command line
 """
