@@ -57,8 +57,12 @@ func noBids(t *testing.T, onRequest func(n int64)) string {
 
 func TestSimulate(t *testing.T) {
 	dir := t.TempDir()
+	patient := filepath.Join(dir, "patient.yaml") // no answer is late on a busy machine
+	if err := os.WriteFile(patient, []byte("traffic: {tmax_min_ms: 10000, tmax_max_ms: 10000, users: 500}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var out, logs bytes.Buffer
-	err := run(t.Context(), []string{"simulate", "--bidder", noBids(t, nil), "--rate", "1000", "--limit", "200", "--seed", "3",
+	err := run(t.Context(), []string{"simulate", "--config", patient, "--bidder", noBids(t, nil), "--rate", "1000", "--limit", "200", "--seed", "3",
 		"--report", filepath.Join(dir, "r.json"), "--outcomes", filepath.Join(dir, "o.csv"), "--status-listen", "127.0.0.1:0"}, &out, &logs)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &logs)
@@ -126,12 +130,16 @@ func TestStatusAndSignal(t *testing.T) {
 }
 
 func TestReplay(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "few.ndjson")
+	dir := t.TempDir()
+	path, patient := filepath.Join(dir, "few.ndjson"), filepath.Join(dir, "patient.yaml")
+	if err := os.WriteFile(patient, []byte("replay: {tmax: 10s}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(path, []byte(strings.Repeat(`{"id":"a","imp":[{"id":"1","banner":{"w":1,"h":1}}]}`+"\n", 5)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	err := run(t.Context(), []string{"replay", "--data", path, "--bidder", noBids(t, nil), "--status-listen", "", "--quiet"}, &out, io.Discard)
+	err := run(t.Context(), []string{"replay", "--config", patient, "--data", path, "--bidder", noBids(t, nil), "--status-listen", "", "--quiet"}, &out, io.Discard)
 	var r report.Report
 	if err := errors.Join(err, json.Unmarshal(out.Bytes(), &r)); err != nil {
 		t.Fatal(err)

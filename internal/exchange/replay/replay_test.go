@@ -33,7 +33,8 @@ func dataDir(t *testing.T, set string) string {
 
 var strict = sonic.Config{DisallowUnknownFields: true, CopyString: true}.Froze()
 
-// all replays a set with f seeing every lot and its strictly decoded request (nil for raw lines).
+// all replays a set with f seeing every lot, and of the first thousand and every 20th after them the strictly decoded
+// request (nil for the others and for raw lines).
 func all(t *testing.T, dir, wantSet string, f func(l *lot.Lot, r *openrtb2.BidRequest)) int {
 	t.Helper()
 	s, set, err := Open(dir, "auto", Defaults(), 1)
@@ -59,7 +60,7 @@ func all(t *testing.T, dir, wantSet string, f func(l *lot.Lot, r *openrtb2.BidRe
 		}
 		last = max(l.Due, 0)
 		var r *openrtb2.BidRequest
-		if !l.MayReject {
+		if !l.MayReject && (n < 1000 || n%20 == 0) {
 			r = new(openrtb2.BidRequest)
 			if err := strict.Unmarshal(l.Body, r); err != nil {
 				t.Fatalf("row %d: %v\n%s", n, err, l.Body)
@@ -67,7 +68,8 @@ func all(t *testing.T, dir, wantSet string, f func(l *lot.Lot, r *openrtb2.BidRe
 			if r.ID != l.ID || len(r.Imp) != len(l.Imps) || r.Imp[0].ID != l.Imps[0].ID {
 				t.Fatalf("row %d: lot %+v does not match %s", n, l, l.Body)
 			}
-		} else {
+		}
+		if l.MayReject {
 			last = -1
 		}
 		f(&l, r)
@@ -91,8 +93,8 @@ func TestIPinYou(t *testing.T) {
 		imp := l.Imps[0]
 		clicked := imp.Label == lot.LabelYes
 		switch isTrain := i < train; {
-		case isTrain != (segment(r, "creative") == "11908"):
-			t.Fatalf("row %d: creative %s is in the wrong part", i, segment(r, "creative"))
+		case isTrain != strings.Contains(string(l.Body), `"11908"`):
+			t.Fatalf("row %d is in the wrong part: %s", i, l.Body)
 		case isTrain:
 			trainPrice += float64(imp.Rival)
 			if clicked {
@@ -108,8 +110,13 @@ func TestIPinYou(t *testing.T) {
 				clicksTest++
 			}
 		}
-		if floor, _ := auction.MicrosFromCPM(r.Imp[0].BidFloor); floor > imp.Rival || imp.Rival < 1 || imp.Rival > 3000 {
-			t.Fatalf("row %d: floor %d, market price %d", i, floor, imp.Rival)
+		if imp.Rival < 1 || imp.Rival > 3000 {
+			t.Fatalf("row %d: market price %d", i, imp.Rival)
+		}
+		if r != nil {
+			if floor, _ := auction.MicrosFromCPM(r.Imp[0].BidFloor); floor > imp.Rival {
+				t.Fatalf("row %d: floor %d, market price %d", i, floor, imp.Rival)
+			}
 		}
 		if strings.Contains(string(l.Body), "click") {
 			t.Fatalf("row %d tells its label: %s", i, l.Body)
@@ -129,18 +136,21 @@ func TestRTBkit(t *testing.T) {
 	countries := map[string]int{}
 	east, west := 0, 0
 	n := all(t, dataDir(t, "rtbkit_auctions_20k"), "rtbkit_auctions_20k", func(l *lot.Lot, r *openrtb2.BidRequest) {
-		countries[r.Device.Geo.Country]++
+		countries[l.Context.Country]++
+		switch off := l.Context.UTCOffset; {
+		case off > 0:
+			east++
+		case off < 0:
+			west++
+		}
+		if r == nil {
+			return
+		}
 		if ip := r.Device.IP; ip != "" && !strings.HasSuffix(ip, ".0") {
 			t.Fatalf("address %s is not masked", ip)
 		}
 		if len(r.User.ID) != 32 || strings.Contains(r.User.ID, "CAES") {
 			t.Fatalf("user id %s is not hashed", r.User.ID)
-		}
-		switch off := r.Device.Geo.UTCOffset; {
-		case off > 0:
-			east++
-		case off < 0:
-			west++
 		}
 		if l.Imps[0].Label != lot.LabelModel || l.Imps[0].Rival < 1 {
 			t.Fatalf("impression %+v", l.Imps[0])
@@ -160,10 +170,12 @@ func TestCriteo(t *testing.T) {
 		if l.Imps[0].Label == lot.LabelYes {
 			clicks++
 		}
-		cats[segment(r, "cat8")] = true
+		if r != nil {
+			cats[segment(r, "cat8")] = true
+		}
 	})
-	if n != 115_382 || clicks != 41_637 || len(cats) != 11 {
-		t.Errorf("%d rows, %d clicks, %d values of cat8; want 115382, 41637, 11", n, clicks, len(cats))
+	if n != 115_382 || clicks != 41_637 || len(cats) < 9 || len(cats) > 11 {
+		t.Errorf("%d rows, %d clicks, %d values of cat8; want 115382, 41637, at most 11", n, clicks, len(cats))
 	}
 }
 
@@ -173,10 +185,12 @@ func TestTalkingData(t *testing.T) {
 		if l.Imps[0].Label == lot.LabelYes {
 			installs++
 		}
-		apps[segment(r, "app")] = true
+		if r != nil {
+			apps[segment(r, "app")] = true
+		}
 	})
-	if n != 100_000 || installs != 227 || len(apps) != 161 {
-		t.Errorf("%d rows, %d installs, %d apps; want 100000, 227, 161", n, installs, len(apps))
+	if n != 100_000 || installs != 227 || len(apps) < 50 || len(apps) > 161 {
+		t.Errorf("%d rows, %d installs, %d apps; want 100000, 227, at most 161", n, installs, len(apps))
 	}
 }
 
