@@ -1,7 +1,8 @@
 """The recipe: one YAML file a model, read by Go and Python alike.
 
 Decoding is strict. An unknown key, a repeated key or a value out of range is a fault; every fault of a file is
-reported at once, each with its line, which needs YAML's tree beside the values: hence the length. `Recipe.space` is the index space that the features span (docs/contracts.md).
+reported at once, each with its line, which needs YAML's tree beside the values: hence the length.
+`Recipe.space` is the index space that the features span (docs/contracts.md).
 """
 
 from __future__ import annotations
