@@ -123,21 +123,24 @@ class Loop:
                 signal.signal(number, handler)
 
     def _first_versions(self) -> None:
-        for recipe in self._run.recipes_without_version():
-            say(f"first version of {recipe.parent.name} (untrained)")
-            command: list[str | Path] = [
-                PYTHON,
-                "-m",
-                "pytrain",
-                "init",
-                "--recipe",
-                recipe,
-                "--store",
-                self._run.store,
-            ]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise LoopError(f"pytrain init failed with status {done.returncode}:\n{done.stderr.strip()}")
+        recipes = self._run.recipes_without_version()
+        if not recipes:
+            return
+        say(f"first versions, untrained: {', '.join(map(model_of, recipes))}")
+        inits = [
+            subprocess.Popen(
+                [PYTHON, "-m", "pytrain", "init", "--recipe", recipe, "--store", self._run.store],
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            for recipe in recipes
+        ]
+        faults = [(init.communicate()[1], init.returncode) for init in inits]
+        if failed := [f"status {status}:\n{text.strip()}" for text, status in faults if status]:
+            raise LoopError("pytrain init failed with " + "\n".join(failed))
 
     def _serve(self, children: list[Child], bidder_config: Path, trainer_config: Path) -> Result:
         run, ports = self._run, self._run.ports
