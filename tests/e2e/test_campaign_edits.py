@@ -1,0 +1,67 @@
+"""The campaign file edited while the bidder serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.conftest import NewBidder
+from tests.e2e.load import Load
+from tests.e2e.world import CAMPAIGNS, Bidder, until
+
+BAD = (
+    CAMPAIGNS.replace("daily_budget: 50000", "daily_budget: -5")
+    .replace("size: 300x250", "size: 300 by 250")
+    .replace("kind: banner", "kind: poster")
+    .replace("advertiser: Steady", "advertizer: Steady")
+)
+
+
+def line_of(text: str, part: str) -> int:
+    return next(number for number, line in enumerate(text.splitlines(), 1) if part in line)
+
+
+def reloads(bidder: Bidder, result: str) -> float:
+    return bidder.metric("gavel_campaigns_reloads_total", result=result)
+
+
+def replace(path: Path, text: str) -> None:
+    """As editors save: a new file, renamed into place."""
+    aside = path.with_name(".edit")
+    aside.write_text(text)
+    aside.rename(path)
+
+
+def test_a_bad_edit_is_refused_with_every_fault_and_a_good_one_taken(new_bidder: NewBidder) -> None:
+    bidder = new_bidder().start()
+    path = bidder.run.campaigns
+    with Load(bidder, connections=2, bill=False).running() as account:
+        path.write_text(BAD)
+        until("the bad edit is refused", lambda: reloads(bidder, "refused"), within_s=10)
+        log = bidder.log()
+        for part in ("advertizer", "300 by 250", "poster", "-5"):
+            assert f"line {line_of(BAD, part)}" in log, f"no word of {part!r} with its line in:\n{log}"
+        assert "the old set serves on" in log
+        assert bidder.metric("gavel_campaigns_file_refused") == 1
+        assert bidder.one_bid("after the bad edit")["price"] == 2.0
+
+        path.write_text("campaigns: [")
+        until("what is no YAML is refused", lambda: reloads(bidder, "refused") == 2, within_s=10)
+        path.unlink()
+        until("the file's absence is told", lambda: reloads(bidder, "unreadable"), within_s=10)
+        assert bidder.one_bid("after the file went")["price"] == 2.0
+
+        good = CAMPAIGNS.replace("cpm: 2", "cpm: 3") + CAMPAIGNS[CAMPAIGNS.index("  - id:") :].replace(
+            "steady", "second"
+        ).replace("Steady", "Second").replace("cpm: 2", "cpm: 1")
+        replace(path, good)
+        until("the good edit serves", lambda: bidder.metric("gavel_campaigns") == 2, within_s=10)
+        assert bidder.metric("gavel_campaigns_file_refused") == 0
+        until("bids at the new price", lambda: bidder.one_bid("after the good edit")["price"] == 3.0, within_s=10)
+        assert bidder.metric("gavel_budget_micros") == 2 * 50_000e6
+
+        # A campaign that is taken out bids no more.
+        replace(path, CAMPAIGNS.replace("steady", "other"))
+        until("the set is the new one", lambda: bidder.metric("gavel_campaigns") == 1, within_s=10)
+        assert bidder.one_bid("the other")["cid"] == "other"
+    assert account.broken == []
+    assert account.statuses.keys() == {"200", "204"}, account.statuses
