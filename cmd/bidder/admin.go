@@ -44,6 +44,7 @@ func newAdminServer(addr string, metrics prometheus.Gatherer, ready func() error
 	return &adminServer{listener: listener, server: &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}}, nil
 }

@@ -36,6 +36,7 @@ var (
 		counter("panics_total", "Calls into the engine that panicked.", func(s *batcher.Stats) uint64 { return s.Panics }),
 		counter("rescued_total", "Due batches that a waiting caller ran.", func(s *batcher.Stats) uint64 { return s.Rescued }),
 		counter("queue_reached_total", "Claims that met the bound of the queue.", func(s *batcher.Stats) uint64 { return s.QueueReached }),
+		counter("inline_total", "Batches that a caller ran in place of an idle runner.", func(s *batcher.Stats) uint64 { return s.Inline }),
 		gauge("queue_rows", "Rows waiting.", func(s *batcher.Stats) float64 { return float64(s.QueueRows) }),
 		gauge("queue_capacity_rows", "The most rows that may wait.", func(s *batcher.Stats) float64 { return float64(s.QueueCapacity) }),
 		gauge("queue_high_rows", "The most rows that ever waited.", func(s *batcher.Stats) float64 { return float64(s.QueueHigh) }),

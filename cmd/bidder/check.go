@@ -1,10 +1,11 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"io"
 
+	"gavel/internal/auction"
 	"gavel/internal/campaigns"
 )
 
@@ -18,8 +19,25 @@ func check(path string, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%w:\n%w", errConfig, err)
 	}
-	if _, err := fmt.Fprintf(stdout, "%s: sound\n%s: sound, %d campaigns\n", path, config.Campaigns, set.Len()); err != nil {
-		return errors.Join(errConfig, err)
+	report := fmt.Sprintf("%s: sound\n%s: sound, %d campaigns\n", path, config.Campaigns, set.Len())
+	if warning := unscorable(config, set); warning != "" {
+		report += config.Campaigns + ": warning: " + warning + "\n"
 	}
-	return nil
+	_, err = io.WriteString(stdout, report)
+	return err
+}
+
+// unscorable says which campaigns cannot bid because no model of conversions is configured; "" if all can.
+func unscorable(config Config, set *auction.CampaignSet) string {
+	n, first := 0, ""
+	for _, c := range set.All() {
+		if config.Models.Conversion == "" && c.Goal.Kind == auction.CPA {
+			n++
+			first = cmp.Or(first, c.ID)
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d campaigns pay by conversion (%s, to begin with) and will not bid: models.conversion names no model", n, first)
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -125,11 +127,24 @@ func LoadConfig(path string) (Config, error) {
 	return c, err
 }
 
+// What the rooms bound themselves; said here, so that a file is refused before anything starts.
+const (
+	minTmax, maxTmax = 10 * time.Millisecond, time.Second // openrtb.Timing's
+	maxCandidates    = 128                                // a request, as auction.SetOptions has it
+	maxName          = 64                                 // leases.Options.Bidder
+)
+
 // Validate implements strictyaml.Validator.
 func (c *Config) Validate() (faults []error) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	for key, value := range map[string]string{"listen": c.Listen, "admin_listen": c.AdminListen} {
-		if _, _, err := net.SplitHostPort(value); err != nil {
+	listens := map[string]string{"listen": c.Listen, "admin_listen": c.AdminListen}
+	if c.Events.URL == "" {
+		listens["events.embedded_listen"] = c.Events.EmbeddedListen
+	} else if u, err := url.Parse(c.Events.URL); err != nil || u.Host == "" {
+		fault("events.url: %q is not a URL; write nats://stream.internal:4222, say", c.Events.URL)
+	}
+	for key, value := range listens {
+		if _, _, err := splitPort(value); err != nil {
 			fault("%s: %q is not host:port; write 127.0.0.1:8090, say", key, value)
 		}
 	}
@@ -139,16 +154,23 @@ func (c *Config) Validate() (faults []error) {
 	for key, value := range map[string]string{
 		"name": c.Name, "state_dir": c.StateDir, "campaigns": c.Campaigns, "models.store": c.Models.Store,
 		"models.click": c.Models.Click, "auction.seat": c.Auction.Seat, "events.token_file": c.Events.TokenFile,
+		"events.embedded_dir": c.Events.EmbeddedDir,
 	} {
 		if value == "" {
 			fault("%s: is empty; name one", key)
 		}
 	}
-	if len(c.Auction.Currency) != 3 {
+	if len(c.Name) > maxName {
+		fault("name: is %d bytes long; use at most %d", len(c.Name), maxName)
+	}
+	if len(c.Auction.Currency) != 3 || c.Auction.Currency != strings.ToUpper(c.Auction.Currency) {
 		fault("auction.currency: %q is not an ISO 4217 code such as USD", c.Auction.Currency)
 	}
 	if c.Auction.NoBidStatus != 200 && c.Auction.NoBidStatus != 204 {
 		fault("auction.no_bid_status: %d is neither 204 nor 200", c.Auction.NoBidStatus)
+	}
+	if d := c.Auction.TmaxDefault; d < minTmax || d > maxTmax {
+		fault("auction.tmax_default: %v must be %v to %v", d, minTmax, maxTmax)
 	}
 	if c.Auction.TmaxMargin < 0 || c.Auction.TmaxMargin >= c.Auction.TmaxDefault {
 		fault("auction.tmax_margin: %v must be at least 0 and less than tmax_default (%v)", c.Auction.TmaxMargin, c.Auction.TmaxDefault)
@@ -164,10 +186,18 @@ func (c *Config) Validate() (faults []error) {
 	default:
 		fault("batcher.policy: %q is none of adaptive, eager, window", c.Batcher.Policy)
 	}
+	for key, value := range map[string]struct{ have, most int }{
+		"auction.max_candidates": {c.Auction.MaxCandidates, maxCandidates}, "batcher.runners": {c.Batcher.Runners, 1024},
+		"batcher.max_rows": {c.Batcher.MaxRows, 1 << 16}, "batcher.queue_rows": {c.Batcher.QueueRows, 1 << 22},
+	} {
+		if value.have < 1 || value.have > value.most {
+			fault("%s: %d must be 1 to %d", key, value.have, value.most)
+		}
+	}
+	if w := c.Batcher.MaxWait; w <= 0 || w > time.Minute {
+		fault("batcher.max_wait: %v must be above 0 and at most 1m", w)
+	}
 	positive := map[string]int64{
-		"auction.max_candidates": int64(c.Auction.MaxCandidates),
-		"batcher.runners":        int64(c.Batcher.Runners), "batcher.max_rows": int64(c.Batcher.MaxRows),
-		"batcher.queue_rows": int64(c.Batcher.QueueRows), "batcher.max_wait": int64(c.Batcher.MaxWait),
 		"limits.body_bytes": int64(c.Limits.BodyBytes), "limits.connections": int64(c.Limits.Connections),
 		"limits.auctions": int64(c.Limits.Auctions), "events.spill_max_bytes": c.Events.SpillMaxBytes,
 		"limits.read_timeout": int64(c.Limits.ReadTimeout), "limits.write_timeout": int64(c.Limits.WriteTimeout),
@@ -190,4 +220,14 @@ func (c *Config) Validate() (faults []error) {
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return faults
+}
+
+// splitPort reads host:port; no host is loopback.
+func splitPort(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, err
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	return cmp.Or(host, "127.0.0.1"), int(n), err
 }

@@ -22,8 +22,9 @@ Health, metrics and profiles are on the admin port: /healthz, /readyz, /metrics,
 SIGTERM drains: accepted auctions are answered and events flushed before it ends.`
 
 type commands struct {
-	Serve serveCommand `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
-	Check checkCommand `cmd:"" help:"Check the configuration and the campaign file, naming every fault, and end."`
+	Serve  serveCommand  `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
+	Check  checkCommand  `cmd:"" help:"Check the configuration and the campaign file, naming every fault, and end."`
+	Verify verifyCommand `cmd:"" help:"Load a model version as serving would, print what it holds, and end; status 1 if it is refused."`
 }
 
 type configFlag struct {
@@ -33,6 +34,10 @@ type configFlag struct {
 type serveCommand struct{ configFlag }
 
 type checkCommand struct{ configFlag }
+
+type verifyCommand struct {
+	Directory string `arg:"" help:"The version: <store>/<model>/<version>, or a copy of one." placeholder:"DIRECTORY"`
+}
 
 func main() {
 	quietTensorFlow()
@@ -82,6 +87,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	switch parsed.Command() {
 	case "check":
 		return check(cli.Check.Config, stdout)
+	case "verify <directory>":
+		return verify(ctx, cli.Verify.Directory, stdout)
 	default:
 		config, err := LoadConfig(cli.Serve.Config)
 		if err != nil {

@@ -70,6 +70,7 @@ func addStats(a, b batcher.Stats) batcher.Stats {
 	a.RunErrors += b.RunErrors
 	a.Panics += b.Panics
 	a.Rescued += b.Rescued
+	a.Inline += b.Inline
 	a.QueueRows += b.QueueRows
 	a.QueueCapacity += b.QueueCapacity
 	a.QueueHigh = max(a.QueueHigh, b.QueueHigh)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,14 +19,38 @@ import (
 // open batch of that version's queue, and waits for the results. Claims of both models are made before either is waited
 // for, so that their runs overlap. Safe for concurrent use.
 type scorer struct {
-	click      *servable.Manager
-	conversion *servable.Manager // nil: no model of conversions
+	click      acquire
+	conversion acquire // nil: no model of conversions
 	log        *slog.Logger
 	refused    throttle
 	scratch    sync.Pool // *scoring
 }
 
-func newScorer(click, conversion *servable.Manager, log *slog.Logger) *scorer {
+// acquire hands out the version of a model that serves key; an error means that none does.
+type acquire func(key uint64) (version, error)
+
+// version is what a scorer needs of a *servable.Servable; Attached is a *prepared.
+type version interface {
+	Version() int64
+	Attached() any
+	Release()
+}
+
+// managed acquires from m; nil from a nil manager.
+func managed(m *servable.Manager) acquire {
+	if m == nil {
+		return nil
+	}
+	return func(key uint64) (version, error) {
+		v, err := m.Acquire(key)
+		if err != nil {
+			return nil, err // not a nil *Servable in the interface
+		}
+		return v, nil
+	}
+}
+
+func newScorer(click, conversion acquire, log *slog.Logger) *scorer {
 	s := &scorer{click: click, conversion: conversion, log: log}
 	s.scratch.New = func() any { return new(scoring) }
 	return s
@@ -39,12 +64,18 @@ type scoring struct {
 
 // asked is one model's part of an auction.
 type asked struct {
-	version *servable.Servable
+	version version
 	ticket  *batcher.Ticket
 	results []batcher.Result // one for each row claimed
 }
 
 var keySeed = maphash.MakeSeed()
+
+// versionKey decides who gets a canary: a user always or never; where the user is unknown, each auction anew, so that the
+// share holds there too.
+func versionKey(req *auction.Request) uint64 {
+	return maphash.String(keySeed, cmp.Or(req.User.ID, req.User.BuyerUID, req.ID))
+}
 
 // Score implements auction.Scorer. Candidates whose goal is CPA are asked of both models, the others of the click model
 // only.
@@ -58,7 +89,7 @@ func (s *scorer) Score(ctx context.Context, req *auction.Request, candidates []a
 			w.converted = append(w.converted, i)
 		}
 	}
-	key := maphash.String(keySeed, req.User.ID)
+	key := versionKey(req)
 	defer w.click.release()
 	defer w.conversion.release()
 	if err := w.click.claim(s.click, key, req, candidates, w.clicks); err != nil {
@@ -71,6 +102,9 @@ func (s *scorer) Score(ctx context.Context, req *auction.Request, candidates []a
 			withConversion = false // campaigns that pay per click or impression still bid
 		case err != nil:
 			return err
+		default: // Both begin before either is waited for. A ticket alone is left to Wait, which may run it in this goroutine.
+			w.click.ticket.Commit()
+			w.conversion.ticket.Commit()
 		}
 	}
 	clickErr := w.click.wait(ctx)
@@ -107,9 +141,10 @@ func (s *scorer) note(err error) {
 	}
 }
 
-// claim acquires the active version, takes a place in its batch for each of the picked candidates, and encodes them there.
-func (a *asked) claim(m *servable.Manager, key uint64, req *auction.Request, candidates []auction.Candidate, picked []int) error {
-	version, err := m.Acquire(key)
+// claim acquires the active version, takes a place in its batch for each of the picked candidates, and encodes them there;
+// the ticket is not committed.
+func (a *asked) claim(model acquire, key uint64, req *auction.Request, candidates []auction.Candidate, picked []int) error {
+	version, err := model(key)
 	if err != nil {
 		return fmt.Errorf("%w: %w", auction.ErrNoModel, err)
 	}
@@ -126,7 +161,6 @@ func (a *asked) claim(m *servable.Manager, key uint64, req *auction.Request, can
 		rows.Encode(&candidates[i], ticket.Row(at))
 	}
 	rows.End()
-	ticket.Commit()
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +31,14 @@ const (
 	flushTimeout  = 10 * time.Second // for events
 	closeTimeout  = 10 * time.Second // for batches and versions
 	streamTimeout = 15 * time.Second // for the stream at the start
+	spendTimeout  = 5 * time.Minute  // to read today's spend back from it: a day of events, at worst
+
+	// billingSlack is for how long after a bid's exp its money is still held: a billing notice sent at the last moment
+	// must find it.
+	billingSlack = 10 * time.Second
+	// rememberBooked is how many billed bids are known, so that a repeated notice counts once: 580 a second for the
+	// hour in which notices are believed. They take about 150 bytes each.
+	rememberBooked = 1 << 21
 )
 
 // bidder is a running process: its parts in the order in which they start. stop runs the other way.
@@ -53,6 +60,7 @@ type bidder struct {
 	campaigns  *campaigns.Watcher
 	server     *openrtb.Server
 	serving    atomic.Bool // the edge listens and is not stopping
+	failed     chan error  // why the edge ended by itself; room for the one there can be
 }
 
 // stopStep is one thing to end, bounded in time.
@@ -64,7 +72,7 @@ type stopStep struct {
 
 // serve runs a bidder until ctx ends, then drains it.
 func serve(ctx context.Context, config Config, log *slog.Logger) error {
-	b := &bidder{config: config, log: log, metrics: prometheus.NewRegistry()}
+	b := &bidder{config: config, log: log, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []struct {
 		name  string
@@ -85,10 +93,14 @@ func serve(ctx context.Context, config Config, log *slog.Logger) error {
 		log.Debug("started", "part", step.name, "took_ms", time.Since(began).Milliseconds())
 	}
 	log.Info("serving", "listen", config.Listen, "admin_listen", config.AdminListen, "tensorflow", servable.TensorFlowVersion())
-	<-ctx.Done()
+	var failure error
+	select {
+	case <-ctx.Done():
+	case failure = <-b.failed:
+	}
 	b.serving.Store(false)
 	log.Info("stopping", "in_flight", b.server.InFlight())
-	return b.stop()
+	return errors.Join(failure, b.stop())
 }
 
 // onStop adds a step that stop will run before those added earlier.
@@ -158,17 +170,21 @@ func (b *bidder) startStream(ctx context.Context) (err error) {
 }
 
 func (b *bidder) startBudget(ctx context.Context) (err error) {
-	b.ledger, err = auction.NewLedger(auction.LedgerOptions{Expiry: b.config.Budget.Reservation})
+	b.ledger, err = auction.NewLedger(auction.LedgerOptions{
+		Expiry: b.config.Budget.Reservation + billingSlack, MaxBooked: rememberBooked,
+	})
 	if err != nil {
 		return err
 	}
 	b.booked = newCountedLedger(b.ledger, b.metrics)
-	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
+	up, cancel := context.WithTimeout(ctx, streamTimeout)
 	defer cancel()
-	if err := b.stream.WaitUp(ctx); err != nil {
+	if err := b.stream.WaitUp(up); err != nil {
 		return err
 	}
-	rebuilt, err := events.RebuildSpend(ctx, b.stream, b.config.Name, time.Now(), b.ledger)
+	read, cancel := context.WithTimeout(ctx, spendTimeout)
+	defer cancel()
+	rebuilt, err := events.RebuildSpend(read, b.stream, b.config.Name, time.Now(), b.ledger)
 	if err != nil {
 		return err
 	}
@@ -220,7 +236,7 @@ func (b *bidder) startModels(ctx context.Context) error {
 
 func (b *bidder) startCampaigns(ctx context.Context) (err error) {
 	b.auctioneer, err = auction.NewAuctioneer(auction.AuctioneerOptions{
-		Scorer:  newScorer(b.click, b.conversion, b.log),
+		Scorer:  newScorer(managed(b.click), managed(b.conversion), b.log),
 		Budget:  b.ledger,
 		Shading: auction.Shading{Bidders: b.config.Auction.FirstPriceBidders},
 	})
@@ -251,6 +267,9 @@ func (b *bidder) useCampaigns(set *auction.CampaignSet) {
 	for _, c := range set.All() {
 		plans = append(plans, auction.PlanFor(c))
 		budgets = append(budgets, leases.Budget{Campaign: c.ID, Daily: c.DailyBudget})
+	}
+	if warning := unscorable(b.config, set); warning != "" {
+		b.log.Warn(warning)
 	}
 	b.ledger.SetPlans(plans, now)
 	b.leases.SetBudgets(budgets)
@@ -322,7 +341,7 @@ func (b *bidder) startEdge(context.Context) error {
 	}
 	go func() { // ends with Shutdown
 		if err := b.server.Serve(listener); err != nil {
-			b.log.Error("the edge ended", "error", err)
+			b.failed <- fmt.Errorf("bidder: the edge ended: %w", err)
 		}
 	}()
 	b.onStop("edge", drainTimeout, b.server.Shutdown)
@@ -358,12 +377,4 @@ func (b *bidder) loop(name string, f func(context.Context) error) {
 			return stopCtx.Err()
 		}
 	})
-}
-
-func splitPort(address string) (host string, port int, err error) {
-	a, err := net.ResolveTCPAddr("tcp", address)
-	if err != nil {
-		return "", 0, fmt.Errorf("%q is not host:port: %w", address, err)
-	}
-	return cmp.Or(a.IP.String(), "127.0.0.1"), a.Port, nil
 }

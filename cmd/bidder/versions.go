@@ -42,15 +42,24 @@ func (v *versions) manage(store *modelstore.Store, model string, metrics prometh
 	})
 }
 
-func (v *versions) prepare(_ context.Context, s *servable.Servable) error {
+// encoderOf is the encoder by the version's own recipe; an error means that the version cannot serve.
+func encoderOf(s *servable.Servable) (*features.Encoder, error) {
 	r, err := recipe.Decode(fmt.Sprintf("%s/%s", s, modelstore.RecipeFile), s.Recipe())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	encoder := r.Encoder()
 	if m := s.Manifest(); encoder.RowLen() != m.RowLen || encoder.TableRows() != m.TableRows {
-		return fmt.Errorf("bidder: the recipe of %s makes rows of %d indices below %d, its manifest says %d and %d; export it again",
+		return nil, fmt.Errorf("bidder: the recipe of %s makes rows of %d indices below %d, its manifest says %d and %d; export it again",
 			s, encoder.RowLen(), encoder.TableRows(), m.RowLen, m.TableRows)
+	}
+	return encoder, nil
+}
+
+func (v *versions) prepare(_ context.Context, s *servable.Servable) error {
+	encoder, err := encoderOf(s)
+	if err != nil {
+		return err
 	}
 	options := v.options
 	options.Name = fmt.Sprintf("%s/%d", s.Model(), s.Version())
