@@ -66,7 +66,9 @@ def staged(final: Path, staging: Path) -> Iterator[Path]:
 
 
 def write_pointer(model_dir: Path, *, stable: int) -> None:
-    """Make `stable` the version that serves; the one before becomes `previous`, and a canary ends.
+    """Make `stable` the version that serves; the one before becomes `previous`.
+
+    A canary of that version ends, any other goes on: as `modelstore.Promote` does.
 
     The caller holds the lock.
 
@@ -76,15 +78,19 @@ def write_pointer(model_dir: Path, *, stable: int) -> None:
         The pointer in place is damaged, or the file system refuses.
     """
     path = model_dir / "pointer.json"
+    canary = None
     try:
-        previous = json.loads(path.read_bytes())["stable"]
+        old = json.loads(path.read_bytes())
+        previous, canary = old["stable"], old["canary"]
     except FileNotFoundError:
         previous = max((v for v in versions(model_dir) if v != stable), default=0)  # it served without a pointer
     except (ValueError, TypeError, KeyError) as e:
         raise ConfigError(
             "is damaged", where=str(path), remedy="remove it: the highest version serves without one"
         ) from e
-    pointer = {"stable": stable, "canary": None, "previous": previous}
+    if canary and canary["version"] == stable:
+        canary = None
+    pointer = {"stable": stable, "canary": canary, "previous": previous}
     try:
         write_file(path, json.dumps(pointer).encode() + b"\n")
     except OSError as e:

@@ -146,6 +146,12 @@ def test_pointer(tmp_path: Path) -> None:
     assert json.loads(pointer.read_text()) == {"stable": 1, "canary": None, "previous": 0}
     store.write_pointer(tmp_path, stable=4)
     assert json.loads(pointer.read_text()) == {"stable": 4, "canary": None, "previous": 1}
+    canary = {"version": 5, "share": 0.1}
+    pointer.write_text(json.dumps({"stable": 4, "canary": canary, "previous": 1}))
+    store.write_pointer(tmp_path, stable=6)
+    assert json.loads(pointer.read_text()) == {"stable": 6, "canary": canary, "previous": 4}
+    store.write_pointer(tmp_path, stable=5)  # the canary itself
+    assert json.loads(pointer.read_text()) == {"stable": 5, "canary": None, "previous": 6}
     pointer.write_text("[]")
     with pytest.raises(ConfigError, match="is damaged"):
         store.write_pointer(tmp_path, stable=5)

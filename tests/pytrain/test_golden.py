@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 METRICS = Summary(
     rows=5000, log_loss=0.25, normalized_entropy=0.875, auc=0.75, calibration=math.nan, base_rate=0.0625
 ).wire()
-POS = {"low": 300, "high": 70000, "skip": 5_000_000_000}
+POS = "300:70000:5000000000:1700000000000"  # as the trainer writes it; any msgpack value would do
 # As the loop and the command line write them. Rewrite the files: python -m tests.pytrain.test_golden
 ANSWERS: list[dict[str, Any]] = [
     {"type": "hello", "protocol": 1, "model": "ctr", "row_len": 4, "table_rows": 1048576, "rows": 0, "pos": None},
