@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -150,7 +151,7 @@ func (b *bidder) startStream(ctx context.Context) (err error) {
 			MaxStoreBytes: 2 * c.MaxBytes,
 		})
 		if err != nil {
-			return err
+			return fmt.Errorf("%w (events.embedded_listen %s, events.embedded_dir %s: does another process use them?)", err, c.EmbeddedListen, c.EmbeddedDir)
 		}
 		b.onStop("embedded stream", closeTimeout, func(context.Context) error { options.Embedded.Close(); return nil })
 	}
@@ -180,6 +181,9 @@ func (b *bidder) startBudget(ctx context.Context) (err error) {
 	up, cancel := context.WithTimeout(ctx, streamTimeout)
 	defer cancel()
 	if err := b.stream.WaitUp(up); err != nil {
+		if u, bad := url.Parse(b.config.Events.URL); bad == nil && u.Host != "" {
+			return fmt.Errorf("%w (events.url %s: does it run, and is its token in %s?)", err, u.Redacted(), b.config.Events.TokenFile)
+		}
 		return err
 	}
 	read, cancel := context.WithTimeout(ctx, spendTimeout)
@@ -300,11 +304,17 @@ func (b *bidder) ready() error {
 	case !b.serving.Load():
 		return errors.New("starting or stopping")
 	case !b.click.Ready():
-		return fmt.Errorf("no warm version of %s", b.config.Models.Click)
+		return b.unready(b.config.Models.Click)
 	case b.conversion != nil && !b.conversion.Ready():
-		return fmt.Errorf("no warm version of %s", b.config.Models.Conversion)
+		return b.unready(b.config.Models.Conversion)
 	}
 	return nil
+}
+
+// unready says why a model keeps the bidder from being ready, and what to do.
+func (b *bidder) unready(model string) error {
+	return fmt.Errorf("no warm version of %s: it is loading, was refused (the log says why), or %s holds none "+
+		"(python -m pytrain init --recipe RECIPE --store %[2]s makes a first one)", model, b.config.Models.Store)
 }
 
 func (b *bidder) startEdge(context.Context) error {

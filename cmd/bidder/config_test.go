@@ -1,0 +1,155 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// load reads a configuration of these lines.
+func load(t *testing.T, text string) (Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "b.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return LoadConfig(path)
+}
+
+func TestConfigFaultsAreAllReported(t *testing.T) {
+	f := func(name, text string, want ...string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, text)
+			if err == nil {
+				t.Fatalf("expected %d faults, got none", len(want))
+			}
+			lines := strings.Split(err.Error(), "\n")
+			if len(lines) != len(want) {
+				t.Errorf("%d faults, want %d", len(lines), len(want))
+			}
+			for _, w := range want {
+				if !strings.Contains(err.Error(), "b.yaml: "+w) {
+					t.Errorf("no fault %q", w)
+				}
+			}
+			if t.Failed() {
+				t.Log(err)
+			}
+		})
+	}
+	f("what cannot be read", "batcher: {max_wiat: 2ms, runners: two}\nlimits: {read_timeout: 5}\n",
+		"line 1: field max_wiat not found", "line 1: cannot unmarshal !!str `two` into int", "line 2: cannot unmarshal !!int `5` into time.Duration")
+	f("empty", "name: ''\nstate_dir: ''\ncampaigns: ''\nmodels: {store: '', click: ''}\nauction: {seat: ''}\nevents: {token_file: '', embedded_dir: ''}\n",
+		"name: ", "state_dir: ", "campaigns: ", "models.store: ", "models.click: ", "auction.seat: ", "events.token_file: ", "events.embedded_dir: ")
+	f("addresses", "listen: 8090\nadmin_listen: localhost\npublic_url: bidder.example\nevents: {embedded_listen: ':nats'}\n",
+		`listen: "8090"`, `admin_listen: "localhost"`, `public_url: "bidder.example"`, `events.embedded_listen: ":nats"`)
+	f("an outside stream", "events: {url: 'stream:4222', embedded_listen: ''}\n", `events.url: "stream:4222"`)
+	f("the auction", "auction: {currency: usd, no_bid_status: 404, tmax_default: 2s, tmax_margin: 3s, first_price_bidders: 0.5, max_candidates: 129}\n",
+		"auction.currency: ", "auction.no_bid_status: 404", "auction.tmax_default: 2s must be 10ms to 1s", "auction.tmax_margin: 3s",
+		"auction.first_price_bidders: 0.5", "auction.max_candidates: 129 must be 1 to 128")
+	f("the batcher", "batcher: {policy: lazy, runners: 0, max_rows: 70000, max_wait: 2m, queue_rows: 5000000}\n",
+		`batcher.policy: "lazy"`, "batcher.runners: 0", "batcher.max_rows: 70000", "batcher.max_wait: 2m0s", "batcher.queue_rows: 5000000")
+	f("a queue shorter than a batch", "batcher: {max_rows: 128, queue_rows: 64}\n", "batcher.queue_rows: 64 is less than batcher.max_rows (128)")
+	f("limits", "limits: {body_bytes: 0, auctions: -1, connections: 0, read_timeout: 0s, write_timeout: -1s, idle_timeout: 0s}\n",
+		"limits.body_bytes: ", "limits.auctions: ", "limits.connections: ", "limits.read_timeout: ", "limits.write_timeout: ", "limits.idle_timeout: ")
+	f("money", "budget: {reservation: 0s, lease_share: 1.5}\n", "budget.reservation: ", "budget.lease_share: 1.5")
+	f("events", "events: {max_bytes: 0, max_age: 0s, spill_max_bytes: 0}\n", "events.max_bytes: ", "events.max_age: ", "events.spill_max_bytes: ")
+	f("a long name", "name: "+strings.Repeat("b", 65), "name: is 65 bytes long")
+	f("the log", "log: {level: loud, format: xml}\n", `log.level: "loud"`, `log.format: "xml"`)
+}
+
+func TestConfigOfAnEmptyFile(t *testing.T) {
+	c, err := load(t, "")
+	if err != nil || c != Defaults() {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
+// The file that a newcomer runs holds the defaults, written out, and the model of conversions besides.
+func TestConfigInTheRepositoryHoldsTheDefaults(t *testing.T) {
+	c, err := LoadConfig("../../configs/bidder.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Defaults()
+	want.Models.Conversion = "cvr"
+	if c != want {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+// docs/configuration.md lists every key once, with its default.
+func TestConfigDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Bidder")
+	section, _, _ = strings.Cut(section, "\n## ")
+	documented := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\| ([^|]*) \\|").FindAllStringSubmatch(section, -1) {
+		if _, twice := documented[row[1]]; twice {
+			t.Errorf("%s stands twice", row[1])
+		}
+		documented[row[1]] = strings.Trim(row[2], "`")
+	}
+	data, err := yaml.Marshal(Defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree map[string]any
+	if err := yaml.Unmarshal(data, &tree); err != nil {
+		t.Fatal(err)
+	}
+	keys := 0
+	var walk func(prefix string, tree map[string]any)
+	walk = func(prefix string, tree map[string]any) {
+		for name, value := range tree {
+			key := prefix + name
+			if inner, ok := value.(map[string]any); ok {
+				walk(key+".", inner)
+				continue
+			}
+			keys++
+			want, have := fmt.Sprint(value), documented[key]
+			if d, err := time.ParseDuration(have); err == nil {
+				have = d.String()
+			}
+			if want == "" {
+				want = "none"
+			}
+			if have != want {
+				t.Errorf("%s: the default is %q, documented is %q", key, want, have)
+			}
+			delete(documented, key)
+		}
+	}
+	walk("", tree)
+	if keys < 30 || len(documented) > 0 {
+		t.Errorf("%d keys; documented without being there: %v", keys, documented)
+	}
+}
+
+func TestSplitPort(t *testing.T) {
+	f := func(address, host string, port int, ok bool) {
+		t.Helper()
+		gotHost, gotPort, err := splitPort(address)
+		if (err == nil) != ok || ok && (gotHost != host || gotPort != port) {
+			t.Errorf("%q: got %q, %d, %v", address, gotHost, gotPort, err)
+		}
+	}
+	f("127.0.0.1:4222", "127.0.0.1", 4222, true)
+	f(":4222", "127.0.0.1", 4222, true)
+	f("[::1]:0", "::1", 0, true)
+	f("stream.internal:4222", "stream.internal", 4222, true)
+	f("127.0.0.1", "", 0, false)
+	f("127.0.0.1:65536", "", 0, false)
+	f("127.0.0.1:-1", "", 0, false)
+}
