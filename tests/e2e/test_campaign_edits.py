@@ -8,12 +8,25 @@ from tests.e2e.conftest import NewBidder
 from tests.e2e.load import Load
 from tests.e2e.world import CAMPAIGNS, Bidder, until
 
-BAD = (
-    CAMPAIGNS.replace("daily_budget: 50000", "daily_budget: -5")
-    .replace("size: 300x250", "size: 300 by 250")
-    .replace("kind: banner", "kind: poster")
-    .replace("advertiser: Steady", "advertizer: Steady")
-)
+# What cannot be read, and what can be read and makes no sense: the parts that are wrong, each on a line of its own.
+UNREADABLE = {
+    "advertiser: Steady": "advertizer: Steady",
+    "daily_budget: 50000": "daily_budget: -5",
+    "size: 300x250": "size: 300 by 250",
+}
+SENSELESS = {
+    "domain: steady.example": "domain: https://steady.example/",
+    "kind: banner": "kind: poster",
+    "click_url: https://steady": "click_url: ftp://steady",
+}
+
+
+def spoilt(faults: dict[str, str]) -> str:
+    text = CAMPAIGNS
+    for good, bad in faults.items():
+        assert text.count(good) == 1, good
+        text = text.replace(good, bad)
+    return text
 
 
 def line_of(text: str, part: str) -> int:
@@ -35,17 +48,19 @@ def test_a_bad_edit_is_refused_with_every_fault_and_a_good_one_taken(new_bidder:
     bidder = new_bidder().start()
     path = bidder.run.campaigns
     with Load(bidder, connections=2, bill=False).running() as account:
-        path.write_text(BAD)
-        until("the bad edit is refused", lambda: reloads(bidder, "refused"), within_s=10)
-        log = bidder.log()
-        for part in ("advertizer", "300 by 250", "poster", "-5"):
-            assert f"line {line_of(BAD, part)}" in log, f"no word of {part!r} with its line in:\n{log}"
-        assert "the old set serves on" in log
-        assert bidder.metric("gavel_campaigns_file_refused") == 1
-        assert bidder.one_bid("after the bad edit")["price"] == 2.0
+        for round_, faults in enumerate((UNREADABLE, SENSELESS), 1):
+            text = spoilt(faults)
+            path.write_text(text)
+            until("the bad edit is refused", lambda n=round_: reloads(bidder, "refused") == n, within_s=10)
+            said = bidder.log().splitlines()[-1]
+            assert "the old set serves on" in said
+            for bad in faults.values():
+                assert f"{path}: line {line_of(text, bad)}: " in said, f"no word of {bad!r} in:\n{said}"
+            assert bidder.metric("gavel_campaigns_file_refused") == 1
+            assert bidder.one_bid("after the bad edit")["price"] == 2.0
 
         path.write_text("campaigns: [")
-        until("what is no YAML is refused", lambda: reloads(bidder, "refused") == 2, within_s=10)
+        until("what is no YAML is refused", lambda: reloads(bidder, "refused") == 3, within_s=10)
         path.unlink()
         until("the file's absence is told", lambda: reloads(bidder, "unreadable"), within_s=10)
         assert bidder.one_bid("after the file went")["price"] == 2.0

@@ -109,7 +109,7 @@ def test_a_click_leads_to_the_landing_page_and_nowhere_else(steady: Bidder) -> N
     (click,) = parse_qs(to.query)["gavel_click"]
     before = steady.spent()
     for order, value in (("o-1", "12.50"), ("o-1", "12.50"), ("o-2", "3")):
-        response = steady.client.get(steady.url("/n/conversion"), params={"t": click, "id": order, "v": value})
+        response = steady.client.get(steady.url("/n/conversion"), params={"t": click, "c": order, "v": value})
         assert response.status_code == 204
     assert outcome(steady, "conversion", "accepted") == 2
     assert outcome(steady, "conversion", "replayed") == 1
