@@ -48,9 +48,11 @@ class Child:
 
 
 def start(name: str, command: Sequence[str | Path], *, log: Path, stdout: Path | None = None) -> Child:
-    """Start a process in a session of its own, so that Ctrl-C reaches only the loop, which then stops it in order.
+    """Start a process in a group of its own, so that Ctrl-C reaches only the loop, which then stops it in order.
 
-    If the loop itself is killed, the kernel sends the child SIGTERM (setpriv's parent-death signal).
+    All stay in one session: between sessions Linux' autogroups share the cores out evenly, and the low priority of
+    pytrain would not help the bidder. If the loop itself is killed, the kernel sends the child SIGTERM (setpriv's
+    parent-death signal).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     err: IO[bytes] = log.open("wb")
@@ -61,7 +63,7 @@ def start(name: str, command: Sequence[str | Path], *, log: Path, stdout: Path |
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
-            start_new_session=True,
+            process_group=0,
         )
     finally:
         err.close()

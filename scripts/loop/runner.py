@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ PYTHON = ROOT / ".venv/bin/python"
 EXCHANGE_ENDS_S = 45.0  # answers awaited, notices flushed
 TRAINER_ENDS_S = 45.0  # last frames learnt, checkpoint written
 BIDDER_ENDS_S = 20.0  # auctions answered, events flushed
-STATUS_EVERY_S = 1.0
+STATUS_EVERY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Loop:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
-                start_new_session=True,
+                process_group=0,
             )
             for recipe in recipes
         ]
@@ -183,7 +184,8 @@ class Loop:
         return result
 
     def _watch(self, exchange: Child, others: list[Child]) -> None:
-        """Show the status until the traffic ends, Ctrl-C, or a process dies."""
+        """Show the status until the traffic ends, Ctrl-C, or a process dies; yields the cores to what it watches."""
+        os.nice(10)
         readings = Readings(self._run, self._began)
         with Display(self._plan.title) as display:
             while not self._interrupted and exchange.process.poll() is None:
