@@ -175,10 +175,10 @@ func (c *Config) Validate() (faults []error) {
 	if c.Auction.TmaxMargin < 0 || c.Auction.TmaxMargin >= c.Auction.TmaxDefault {
 		fault("auction.tmax_margin: %v must be at least 0 and less than tmax_default (%v)", c.Auction.TmaxMargin, c.Auction.TmaxDefault)
 	}
-	if n := c.Auction.FirstPriceBidders; !(n >= 1) {
-		fault("auction.first_price_bidders: %v must be at least 1", n)
+	if n := c.Auction.FirstPriceBidders; !(n >= 1 && n <= 1e6) {
+		fault("auction.first_price_bidders: %v must be 1 to 1e6", n)
 	}
-	if s := c.Budget.LeaseShare; s <= 0 || s > 1 {
+	if s := c.Budget.LeaseShare; !(s > 0 && s <= 1) {
 		fault("budget.lease_share: %v must be above 0 and at most 1", s)
 	}
 	switch c.Batcher.Policy {

@@ -59,6 +59,7 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 	f("a queue shorter than a batch", "batcher: {max_rows: 128, queue_rows: 64}\n", "batcher.queue_rows: 64 is less than batcher.max_rows (128)")
 	f("limits", "limits: {body_bytes: 0, auctions: -1, connections: 0, read_timeout: 0s, write_timeout: -1s, idle_timeout: 0s}\n",
 		"limits.body_bytes: ", "limits.auctions: ", "limits.connections: ", "limits.read_timeout: ", "limits.write_timeout: ", "limits.idle_timeout: ")
+	f("no numbers", "auction: {first_price_bidders: .inf}\nbudget: {lease_share: .nan}\n", "auction.first_price_bidders: +Inf", "budget.lease_share: NaN")
 	f("money", "budget: {reservation: 0s, lease_share: 1.5}\n", "budget.reservation: ", "budget.lease_share: 1.5")
 	f("events", "events: {max_bytes: 0, max_age: 0s, spill_max_bytes: 0}\n", "events.max_bytes: ", "events.max_age: ", "events.spill_max_bytes: ")
 	f("a long name", "name: "+strings.Repeat("b", 65), "name: is 65 bytes long")
