@@ -37,6 +37,10 @@ def reloads(bidder: Bidder, result: str) -> float:
     return bidder.metric("gavel_campaigns_reloads_total", result=result)
 
 
+def told(bidder: Bidder, result: str, times: float) -> None:
+    until(f"the edit is {result}", lambda: reloads(bidder, result) == times, within_s=10)
+
+
 def replace(path: Path, text: str) -> None:
     """As editors save: a new file, renamed into place."""
     aside = path.with_name(".edit")
@@ -48,10 +52,11 @@ def test_a_bad_edit_is_refused_with_every_fault_and_a_good_one_taken(new_bidder:
     bidder = new_bidder().start()
     path = bidder.run.campaigns
     with Load(bidder, connections=2, bill=False).running() as account:
-        for round_, faults in enumerate((UNREADABLE, SENSELESS), 1):
+        for faults in (UNREADABLE, SENSELESS):
+            before = reloads(bidder, "refused")
             text = spoilt(faults)
             path.write_text(text)
-            until("the bad edit is refused", lambda n=round_: reloads(bidder, "refused") == n, within_s=10)
+            told(bidder, "refused", before + 1)
             said = bidder.log().splitlines()[-1]
             assert "the old set serves on" in said
             for bad in faults.values():
@@ -60,9 +65,9 @@ def test_a_bad_edit_is_refused_with_every_fault_and_a_good_one_taken(new_bidder:
             assert bidder.one_bid("after the bad edit")["price"] == 2.0
 
         path.write_text("campaigns: [")
-        until("what is no YAML is refused", lambda: reloads(bidder, "refused") == 3, within_s=10)
+        told(bidder, "refused", 3)
         path.unlink()
-        until("the file's absence is told", lambda: reloads(bidder, "unreadable"), within_s=10)
+        told(bidder, "unreadable", 1)
         assert bidder.one_bid("after the file went")["price"] == 2.0
 
         good = CAMPAIGNS.replace("cpm: 2", "cpm: 3") + CAMPAIGNS[CAMPAIGNS.index("  - id:") :].replace(

@@ -31,6 +31,11 @@ def add_a_line(path: Path, line: str) -> None:
     path.write_text(path.read_text() + line + "\n")
 
 
+def put_a_directory(bidder: Bidder) -> None:
+    bidder.config.unlink()
+    bidder.config.mkdir()
+
+
 def spoil_campaigns(bidder: Bidder) -> None:
     text = bidder.run.campaigns.read_text()
     bidder.run.campaigns.write_text(text.replace("daily_budget: 50000", "daily_budget: lots"))
@@ -39,7 +44,7 @@ def spoil_campaigns(bidder: Bidder) -> None:
 # Each: the mistake, and what the answer must hold ("{…}" of the bidder's own places).
 MISTAKES: dict[str, tuple[Callable[[Bidder], object], list[str]]] = {
     "no configuration file": (lambda b: b.config.unlink(), ["{config}", "no such file"]),
-    "a directory in its place": (lambda b: (b.config.unlink(), b.config.mkdir()), ["{config}", "is a directory"]),
+    "a directory in its place": (put_a_directory, ["{config}", "is a directory"]),
     "no YAML": (lambda b: b.config.write_text("listen: [1, 2\n"), ["{config}", "line 1"]),
     "an unknown key": (lambda b: add_a_line(b.config, "listne: 127.0.0.1:1"), ["{config}", "line", "listne"]),
     "a wrong type": (lambda b: edit(b.config, batcher__max_rows="many"), ["{config}", "line", "many"]),
