@@ -59,6 +59,7 @@ type bidder struct {
 	conversion *servable.Manager // nil: none configured
 	auctioneer *auction.Auctioneer
 	campaigns  *campaigns.Watcher
+	landings   landings
 	server     *openrtb.Server
 	serving    atomic.Bool // the edge listens and is not stopping
 	failed     chan error  // why the edge ended by itself; room for the one there can be
@@ -275,6 +276,7 @@ func (b *bidder) useCampaigns(set *auction.CampaignSet) {
 	if warning := unscorable(b.config, set); warning != "" {
 		b.log.Warn(warning)
 	}
+	b.landings.learn(set)
 	b.ledger.SetPlans(plans, now)
 	b.leases.SetBudgets(budgets)
 	b.auctioneer.SetCampaigns(set)
@@ -323,7 +325,7 @@ func (b *bidder) startEdge(context.Context) error {
 		return err
 	}
 	taken, err := events.NewNotices(events.NoticeOptions{
-		Keys: b.keys, Ledger: b.booked, Publisher: b.publisher, Landing: b.landing, Logger: b.log, Registerer: b.metrics,
+		Keys: b.keys, Ledger: b.booked, Publisher: b.publisher, Landing: b.landings.page, Logger: b.log, Registerer: b.metrics,
 	})
 	if err != nil {
 		return err
@@ -357,20 +359,6 @@ func (b *bidder) startEdge(context.Context) error {
 	b.onStop("edge", drainTimeout, b.server.Shutdown)
 	b.serving.Store(true)
 	return nil
-}
-
-// landing is the landing page of a creative, wherever it is in the set that serves now.
-func (b *bidder) landing(campaign, creative string) (string, bool) {
-	c, ok := b.auctioneer.Campaigns().Lookup(campaign)
-	if !ok {
-		return "", false
-	}
-	for i := range c.Creatives {
-		if c.Creatives[i].ID == creative {
-			return c.Creatives[i].ClickURL, true
-		}
-	}
-	return "", false
 }
 
 // loop runs f until stop, which waits for it.
