@@ -252,6 +252,23 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// Ended campaigns that stay in the file keep no other from being looked at.
+func TestEndedCampaignsAreInNobodysWay(t *testing.T) {
+	campaigns := []Campaign{plainCampaign("live", func(c *Campaign) { c.Goal = Goal{CPM, 1000} })}
+	for i := range 5000 {
+		campaigns = append(campaigns, plainCampaign(fmt.Sprint("old", i), func(c *Campaign) {
+			c.Goal, c.End = Goal{CPM, 5000}, time.Now().Add(-time.Hour)
+		}))
+	}
+	set := mustSet(t, campaigns, SetOptions{})
+	for i := range 100 {
+		got, reason := set.Candidates(plainRequest(func(r *Request) { r.ID, r.Received = fmt.Sprint(i), time.Now() }), nil)
+		if len(got) != 1 || got[0].Campaign.ID != "live" {
+			t.Fatalf("request %d: %d candidates, reason %q", i, len(got), reason)
+		}
+	}
+}
+
 func TestMaxCandidates(t *testing.T) {
 	var campaigns []Campaign
 	for i := range 50 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // SetOptions are what a CampaignSet needs to know besides the campaigns. The zero value is usable.
@@ -51,7 +52,7 @@ func (o *SetOptions) fill() error {
 
 // CampaignSet is an immutable, compiled set of campaigns, safe for concurrent use.
 //
-// Campaigns are numbered by falling expected value, so that a walk in order meets the most valuable first and can stop
+// Campaigns are numbered by falling expected value, those already ended last, so that a walk in order meets the most valuable first and can stop
 // at the limit. Each dimension of targeting is an inverted index from value to a posting of those numbers, with the
 // campaigns that do not care in a posting of their own. A request becomes a conjunction of a dozen clauses, evaluated 64
 // campaigns at a time and 4,096 where nothing can match; only campaigns that pass it are looked at one by one, for what
@@ -159,9 +160,15 @@ func (o *SetOptions) expected(g Goal) float64 {
 }
 
 func (s *CampaignSet) compile() {
-	ordered := slices.Clone(s.all)
+	ordered, now := slices.Clone(s.all), time.Now()
+	ended := func(c *Campaign) int { // a file may keep thousands of them: behind all others they are in nobody's way
+		if !c.End.IsZero() && !c.End.After(now) {
+			return 1
+		}
+		return 0
+	}
 	slices.SortStableFunc(ordered, func(a, b *Campaign) int {
-		return cmp.Or(-cmp.Compare(s.options.expected(a.Goal), s.options.expected(b.Goal)), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(ended(a), ended(b)), -cmp.Compare(s.options.expected(a.Goal), s.options.expected(b.Goal)), cmp.Compare(a.ID, b.ID))
 	})
 	var (
 		everyone                                                []int32
