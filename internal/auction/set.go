@@ -52,11 +52,11 @@ func (o *SetOptions) fill() error {
 
 // CampaignSet is an immutable, compiled set of campaigns, safe for concurrent use.
 //
-// Campaigns are numbered by falling expected value, those already ended last, so that a walk in order meets the most valuable first and can stop
-// at the limit. Each dimension of targeting is an inverted index from value to a posting of those numbers, with the
-// campaigns that do not care in a posting of their own. A request becomes a conjunction of a dozen clauses, evaluated 64
-// campaigns at a time and 4,096 where nothing can match; only campaigns that pass it are looked at one by one, for what
-// an index cannot hold: the schedule, floors and terms of deals, and which creative fits.
+// Campaigns are numbered by falling expected value, those already ended last, so that a walk in order meets the most
+// valuable first and can stop at the limit. Each dimension of targeting is an inverted index from value to a posting of
+// those numbers, with the campaigns that do not care in a posting of their own. A request becomes a conjunction of a
+// dozen clauses, evaluated 64 campaigns at a time and 4,096 where nothing can match; only campaigns that pass it are
+// looked at one by one, for what an index cannot hold: the schedule, floors and terms of deals, and which creative fits.
 type CampaignSet struct {
 	options  SetOptions
 	compiled []compiledCampaign // by ordinal
