@@ -46,6 +46,9 @@ var (
 	ErrUnavailable   = errors.New("events: notice could not be stored") // try again later
 )
 
+// defaultExchangeTTL is how long after its bid a win, billing or loss is believed.
+const defaultExchangeTTL = time.Hour
+
 // NoticeOptions set Notices up.
 type NoticeOptions struct {
 	Keys      *Keyring
@@ -107,7 +110,7 @@ func NewNotices(o NoticeOptions) (*Notices, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("events: cannot take notices: %w", err)
 	}
-	o.ExchangeTTL = cmp.Or(o.ExchangeTTL, time.Hour)
+	o.ExchangeTTL = cmp.Or(o.ExchangeTTL, defaultExchangeTTL)
 	o.ImpressionTTL = cmp.Or(o.ImpressionTTL, time.Hour)
 	o.ClickTTL = cmp.Or(o.ClickTTL, 24*time.Hour)
 	o.ConversionTTL = cmp.Or(o.ConversionTTL, 30*24*time.Hour)

@@ -11,17 +11,21 @@ import (
 // Rebuilt is what RebuildSpend found.
 type Rebuilt struct {
 	Messages, Bookings, Repeats, Lost uint64
-	Spend                             auction.Micros // of the bookings that counted
+	Spend                             auction.Micros // of the bookings that counted, each on the day of its event
 }
 
-// RebuildSpend books every billing event of the UTC day of now into the ledger, from the stream's messages since that
-// day began: spend that notices booked before a restart. A ledger that has some of it already is not changed by it,
+// RebuildSpend books every billing event of the UTC day of now into the ledger, and those of the last ExchangeTTL where
+// that reaches back further, from the stream's messages since then: spend that notices booked before a restart, and the
+// ids of bids whose bills are still believed, so that a bill told again just after midnight books nothing. A ledger that has some of it already is not changed by it,
 // since bookings are by bid id. It reads what the stream held when it began, and returns at its end. source limits it
 // to the events of one bidder; "" takes all.
 func RebuildSpend(ctx context.Context, s *Stream, source string, now time.Time, ledger Ledger) (Rebuilt, error) {
 	var out Rebuilt
-	day := now.UTC().Truncate(24 * time.Hour)
-	err := s.replay(ctx, day, func(m *Message) {
+	since := now.UTC().Truncate(24 * time.Hour)
+	if believed := now.Add(-defaultExchangeTTL); believed.Before(since) {
+		since = believed
+	}
+	err := s.replay(ctx, since, func(m *Message) {
 		out.Messages++
 		out.Lost += m.Lost
 		if source != "" && m.Source != source {
@@ -29,7 +33,7 @@ func RebuildSpend(ctx context.Context, s *Stream, source string, now time.Time, 
 		}
 		for i := range m.Events {
 			e := &m.Events[i]
-			if e.Type != TypeBilling || e.Version > Schema || e.At().Before(day) {
+			if e.Type != TypeBilling || e.Version > Schema || e.At().Before(since) {
 				continue
 			}
 			if ledger.Book(e.Campaign, e.Key, e.Price, e.At()) {

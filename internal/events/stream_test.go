@@ -438,6 +438,36 @@ func TestRebuildSpend(t *testing.T) {
 	}
 }
 
+// Bills are believed for an hour after the bid: just after midnight, yesterday's last ids must be known.
+func TestRebuildSpendAfterMidnight(t *testing.T) {
+	s := connect(t, startServer(t, t.TempDir(), 0))
+	ctx := within(t, 20*time.Second)
+	midnight := time.Now().UTC().Truncate(24 * time.Hour)
+	p := publisher(t, s, PublisherOptions{Source: "bidder-1"})
+	for i, before := range []time.Duration{20 * time.Minute, 2 * time.Hour} {
+		e := eventNo(i)
+		e.Time = midnight.Add(-before).UnixMilli()
+		if err := p.PublishDurable(ctx, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ledger, err := auction.NewLedger(auction.LedgerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := RebuildSpend(ctx, s, "", midnight.Add(10*time.Minute), ledger)
+	if err != nil || got.Bookings != 1 {
+		t.Fatalf("%+v, %v: want the bill of 20 minutes before midnight", got, err)
+	}
+	recent := eventNo(0)
+	if ledger.Book(recent.Campaign, recent.Key, recent.Price, midnight.Add(11*time.Minute)) {
+		t.Error("the same bill, told again after midnight, was booked twice")
+	}
+	if spent := ledger.Spent(recent.Campaign, auction.DayOf(midnight)); spent != 0 {
+		t.Errorf("today is charged %d for yesterday's bill", spent)
+	}
+}
+
 func TestStartEmbedded(t *testing.T) {
 	dir := t.TempDir()
 	s := startServer(t, dir, 0)
