@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,8 +63,9 @@ def test_the_loop_learns_and_its_books_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("binaries")
-def test_ctrl_c_stops_everything_in_order(tmp_path: Path) -> None:
-    loop = run_loop(tmp_path / "run", "--rate", "100")
+def test_ctrl_c_stops_everything_in_order(first_versions: Path, tmp_path: Path) -> None:
+    shutil.copytree(first_versions, tmp_path / "run/store")
+    loop = run_loop(tmp_path / "run", "--keep", "--rate", "100")
     assert loop.stderr is not None
     for line in loop.stderr:  # ends with the process; the first status line says that traffic flows
         if "auctions" in line and "/s" in line:
