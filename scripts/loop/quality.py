@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +58,8 @@ def compare(archive: Path, outcomes: Path, store: Path) -> Quality | None:
     Quality or None
         None where no impression served by a model is found in both.
     """
-    from pytrain.scoring import score_version  # noqa: PLC0415  (imports TensorFlow: only once the traffic has ended)
+    with _without_native_notes():
+        from pytrain.scoring import score_version  # noqa: PLC0415  (TensorFlow: only once the traffic has ended)
 
     served = read_archive(archive)
     if served.empty:
@@ -74,6 +78,19 @@ def compare(archive: Path, outcomes: Path, store: Path) -> Quality | None:
         last=metrics.log_loss(labels, closing["probability"].to_numpy(np.float32)),
         teacher=metrics.log_loss(labels, closing["teacher_click_p"].to_numpy(np.float32)),
     )
+
+
+@contextmanager
+def _without_native_notes() -> Iterator[None]:
+    """Keep off the terminal what TensorFlow's libraries write while they are loaded; no setting does. Faults raise."""
+    with Path(os.devnull).open("wb") as nowhere:
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 @dataclass(frozen=True)
