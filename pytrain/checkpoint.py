@@ -4,15 +4,18 @@ A file is in the safetensors layout (8 bytes of header length, a JSON header, th
 open it and nothing in it can run. Our own values stand in `__metadata__`; `crc32` covers the header (with the sum
 itself as zeros) and all tensors. A file is written aside, synced and renamed; the last two are kept. When the newest is
 damaged, the one before is used, with a warning; when none can be read, the trainer refuses to start rather than
-silently learning everything again.
+silently learning everything again. `.lock` in the directory is held by the one process that may write there.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import fcntl
 import json
 import os
 import struct
+import time
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,13 +28,15 @@ from pytrain.store import sync_directory
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
 
 SCHEMA = "1"
 KEEP = 2
+LOCK_WAIT_SECONDS = 60.0  # below the trainer's hello_timeout, so that the fault reaches it
+_LOCK_POLL_SECONDS = 0.05
 _ZERO_SUM = "00000000"
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 _NAMES = {v: k for k, v in _DTYPES.items()}
@@ -53,13 +58,68 @@ class State:
     to_ms: int = 0
 
 
+@contextlib.contextmanager
+def owned(directory: Path, *, log: logging.Logger, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
+    """Own a checkpoint directory, made if absent, until the block or the process ends, however it ends.
+
+    A process that is being stopped may still write its last checkpoint there; it is waited for. The kernel gives the
+    lock back when its holder is gone, so a `.lock` file that is left means nothing.
+
+    Raises
+    ------
+    CheckpointError
+        Another process owns it still after `wait_seconds`, or it cannot be used.
+    """
+    path = directory / ".lock"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as e:
+        raise _unusable(directory, e) from e
+    try:
+        _lock(fd, directory, log, wait_seconds)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, directory: Path, log: logging.Logger, wait_seconds: float) -> None:
+    # Asked for again and again: a blocking flock has no time limit.
+    deadline = time.monotonic() + wait_seconds
+    waiting = False
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            if time.monotonic() >= deadline:
+                raise CheckpointError(
+                    f"another pytrain has owned it for {wait_seconds:g} s",
+                    where=str(directory),
+                    remedy="end that process, or give this one another --checkpoint-dir",
+                ) from e
+        except OSError as e:
+            raise _unusable(directory, e) from e
+        else:
+            return
+        if not waiting:
+            log.warning("%s belongs to another process; waiting up to %g s for its end", directory, wait_seconds)
+            waiting = True
+        time.sleep(_LOCK_POLL_SECONDS)
+
+
+def _unusable(directory: Path, e: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"cannot be used: {e.strerror or e}", where=str(directory), remedy="name a directory that can be written"
+    )
+
+
 class CheckpointDir:
     """The checkpoints of one model in one directory.
 
     Parameters
     ----------
     directory
-        Made if absent; one trainer at a time owns it.
+        Made if absent; whoever writes there holds it by `owned`, from before this is made.
     fingerprint
         Of what the weights mean: architecture, features, optimizer. A checkpoint with another is refused.
     log
@@ -75,11 +135,7 @@ class CheckpointDir:
             for left in directory.glob(".aside-*"):  # of a process that was killed while it wrote
                 left.unlink()
         except OSError as e:
-            raise CheckpointError(
-                f"cannot be used: {e.strerror or e}",
-                where=str(directory),
-                remedy="name a directory that can be written",
-            ) from e
+            raise _unusable(directory, e) from e
 
     def save(self, state: State) -> Path:
         """Write one checkpoint; when this returns it is on disk.

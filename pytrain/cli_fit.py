@@ -16,7 +16,7 @@ import typer
 
 from pytrain import frames, loop, store
 from pytrain.answers import Answers
-from pytrain.checkpoint import CheckpointDir
+from pytrain.checkpoint import CheckpointDir, owned
 from pytrain.errors import PytrainError
 from pytrain.recipe import load_recipe
 
@@ -111,8 +111,6 @@ def _fit(
     learner, writer = build_learner(settings, recipe.read_bytes(), threads=threads, verify=verify)
     from pytrain.learner import fingerprint  # noqa: PLC0415 - TensorFlow
 
-    checkpoints = CheckpointDir(checkpoint_dir, fingerprint=fingerprint(settings), log=log)
-
     def export(version: int, learnt: loop.Learnt) -> Path:
         final = export_dir.absolute() / str(version)
         if final.exists():  # left by a run that ended before the version was published
@@ -122,15 +120,17 @@ def _fit(
             writer.write(aside, version, learnt)
         return final
 
-    trainer = loop.Trainer(settings, learner, checkpoints=checkpoints, export=export, answer=answers.write)
-    trainer.resume()
-    gc.collect()
-    gc.freeze()  # TensorFlow's and Keras' objects live as long as the process; do not scan them again and again
-    queue = loop.FrameQueue(frames.read_frames(_Stdin(), settings.space))
-    stopping.attach(queue)
-    log.info("%s: learning from stdin, %d examples learnt before", settings.model, trainer.rows)
-    trainer.run(queue.get)
-    log.info("%s: ended, %d examples learnt in all", settings.model, trainer.rows)
+    with owned(checkpoint_dir, log=log):
+        checkpoints = CheckpointDir(checkpoint_dir, fingerprint=fingerprint(settings), log=log)
+        trainer = loop.Trainer(settings, learner, checkpoints=checkpoints, export=export, answer=answers.write)
+        trainer.resume()
+        gc.collect()
+        gc.freeze()  # TensorFlow's and Keras' objects live as long as the process; do not scan them again and again
+        queue = loop.FrameQueue(frames.read_frames(_Stdin(), settings.space))
+        stopping.attach(queue)
+        log.info("%s: learning from stdin, %d examples learnt before", settings.model, trainer.rows)
+        trainer.run(queue.get)
+        log.info("%s: ended, %d examples learnt in all", settings.model, trainer.rows)
 
 
 class _Stdin:

@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 import struct
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pytrain.checkpoint import CheckpointDir, State
+from pytrain.checkpoint import CheckpointDir, State, owned
 from pytrain.errors import CheckpointError
 
 LOG = logging.getLogger("test")
+ROOT = Path(__file__).parents[2]
 
 
 def state(rows: int) -> State:
@@ -107,3 +113,45 @@ def test_not_writable_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot be used"):
         directory(tmp_path / "file")
+
+
+# Owns the directory it is told, says so, and goes on until it is killed.
+OWNER = """
+import logging, pathlib, sys, time
+from pytrain.checkpoint import owned
+with owned(pathlib.Path(sys.argv[1]), log=logging.getLogger()):
+    print("owned", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_one_process_owns_a_directory_until_it_is_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    d = tmp_path / "made" / "ctr"
+    with subprocess.Popen([sys.executable, "-c", OWNER, d], stdout=subprocess.PIPE, cwd=ROOT) as owner:
+        try:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == b"owned\n"
+            with pytest.raises(CheckpointError) as fault, owned(d, log=LOG, wait_seconds=0):
+                pytest.fail("owned twice")
+            assert (fault.value.exit_code, fault.value.where) == (2, str(d))
+            assert "another pytrain" in fault.value.message
+            assert "--checkpoint-dir" in fault.value.remedy
+
+            caplog.clear()
+            killer = threading.Timer(0.2, os.kill, (owner.pid, signal.SIGKILL))
+            killer.start()
+            with owned(d, log=LOG, wait_seconds=30):  # the successor's turn, once the owner is gone
+                killer.join()
+                assert owner.wait(10) == -signal.SIGKILL
+            assert "waiting up to 30 s" in caplog.text
+        finally:
+            owner.kill()
+    with owned(d, log=LOG, wait_seconds=0):  # the file that is left does not count
+        directory(d).save(state(1))
+        assert_is(directory(d).load(), 1)
+
+
+def test_a_directory_that_cannot_be_owned_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="file/c: cannot be used"), owned(tmp_path / "file" / "c", log=LOG):
+        pytest.fail("owned")
