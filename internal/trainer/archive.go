@@ -104,14 +104,14 @@ func (a *archive) add(ex *events.Example, row []int32, probability float32, vers
 		ID: ex.ID, TimeMs: ex.Time, Label: ex.Label, Weight: 1, Probability: probability, Version: version,
 		Campaign: ex.Bid.Campaign.ID, PriceMicros: int64(ex.Bid.Price), Row: a.cells[start:len(a.cells):len(a.cells)],
 	})
-	if len(a.rows) >= a.maxRows {
+	if len(a.rows)%a.maxRows == 0 { // not at each example beyond a full file: one that cannot be written is large to encode
 		return true, a.flush()
 	}
 	return true, nil
 }
 
-// flush writes what is kept as one file. On an error it stays kept, and the next flush tries again, until four files'
-// worth are waiting: then all of it is given up, which the error says.
+// flush writes what is kept as one file. On an error it stays kept, and the next flush tries again (before the next
+// checkpoint, or when another file's worth is there), until four files' worth are waiting: then all of it is given up, which the error says.
 func (a *archive) flush() error {
 	if len(a.rows) == 0 {
 		return nil
