@@ -230,6 +230,12 @@ def parse_recipe(data: bytes, *, where: str) -> Recipe:
             where=where + line,
             remedy="fix the indentation or quoting there",
         ) from e
+    except RecursionError as e:
+        raise RecipeError(
+            "is nested too deeply, or refers to itself", where=where, remedy="see docs/contracts.md for a whole recipe"
+        ) from e
+    except (ValueError, KeyError, AttributeError) as e:  # what YAML's constructors raise for `!!int abc` and the like
+        raise RecipeError(f"holds a value that is not of its tag: {e}", where=where, remedy="remove the !!tag") from e
     try:
         return Recipe.model_validate(document)
     except ValidationError as e:
@@ -266,6 +272,10 @@ def _refuse_repeated_keys(node: yaml.Node, where: str) -> None:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise RecipeError(
+                    "a key is no text", where=f"{where}:{key.start_mark.line + 1}", remedy="write plain keys only"
+                )
             if key.value in seen:
                 raise RecipeError(
                     f"{key.value!r} stands twice",

@@ -97,6 +97,12 @@ def test_all_faults_at_once() -> None:
         (b"- 1", "valid dictionary"),
         (b"model: a\nlabel: click\nmodel: b\n", "r.yaml:3: 'model' stands twice"),
         (b"model: !!python/object/apply:os.system [id]\n", "not YAML"),
+        (b"model: a\n? [b]\n: 1\n", "r.yaml:2: a key is no text"),
+        (b"&a [*a]\n", "refers to itself"),
+        (b"[" * 5000, "nested too deeply"),
+        (b"model: !!int abc\n", "not of its tag"),
+        (b"model: !!bool maybe\n", "not of its tag"),
+        (b"model: !!timestamp abc\n", "not of its tag"),
     ],
 )
 def test_no_recipe_at_all(data: bytes, fault: str) -> None:
