@@ -83,7 +83,7 @@ type Notifier struct {
 
 	mu    sync.Mutex // guards what follows
 	queue queue
-	hurry bool // due times are ignored: the run is ending
+	hurry bool // first attempts do not wait for their time: the run is ending
 	stats Stats
 }
 
@@ -131,6 +131,9 @@ func (n *Notifier) push(x *Notice) {
 
 func (n *Notifier) enqueue(x *Notice) {
 	n.mu.Lock()
+	if n.hurry && x.attempts == 0 {
+		x.At = time.Now()
+	}
 	heap.Push(&n.queue, x)
 	first := n.queue[0] == x
 	n.mu.Unlock()
@@ -178,7 +181,7 @@ func (n *Notifier) pop() (*Notice, time.Duration) {
 	if len(n.queue) == 0 {
 		return nil, time.Hour
 	}
-	if wait := time.Until(n.queue[0].At); wait > 0 && !n.hurry {
+	if wait := time.Until(n.queue[0].At); wait > 0 {
 		return nil, wait
 	}
 	return heap.Pop(&n.queue).(*Notice), 0
@@ -250,7 +253,7 @@ func (n *Notifier) Stats() Stats {
 }
 
 // Drain delivers all that is pending and ends the notifier; nobody may Send any more but the notices' own Done. For
-// patience each keeps its time, then all go at once. When ctx ends, what is still pending is counted as failed.
+// patience each keeps its time, then all go at once; only the pauses between attempts stay. When ctx ends, what is still pending is counted as failed.
 func (n *Notifier) Drain(ctx context.Context, patience time.Duration) {
 	empty := make(chan struct{})
 	go func() { n.wg.Wait(); close(empty) }()
@@ -262,6 +265,12 @@ func (n *Notifier) Drain(ctx context.Context, patience time.Duration) {
 	case <-wait.C:
 		n.mu.Lock()
 		n.hurry = true
+		for _, x := range n.queue {
+			if x.attempts == 0 {
+				x.At = time.Now()
+			}
+		}
+		heap.Init(&n.queue)
 		n.mu.Unlock()
 		n.signal()
 		select {

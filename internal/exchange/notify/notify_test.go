@@ -96,6 +96,29 @@ func TestDrainHurriesAndChains(t *testing.T) {
 	})
 }
 
+// A receiver that is away for a moment when the run ends must not use up all attempts in that moment.
+func TestDrainKeepsThePausesBetweenAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCalls()
+		c.fail = func(_ string, n int) (Reply, error) {
+			if n < 3 {
+				return Reply{Status: 503}, nil
+			}
+			return Reply{Status: 204}, nil
+		}
+		n := New(c, plain)
+		n.Send(Notice{Kind: Billing, URL: "bill", At: time.Now().Add(time.Hour)})
+		n.Drain(t.Context(), time.Second)
+		want := []time.Duration{1000 * time.Millisecond, 1100 * time.Millisecond, 1300 * time.Millisecond}
+		if got := c.at["bill"]; !reflect.DeepEqual(got, want) {
+			t.Errorf("called at %v, want %v", got, want)
+		}
+		if s := n.Stats(); s != (Stats{Sent: 1, Delivered: 1, Retries: 2}) {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
 func TestDrainCountsWhatItCouldNotDeliver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCalls()
