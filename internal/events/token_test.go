@@ -142,6 +142,9 @@ func TestKeyring(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := OpenKeyring(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is a directory: name a file") {
+		t.Errorf("a directory for the keys: %v", err)
+	}
 	if _, err := OpenKeyring(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a file that others read: %v", err)
 	}
