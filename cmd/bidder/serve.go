@@ -189,6 +189,9 @@ func (b *bidder) startBudget(ctx context.Context) (err error) {
 	}
 	read, cancel := context.WithTimeout(ctx, spendTimeout)
 	defer cancel()
+	if err := b.publisher.WaitCaughtUp(read); err != nil {
+		return err
+	}
 	rebuilt, err := events.RebuildSpend(read, b.stream, b.config.Name, time.Now(), b.ledger)
 	if err != nil {
 		return err

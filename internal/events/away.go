@@ -48,6 +48,11 @@ func (p *StreamPublisher) recover(all bool) {
 		}
 	}
 	p.away, p.backoff = false, backoffMin
+	select {
+	case <-p.caughtUp:
+	default:
+		close(p.caughtUp)
+	}
 	p.m.up.Set(1)
 	p.log.Info("event stream back: spill journal sent", "events_spilled", p.spilled, "events_dropped", p.lost)
 }

@@ -64,6 +64,7 @@ type StreamPublisher struct {
 	closing  chan struct{} // closed by Close
 	hurry    chan struct{} // closed when Close's context ends: what is left goes to the journal
 	stopped  chan struct{} // closed when sendLoop has ended
+	caughtUp chan struct{} // closed when the journal of an earlier run is sent
 	once     sync.Once
 	closeErr error // of sendLoop; read after stopped
 
@@ -128,13 +129,14 @@ func NewPublisher(o PublisherOptions) (*StreamPublisher, error) {
 			prefix:    o.Source + "-" + hex.EncodeToString(run),
 			wake:      make(chan struct{}, 1),
 		},
-		journal: j,
-		log:     o.Logger,
-		closing: make(chan struct{}),
-		hurry:   make(chan struct{}),
-		stopped: make(chan struct{}),
-		away:    !j.empty(),
-		backoff: backoffMin,
+		journal:  j,
+		log:      o.Logger,
+		closing:  make(chan struct{}),
+		hurry:    make(chan struct{}),
+		stopped:  make(chan struct{}),
+		caughtUp: make(chan struct{}),
+		away:     !j.empty(),
+		backoff:  backoffMin,
 	}
 	p.m, err = newPublisherMetrics(o, p.buf)
 	if err != nil {
@@ -142,6 +144,9 @@ func NewPublisher(o PublisherOptions) (*StreamPublisher, error) {
 	}
 	if p.away {
 		p.log.Info("spill journal of an earlier run found, sending it first", "messages", j.count, "bytes", j.size)
+	}
+	if !p.away {
+		close(p.caughtUp)
 	}
 	go p.sendLoop()
 	return p, nil
@@ -176,6 +181,19 @@ func (p *StreamPublisher) add(e *Event, wait bool) (*batch, error) {
 		p.m.drop(e.Type.Important(), 1)
 	}
 	return b, err
+}
+
+// WaitCaughtUp waits until the journal that an earlier process left is on the stream: only then does the stream tell
+// all that was spent (RebuildSpend). It returns ctx's error, or ErrClosed.
+func (p *StreamPublisher) WaitCaughtUp(ctx context.Context) error {
+	select {
+	case <-p.caughtUp:
+		return nil
+	case <-p.stopped:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("events: the spill journal %s of an earlier run is not sent yet, and what it booked not known: %w (does the stream take messages?)", p.o.SpillFile, ctx.Err())
+	}
 }
 
 // Close takes no more events, sends all there are, and returns. What cannot be sent until ctx ends is left in the

@@ -439,6 +439,45 @@ func TestRebuildSpend(t *testing.T) {
 }
 
 // Bills are believed for an hour after the bid: just after midnight, yesterday's last ids must be known.
+// Bills that were in the journal when a process died are spend too: the next one waits for them before it counts.
+func TestWaitCaughtUp(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "spill")
+	j, _, err := openJournal(file, 64<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const bills = 500
+	for i := range bills {
+		if err := j.append(appendRecord(nil, fmt.Sprintf("earlier-%d", i), EncodeMessage([]Event{*eventNo(i)})), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+	server := startServer(t, filepath.Join(dir, "stream"), 0)
+	port := portOf(t, server)
+	s := connect(t, server)
+	server.Close()
+	p := publisher(t, s, PublisherOptions{SpillFile: file})
+	if err := p.WaitCaughtUp(within(t, 50*time.Millisecond)); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), file) {
+		t.Fatalf("with the stream away: %v", err)
+	}
+	startServer(t, filepath.Join(dir, "stream"), port)
+	if err := p.WaitCaughtUp(within(t, 20*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	ledger, err := auction.NewLedger(auction.LedgerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := RebuildSpend(within(t, 20*time.Second), s, "bidder-1", time.Now(), ledger)
+	if err != nil || got.Bookings != bills || got.Spend != bills {
+		t.Fatalf("restored %+v, %v, want %d bookings of 1", got, err, bills)
+	}
+}
+
 func TestRebuildSpendAfterMidnight(t *testing.T) {
 	s := connect(t, startServer(t, t.TempDir(), 0))
 	ctx := within(t, 20*time.Second)
