@@ -17,10 +17,11 @@ import typer
 from pytrain import frames, loop, store
 from pytrain.answers import Answers
 from pytrain.checkpoint import CheckpointDir, owned
-from pytrain.errors import PytrainError
+from pytrain.errors import ExportError, PytrainError
 from pytrain.recipe import load_recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from pytrain.export import VersionWriter
@@ -97,6 +98,31 @@ def fit(
         raise
 
 
+def exporter(write: Callable[[Path, int, loop.Learnt], None], export_dir: Path) -> loop.Exporter:
+    """Return what exports a version to `export_dir`/<version>, whole or not at all.
+
+    It raises ExportError where `write` or the file system fails: the process may start again from its checkpoint.
+    """
+
+    def export(version: int, learnt: loop.Learnt) -> Path:
+        final = export_dir / str(version)
+        try:
+            if final.exists():  # left by a run that ended before the version was published
+                log.warning("%s is left from an earlier run; replacing it", final)
+                shutil.rmtree(final)
+            with store.staged(final, export_dir / ".aside") as aside:
+                write(aside, version, learnt)
+        except (PytrainError, OSError) as e:
+            raise ExportError(
+                f"version {version} was not exported: {e}",
+                where=str(final),
+                remedy="see to the disk and the model; what was learnt up to the last checkpoint stays",
+            ) from e
+        return final
+
+    return export
+
+
 def _fit(
     recipe: Path,
     checkpoint_dir: Path,
@@ -111,15 +137,7 @@ def _fit(
     learner, writer = build_learner(settings, recipe.read_bytes(), threads=threads, verify=verify)
     from pytrain.learner import fingerprint  # noqa: PLC0415 - TensorFlow
 
-    def export(version: int, learnt: loop.Learnt) -> Path:
-        final = export_dir.absolute() / str(version)
-        if final.exists():  # left by a run that ended before the version was published
-            log.warning("%s is left from an earlier run; replacing it", final)
-            shutil.rmtree(final)
-        with store.staged(final, export_dir.absolute() / ".aside") as aside:
-            writer.write(aside, version, learnt)
-        return final
-
+    export = exporter(writer.write, export_dir.absolute())
     with owned(checkpoint_dir, log=log):
         checkpoints = CheckpointDir(checkpoint_dir, fingerprint=fingerprint(settings), log=log)
         trainer = loop.Trainer(settings, learner, checkpoints=checkpoints, export=export, answer=answers.write)

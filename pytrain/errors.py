@@ -5,6 +5,7 @@
     │   ├── RecipeError        a recipe has faults; all of them are named
     │   ├── CheckpointError    no checkpoint can be used, or it belongs to another model
     │   └── VersionError       a model version is damaged or does not fit
+    ├── ExportError            exit 1: a version could not be written; learning may start again from its checkpoint
     ├── InputError             exit 2: a file that was named cannot be learnt from or evaluated
     └── StreamError            exit 3: stdin broke the protocol
         ├── TruncatedStream    it ended inside a frame
@@ -59,6 +60,10 @@ class CheckpointError(ConfigError):
 
 class VersionError(ConfigError):
     """A model version is damaged, incomplete or does not fit."""
+
+
+class ExportError(PytrainError):
+    """A version could not be written. What was learnt up to the last checkpoint stays learnt."""
 
 
 class InputError(PytrainError):

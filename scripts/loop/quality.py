@@ -134,8 +134,8 @@ def _figures(labels: Floats, p: Floats, prior: Floats) -> dict[str, float]:
     return {
         "rows": len(labels),
         "clicks": int(clicks),
-        "auc": metrics.auc(labels, p) if 0 < clicks < len(labels) else float("nan"),
-        "prior_auc": 0.5,
+        "auc": metrics.auc(labels, p),
+        "prior_auc": metrics.auc(labels, prior),
         "log_loss": metrics.log_loss(labels, p),
         "prior_log_loss": metrics.log_loss(labels, prior),
         "calibration": float(p.sum()) / clicks if clicks else float("nan"),

@@ -106,7 +106,10 @@ class Loop:
                 return self._serve(children, bidder_config, trainer_config)
             finally:
                 for child in reversed(children):
-                    child.stop(wait_s=BIDDER_ENDS_S)
+                    try:
+                        child.stop(wait_s=BIDDER_ENDS_S)
+                    except LoopError as error:  # it was killed; the others still have to end
+                        say(str(error))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

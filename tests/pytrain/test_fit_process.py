@@ -18,8 +18,10 @@ import pytest
 
 from pytrain import frames as fr
 from pytrain.checkpoint import CheckpointDir
+from pytrain.cli_fit import exporter
+from pytrain.errors import ExportError, VersionError
 from pytrain.learner import Learner, fingerprint
-from pytrain.loop import Trainer
+from pytrain.loop import Learnt, Trainer
 from pytrain.scoring import Version
 from tests.pytrain.conftest import make_recipe, random_rows, random_x, recipe_yaml
 
@@ -199,3 +201,16 @@ answers.write(b"answer")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT, check=True)
     assert done.stdout == b"answer"
     assert done.stderr.count(b"stray") == 2
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError(28, "No space left on device"), VersionError("is off", where="w", remedy="r")]
+)
+def test_a_version_that_cannot_be_written_is_no_refusal(tmp_path: Path, fault: Exception) -> None:
+    def write(*_: object) -> None:
+        raise fault
+
+    with pytest.raises(ExportError, match="version 7 was not exported") as caught:
+        exporter(write, tmp_path)(7, Learnt(1, None, 0, 0, {}))
+    assert caught.value.exit_code == 1  # 2 would tell the trainer that starting again is in vain
+    assert not (tmp_path / "7").exists()
