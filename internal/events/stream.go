@@ -72,9 +72,10 @@ func Connect(o StreamOptions) (*Stream, error) {
 		nats.Timeout(2 * time.Second),
 		nats.PingInterval(5 * time.Second),
 		nats.MaxPingsOutstanding(2),
-		nats.ConnectHandler(func(*nats.Conn) { s.set(true, nil) }),
-		nats.ReconnectHandler(func(*nats.Conn) { s.set(true, nil) }),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { s.set(false, err) }),
+		// These may be called before Connect has returned, so they use the connection they are given, not s.conn.
+		nats.ConnectHandler(func(c *nats.Conn) { s.set(true, c, nil) }),
+		nats.ReconnectHandler(func(c *nats.Conn) { s.set(true, c, nil) }),
+		nats.DisconnectErrHandler(func(c *nats.Conn, err error) { s.set(false, c, err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			s.log.Debug("stream connection", "error", err)
 		}),
@@ -102,7 +103,7 @@ func Connect(o StreamOptions) (*Stream, error) {
 		return nil, fmt.Errorf("events: cannot use JetStream: %w", err)
 	}
 	if conn.IsConnected() {
-		s.set(true, nil)
+		s.set(true, conn, nil)
 	}
 	return s, nil
 }
@@ -120,7 +121,7 @@ func (s *Stream) Up() (bool, <-chan struct{}) {
 	return s.up, s.change
 }
 
-func (s *Stream) set(up bool, err error) {
+func (s *Stream) set(up bool, conn *nats.Conn, err error) {
 	s.mu.Lock()
 	if s.up == up {
 		s.mu.Unlock()
@@ -132,7 +133,7 @@ func (s *Stream) set(up bool, err error) {
 	s.mu.Unlock()
 	switch {
 	case up:
-		s.log.Info("stream connected", "url", s.conn.ConnectedUrlRedacted())
+		s.log.Info("stream connected", "url", conn.ConnectedUrlRedacted())
 	case err != nil:
 		s.log.Warn("stream connection lost, trying again until it is back", "error", err)
 	}

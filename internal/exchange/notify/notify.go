@@ -107,9 +107,9 @@ func (n *Notifier) Send(x Notice) {
 	if n.o.Reorder > 0 && k.With(1).Chance(n.o.Reorder) {
 		x.At = x.At.Add(time.Duration(k.With(2).Uniform() * float64(time.Second)))
 	}
+	twin := x // before x is pushed: then a worker owns it
 	n.push(&x)
 	if n.o.Duplicate > 0 && k.With(3).Chance(n.o.Duplicate) {
-		twin := x
 		twin.Done, twin.copyOf = nil, true
 		twin.At = twin.At.Add(time.Duration(k.With(4).Uniform() * float64(time.Second)))
 		n.push(&twin)
@@ -253,7 +253,8 @@ func (n *Notifier) Stats() Stats {
 }
 
 // Drain delivers all that is pending and ends the notifier; nobody may Send any more but the notices' own Done. For
-// patience each keeps its time, then all go at once; only the pauses between attempts stay. When ctx ends, what is still pending is counted as failed.
+// patience each keeps its time, then all go at once; only the pauses between attempts stay. When ctx ends, what is still
+// pending is counted as failed.
 func (n *Notifier) Drain(ctx context.Context, patience time.Duration) {
 	empty := make(chan struct{})
 	go func() { n.wg.Wait(); close(empty) }()
