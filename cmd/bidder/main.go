@@ -40,21 +40,12 @@ type verifyCommand struct {
 }
 
 func main() {
-	quietTensorFlow()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitStatus(err))
-	}
-}
-
-// quietTensorFlow keeps TensorFlow's notes on every load out of the log, unless the environment asks for them. It must
-// run before the library logs for the first time.
-func quietTensorFlow() {
-	if _, asked := os.LookupEnv("TF_CPP_MIN_LOG_LEVEL"); !asked {
-		os.Setenv("TF_CPP_MIN_LOG_LEVEL", "1")
 	}
 }
 
