@@ -12,11 +12,20 @@ type Campaign struct {
 	Categories  []string // IAB content categories of the advertised thing
 	Seat        string   // seat it is bought under; "" is the bidder's default
 	DailyBudget Micros
+	Pacing      Pacing
 	Start, End  time.Time // End exclusive; zero: open
 	Goal        Goal
 	Targeting   Targeting
 	Creatives   []Creative
 }
+
+// Pacing says how a campaign's daily budget is spent.
+type Pacing string
+
+const (
+	PaceEven Pacing = "even" // over the day (see pacer); "" means the same
+	PaceASAP Pacing = "asap" // as soon as it can be
+)
 
 // GoalKind says what an advertiser pays for.
 type GoalKind string

@@ -46,6 +46,8 @@ func (c *Campaign) Faults(index int) []*Fault {
 	v.unique("categories", c.Categories)
 	v.require(c.DailyBudget > 0 && c.DailyBudget <= maxDaily, "daily_budget",
 		"is %s; give an amount above 0 and at most %s", c.DailyBudget, maxDaily)
+	v.require(c.Pacing == "" || c.Pacing == PaceEven || c.Pacing == PaceASAP, "pacing",
+		"is %q; choose even or asap", string(c.Pacing))
 	v.require(c.Start.IsZero() || c.End.IsZero() || c.Start.Before(c.End), "schedule", "ends before it starts")
 	v.require(c.Goal.Kind == CPM || c.Goal.Kind == CPC || c.Goal.Kind == CPA, "goal",
 		"is of kind %q; choose one of cpm, cpc, cpa", string(c.Goal.Kind))

@@ -25,10 +25,11 @@ type Plan struct {
 	Campaign   string
 	Daily      Micros
 	Start, End time.Time
+	Pacing     Pacing
 }
 
 // PlanFor is the plan of a campaign on the only bidder; a fleet divides Daily.
-func PlanFor(c *Campaign) Plan { return Plan{c.ID, c.DailyBudget, c.Start, c.End} }
+func PlanFor(c *Campaign) Plan { return Plan{c.ID, c.DailyBudget, c.Start, c.End, c.Pacing} }
 
 // SetPlans replaces all plans. A campaign without one is no longer admitted and reserves nothing; its bookings count on.
 // A changed plan does not change what was granted: see Grant.

@@ -30,6 +30,7 @@ import (
 // A pacer starts with no credit. It is guarded by its account's lock.
 type pacer struct {
 	planned    bool
+	asap       bool // any auction is admitted while there is money
 	daily      Micros
 	start, end int64 // Unix ns; 0: open
 	credit     float64
@@ -48,7 +49,7 @@ func newPacer() pacer { return pacer{billed: 1} }
 
 // plan sets what is paced from now on; credit of an earlier plan is kept and capped by the new rate.
 func (p *pacer) plan(plan Plan, now time.Time) {
-	p.planned, p.daily, p.start, p.end = true, plan.Daily, 0, 0
+	p.planned, p.asap, p.daily, p.start, p.end = true, plan.Pacing == PaceASAP, plan.Daily, 0, 0
 	if !plan.Start.IsZero() {
 		p.start = plan.Start.UnixNano()
 	}
@@ -71,6 +72,10 @@ func (p *pacer) probability(now time.Time, spent Micros, smoothing time.Duration
 	if at >= end || at < p.start || spent >= p.daily {
 		p.last = max(p.last, at)
 		return 0
+	}
+	if p.asap {
+		p.last, p.credit = at, 0 // nothing is saved up for a plan that paces again
+		return 1
 	}
 	rate := float64(p.daily-spent) / float64(end-at) // micros a nanosecond
 	full := math.Max(rate*float64(min(int64(smoothing), end-at)), roomBids*p.bid)

@@ -186,5 +186,12 @@ func TestAdmitReasons(t *testing.T) {
 	f("not yet begun", NoBidPacing, noon.Add(10*time.Second), func(l *Ledger) {
 		l.SetPlans([]Plan{{Campaign: "c", Daily: 1000, Start: noon.Add(time.Hour)}}, noon)
 	})
+	asap := func(start time.Time) func(*Ledger) {
+		return func(l *Ledger) {
+			l.SetPlans([]Plan{{Campaign: "c", Daily: 1000, Start: start, Pacing: PaceASAP}}, noon)
+		}
+	}
+	f("asap needs no credit", NoBidNone, noon, asap(time.Time{}))
+	f("asap, not yet begun", NoBidPacing, noon, asap(noon.Add(time.Hour)))
 	f("no plan", NoBidBudget, noon.Add(10*time.Second), func(l *Ledger) { l.SetPlans(nil, noon) })
 }

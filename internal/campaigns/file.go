@@ -30,6 +30,7 @@ type campaign struct {
 	Categories  []string   `yaml:"categories"`
 	Seat        string     `yaml:"seat"`
 	DailyBudget money      `yaml:"daily_budget"`
+	Pacing      string     `yaml:"pacing"`
 	Schedule    schedule   `yaml:"schedule"`
 	Goal        goal       `yaml:"goal"`
 	Targeting   targeting  `yaml:"targeting"`
@@ -146,7 +147,7 @@ func (c *campaign) domain() (_ auction.Campaign, problem string) {
 	t := c.Targeting
 	out := auction.Campaign{
 		ID: c.ID, Advertiser: c.Advertiser, Domain: c.Domain, App: c.App, Categories: c.Categories, Seat: c.Seat,
-		DailyBudget: auction.Micros(c.DailyBudget), Start: c.Schedule.Start, End: c.Schedule.End,
+		DailyBudget: auction.Micros(c.DailyBudget), Pacing: auction.Pacing(c.Pacing), Start: c.Schedule.Start, End: c.Schedule.End,
 		Targeting: auction.Targeting{
 			Countries: t.Countries, Regions: t.Regions, DeviceTypes: t.DeviceTypes, OS: t.OS, Languages: t.Languages,
 			Exchanges: t.Exchanges, AllowDomains: t.AllowDomains, DenyDomains: t.DenyDomains,

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
+)
+
+// result is the last line of stdout. Counts are of requests due in the measured time. Latencies are in ms, from when a
+// request was due (open loop) or sent (closed loop) to the last byte of its answer.
+type result struct {
+	Label       string             `json:"label,omitempty"`
+	Rate        float64            `json:"rate"` // offered a second; 0: closed loop
+	Connections int                `json:"connections"`
+	Seconds     float64            `json:"seconds"`
+	Sent        uint64             `json:"sent"`
+	Answered    uint64             `json:"answered"`
+	PerSecond   float64            `json:"answered_per_second"`
+	Good        uint64             `json:"good"`       // 200 within the deadline
+	Late        uint64             `json:"late"`       // answered beyond it, or not at all
+	LateBids    uint64             `json:"late_bids"`  // of these, those answered 200
+	Failed      uint64             `json:"failed"`     // the connection broke
+	Unanswered  uint64             `json:"unanswered"` // when the drain ended
+	Reconnects  uint64             `json:"reconnects"`
+	Status      map[string]uint64  `json:"status"`
+	Latency     latency            `json:"latency_ms"`
+	ByStatus    map[string]latency `json:"latency_ms_by_status"`
+	SendLag     latency            `json:"send_lag_ms"` // how long after it was due a request was sent
+	CPUSeconds  float64            `json:"generator_cpu_seconds"`
+}
+
+type latency struct {
+	Mean float64 `json:"mean"`
+	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p999"`
+	Max  float64 `json:"max"`
+}
+
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(time.Minute), 3) }
+
+func latencyOf(h *hdrhistogram.Histogram) latency {
+	ms := func(q float64) float64 { return float64(h.ValueAtQuantile(q)) / 1e6 }
+	return latency{Mean: h.Mean() / 1e6, P50: ms(50), P90: ms(90), P99: ms(99), P999: ms(99.9), Max: float64(h.Max()) / 1e6}
+}
+
+// tally counts what happens, the warm-up left out.
+type tally struct {
+	f        flags
+	from     int64 // when measuring begins
+	result   result
+	all, lag *hdrhistogram.Histogram
+	byStatus map[int]*hdrhistogram.Histogram
+	cpu      time.Duration
+	series   *series
+	slice    slice
+	until    int64 // the end of the slice
+
+	reconnects uint64
+}
+
+func newTally(f flags, s *series) *tally {
+	return &tally{f: f, from: int64(f.Warmup), all: newHistogram(), lag: newHistogram(), series: s,
+		byStatus: map[int]*hdrhistogram.Histogram{}, slice: slice{histogram: newHistogram()}, until: int64(f.Interval)}
+}
+
+func (t *tally) begin() { t.cpu = cpuTime() }
+
+func (t *tally) scheduled(due int64) {
+	if due >= t.from {
+		t.result.Sent++
+	}
+}
+
+func (t *tally) sent(due, now int64) {
+	if due < t.from {
+		return
+	}
+	if t.f.Rate == 0 {
+		t.result.Sent++
+	}
+	_ = t.lag.RecordValue(now - due)
+}
+
+func (t *tally) answered(due, now int64, status int) {
+	t.slice.answered(now-due, status, int64(t.f.Deadline))
+	if due < t.from {
+		return
+	}
+	took := now - due
+	t.result.Answered++
+	_ = t.all.RecordValue(took)
+	h := t.byStatus[status]
+	if h == nil {
+		h = newHistogram()
+		t.byStatus[status] = h
+	}
+	_ = h.RecordValue(took)
+	switch {
+	case took > int64(t.f.Deadline):
+		t.result.Late++
+		if status == 200 {
+			t.result.LateBids++
+		}
+	case status == 200:
+		t.result.Good++
+	}
+}
+
+func (t *tally) failed(due, now int64) {
+	t.slice.Failed++
+	if due >= t.from {
+		t.result.Failed++
+		t.result.Late++
+	}
+}
+
+func (t *tally) unanswered(due int64) {
+	if due >= t.from {
+		t.result.Unanswered++
+		t.result.Late++
+	}
+}
+
+// advance closes the slices that have ended.
+func (t *tally) advance(now int64) {
+	for t.series != nil && now >= t.until {
+		t.series.write(&t.slice, float64(t.until-int64(t.f.Interval)-t.from)/1e9)
+		t.until += int64(t.f.Interval)
+	}
+}
+
+func (t *tally) end(now int64) {
+	t.advance(now)
+	r := &t.result
+	r.CPUSeconds = (cpuTime() - t.cpu).Seconds()
+	r.Label, r.Rate, r.Connections, r.Seconds = t.f.Label, t.f.Rate, t.f.Connections, t.f.Duration.Seconds()
+	r.PerSecond = float64(r.Answered) / r.Seconds
+	r.Latency, r.SendLag, r.Reconnects = latencyOf(t.all), latencyOf(t.lag), t.reconnects
+	r.Status, r.ByStatus = map[string]uint64{}, map[string]latency{}
+	for status, h := range t.byStatus {
+		r.Status[strconv.Itoa(status)] = uint64(h.TotalCount())
+		r.ByStatus[strconv.Itoa(status)] = latencyOf(h)
+	}
+}
+
+func (g *generator) result() result { return g.tally.result }
+
+// cpuTime is what this process has used.
+func cpuTime() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// slice is one interval of the series, the warm-up included (at < 0).
+type slice struct {
+	At       float64 `json:"at"` // seconds from the begin of measuring
+	Answered uint64  `json:"answered"`
+	Good     uint64  `json:"good"`
+	Late     uint64  `json:"late"`
+	Failed   uint64  `json:"failed"`
+	Latency  latency `json:"latency_ms"`
+
+	histogram *hdrhistogram.Histogram
+}
+
+func (s *slice) answered(took int64, status int, deadline int64) {
+	s.Answered++
+	switch {
+	case took > deadline:
+		s.Late++
+	case status == 200:
+		s.Good++
+	}
+	_ = s.histogram.RecordValue(took)
+}
+
+// series is the file of slices; nil where none is wanted.
+type series struct {
+	file    *os.File
+	encoder *json.Encoder
+	err     error
+}
+
+func openSeries(path string) (*series, error) {
+	if path == "" {
+		return nil, nil
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot write --series: %w", err)
+	}
+	return &series{file: file, encoder: json.NewEncoder(file)}, nil
+}
+
+// write ends a slice and empties it for the next.
+func (s *series) write(l *slice, at float64) {
+	l.At, l.Latency = at, latencyOf(l.histogram)
+	if err := s.encoder.Encode(l); err != nil && s.err == nil {
+		s.err = err
+	}
+	l.histogram.Reset()
+	*l = slice{histogram: l.histogram}
+}
+
+func (s *series) close() error {
+	if s == nil {
+		return nil
+	}
+	if err := s.file.Close(); s.err == nil {
+		s.err = err
+	}
+	return s.err
+}

@@ -1,0 +1,226 @@
+"""What a benchmark runs on: a model, campaigns, requests, and the bidder's configuration, all made here from a seed.
+
+The model is the DeepFM of the benchmarks: 32 features, k=8, hidden layers 128-64-32, a table of 2^20 rows. Every request
+is one banner impression that a chosen number of campaigns may bid for, so that an auction has exactly that many candidates
+(rows), and always ends in a bid unless it is shed.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import string
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.loop.settings import ROOT, Ports, load
+
+RECIPE = Path(__file__).with_name("recipe.yaml")
+PYTHON = ROOT / ".venv/bin/python"
+ID_MARKER = "@" * 16  # loadgen writes the request's number here
+BODIES = 4000  # distinct requests: enough that the model's table is not read from cache alone
+
+
+@dataclass(frozen=True)
+class World:
+    """The files of one benchmark, under one directory."""
+
+    directory: Path
+    candidates: int = 1  # campaigns that match every request, and so rows an auction
+    ports: Ports = field(default_factory=Ports.free)
+
+    @property
+    def store(self) -> Path:
+        return self.directory / "store"
+
+    @property
+    def bodies(self) -> Path:
+        return self.directory / f"bodies-{self.candidates}.jsonl"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports.bid}/openrtb2/bid?exchange=bench"
+
+    def admin(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.ports.admin}{path}"
+
+    def prepare(self) -> None:
+        """Make the model's first version, the campaigns and the requests, where they are not there yet."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if not (self.store / "bench").is_dir():
+            init_model(self.store)
+        self._campaigns_file.write_text(yaml.safe_dump(campaigns(self.candidates), width=200))
+        if not self.bodies.exists():
+            rng = random.Random(7)
+            self.bodies.write_text("".join(json.dumps(request(rng), separators=(",", ":")) + "\n" for _ in range(BODIES)))
+
+    @property
+    def _campaigns_file(self) -> Path:
+        return self.directory / f"campaigns-{self.candidates}.yaml"
+
+    def write_config(self, name: str = "bidder", **overrides: Any) -> Path:
+        """Write the bidder's configuration: the shipped one with this world's places and the overrides, by dotted key.
+
+        Each configuration has a state directory and stream of its own, so that no run reads what another wrote.
+        """
+        state = self.directory / f"state-{name}"
+        config = load("bidder.yaml")
+        config |= {
+            "listen": f"127.0.0.1:{self.ports.bid}",
+            "admin_listen": f"127.0.0.1:{self.ports.admin}",
+            "public_url": f"http://127.0.0.1:{self.ports.bid}",
+            "state_dir": str(state),
+            "campaigns": str(self._campaigns_file),
+        }
+        config["models"] = {"store": str(self.store), "click": "bench"}
+        config["events"] |= {
+            "embedded_listen": f"127.0.0.1:{self.ports.stream}",
+            "embedded_dir": str(state / "stream"),
+            "token_file": str(state / "stream.token"),
+        }
+        config["budget"] |= {"lease_share": 1.0}
+        config["log"]["level"] = "warn"
+        for key, value in overrides.items():
+            put(config, key.split("."), value)
+        path = self.directory / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+
+def put(document: dict[str, Any], keys: list[str], value: Any) -> None:
+    """Set a value deep in nested mappings; missing ones are made."""
+    for key in keys[:-1]:
+        document = document.setdefault(key, {})
+    document[keys[-1]] = value
+
+
+def init_model(store: Path, recipe: Path = RECIPE) -> None:
+    """Publish a first version of the recipe's model into the store."""
+    subprocess.run(
+        [PYTHON, "-m", "pytrain", "init", "--recipe", recipe, "--store", store],
+        check=True,
+        capture_output=True,
+        cwd=ROOT,
+    )
+
+
+def campaigns(count: int) -> dict[str, Any]:
+    """Campaigns that all bid for every request, differing in id, value and creative, with budgets that never end."""
+    return {
+        "currency": "USD",
+        "campaigns": [
+            {
+                "id": f"bench-{i}",
+                "advertiser": "Bench",
+                "domain": "bench.example",
+                "categories": ["IAB18-1"],
+                "daily_budget": 900_000_000,
+                "pacing": "asap",
+                "goal": {"cpc": round(4 + i / 7, 2)},
+                "creatives": [
+                    {
+                        "id": f"bench-{i}-300x250",
+                        "kind": "banner",
+                        "size": "300x250",
+                        "markup": '<a href="${CLICK_URL}"><img src="https://cdn.bench.example/a.png" width="300" height="250"></a>'
+                        '<img src="${IMPRESSION_URL}" width="1" height="1" alt="">',
+                        "click_url": "https://bench.example/landing",
+                        "image_url": "https://cdn.bench.example/a.png",
+                    }
+                ],
+            }
+            for i in range(count)
+        ],
+    }
+
+
+def word(rng: random.Random, length: int) -> str:
+    """A random lower-case word."""
+    return "".join(rng.choices(string.ascii_lowercase, k=length))
+
+
+def request(rng: random.Random) -> dict[str, Any]:
+    """One OpenRTB 2.6 request of a web page, some 2 kB as JSON, as exchanges send them."""
+    user = f"{rng.getrandbits(64):016x}"
+    domain = f"{word(rng, rng.randint(4, 12))}.example"
+    return {
+        "id": ID_MARKER,
+        "imp": [
+            {
+                "id": "1",
+                "tagid": f"tag-{rng.randint(1, 5000)}",
+                "bidfloor": round(rng.uniform(0.01, 0.2), 2),
+                "bidfloorcur": "USD",
+                "secure": 0,
+                "instl": 0,
+                "banner": {
+                    "w": 300,
+                    "h": 250,
+                    "pos": rng.randint(1, 7),
+                    "format": [{"w": 300, "h": 250}, {"w": 250, "h": 250}, {"w": 200, "h": 200}],
+                    "battr": [1, 2, 3, 8, 9, 10, 14],
+                    "mimes": ["image/jpeg", "image/png", "image/gif", "text/html"],
+                    "api": [5, 6, 7],
+                },
+                "ext": {"prebid": {"storedrequest": {"id": word(rng, 20)}}, "gpid": f"/1234/{word(rng, 14)}/{word(rng, 9)}"},
+            }
+        ],
+        "site": {
+            "id": f"s{rng.randint(1, 4000)}",
+            "name": word(rng, 14),
+            "domain": domain,
+            "cat": [f"IAB{rng.randint(1, 17)}-{rng.randint(1, 9)}" for _ in range(2)],
+            "sectioncat": [f"IAB{rng.randint(1, 17)}"],
+            "page": f"https://{domain}/{word(rng, 9)}/{word(rng, 24)}?utm_source={word(rng, 8)}&utm_campaign={word(rng, 12)}",
+            "ref": f"https://{word(rng, 9)}.example/search?q={word(rng, 11)}",
+            "keywords": ",".join(word(rng, 7) for _ in range(5)),
+            "publisher": {"id": f"p{rng.randint(1, 900)}", "name": word(rng, 12), "domain": domain},
+            "content": {"id": word(rng, 8), "title": word(rng, 30), "language": "en", "keywords": word(rng, 20)},
+        },
+        "device": {
+            "ua": "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0."
+            f"{rng.randint(1000, 9000)}.{rng.randint(10, 200)} Mobile Safari/537.36",
+            "ip": f"198.51.{rng.randint(0, 255)}.{rng.randint(1, 254)}",
+            "language": "en",
+            "os": rng.choice(["Android", "iOS", "Windows", "macOS"]),
+            "osv": f"{rng.randint(9, 17)}.{rng.randint(0, 6)}",
+            "devicetype": rng.randint(1, 5),
+            "connectiontype": rng.randint(1, 6),
+            "make": word(rng, 6),
+            "model": word(rng, 8),
+            "dnt": 0,
+            "lmt": 0,
+            "js": 1,
+            "geo": {
+                "country": rng.choice(["USA", "DEU", "GBR", "FRA", "ESP"]),
+                "region": rng.choice(["CA", "NY", "TX", "BE", "HH", "LND"]),
+                "city": word(rng, rng.randint(5, 10)),
+                "zip": str(rng.randint(10000, 99999)),
+                "lat": round(rng.uniform(-60, 60), 4),
+                "lon": round(rng.uniform(-180, 180), 4),
+                "type": 2,
+                "utcoffset": rng.choice([-480, -300, 0, 60, 120]),
+            },
+        },
+        "user": {
+            "id": user,
+            "buyeruid": f"{rng.getrandbits(96):024x}",
+            "yob": rng.randint(1950, 2005),
+            "gender": rng.choice("MF"),
+            "data": [
+                {"id": "1", "name": "cluster", "segment": [{"id": f"c{rng.randint(1, 60)}"} for _ in range(2)]},
+                {"id": "2", "name": "interest", "segment": [{"id": f"i{rng.randint(1, 400)}"} for _ in range(3)]},
+            ],
+        },
+        "at": rng.choice([1, 2]),
+        "tmax": 100,
+        "cur": ["USD"],
+        "bcat": ["IAB25", "IAB26", "IAB7-39"],
+        "badv": [f"{word(rng, 8)}.example" for _ in range(3)],
+        "source": {"fd": 1, "tid": word(rng, 24)},
+        "regs": {"coppa": 0, "ext": {"gdpr": 0}},
+    }
