@@ -24,9 +24,6 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 var (
 	rowOutcomeDesc = describe("row_outcomes_total", "Rows by how they ended.", "outcome")
 	flushDesc      = describe("flushes_total", "Batches by what closed them.", "cause")
-	batchRowsDesc  = describe("batch_rows", "Rows of a batch when it was flushed.")
-	queueTimeDesc  = describe("queue_seconds", "Seconds from a row's claim to the begin of its run.")
-	runTimeDesc    = describe("run_seconds", "Seconds of one run of a batch.")
 
 	queueMetrics = append(append([]queueMetric{
 		counter("batches_total", "Batches flushed.", func(s *batcher.Stats) uint64 { return s.Batches }),
@@ -94,21 +91,13 @@ func (c *batcherCollector) Collect(ch chan<- prometheus.Metric) {
 			}
 			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&stats), labels...)
 		}
-		for desc, h := range map[*prometheus.Desc]batcher.Histogram{
-			batchRowsDesc: stats.BatchRows, queueTimeDesc: stats.QueueTime, runTimeDesc: stats.RunTime,
-		} {
-			ch <- prometheus.MustNewConstHistogram(desc, h.Count, h.Sum, cumulative(h), model)
+		for i := range histogramDescs {
+			d := &histogramDescs[i]
+			metric, err := d.newHistogram(d.value(&stats), c.queues.since, model)
+			if err != nil {
+				metric = prometheus.NewInvalidMetric(d.desc, err)
+			}
+			ch <- metric
 		}
 	}
-}
-
-// cumulative gives the buckets as Prometheus wants them; the one above all bounds is the count itself.
-func cumulative(h batcher.Histogram) map[float64]uint64 {
-	buckets := make(map[float64]uint64, len(h.Bounds))
-	var below uint64
-	for i, bound := range h.Bounds {
-		below += h.Counts[i]
-		buckets[bound] = below
-	}
-	return buckets
 }

@@ -131,7 +131,7 @@ func TestSumsOfQueues(t *testing.T) {
 				v.SetFloat(float64(n))
 			}
 		}
-		s.BatchRows = batcher.Histogram{Bounds: []float64{1, 2}, Counts: []uint64{uint64(n), 2, 3}, Sum: float64(n), Count: uint64(n + 5)}
+		s.BatchRows = batcher.Histogram{First: 1, Counts: []uint64{uint64(n), 2, 3}, Sum: float64(n), Count: uint64(n + 5)}
 	}
 	sum := addStats(a, b)
 	for _, m := range queueMetrics {

@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"sync"
+	"time"
 
 	"gavel/internal/batcher"
 )
@@ -10,13 +11,15 @@ import (
 // queueBook knows the batcher queues of all versions that were ever loaded. A queue serves one version of one model,
 // but is counted by model alone, and a version that has gone keeps its counts here: the series stay few and only grow.
 type queueBook struct {
+	since time.Time // when it began to count
+
 	mu      sync.Mutex
 	live    map[*batcher.Queue]string // queue → model
 	retired map[string]batcher.Stats  // by model
 }
 
 func newQueueBook() *queueBook {
-	return &queueBook{live: make(map[*batcher.Queue]string), retired: make(map[string]batcher.Stats)}
+	return &queueBook{since: time.Now(), live: make(map[*batcher.Queue]string), retired: make(map[string]batcher.Stats)}
 }
 
 func (b *queueBook) add(model string, q *batcher.Queue) {
@@ -81,15 +84,4 @@ func addStats(a, b batcher.Stats) batcher.Stats {
 	a.QueueTime = addHistogram(a.QueueTime, b.QueueTime)
 	a.RunTime = addHistogram(a.RunTime, b.RunTime)
 	return a
-}
-
-func addHistogram(a, b batcher.Histogram) batcher.Histogram {
-	if a.Bounds == nil {
-		return b
-	}
-	sum := batcher.Histogram{Bounds: a.Bounds, Counts: make([]uint64, len(a.Counts)), Sum: a.Sum + b.Sum, Count: a.Count + b.Count}
-	for i := range sum.Counts {
-		sum.Counts[i] = a.Counts[i] + b.Counts[i]
-	}
-	return sum
 }

@@ -23,11 +23,14 @@ type curve struct {
 type costs struct {
 	rows, mean, deviation float64 // ns
 	count                 uint64
+	allRows, allTime      uint64 // sums of what was observed, ns
 }
 
 func (c *curve) observe(rows int, ns int64) {
 	k := &c.buckets[bits.Len(uint(rows-1))]
 	k.count++
+	k.allRows += uint64(rows)
+	k.allTime += uint64(max(ns, 0))
 	w := 1 / float64(min(k.count, 16))
 	x := float64(ns)
 	if k.count > 16 {
@@ -94,13 +97,26 @@ func (c *curve) saving(rows, more int) float64 {
 	return max(a+b-both, 0)
 }
 
-func (c *curve) points() []CurvePoint {
-	var ps []CurvePoint
-	for i := range c.buckets {
-		if k := &c.buckets[i]; k.count > 0 {
-			ps = append(ps, CurvePoint{Rows: 1 << i, Mean: time.Duration(k.mean),
-				High: time.Duration(k.mean + 4*k.deviation), Observed: k.count})
+// points are what the curve says of 1, 2, 4, … and maxRows rows, none where nothing is known.
+func (c *curve) points(maxRows int) (ps []CurvePoint) {
+	if !c.known() {
+		return nil
+	}
+	for rows := 1; ; rows = min(2*rows, maxRows) {
+		mean, high := c.predict(rows)
+		ps = append(ps, CurvePoint{Rows: rows, Mean: time.Duration(mean), High: time.Duration(high)})
+		if rows == maxRows {
+			return ps
 		}
 	}
-	return ps
+}
+
+// sizes are the sums of what was observed, sizes never run left out.
+func (c *curve) sizes() (ss []SizeStats) {
+	for i := range c.buckets {
+		if k := &c.buckets[i]; k.count > 0 {
+			ss = append(ss, SizeStats{MaxRows: 1 << i, Runs: k.count, Rows: k.allRows, Seconds: float64(k.allTime) / 1e9})
+		}
+	}
+	return ss
 }

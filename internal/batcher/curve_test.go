@@ -47,24 +47,3 @@ func TestCurveOutlier(t *testing.T) {
 	mean, _ := c.predict(1)
 	near(t, "the mean after a lasting change", mean, 400e3)
 }
-
-// Values fall into the bucket of the smallest bound that is not less.
-func TestHistogramBuckets(t *testing.T) {
-	f := func(halves uint64) {
-		t.Helper()
-		v := float64(halves) / 2
-		want := 0
-		for want < len(rowBounds) && rowBounds[want] < v {
-			want++
-		}
-		if got := bucketOf(halves); got != want {
-			t.Errorf("%v falls into bucket %d, want %d", v, got, want)
-		}
-	}
-	for halves := range uint64(1000) {
-		f(halves)
-	}
-	if got := bucketOf(1 << 62); got != histogramBuckets {
-		t.Errorf("a huge value falls into bucket %d, want the last, %d", got, histogramBuckets)
-	}
-}

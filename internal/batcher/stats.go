@@ -2,15 +2,14 @@ package batcher
 
 import (
 	"errors"
-	"math/bits"
-	"sync/atomic"
 	"time"
 )
 
 // Stats is what a queue has done since it was made, as counts, and what it holds now. Every claimed row ends in
 // exactly one of Answered, Refused, Expired, Failed, Closed and Abandoned.
 type Stats struct {
-	Name string
+	Name     string
+	Settings QueueOptions // in force, defaults filled in
 
 	Claims uint64 // successful Claims
 	Rows   uint64 // rows they claimed
@@ -52,7 +51,8 @@ type Stats struct {
 	// prediction are in neither. PredictionRatio counts actual ÷ predicted.
 	Predicted, Actual float64
 	PredictionRatio   Histogram
-	Curve             []CurvePoint // the learned cost curve, by size, sizes never run left out
+	Curve             []CurvePoint // the learned cost curve at 1, 2, 4, … and MaxRows rows; none until it knows something
+	Sizes             []SizeStats  // what the curve was learnt from, by size, sizes never run left out
 }
 
 // PoolStats is what a pool's runners do.
@@ -63,84 +63,19 @@ type PoolStats struct {
 	Queues        []Stats
 }
 
-// Histogram counts observations. Counts[i] is of those ≤ Bounds[i] and above Bounds[i-1]; the last count, one more
-// than Bounds, is of those above all bounds.
-type Histogram struct {
-	Bounds []float64
-	Counts []uint64
-	Sum    float64
-	Count  uint64
-}
-
-// CurvePoint is what the cost curve knows of batches of up to Rows rows (and more than half as many).
+// CurvePoint is what the cost curve says of one size.
 type CurvePoint struct {
-	Rows     int
-	Mean     time.Duration // expected run time
-	High     time.Duration // what is reckoned with against deadlines: about the 99th percentile
-	Observed uint64
+	Rows int
+	Mean time.Duration // expected run time
+	High time.Duration // what is reckoned with against deadlines: about the 99th percentile
 }
 
-// Bounds are powers of two with one step between: 1, 1.5, 2, 3, 4, 6, …, times unit.
-const histogramBuckets = 48
-
-func bounds(unit float64) []float64 {
-	b := make([]float64, histogramBuckets)
-	for i := range b {
-		b[i] = unit * float64(uint64(1)<<(i/2)) * (1 + float64(i%2)/2)
-	}
-	return b
-}
-
-var (
-	timeBounds  = bounds(1e-6)
-	rowBounds   = bounds(1)[:34] // 1 to 98304
-	ratioBounds = bounds(1.0 / 16)[:18]
-)
-
-// bucketOf is the index of the smallest bound ≥ v, v in half units of the bounds: 2 is the first bound, 3 the second.
-func bucketOf(halves uint64) int {
-	if halves <= 2 {
-		return 0
-	}
-	halves-- // so that a value equal to a bound falls below it
-	e := bits.Len64(halves) - 2
-	return min(2*e+int(halves>>e&1)+1, histogramBuckets)
-}
-
-// histogram counts without a lock.
-type histogram struct {
-	counts [histogramBuckets + 1]atomic.Uint64
-	sum    atomic.Uint64 // in the unit that snapshot is told
-}
-
-// addTime counts a duration in ns, times over. Buckets are exact to half a microsecond, the sum to a nanosecond.
-func (h *histogram) addTime(ns int64, times uint64) {
-	v := uint64(max(ns, 0))
-	h.counts[bucketOf((v+499)/500)].Add(times)
-	h.sum.Add(v * times)
-}
-
-// addRows counts a number of rows.
-func (h *histogram) addRows(rows int) {
-	h.counts[bucketOf(2*uint64(rows))].Add(1)
-	h.sum.Add(uint64(rows))
-}
-
-// addRatio counts a ratio in 32nds, the half unit of ratioBounds.
-func (h *histogram) addRatio(ratio float64) {
-	v := uint64(min(max(ratio, 0)*32+0.5, 1<<20))
-	h.counts[bucketOf(v)].Add(1)
-	h.sum.Add(v)
-}
-
-func (h *histogram) snapshot(bounds []float64, sumUnit float64) Histogram {
-	s := Histogram{Bounds: bounds, Counts: make([]uint64, len(bounds)+1), Sum: float64(h.sum.Load()) * sumUnit}
-	for i := range h.counts {
-		c := h.counts[i].Load()
-		s.Counts[min(i, len(bounds))] += c
-		s.Count += c
-	}
-	return s
+// SizeStats sums the runs of up to MaxRows rows and more than half as many, calibration included.
+type SizeStats struct {
+	MaxRows int
+	Runs    uint64
+	Rows    uint64
+	Seconds float64
 }
 
 // tally counts how a ticket's rows ended, and returns the first error.
@@ -179,17 +114,17 @@ func (c *counters) tally(out []Result) (first error) {
 func (q *Queue) Stats() Stats {
 	c := &q.count
 	s := Stats{
-		Name:     q.o.Name,
+		Name: q.o.Name, Settings: q.o,
 		Answered: c.answered.Load(), Refused: c.refused.Load(), Expired: c.expired.Load(), Failed: c.failed.Load(),
 		Closed: c.closed.Load(), Abandoned: c.abandoned.Load(),
 		ShedFull: c.shedFull.Load(), ShedLate: c.shedLate.Load(), Dropped: c.dropped.Load(), Empty: c.empty.Load(),
 		Runs: c.runs.Load(), RunRows: c.runRows.Load(), RunErrors: c.runErrors.Load(), Panics: c.panics.Load(),
 		Rescued: c.rescued.Load(), Inline: c.inline.Load(),
 		QueueCapacity:   q.o.QueueRows,
-		BatchRows:       q.hist.batchRows.snapshot(rowBounds, 1),
-		QueueTime:       q.hist.queueTime.snapshot(timeBounds, 1e-9),
-		RunTime:         q.hist.runTime.snapshot(timeBounds, 1e-9),
-		PredictionRatio: q.hist.ratio.snapshot(ratioBounds, 1.0/32),
+		BatchRows:       q.hist.batchRows.snapshot(rowScale),
+		QueueTime:       q.hist.queueTime.snapshot(timeScale),
+		RunTime:         q.hist.runTime.snapshot(timeScale),
+		PredictionRatio: q.hist.ratio.snapshot(ratioScale),
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -198,6 +133,6 @@ func (q *Queue) Stats() Stats {
 	s.FlushIdle, s.FlushStop = q.flushes[causeIdle], q.flushes[causeStop]
 	s.QueueRows, s.QueueHigh, s.QueueReached, s.Running = q.queued, q.high, q.reached, q.running
 	s.Predicted, s.Actual = float64(q.predicted)/1e9, float64(q.actual)/1e9
-	s.Curve = q.curve.points()
+	s.Curve, s.Sizes = q.curve.points(q.o.MaxRows), q.curve.sizes()
 	return s
 }
