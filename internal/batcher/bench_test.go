@@ -80,6 +80,8 @@ func BenchmarkBatcher(b *testing.B) {
 			run(Adaptive, 128, callers, 1, floating)
 		}
 		run(Adaptive, 128, 64, 8, floating)
+		run(Off, 128, 1, 1, floating)
+		run(Off, 128, 64, 1, floating)
 		run(Window, 64, 64, 1, floating)
 		run(Eager, 32, 64, 1, floating)
 		run(Eager, 8, 64, 1, floating)

@@ -1,9 +1,17 @@
 package batcher
 
 // committed is called when b has no row pending, or had a moment ago. With inline, it may return a runner's licence:
-// the caller then runs a batch itself.
+// the caller then runs a batch itself. Under Off it runs b, which nobody else knows of.
 func (q *Queue) committed(b *batch, now int64, inline bool) *runner {
 	q.mu.Lock()
+	if q.o.Policy == Off && q.running < q.o.MaxRunners && len(q.ready) == 0 {
+		q.ahead -= b.predicted
+		q.start(b)
+		q.mu.Unlock()
+		q.count.inline.Add(1)
+		q.run(b, nil)
+		return nil
+	}
 	defer q.mu.Unlock()
 	switch {
 	case b.pending.Load() != 0:
@@ -107,11 +115,18 @@ func (q *Queue) take(now int64) *batch {
 		}
 		q.flush(b, c)
 	}
-	b.state = batchRunning
-	q.queued -= b.n
-	q.running++
+	q.start(b)
 	q.announce(now, false) // another may be ready
 	return b
+}
+
+// start makes b running; the lock is held.
+func (q *Queue) start(b *batch) {
+	b.state = batchRunning
+	q.running++
+	if q.o.Policy != Off {
+		q.queued -= b.n
+	}
 }
 
 // ran ends b's running: from here on only its runner looks at its tickets.
@@ -123,6 +138,9 @@ func (q *Queue) ran(b *batch, now int64) {
 	q.mu.Lock()
 	b.state = batchAnswering
 	q.running--
+	if q.o.Policy == Off {
+		q.queued -= b.n
+	}
 	q.announce(now, false) // MaxRunners may have held one back
 	q.mu.Unlock()
 }

@@ -148,6 +148,8 @@ func TestFlush(t *testing.T) {
 	f("a deadline comes before the longest wait", window, []int{1}, 3*ms, []int{1},
 		[]time.Duration{1500 * time.Microsecond}, due)
 	f("an eager row waits for nobody", eager, []int{1}, 0, []int{1}, []time.Duration{0}, idle)
+	f("off joins no claims", QueueOptions{MaxRows: 4, Policy: Off}, []int{1, 3, 1}, 0, []int{1, 3, 1}, []time.Duration{0, 0, 0}, idle)
+	f("off takes a large claim apart", QueueOptions{MaxRows: 4, Policy: Off}, []int{9}, 0, []int{4, 4, 1}, []time.Duration{0, 0, 0}, idle)
 	f("adaptive is eager while it knows no costs", QueueOptions{MaxRows: 4, MaxWait: 2 * ms}, []int{1}, 0, []int{1},
 		[]time.Duration{0}, idle)
 }

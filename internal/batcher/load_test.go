@@ -56,7 +56,7 @@ func spin(n int) {
 func BenchmarkClosedLoop(b *testing.B) {
 	for _, floating := range []bool{false, true} {
 		for _, callers := range []int{1, 8, 32, 128} {
-			for _, policy := range []Policy{Eager, Adaptive, Window} {
+			for _, policy := range []Policy{Off, Eager, Adaptive, Window} {
 				b.Run(fmt.Sprintf("callers=%d/policy=%s/floating=%v", callers, policy, floating), func(b *testing.B) {
 					p, q := burnerQueue(b, PoolOptions{FloatingRunners: floating}, QueueOptions{Policy: policy})
 					b.ResetTimer()
@@ -86,7 +86,7 @@ func BenchmarkClosedLoop(b *testing.B) {
 // time the request was due.
 func BenchmarkOpenLoop(b *testing.B) {
 	for _, rate := range []int{2000, 6000, 12000} {
-		for _, policy := range []Policy{Eager, Adaptive, Window} {
+		for _, policy := range []Policy{Off, Eager, Adaptive, Window} {
 			b.Run(fmt.Sprintf("rate=%d/policy=%s", rate, policy), func(b *testing.B) {
 				p, q := burnerQueue(b, PoolOptions{}, QueueOptions{Policy: policy})
 				b.ResetTimer()

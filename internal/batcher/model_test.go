@@ -203,7 +203,7 @@ func drawPlan(d dice) plan {
 	us := func(n int) time.Duration { return time.Duration(d(n)) * 100 * time.Microsecond }
 	pl := plan{
 		runners: 1 + d(3),
-		options: QueueOptions{MaxRows: 1 + d(6), MaxWait: 100*time.Microsecond + us(30), Policy: []Policy{Adaptive, Eager, Window}[d(3)],
+		options: QueueOptions{MaxRows: 1 + d(6), MaxWait: 100*time.Microsecond + us(30), Policy: Policies[d(len(Policies))],
 			TableRows: 1 << 20, RetryRuns: 1000, RescueAfter: []time.Duration{-1, time.Millisecond}[d(2)], CalibrationRuns: d(3)},
 		base: us(20), perRow: us(3),
 	}

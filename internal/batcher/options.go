@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -17,7 +18,17 @@ const (
 	Eager Policy = "eager"
 	// Window waits MaxWait from the batch's first row, as the paper does.
 	Window Policy = "window"
+	// Off joins nothing: each claim has a batch of its own (several, if it is larger than one), which its caller runs in
+	// its own goroutine when it commits. For comparison and diagnosis.
+	Off Policy = "off"
 )
+
+// Policies are all there are.
+var Policies = []Policy{Adaptive, Eager, Window, Off}
+
+// offRunners is how many callers may run at once under Off, if nothing else is said: a tenth of the threads that Go
+// allows a process.
+const offRunners = 1024
 
 // PoolOptions configures a Pool. The zero value is valid.
 type PoolOptions struct {
@@ -39,7 +50,8 @@ type QueueOptions struct {
 	MaxRows int
 	// MaxWait is the longest a committed row waits for company before its batch is due; default 2 ms.
 	MaxWait time.Duration
-	// QueueRows bounds the rows claimed whose run has not begun; default 32 × MaxRows.
+	// QueueRows bounds the rows claimed whose run has not begun, under Off those whose run has not ended; default
+	// 32 × MaxRows.
 	QueueRows int
 	// Policy; default Adaptive.
 	Policy Policy
@@ -52,7 +64,8 @@ type QueueOptions struct {
 	// Weight is this queue's share of the runners' time, relative to other queues that want it; default 1.
 	Weight float64
 	// MaxRunners is how many runners may run this queue's batches at once; default all. A slow model beside fast
-	// ones should leave them one.
+	// ones should leave them one. Under Off it bounds the callers that run, each of which occupies an OS thread;
+	// default 1024. Batches beyond it wait, and runners take them.
 	MaxRunners int
 	// RescueAfter is how long a due batch may lie before one of its waiting callers runs it; default 1 ms,
 	// negative: never.
@@ -83,6 +96,9 @@ func (o *QueueOptions) fill(runners int) error {
 	setDefault(&o.Policy, Adaptive)
 	setDefault(&o.Patience, 16)
 	setDefault(&o.Weight, 1)
+	if o.Policy == Off {
+		runners = offRunners
+	}
 	setDefault(&o.MaxRunners, runners)
 	setDefault(&o.RescueAfter, time.Millisecond)
 	setDefault(&o.RetryRuns, 32)
@@ -95,7 +111,7 @@ func (o *QueueOptions) fill(runners int) error {
 	fault(o.MaxRows >= 1 && o.MaxRows <= 1<<16, "max_rows is %d, must be 1 to 65536", o.MaxRows)
 	fault(o.MaxWait >= 0 && o.MaxWait <= time.Minute, "max_wait is %v, must be 0 (the default) to 1m", o.MaxWait)
 	fault(o.QueueRows >= o.MaxRows && o.QueueRows <= 1<<22, "queue_rows is %d, must be max_rows (%d) to 4194304", o.QueueRows, o.MaxRows)
-	fault(o.Policy == Adaptive || o.Policy == Eager || o.Policy == Window, "policy is %q, must be adaptive, eager or window", o.Policy)
+	fault(slices.Contains(Policies, o.Policy), "policy is %q, must be one of %v", o.Policy, Policies)
 	fault(o.Patience > -1e6 && o.Patience <= 1e6, "patience is %v, must be at most 1e6", o.Patience)
 	fault(o.TableRows >= 0, "table_rows is %d, must not be negative", o.TableRows)
 	fault(o.Weight > 0 && o.Weight <= 1e6, "weight is %v, must be above 0, at most 1e6", o.Weight)

@@ -1,6 +1,7 @@
 package batcher
 
-// When a batch whose rows are all committed may go, before it is full or due.
+// When a batch whose rows are all committed may go, before it is full or due. (Under off no batch is ever open between
+// claims, and this is not asked.)
 //
 //	window    at opened + MaxWait (or in time for the earliest deadline): its due time.
 //	eager     at once. It goes when a runner takes it, and is open until then.

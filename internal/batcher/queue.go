@@ -14,12 +14,14 @@ import (
 // Locks are taken in the order Queue.mu, Pool.mu. No engine is called, and no caller woken with results, under either.
 type Queue struct {
 	pool   *Pool
+	engine Engine
 	o      QueueOptions
 	rowLen int
 	check  func(row []int32) error // nil error: the row may join
 
 	mu        sync.Mutex // guards what follows, up to the counters
-	all       []*batch   // every batch there is; fixed
+	all       []*batch   // every batch there is; it grows under Off alone
+	making    int        // batches that are being made, beside the lock
 	idle      []*batch   // those in state free
 	open      *batch     // the one that rows join, nil if none
 	ready     []*batch   // waiting for a runner, oldest first
@@ -56,29 +58,23 @@ type counters struct {
 type histograms struct{ batchRows, queueTime, runTime, ratio histogram }
 
 // NewQueue makes a queue for engine and all batches it will ever need: enough for QueueRows in full batches, one on each
-// runner, and two that fill. The engine must stay usable until Close has returned nil.
+// runner, and two that fill. Under Off, where each claim takes one, more are made when so many claims come at once as
+// never before. The engine must stay usable until Close has returned nil.
 func (p *Pool) NewQueue(engine Engine, o QueueOptions) (*Queue, error) {
 	if err := o.fill(len(p.runners)); err != nil {
 		return nil, err
 	}
-	q := &Queue{pool: p, o: o, rowLen: engine.RowLen(), drained: make(chan struct{})}
+	q := &Queue{pool: p, engine: engine, o: o, rowLen: engine.RowLen(), drained: make(chan struct{})}
 	if q.rowLen < 1 {
 		return nil, fmt.Errorf("batcher: cannot make queue %q: the engine's rows have %d values, must be at least 1", o.Name, q.rowLen)
 	}
 	q.check = rowCheck(engine, o)
 	for range (o.QueueRows+o.MaxRows-1)/o.MaxRows + len(p.runners) + 2 {
-		mem, err := engine.NewBatch(o.MaxRows)
-		if err == nil && (len(mem.Rows()) != o.MaxRows*q.rowLen || len(mem.Probabilities()) != o.MaxRows) {
-			err = fmt.Errorf("the engine's batch has %d values and %d results, want %d × %d and %d",
-				len(mem.Rows()), len(mem.Probabilities()), o.MaxRows, q.rowLen, o.MaxRows)
-			mem.Close()
-		}
+		b, err := q.newBatch()
 		if err != nil {
 			q.freeMemory()
-			return nil, fmt.Errorf("batcher: cannot make queue %q: batch of %d rows: %w", o.Name, o.MaxRows, err)
+			return nil, fmt.Errorf("batcher: cannot make queue %q: %w", o.Name, err)
 		}
-		b := &batch{q: q, mem: mem, rows: mem.Rows(), len: q.rowLen,
-			slots: make([]slot, o.MaxRows), live: make([]int32, 0, o.MaxRows)}
 		q.all = append(q.all, b)
 	}
 	q.idle = append(make([]*batch, 0, len(q.all)), q.all...)
@@ -92,6 +88,21 @@ func (p *Pool) NewQueue(engine Engine, o QueueOptions) (*Queue, error) {
 		return nil, fmt.Errorf("batcher: cannot make queue %q: %w", o.Name, ErrClosed)
 	}
 	return q, nil
+}
+
+func (q *Queue) newBatch() (*batch, error) {
+	rows := q.o.MaxRows
+	mem, err := q.engine.NewBatch(rows)
+	if err == nil && (len(mem.Rows()) != rows*q.rowLen || len(mem.Probabilities()) != rows) {
+		err = fmt.Errorf("the engine's batch has %d values and %d results, want %d × %d and %d",
+			len(mem.Rows()), len(mem.Probabilities()), rows, q.rowLen, rows)
+		mem.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("batch of %d rows: %w", rows, err)
+	}
+	return &batch{q: q, mem: mem, rows: mem.Rows(), len: q.rowLen,
+		slots: make([]slot, rows), live: make([]int32, 0, rows)}, nil
 }
 
 func rowCheck(engine Engine, o QueueOptions) func([]int32) error {
@@ -160,7 +171,14 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 	t.q, t.n, t.claimed, t.deadline = q, n, now, due
 
 	q.mu.Lock()
-	if err := q.admit(n, now, due); err != nil {
+	var err error
+	if q.o.Policy == Off {
+		err = q.grow(n)
+	}
+	if err == nil {
+		err = q.admit(n, now, due)
+	}
+	if err != nil {
 		q.mu.Unlock()
 		t.q = nil
 		p.tickets.Put(t)
@@ -184,7 +202,10 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 		}
 		first += b.join(t, first, n-first)
 		q.reckonDue(b)
-		if b.n == len(b.slots) {
+		switch {
+		case q.o.Policy == Off:
+			q.seal(b, causeIdle, now)
+		case b.n == len(b.slots):
 			q.seal(b, causeFull, now)
 		}
 	}
@@ -203,6 +224,32 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 		clear(pt.b.rows[pt.slot*q.rowLen : (pt.slot+pt.n)*q.rowLen])
 	}
 	return t, nil
+}
+
+// grow makes batches until n rows that the queue has room for find enough of them free. The lock is held, and given up
+// while a batch is made.
+func (q *Queue) grow(n int) error {
+	need := (n + q.o.MaxRows - 1) / q.o.MaxRows
+	for len(q.idle) < need && q.queued+n <= q.o.QueueRows && len(q.all)+q.making < q.o.QueueRows && !q.closing {
+		q.making++
+		q.mu.Unlock()
+		b, err := q.newBatch()
+		q.mu.Lock()
+		q.making--
+		if err == nil {
+			q.all, q.idle = append(q.all, b), append(q.idle, b)
+		}
+		if q.lastOut() { // Close waits for this one
+			q.mu.Unlock()
+			q.destroy()
+			q.mu.Lock()
+		}
+		if err != nil {
+			q.count.shedFull.Add(uint64(n))
+			return fmt.Errorf("%w: cannot make one more batch: %w", ErrShed, err)
+		}
+	}
+	return nil
 }
 
 // admit says why n rows can't be taken in, nil if they can.
@@ -247,6 +294,9 @@ func (q *Queue) expectedWait(n int, now int64) int64 {
 		n -= full * q.o.MaxRows
 	}
 	_, own := q.curve.predict(n)
+	if q.o.Policy == Off && q.running < q.o.MaxRunners { // nobody is before them
+		return int64(before - float64(q.ahead) + own)
+	}
 	p := q.pool
 	runners := min(len(p.runners), q.o.MaxRunners)
 	return p.untilFree(now) + int64(before*p.rivalry(q)/float64(runners)+own)
@@ -321,7 +371,7 @@ func (q *Queue) Close(ctx context.Context) error {
 
 // lastOut says, once, that the queue is closing and holds nothing; the lock is held, and the caller destroys.
 func (q *Queue) lastOut() bool {
-	if !q.closing || q.destroyed || len(q.idle) < len(q.all) {
+	if !q.closing || q.destroyed || len(q.idle) < len(q.all) || q.making > 0 {
 		return false
 	}
 	q.destroyed = true

@@ -30,7 +30,6 @@ func TestStress(t *testing.T) {
 		return q
 	}
 	var queues []*Queue
-	policies := []Policy{Adaptive, Eager, Window}
 	var current atomic.Pointer[Queue]
 	current.Store(newQueue(Adaptive))
 	stop := time.Now().Add(700 * time.Millisecond)
@@ -65,7 +64,7 @@ func TestStress(t *testing.T) {
 	}
 	for i := 1; time.Now().Before(stop); i++ {
 		time.Sleep(20 * time.Millisecond)
-		old := current.Swap(newQueue(policies[i%3]))
+		old := current.Swap(newQueue(Policies[i%len(Policies)]))
 		if err := old.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -148,6 +147,8 @@ func TestNoAllocations(t *testing.T) {
 	f("a row run in its caller", QueueOptions{TableRows: 10}, 1, false)
 	f("a row run by a runner", QueueOptions{TableRows: 10}, 1, true)
 	f("rows over several batches", QueueOptions{MaxRows: 4, TableRows: 10}, 9, true)
+	f("a row that nobody shares", QueueOptions{Policy: Off, TableRows: 10}, 1, false)
+	f("rows that nobody shares", QueueOptions{Policy: Off, MaxRows: 4, TableRows: 10}, 9, true)
 	f("a row that waits", QueueOptions{Policy: Window, MaxWait: 100 * time.Microsecond}, 1, true)
 }
 

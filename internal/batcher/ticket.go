@@ -66,7 +66,7 @@ func (t *Ticket) Row(i int) []int32 {
 }
 
 // Commit checks the rows and hands them over. Wait does it where the caller has not; an auction that holds several
-// tickets commits all of them before the first Wait, so that their batches run side by side.
+// tickets commits all of them before the first Wait, so that their batches run side by side. Under Off it runs them.
 func (t *Ticket) Commit() { t.commit(false) }
 
 // commit returns a runner's licence if its caller, who must then run a batch of this queue, may do so at once. It is
