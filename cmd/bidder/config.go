@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"gavel/internal/batcher"
 	"gavel/internal/strictyaml"
 )
 
@@ -181,10 +182,8 @@ func (c *Config) Validate() (faults []error) {
 	if s := c.Budget.LeaseShare; !(s > 0 && s <= 1) {
 		fault("budget.lease_share: %v must be above 0 and at most 1", s)
 	}
-	switch c.Batcher.Policy {
-	case "adaptive", "eager", "window":
-	default:
-		fault("batcher.policy: %q is none of adaptive, eager, window", c.Batcher.Policy)
+	if !slices.Contains(batcher.Policies, batcher.Policy(c.Batcher.Policy)) {
+		fault("batcher.policy: %q is none of %v", c.Batcher.Policy, batcher.Policies)
 	}
 	for key, value := range map[string]struct{ have, most int }{
 		"auction.max_candidates": {c.Auction.MaxCandidates, maxCandidates}, "batcher.runners": {c.Batcher.Runners, 1024},
