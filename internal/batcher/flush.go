@@ -86,6 +86,9 @@ func (q *Queue) announce(now int64, inline bool) *runner {
 	}
 	q.announced = true
 	q.pool.announce(q)
+	if q.o.RescueAfter >= 0 { // for hint, if no runner comes
+		q.pool.clock.alarm(b.dueAt + int64(q.o.RescueAfter))
+	}
 	return nil
 }
 

@@ -207,6 +207,31 @@ func TestRescue(t *testing.T) {
 	})
 }
 
+// A batch that one claim fills is rescued too, though nothing else asks for the clock.
+func TestRescueOfAFullBatch(t *testing.T) {
+	slow := &fakeEngine{cost: func(int) time.Duration { return 100 * time.Millisecond }}
+	inBubble(t, 1, slow, QueueOptions{Name: "slow", RescueAfter: -1}, func(x *bench) {
+		fast := &fakeEngine{rowLen: 4}
+		q, err := x.p.NewQueue(fast, QueueOptions{Name: "fast", MaxRows: 4, MaxWait: 2 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tk := x.claim(0, 1, time.Time{}, rowFine)
+		tk.Commit()
+		time.Sleep(5 * time.Millisecond) // the alarms of that claim are over
+		start := time.Now()
+		y := &bench{t: t, e: fast, p: x.p, q: q}
+		y.wait(y.claim(0, 4, time.Time{}, rowFine), 0)
+		if d := time.Since(start); d != 3*time.Millisecond {
+			t.Errorf("answered after %v, want 3ms: its longest wait, and 1 for a runner to come", d)
+		}
+		x.wait(tk, 0)
+		if err := q.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Two queues that both always have work share the one runner by their weights.
 func TestFairShare(t *testing.T) {
 	f := func(name string, costA, costB time.Duration, weightA, weightB, want float64) {
