@@ -36,7 +36,7 @@ type Stats struct {
 	RunErrors uint64 // of Runs, those that returned an error
 	Panics    uint64 // of Runs, those that panicked
 	Rescued   uint64 // batches run by a waiting caller because no runner came
-	Inline    uint64 // batches run by a caller in place of an idle runner
+	Inline    uint64 // batches run by a caller in place of a runner
 
 	QueueRows     int    // rows claimed whose run has not begun, now
 	QueueCapacity int    // its bound
