@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gavel/internal/batcher"
+	"gavel/internal/servable"
 	"gavel/internal/strictyaml"
 )
 
@@ -47,6 +48,10 @@ type Config struct {
 		MaxWait   time.Duration `yaml:"max_wait"`
 		QueueRows int           `yaml:"queue_rows"`
 	} `yaml:"batcher"`
+
+	TensorFlow struct {
+		Threading string `yaml:"threading"`
+	} `yaml:"tensorflow"`
 
 	Limits struct {
 		BodyBytes    int           `yaml:"body_bytes"`
@@ -102,6 +107,7 @@ func Defaults() Config {
 	c.Batcher.MaxRows = 128
 	c.Batcher.MaxWait = 2 * time.Millisecond
 	c.Batcher.QueueRows = 4096
+	c.TensorFlow.Threading = string(servable.CallerThread)
 	c.Limits.BodyBytes = 256 << 10
 	c.Limits.Auctions = 4096
 	c.Limits.Connections = 16384
@@ -184,6 +190,9 @@ func (c *Config) Validate() (faults []error) {
 	}
 	if !slices.Contains(batcher.Policies, batcher.Policy(c.Batcher.Policy)) {
 		fault("batcher.policy: %q is none of %v", c.Batcher.Policy, batcher.Policies)
+	}
+	if !slices.Contains(servable.Threadings, servable.Threading(c.TensorFlow.Threading)) {
+		fault("tensorflow.threading: %q is none of %v", c.TensorFlow.Threading, servable.Threadings)
 	}
 	for key, value := range map[string]struct{ have, most int }{
 		"auction.max_candidates": {c.Auction.MaxCandidates, maxCandidates}, "batcher.runners": {c.Batcher.Runners, 1024},

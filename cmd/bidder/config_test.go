@@ -57,6 +57,7 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 	f("the batcher", "batcher: {policy: lazy, runners: 0, max_rows: 70000, max_wait: 2m, queue_rows: 5000000}\n",
 		`batcher.policy: "lazy"`, "batcher.runners: 0", "batcher.max_rows: 70000", "batcher.max_wait: 2m0s", "batcher.queue_rows: 5000000")
 	f("a queue shorter than a batch", "batcher: {max_rows: 128, queue_rows: 64}\n", "batcher.queue_rows: 64 is less than batcher.max_rows (128)")
+	f("TensorFlow", "tensorflow: {threading: gpu}\n", `tensorflow.threading: "gpu" is none of [caller default]`)
 	f("limits", "limits: {body_bytes: 0, auctions: -1, connections: 0, read_timeout: 0s, write_timeout: -1s, idle_timeout: 0s}\n",
 		"limits.body_bytes: ", "limits.auctions: ", "limits.connections: ", "limits.read_timeout: ", "limits.write_timeout: ", "limits.idle_timeout: ")
 	f("no numbers", "auction: {first_price_bidders: .inf}\nbudget: {lease_share: .nan}\n", "auction.first_price_bidders: +Inf", "budget.lease_share: NaN")

@@ -94,7 +94,8 @@ func serve(ctx context.Context, config Config, log *slog.Logger) error {
 		}
 		log.Debug("started", "part", step.name, "took_ms", time.Since(began).Milliseconds())
 	}
-	log.Info("serving", "listen", config.Listen, "admin_listen", config.AdminListen, "tensorflow", servable.TensorFlowVersion())
+	log.Info("serving", "listen", config.Listen, "admin_listen", config.AdminListen, "tensorflow", servable.TensorFlowVersion(),
+		"threading", config.TensorFlow.Threading)
 	var failure error
 	select {
 	case <-ctx.Done():
@@ -224,7 +225,7 @@ func (b *bidder) startModels(ctx context.Context) error {
 	b.metrics.MustRegister(&batcherCollector{queues: book})
 	v := &versions{pool: pool, queues: book, log: b.log, options: batcher.QueueOptions{
 		MaxRows: c.MaxRows, MaxWait: c.MaxWait, QueueRows: c.QueueRows, Policy: batcher.Policy(c.Policy), CalibrationRuns: 3,
-	}}
+	}, load: servable.LoadOptions{Threading: servable.Threading(b.config.TensorFlow.Threading)}}
 	store := modelstore.New(b.config.Models.Store)
 	start := func(model string) (*servable.Manager, error) {
 		m, err := v.manage(store, model, b.metrics)

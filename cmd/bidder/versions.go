@@ -30,13 +30,14 @@ type versions struct {
 	pool    *batcher.Pool
 	queues  *queueBook
 	options batcher.QueueOptions
+	load    servable.LoadOptions
 	log     *slog.Logger
 }
 
 // manage starts to follow a model in the store.
 func (v *versions) manage(store *modelstore.Store, model string, metrics prometheus.Registerer) (*servable.Manager, error) {
 	return servable.NewManager(servable.Options{
-		Store: store, Model: model,
+		Store: store, Model: model, Load: v.load,
 		Prepare: v.prepare, Retire: v.retire,
 		Registerer: metrics, Logger: v.log,
 	})

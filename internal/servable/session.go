@@ -41,6 +41,9 @@ const (
 	DefaultThreads Threading = "default"
 )
 
+// Threadings are all there are.
+var Threadings = []Threading{CallerThread, DefaultThreads}
+
 // config is the serialised ConfigProto.
 func (t Threading) config() ([]byte, error) {
 	switch t {
