@@ -22,9 +22,10 @@ Health, metrics and profiles are on the admin port: /healthz, /readyz, /metrics,
 SIGTERM drains: accepted auctions are answered and events flushed before it ends.`
 
 type commands struct {
-	Serve  serveCommand  `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
-	Check  checkCommand  `cmd:"" help:"Check the configuration and the campaign file, naming every fault, and end."`
-	Verify verifyCommand `cmd:"" help:"Load a model version as serving would, print what it holds, and end; status 1 if it is refused."`
+	Serve    serveCommand  `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
+	Check    checkCommand  `cmd:"" help:"Check the configuration and the campaign file, naming every fault, and end."`
+	Baseline serveCommand  `cmd:"" help:"Serve the edge alone: decode every bid request and answer no-bid. For benchmarks."`
+	Verify   verifyCommand `cmd:"" help:"Load a model version as serving would, print what it holds, and end; status 1 if it is refused."`
 }
 
 type configFlag struct {
@@ -80,13 +81,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return check(cli.Check.Config, stdout)
 	case "verify <directory>":
 		return verify(ctx, cli.Verify.Directory, stdout)
+	case "baseline":
+		return withConfig(ctx, cli.Baseline.Config, stderr, baseline)
 	default:
-		config, err := LoadConfig(cli.Serve.Config)
-		if err != nil {
-			return fmt.Errorf("%w:\n%w", errConfig, err)
-		}
-		return serve(ctx, config, newLogger(config, stderr))
+		return withConfig(ctx, cli.Serve.Config, stderr, serve)
 	}
+}
+
+func withConfig(ctx context.Context, path string, stderr io.Writer, run func(context.Context, Config, *slog.Logger) error) error {
+	config, err := LoadConfig(path)
+	if err != nil {
+		return fmt.Errorf("%w:\n%w", errConfig, err)
+	}
+	return run(ctx, config, newLogger(config, stderr))
 }
 
 func newLogger(c Config, w io.Writer) *slog.Logger {

@@ -65,6 +65,12 @@ type bidder struct {
 	failed     chan error  // why the edge ended by itself; room for the one there can be
 }
 
+// startStep is one part to start.
+type startStep struct {
+	name  string
+	start func(context.Context) error
+}
+
 // stopStep is one thing to end, bounded in time.
 type stopStep struct {
 	name    string
@@ -72,14 +78,16 @@ type stopStep struct {
 	stop    func(context.Context) error
 }
 
-// serve runs a bidder until ctx ends, then drains it.
-func serve(ctx context.Context, config Config, log *slog.Logger) error {
+func newBidder(config Config, log *slog.Logger) *bidder {
 	b := &bidder{config: config, log: log, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []struct {
-		name  string
-		start func(context.Context) error
-	}{
+	return b
+}
+
+// serve runs a bidder until ctx ends, then drains it.
+func serve(ctx context.Context, config Config, log *slog.Logger) error {
+	b := newBidder(config, log)
+	return b.run(ctx, []startStep{
 		{"state", b.startState},
 		{"stream", b.startStream},
 		{"budget", b.startBudget},
@@ -87,22 +95,27 @@ func serve(ctx context.Context, config Config, log *slog.Logger) error {
 		{"campaigns", b.startCampaigns},
 		{"admin", b.startAdmin},
 		{"edge", b.startEdge},
-	} {
+	})
+}
+
+// run takes the steps, serves until ctx ends or the edge fails, and stops what was started.
+func (b *bidder) run(ctx context.Context, steps []startStep) error {
+	for _, step := range steps {
 		began := time.Now()
 		if err := step.start(ctx); err != nil {
 			return errors.Join(fmt.Errorf("bidder: cannot start %s: %w", step.name, err), b.stop())
 		}
-		log.Debug("started", "part", step.name, "took_ms", time.Since(began).Milliseconds())
+		b.log.Debug("started", "part", step.name, "took_ms", time.Since(began).Milliseconds())
 	}
-	log.Info("serving", "listen", config.Listen, "admin_listen", config.AdminListen, "tensorflow", servable.TensorFlowVersion(),
-		"threading", config.TensorFlow.Threading)
+	b.log.Info("serving", "listen", b.config.Listen, "admin_listen", b.config.AdminListen, "tensorflow", servable.TensorFlowVersion(),
+		"threading", b.config.TensorFlow.Threading)
 	var failure error
 	select {
 	case <-ctx.Done():
 	case failure = <-b.failed:
 	}
 	b.serving.Store(false)
-	log.Info("stopping", "in_flight", b.server.InFlight())
+	b.log.Info("stopping", "in_flight", b.server.InFlight())
 	return errors.Join(failure, b.stop())
 }
 
@@ -309,6 +322,7 @@ func (b *bidder) ready() error {
 	switch {
 	case !b.serving.Load():
 		return errors.New("starting or stopping")
+	case b.click == nil: // baseline
 	case !b.click.Ready():
 		return b.unready(b.config.Models.Click)
 	case b.conversion != nil && !b.conversion.Ready():
@@ -334,20 +348,22 @@ func (b *bidder) startEdge(context.Context) error {
 	if err != nil {
 		return err
 	}
+	return b.listen(&auctions{auctioneer: b.auctioneer, ledger: b.ledger, publisher: b.publisher, log: b.log}, linker{links}, notices{taken})
+}
+
+// listen answers bid requests and notices until stop.
+func (b *bidder) listen(auctions openrtb.Auctions, links openrtb.Linker, notices openrtb.Notices) (err error) {
 	c := b.config
-	b.server, err = openrtb.NewServer(
-		&auctions{auctioneer: b.auctioneer, ledger: b.ledger, publisher: b.publisher, log: b.log},
-		linker{links}, notices{taken},
-		openrtb.Options{
-			Timing: openrtb.Timing{Default: c.Auction.TmaxDefault, Margin: c.Auction.TmaxMargin},
-			Encoder: openrtb.EncoderOptions{
-				Currency: c.Auction.Currency, DefaultSeat: c.Auction.Seat, Expire: c.Budget.Reservation,
-				AllowInsecure: strings.HasPrefix(c.PublicURL, "http:"),
-			},
-			NoBidStatus: c.Auction.NoBidStatus, MaxBody: c.Limits.BodyBytes, MaxAuctions: c.Limits.Auctions,
-			MaxConnections: c.Limits.Connections, ReadTimeout: c.Limits.ReadTimeout, WriteTimeout: c.Limits.WriteTimeout,
-			IdleTimeout: c.Limits.IdleTimeout, Logger: b.log, Registerer: b.metrics,
-		})
+	b.server, err = openrtb.NewServer(auctions, links, notices, openrtb.Options{
+		Timing: openrtb.Timing{Default: c.Auction.TmaxDefault, Margin: c.Auction.TmaxMargin},
+		Encoder: openrtb.EncoderOptions{
+			Currency: c.Auction.Currency, DefaultSeat: c.Auction.Seat, Expire: c.Budget.Reservation,
+			AllowInsecure: strings.HasPrefix(c.PublicURL, "http:"),
+		},
+		NoBidStatus: c.Auction.NoBidStatus, MaxBody: c.Limits.BodyBytes, MaxAuctions: c.Limits.Auctions,
+		MaxConnections: c.Limits.Connections, ReadTimeout: c.Limits.ReadTimeout, WriteTimeout: c.Limits.WriteTimeout,
+		IdleTimeout: c.Limits.IdleTimeout, Logger: b.log, Registerer: b.metrics,
+	})
 	if err != nil {
 		return err
 	}
