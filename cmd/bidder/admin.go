@@ -13,16 +13,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// adminServer answers operators: health, readiness, metrics, profiles. It is no place for exchanges: bind it to
+// adminServer answers operators: health, readiness, metrics, profiles, the batcher's page. It is no place for exchanges: bind it to
 // loopback or a private network.
 type adminServer struct {
 	server   *http.Server
 	listener net.Listener
 }
 
-// newAdminServer listens on addr. ready returns nil when the bidder can bid, else why it cannot.
-func newAdminServer(addr string, metrics prometheus.Gatherer, ready func() error, log *slog.Logger) (*adminServer, error) {
+// newAdminServer listens on addr. ready returns nil when the bidder can bid, else why it cannot. page may be nil: none.
+func newAdminServer(addr string, metrics prometheus.Gatherer, ready func() error, page *batcherPage, log *slog.Logger) (*adminServer, error) {
 	mux := http.NewServeMux()
+	if page != nil {
+		page.register(mux)
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := ready(); err != nil {

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gavel/internal/batcher"
 )
 
 // batcherCollector exports the batcher's own counts; the batcher itself knows no metrics library.
-type batcherCollector struct{ queues *queueBook }
+type batcherCollector struct {
+	queues *queueBook
+	pool   *batcher.Pool // nil: its runners are not exported
+}
 
 // queueMetric describes one number of a model's queues.
 type queueMetric struct {
@@ -24,9 +29,15 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 var (
 	rowOutcomeDesc = describe("row_outcomes_total", "Rows by how they ended.", "outcome")
 	flushDesc      = describe("flushes_total", "Batches by what closed them.", "cause")
+	curveDesc      = describe("curve_seconds", "Run time that the cost curve of the newest version expects of a batch of so many rows.", "rows")
+	curveHighDesc  = describe("curve_high_seconds", "Run time that it reckons with against deadlines, about the 99th percentile.", "rows")
 
 	queueMetrics = append(append([]queueMetric{
+		counter("claims_total", "Claims taken in, one an auction and model.", func(s *batcher.Stats) uint64 { return s.Claims }),
+		counter("claimed_rows_total", "Rows taken in.", func(s *batcher.Stats) uint64 { return s.Rows }),
 		counter("batches_total", "Batches flushed.", func(s *batcher.Stats) uint64 { return s.Batches }),
+		counter("empty_batches_total", "Batches of which nothing was left to run.", func(s *batcher.Stats) uint64 { return s.Empty }),
+		counter("dropped_rows_total", "Rows of batches that were not run: expired, abandoned or refused by then.", func(s *batcher.Stats) uint64 { return s.Dropped }),
 		counter("rows_total", "Rows run.", func(s *batcher.Stats) uint64 { return s.RunRows }),
 		counter("runs_total", "Calls into the engine: the compute calls.", func(s *batcher.Stats) uint64 { return s.Runs }),
 		counter("run_errors_total", "Calls into the engine that failed.", func(s *batcher.Stats) uint64 { return s.RunErrors }),
@@ -34,6 +45,8 @@ var (
 		counter("rescued_total", "Due batches that a waiting caller ran.", func(s *batcher.Stats) uint64 { return s.Rescued }),
 		counter("queue_reached_total", "Claims that met the bound of the queue.", func(s *batcher.Stats) uint64 { return s.QueueReached }),
 		counter("inline_total", "Batches that a caller ran in place of an idle runner.", func(s *batcher.Stats) uint64 { return s.Inline }),
+		gauge("running_batches", "Batches running.", func(s *batcher.Stats) float64 { return float64(s.Running) }),
+		gauge("batch_capacity_rows", "The most rows of a batch: max_rows.", func(s *batcher.Stats) float64 { return float64(s.Settings.MaxRows) }),
 		gauge("queue_rows", "Rows waiting.", func(s *batcher.Stats) float64 { return float64(s.QueueRows) }),
 		gauge("queue_capacity_rows", "The most rows that may wait.", func(s *batcher.Stats) float64 { return float64(s.QueueCapacity) }),
 		gauge("queue_high_rows", "The most rows that ever waited.", func(s *batcher.Stats) float64 { return float64(s.QueueHigh) }),
@@ -57,6 +70,26 @@ var (
 			"close": func(s *batcher.Stats) uint64 { return s.FlushStop },
 		})...)
 )
+
+// runnerMetrics are of the pool, which all models share.
+var runnerMetrics = []struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*batcher.PoolStats) float64
+}{
+	{describePool("runners", "Batches that may run at once."), prometheus.GaugeValue,
+		func(s *batcher.PoolStats) float64 { return float64(s.Runners) }},
+	{describePool("runners_idle", "Runners with nothing to do."), prometheus.GaugeValue,
+		func(s *batcher.PoolStats) float64 { return float64(s.Idle) }},
+	{describePool("busy_seconds_total", "Run time of all batches, rescues included."), prometheus.CounterValue,
+		func(s *batcher.PoolStats) float64 { return s.Busy }},
+	{describePool("load", "Share of the runners' time, or of the process's CPUs if more, that was lately used: 0 to 1."), prometheus.GaugeValue,
+		func(s *batcher.PoolStats) float64 { return s.Load }},
+}
+
+func describePool(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("gavel_batcher_"+name, help, nil, nil)
+}
 
 func counter(name, help string, value func(*batcher.Stats) uint64) queueMetric {
 	return counterFloat(name, help, func(s *batcher.Stats) float64 { return float64(value(s)) })
@@ -83,6 +116,12 @@ func (c *batcherCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.Des
 
 // Collect implements prometheus.Collector.
 func (c *batcherCollector) Collect(ch chan<- prometheus.Metric) {
+	if c.pool != nil {
+		stats := c.pool.Stats()
+		for _, m := range runnerMetrics {
+			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&stats))
+		}
+	}
 	for model, stats := range c.queues.byModel() {
 		for _, m := range queueMetrics {
 			labels := []string{model}
@@ -90,6 +129,11 @@ func (c *batcherCollector) Collect(ch chan<- prometheus.Metric) {
 				labels = append(labels, m.label)
 			}
 			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&stats), labels...)
+		}
+		for _, p := range stats.Curve {
+			rows := strconv.Itoa(p.Rows)
+			ch <- prometheus.MustNewConstMetric(curveDesc, prometheus.GaugeValue, p.Mean.Seconds(), model, rows)
+			ch <- prometheus.MustNewConstMetric(curveHighDesc, prometheus.GaugeValue, p.High.Seconds(), model, rows)
 		}
 		for i := range histogramDescs {
 			d := &histogramDescs[i]

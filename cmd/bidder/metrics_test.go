@@ -21,7 +21,7 @@ import (
 // scrape reads the metrics from an admin server, by name with its labels.
 func scrape(t *testing.T, metrics *prometheus.Registry) map[string]string {
 	t.Helper()
-	admin, err := newAdminServer("127.0.0.1:0", metrics, func() error { return nil }, slog.New(slog.DiscardHandler))
+	admin, err := newAdminServer("127.0.0.1:0", metrics, func() error { return nil }, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,24 +131,42 @@ func TestSumsOfQueues(t *testing.T) {
 				v.SetFloat(float64(n))
 			}
 		}
-		s.BatchRows = batcher.Histogram{First: 1, Counts: []uint64{uint64(n), 2, 3}, Sum: float64(n), Count: uint64(n + 5)}
+		for _, h := range []*batcher.Histogram{&s.BatchRows, &s.QueueTime, &s.RunTime, &s.PredictionRatio} {
+			n++
+			*h = batcher.Histogram{First: 1, Counts: []uint64{uint64(n), 2, 3}, Sum: float64(n), Count: uint64(n + 5)}
+		}
+		s.Settings.MaxRows = n
+		s.Curve = []batcher.CurvePoint{{Rows: n}}
+		s.Sizes = []batcher.SizeStats{{MaxRows: 4, Runs: 1, Rows: 3, Seconds: 0.5}, {MaxRows: n, Runs: 2, Rows: 2, Seconds: 0.25}}
 	}
+	before := a.BatchRows.Counts[0]
 	sum := addStats(a, b)
+	newer := map[string]float64{ // no sums
+		describe("queue_high_rows", "The most rows that ever waited.").String():         float64(b.QueueHigh), // the greater one
+		describe("batch_capacity_rows", "The most rows of a batch: max_rows.").String(): float64(b.Settings.MaxRows),
+	}
 	for _, m := range queueMetrics {
-		want := m.value(&a) + m.value(&b)
-		if m.desc.String() == describe("queue_high_rows", "The most rows that ever waited.").String() {
-			want = m.value(&b) // the greater one
+		want, ok := newer[m.desc.String()]
+		if !ok {
+			want = m.value(&a) + m.value(&b)
 		}
 		if got := m.value(&sum); got != want {
 			t.Errorf("%s %s: got %v, want %v", m.desc, m.label, got, want)
 		}
 	}
-	if h := sum.BatchRows; h.Counts[0] != a.BatchRows.Counts[0]+b.BatchRows.Counts[0] || h.Counts[1] != 4 || h.Counts[2] != 6 ||
-		h.Sum != a.BatchRows.Sum+b.BatchRows.Sum || h.Count != a.BatchRows.Count+b.BatchRows.Count {
-		t.Errorf("histogram %+v", h)
+	for _, d := range histogramDescs {
+		x, y, h := d.value(&a), d.value(&b), d.value(&sum)
+		want := batcher.Histogram{First: 1, Counts: []uint64{x.Counts[0] + y.Counts[0], 4, 6}, Sum: x.Sum + y.Sum, Count: x.Count + y.Count}
+		if !reflect.DeepEqual(h, want) {
+			t.Errorf("%s: got %+v, want %+v", d.desc, h, want)
+		}
 	}
-	if a.BatchRows.Counts[1] != 2 {
+	if a.BatchRows.Counts[0] != before {
 		t.Error("the first queue's histogram was changed")
+	}
+	wantSizes := []batcher.SizeStats{{MaxRows: 4, Runs: 2, Rows: 6, Seconds: 1}, a.Sizes[1], b.Sizes[1]}
+	if !reflect.DeepEqual(sum.Sizes, wantSizes) || sum.Curve[0] != b.Curve[0] {
+		t.Errorf("sizes %v, curve %v; want %v and the newer version's curve", sum.Sizes, sum.Curve, wantSizes)
 	}
 }
 
@@ -181,8 +199,8 @@ func TestQueueBookKeepsWhatHasGone(t *testing.T) {
 		if got.RunRows != want || got.Answered != want || got.QueueTime.Count != want {
 			t.Errorf("after version %d had gone: %d rows, %d answered, %d timed; want %d", version, got.RunRows, got.Answered, got.QueueTime.Count, want)
 		}
-		if got.QueueCapacity != 0 {
-			t.Errorf("a queue that has gone has room for %d rows", got.QueueCapacity)
+		if got.QueueCapacity != 0 || got.Settings.MaxRows != 0 || got.Curve != nil {
+			t.Errorf("a queue that has gone has room for %d rows, batches of %d, a curve %v", got.QueueCapacity, got.Settings.MaxRows, got.Curve)
 		}
 	}
 	if n := len(book.live); n != 1 {

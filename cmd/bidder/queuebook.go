@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,31 +15,39 @@ type queueBook struct {
 	since time.Time // when it began to count
 
 	mu      sync.Mutex
-	live    map[*batcher.Queue]string // queue → model
-	retired map[string]batcher.Stats  // by model
+	live    []liveQueue              // the oldest first
+	retired map[string]batcher.Stats // by model
+}
+
+// liveQueue is the queue of a version that serves, or finishes what it began.
+type liveQueue struct {
+	model string
+	queue *batcher.Queue
 }
 
 func newQueueBook() *queueBook {
-	return &queueBook{since: time.Now(), live: make(map[*batcher.Queue]string), retired: make(map[string]batcher.Stats)}
+	return &queueBook{since: time.Now(), retired: make(map[string]batcher.Stats)}
 }
 
 func (b *queueBook) add(model string, q *batcher.Queue) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.live[q] = model
+	b.live = append(b.live, liveQueue{model, q})
 }
 
 // retire moves a closed queue's counts into its model's sum.
 func (b *queueBook) retire(q *batcher.Queue) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	model, known := b.live[q]
-	if !known {
+	i := slices.IndexFunc(b.live, func(l liveQueue) bool { return l.queue == q })
+	if i < 0 {
 		return
 	}
-	delete(b.live, q)
-	stats := q.Stats()
-	stats.QueueRows, stats.QueueCapacity, stats.QueueHigh = 0, 0, 0
+	model := b.live[i].model
+	b.live = slices.Delete(b.live, i, i+1)
+	stats := q.Stats() // but for what is of a moment
+	stats.Name, stats.Settings, stats.Curve = "", batcher.QueueOptions{}, nil
+	stats.QueueRows, stats.QueueCapacity, stats.QueueHigh, stats.Running = 0, 0, 0, 0
 	b.retired[model] = addStats(b.retired[model], stats)
 }
 
@@ -47,14 +56,21 @@ func (b *queueBook) byModel() map[string]batcher.Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	sums := maps.Clone(b.retired)
-	for q, model := range b.live {
-		sums[model] = addStats(sums[model], q.Stats())
+	for _, l := range b.live {
+		sums[l.model] = addStats(sums[l.model], l.queue.Stats())
 	}
 	return sums
 }
 
-// addStats adds what the metrics export; a's histograms are not changed.
+// addStats adds what is exported; a's histograms are not changed. What is no sum, the name, the settings and the cost
+// curve, is b's: the newer version's.
 func addStats(a, b batcher.Stats) batcher.Stats {
+	a.Name, a.Settings, a.Curve = b.Name, b.Settings, b.Curve
+	a.Claims += b.Claims
+	a.Rows += b.Rows
+	a.Dropped += b.Dropped
+	a.Empty += b.Empty
+	a.Running += b.Running
 	a.Answered += b.Answered
 	a.Refused += b.Refused
 	a.Expired += b.Expired
@@ -83,5 +99,7 @@ func addStats(a, b batcher.Stats) batcher.Stats {
 	a.BatchRows = addHistogram(a.BatchRows, b.BatchRows)
 	a.QueueTime = addHistogram(a.QueueTime, b.QueueTime)
 	a.RunTime = addHistogram(a.RunTime, b.RunTime)
+	a.PredictionRatio = addHistogram(a.PredictionRatio, b.PredictionRatio)
+	a.Sizes = addSizes(a.Sizes, b.Sizes)
 	return a
 }

@@ -57,6 +57,7 @@ type bidder struct {
 	leases     *leases.Manager
 	click      *servable.Manager
 	conversion *servable.Manager // nil: none configured
+	page       *batcherPage
 	auctioneer *auction.Auctioneer
 	campaigns  *campaigns.Watcher
 	landings   landings
@@ -235,7 +236,8 @@ func (b *bidder) startModels(ctx context.Context) error {
 	}
 	b.onStop("batcher", closeTimeout, pool.Close)
 	book := newQueueBook()
-	b.metrics.MustRegister(&batcherCollector{queues: book})
+	b.metrics.MustRegister(&batcherCollector{queues: book, pool: pool})
+	b.page = &batcherPage{bidder: b.config.Name, threading: b.config.TensorFlow.Threading, pool: pool, queues: book}
 	v := &versions{pool: pool, queues: book, log: b.log, options: batcher.QueueOptions{
 		MaxRows: c.MaxRows, MaxWait: c.MaxWait, QueueRows: c.QueueRows, Policy: batcher.Policy(c.Policy), CalibrationRuns: 3,
 	}, load: servable.LoadOptions{Threading: servable.Threading(b.config.TensorFlow.Threading)}}
@@ -243,6 +245,7 @@ func (b *bidder) startModels(ctx context.Context) error {
 	start := func(model string) (*servable.Manager, error) {
 		m, err := v.manage(store, model, b.metrics)
 		if err == nil {
+			b.page.statuses = append(b.page.statuses, m.Status)
 			b.onStop("model "+model, closeTimeout, m.Close)
 		}
 		return m, err
@@ -308,7 +311,7 @@ func setOptions(c Config) auction.SetOptions {
 }
 
 func (b *bidder) startAdmin(context.Context) error {
-	admin, err := newAdminServer(b.config.AdminListen, b.metrics, b.ready, b.log)
+	admin, err := newAdminServer(b.config.AdminListen, b.metrics, b.ready, b.page, b.log)
 	if err != nil {
 		return err
 	}

@@ -20,15 +20,14 @@ type Histogram struct {
 // Schema is that of every Histogram, as Prometheus numbers them.
 const Schema = 3
 
-// Bound is the upper bound of the native bucket of an index: 2^(index/8), to the nearest float64.
+// Bound is the upper bound of the native bucket of an index: 2^(index/8), to the last bit as Prometheus has it.
 func Bound(index int) float64 {
-	return math.Ldexp(eighths[index&7], index>>3)
+	return math.Ldexp(halfTo1[index&7], index>>3+1)
 }
 
-// eighths is 2^(i/8), rounded as Prometheus rounds it.
-var eighths = [8]float64{
-	1, 1.0905077326652577, 1.189207115002721, 1.2968395546510096,
-	1.414213562373095, 1.5422108254079407, 1.6817928305074292, 1.8340080864093424,
+var halfTo1 = [8]float64{
+	0.5, 0.5452538663326288, 0.5946035575013605, 0.6484197773255048,
+	0.7071067811865475, 0.7711054127039704, 0.8408964152537144, 0.9170040432046711,
 }
 
 // A histogram counts integers of some unit without a lock: an addition to one of 433 counters, found without a
