@@ -1,17 +1,19 @@
 """What a benchmark runs on: a model, campaigns, requests, and the bidder's configuration, all made here from a seed.
 
-The model is the DeepFM of the benchmarks: 32 features, k=8, hidden layers 128-64-32, a table of 2^20 rows. Every request
-is one banner impression that a chosen number of campaigns may bid for, so that an auction has exactly that many candidates
-(rows), and always ends in a bid unless it is shed.
+The model is the DeepFM of the benchmarks: 32 features, k=8, hidden layers 128-64-32, a table of 2^20 rows. Every
+request is one banner impression that a chosen number of campaigns may bid for, so that an auction has exactly that many
+candidates (rows), and always ends in a bid unless it is shed.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import shutil
 import string
 import subprocess
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ import yaml
 from scripts.loop.settings import ROOT, Ports, load
 
 RECIPE = Path(__file__).with_name("recipe.yaml")
+MODEL = "bench"
+SEED = 7
 PYTHON = ROOT / ".venv/bin/python"
 ID_MARKER = "@" * 16  # loadgen writes the request's number here
 BODIES = 4000  # distinct requests: enough that the model's table is not read from cache alone
@@ -31,7 +35,6 @@ class World:
 
     directory: Path
     candidates: int = 1  # campaigns that match every request, and so rows an auction
-    ports: Ports = field(default_factory=Ports.free)
 
     @property
     def store(self) -> Path:
@@ -39,63 +42,58 @@ class World:
 
     @property
     def bodies(self) -> Path:
-        return self.directory / f"bodies-{self.candidates}.jsonl"
+        return self.directory / "bodies.jsonl"
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.ports.bid}/openrtb2/bid?exchange=bench"
-
-    def admin(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.ports.admin}{path}"
+    def campaigns(self) -> Path:
+        return self.directory / f"campaigns-{self.candidates}.yaml"
 
     def prepare(self) -> None:
         """Make the model's first version, the campaigns and the requests, where they are not there yet."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        if not (self.store / "bench").is_dir():
+        if not (self.store / MODEL).is_dir():
             init_model(self.store)
-        self._campaigns_file.write_text(yaml.safe_dump(campaigns(self.candidates), width=200))
-        if not self.bodies.exists():
-            rng = random.Random(7)
-            self.bodies.write_text("".join(json.dumps(request(rng), separators=(",", ":")) + "\n" for _ in range(BODIES)))
+        self.campaigns.write_text(yaml.safe_dump(campaigns(self.candidates), width=200))
+        rng = random.Random(SEED)  # noqa: S311 - traffic, not secrets
+        lines = (json.dumps(request(rng), separators=(",", ":")) + "\n" for _ in range(BODIES))
+        self.bodies.write_text("".join(lines))
 
-    @property
-    def _campaigns_file(self) -> Path:
-        return self.directory / f"campaigns-{self.candidates}.yaml"
+    def write_config(self, name: str, ports: Ports, settings: Mapping[str, Any]) -> Path:
+        """Write a bidder's configuration: the shipped one with this world's places, the ports, and `settings`.
 
-    def write_config(self, name: str = "bidder", **overrides: Any) -> Path:
-        """Write the bidder's configuration: the shipped one with this world's places and the overrides, by dotted key.
-
-        Each configuration has a state directory and stream of its own, so that no run reads what another wrote.
+        Settings are named by dotted keys, as `batcher.policy`. State and stream are the bidder's own and begin empty,
+        so that no run reads what another wrote.
         """
         state = self.directory / f"state-{name}"
+        shutil.rmtree(state, ignore_errors=True)
         config = load("bidder.yaml")
-        config |= {
-            "listen": f"127.0.0.1:{self.ports.bid}",
-            "admin_listen": f"127.0.0.1:{self.ports.admin}",
-            "public_url": f"http://127.0.0.1:{self.ports.bid}",
+        for key, value in {
+            "name": name,
+            "listen": f"127.0.0.1:{ports.bid}",
+            "admin_listen": f"127.0.0.1:{ports.admin}",
+            "public_url": f"http://127.0.0.1:{ports.bid}",
             "state_dir": str(state),
-            "campaigns": str(self._campaigns_file),
-        }
-        config["models"] = {"store": str(self.store), "click": "bench"}
-        config["events"] |= {
-            "embedded_listen": f"127.0.0.1:{self.ports.stream}",
-            "embedded_dir": str(state / "stream"),
-            "token_file": str(state / "stream.token"),
-        }
-        config["budget"] |= {"lease_share": 1.0}
-        config["log"]["level"] = "warn"
-        for key, value in overrides.items():
-            put(config, key.split("."), value)
+            "campaigns": str(self.campaigns),
+            "models": {"store": str(self.store), "click": MODEL},
+            "events.embedded_listen": f"127.0.0.1:{ports.stream}",
+            "events.embedded_dir": str(state / "stream"),
+            "events.token_file": str(state / "stream.token"),
+            "budget.lease_share": 1.0,
+            "log.level": "warn",
+            **settings,
+        }.items():
+            put(config, key, value)
         path = self.directory / f"{name}.yaml"
         path.write_text(yaml.safe_dump(config))
         return path
 
 
-def put(document: dict[str, Any], keys: list[str], value: Any) -> None:
-    """Set a value deep in nested mappings; missing ones are made."""
-    for key in keys[:-1]:
-        document = document.setdefault(key, {})
-    document[keys[-1]] = value
+def put(document: dict[str, Any], key: str, value: Any) -> None:
+    """Set the value of a dotted key; mappings on the way are made where they lack."""
+    *outer, last = key.split(".")
+    for name in outer:
+        document = document.setdefault(name, {})
+    document[last] = value
 
 
 def init_model(store: Path, recipe: Path = RECIPE) -> None:
@@ -106,6 +104,12 @@ def init_model(store: Path, recipe: Path = RECIPE) -> None:
         capture_output=True,
         cwd=ROOT,
     )
+
+
+MARKUP = (
+    '<a href="${CLICK_URL}"><img src="https://cdn.bench.example/a.png" width="300" height="250"></a>'
+    '<img src="${IMPRESSION_URL}" width="1" height="1" alt="">'
+)
 
 
 def campaigns(count: int) -> dict[str, Any]:
@@ -126,8 +130,7 @@ def campaigns(count: int) -> dict[str, Any]:
                         "id": f"bench-{i}-300x250",
                         "kind": "banner",
                         "size": "300x250",
-                        "markup": '<a href="${CLICK_URL}"><img src="https://cdn.bench.example/a.png" width="300" height="250"></a>'
-                        '<img src="${IMPRESSION_URL}" width="1" height="1" alt="">',
+                        "markup": MARKUP,
                         "click_url": "https://bench.example/landing",
                         "image_url": "https://cdn.bench.example/a.png",
                     }
@@ -166,7 +169,10 @@ def request(rng: random.Random) -> dict[str, Any]:
                     "mimes": ["image/jpeg", "image/png", "image/gif", "text/html"],
                     "api": [5, 6, 7],
                 },
-                "ext": {"prebid": {"storedrequest": {"id": word(rng, 20)}}, "gpid": f"/1234/{word(rng, 14)}/{word(rng, 9)}"},
+                "ext": {
+                    "prebid": {"storedrequest": {"id": word(rng, 20)}},
+                    "gpid": f"/1234/{word(rng, 14)}/{word(rng, 9)}",
+                },
             }
         ],
         "site": {
@@ -175,7 +181,7 @@ def request(rng: random.Random) -> dict[str, Any]:
             "domain": domain,
             "cat": [f"IAB{rng.randint(1, 17)}-{rng.randint(1, 9)}" for _ in range(2)],
             "sectioncat": [f"IAB{rng.randint(1, 17)}"],
-            "page": f"https://{domain}/{word(rng, 9)}/{word(rng, 24)}?utm_source={word(rng, 8)}&utm_campaign={word(rng, 12)}",
+            "page": f"https://{domain}/{word(rng, 9)}/{word(rng, 24)}?utm_source={word(rng, 8)}&utm_id={word(rng, 12)}",
             "ref": f"https://{word(rng, 9)}.example/search?q={word(rng, 11)}",
             "keywords": ",".join(word(rng, 7) for _ in range(5)),
             "publisher": {"id": f"p{rng.randint(1, 900)}", "name": word(rng, 12), "domain": domain},

@@ -1,0 +1,121 @@
+"""A bidder under test: started, watched from outside, stopped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from scripts.bench.world import World
+from scripts.loop.processes import Child, start, wait_ready
+from scripts.loop.settings import ROOT, Ports
+
+READY_S = 60.0
+STOPS_S = 30.0
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a bidder had used and counted by a moment. Readings are subtracted."""
+
+    cpu_s: float  # the process, all threads
+    rss_mib: float  # resident now: of a difference, the later one
+    counters: Mapping[str, float]  # metric → value, summed over its labels; `name{label=value,…}` for each sample too
+
+    def __sub__(self, before: Reading) -> Reading:
+        counters = {name: value - before.counters.get(name, 0.0) for name, value in self.counters.items()}
+        return Reading(self.cpu_s - before.cpu_s, self.rss_mib, counters)
+
+    def __getitem__(self, name: str) -> float:
+        return self.counters.get(name, 0.0)
+
+    @property
+    def runs(self) -> float:
+        """Calls into TensorFlow."""
+        return self["gavel_tensorflow_runs_total"]
+
+    @property
+    def tensorflow_cpu_s(self) -> float:
+        """CPU of TensorFlow: of the threads that called it, and of its own."""
+        return self["gavel_tensorflow_cpu_seconds_total"]
+
+
+@dataclass
+class Bidder:
+    """One running bidder."""
+
+    name: str
+    ports: Ports
+    child: Child
+    config: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports.bid}/openrtb2/bid?exchange=bench"
+
+    def admin(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.ports.admin}{path}"
+
+    def read(self) -> Reading:
+        """CPU, memory and counters as they are now."""
+        pid = self.child.process.pid
+        stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return Reading(
+            cpu_s=(int(stat[11]) + int(stat[12])) / TICK,
+            rss_mib=pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+            counters=scrape(self.admin("/metrics")),
+        )
+
+
+def scrape(url: str) -> dict[str, float]:
+    """The counters and gauges of a metrics page, by name summed over labels, and each by its labels."""
+    response = httpx.get(url, timeout=10.0)
+    response.raise_for_status()
+    values: dict[str, float] = {}
+    for family in text_string_to_metric_families(response.text):
+        for sample in family.samples:
+            if sample.name.endswith("_bucket"):
+                continue
+            values[sample.name] = values.get(sample.name, 0.0) + sample.value
+            if sample.labels:
+                labels = ",".join(f"{k}={v}" for k, v in sorted(sample.labels.items()))
+                values[f"{sample.name}{{{labels}}}"] = sample.value
+    return values
+
+
+@contextmanager
+def running(
+    world: World, name: str, settings: Mapping[str, Any] | None = None, *, command: str = "serve"
+) -> Iterator[Bidder]:
+    """A bidder of this world, ready to bid; stopped at the end."""
+    ports = Ports.free()
+    config = world.write_config(name, ports, settings or {})
+    child = start(name, [ROOT / "bin/bidder", command, "--config", config], log=world.directory / f"{name}.log")
+    try:
+        bidder = Bidder(name=name, ports=ports, child=child, config=config)
+        wait_ready(child, bidder.admin("/readyz"), timeout_s=READY_S, interrupted=lambda: False)
+        yield bidder
+    finally:
+        child.stop(wait_s=STOPS_S)
+
+
+@contextmanager
+def running_all(sides: Sequence[tuple[World, str, Mapping[str, Any]]]) -> Iterator[list[Bidder]]:
+    """Several bidders at once, so that load can go to each in turn and noise meets all alike."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(running(world, name, settings)) for world, name, settings in sides]
+
+
+def pin(bidder: Bidder, cpus: str) -> None:
+    """Keep a bidder's threads, those to come included, on some CPUs."""
+    subprocess.run(["taskset", "-acp", cpus, str(bidder.child.process.pid)], check=True, capture_output=True)

@@ -1,0 +1,87 @@
+"""Load from bin/loadgen, and what it measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.bench.bidder import Bidder, Reading
+from scripts.loop.settings import ROOT
+
+
+@dataclass(frozen=True)
+class Load:
+    """What was offered, what came back, and what the bidder used for it."""
+
+    result: Mapping[str, Any]  # the last line of bin/loadgen
+    used: Reading  # while the load ran, warm-up included
+
+    @property
+    def rate(self) -> float:
+        """Auctions answered a second."""
+        return float(self.result["answered_per_second"])
+
+    @property
+    def requests(self) -> float:
+        """Bid requests the bidder answered, warm-up included, as the bidder counts them."""
+        return self.used["gavel_openrtb_requests_total"]
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU of the bidder an auction, in µs."""
+        return self.used.cpu_s / self.requests * 1e6
+
+    @property
+    def good_share(self) -> float:
+        """Auctions answered with a bid in time, of those offered."""
+        return float(self.result["good"]) / max(float(self.result["sent"]), 1)
+
+    @property
+    def late_share(self) -> float:
+        """Auctions answered late or not at all, of those offered."""
+        return float(self.result["late"]) / max(float(self.result["sent"]), 1)
+
+    def latency(self, key: str, status: int | None = None) -> float:
+        """A latency in ms: mean, p50, p90, p99, p999 or max; of one status where it is given, 0 if there was none."""
+        if status is None:
+            return float(self.result["latency_ms"][key])
+        return float(self.result["latency_ms_by_status"].get(str(status), {}).get(key, 0.0))
+
+
+def command(
+    url: str,
+    bodies: Path,
+    *,
+    rate: float,
+    seconds: float,
+    warmup_s: float = 1.0,
+    connections: int = 64,
+    deadline_ms: float = 100.0,
+    seed: int = 1,
+    series: Path | None = None,
+) -> list[str]:
+    """The generator's command line; a rate of 0 is closed loop."""
+    return [
+        str(ROOT / "bin/loadgen"),
+        url,
+        *("--bodies", str(bodies)),
+        *("--rate", str(rate)),
+        *("--duration", f"{seconds}s"),
+        *("--warmup", f"{warmup_s}s"),
+        *("--connections", str(connections)),
+        *("--deadline", f"{deadline_ms}ms"),
+        *("--seed", str(seed)),
+        *(("--series", str(series)) if series else ()),
+    ]
+
+
+def offer(bidder: Bidder, bodies: Path, **options: Any) -> Load:
+    """Offer load to a bidder and read what it used meanwhile."""
+    before = bidder.read()
+    done = subprocess.run(command(bidder.url, bodies, **options), check=True, capture_output=True, text=True)
+    used = bidder.read() - before
+    return Load(result=json.loads(done.stdout.splitlines()[-1]), used=used)
