@@ -18,7 +18,7 @@ import (
 const about = `Answers OpenRTB bid requests (POST /openrtb2/bid) with probabilities from TensorFlow models that run in this
 process through the autobatcher, books spend from notices, and streams events to the trainer.
 
-Health, metrics and profiles are on the admin port: /healthz, /readyz, /metrics, /debug/pprof.
+The admin port has the batcher at work (/), health (/healthz, /readyz), metrics (/metrics) and profiles (/debug/pprof).
 SIGTERM drains: accepted auctions are answered and events flushed before it ends.`
 
 type commands struct {

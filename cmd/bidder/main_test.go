@@ -125,6 +125,15 @@ func TestServe(t *testing.T) {
 	if _, err := io.Copy(io.Discard, slow); err != nil {
 		t.Errorf("a request that is never finished keeps its connection: %v", err)
 	}
+	if answer := f("GET", "http://"+admin+"/metrics", "", 200); !strings.Contains(answer, "gavel_openrtb_connections_timed_out_total 1\n") {
+		t.Error("the metrics lack the connection that timed out")
+	}
+	if answer := f("GET", "http://"+admin+"/", "", 200); !strings.Contains(answer, "<title>Gavel batcher</title>") {
+		t.Errorf("the admin port's page is %.100q", answer)
+	}
+	if answer := f("GET", "http://"+admin+"/batcher.json", "", 200); !strings.Contains(answer, `"model":"ctr","stable":null`) {
+		t.Errorf("/batcher.json says %s", answer)
+	}
 
 	cancel()
 	if err := <-ended; err != nil {

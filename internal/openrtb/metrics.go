@@ -48,6 +48,7 @@ type metrics struct {
 	latency   prometheus.Histogram
 	inFlight  prometheus.Gauge
 	refused   prometheus.Counter
+	unread    prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
@@ -73,6 +74,7 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 		received: counter("gavel_openrtb_received_bytes_total", "Bytes of bid request bodies, as received."),
 		sent:     counter("gavel_openrtb_sent_bytes_total", "Bytes of bid response bodies, as sent."),
 		refused:  counter("gavel_openrtb_auctions_limit_reached_total", "Auctions refused because the limit was reached."),
+		unread:   counter("gavel_openrtb_connections_timed_out_total", "Connections closed because a request had not come whole within the read timeout."),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:                            "gavel_openrtb_latency_seconds",
 			Help:                            "From the last byte of a bid request to its answer.",

@@ -177,6 +177,7 @@ func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &small):
 		c.SetStatusCode(fasthttp.StatusRequestHeaderFieldsTooLarge)
 	case errors.As(err, &network) && network.Timeout():
+		s.metrics.unread.Inc()
 		c.SetStatusCode(fasthttp.StatusRequestTimeout)
 	default:
 		c.SetStatusCode(fasthttp.StatusBadRequest)
