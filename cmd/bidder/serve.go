@@ -236,7 +236,7 @@ func (b *bidder) startModels(ctx context.Context) error {
 	}
 	b.onStop("batcher", closeTimeout, pool.Close)
 	book := newQueueBook()
-	b.metrics.MustRegister(&batcherCollector{queues: book, pool: pool})
+	b.metrics.MustRegister(&batcherCollector{queues: book, pool: pool}, servable.NewUsageCollector())
 	b.page = &batcherPage{bidder: b.config.Name, threading: b.config.TensorFlow.Threading, pool: pool, queues: book}
 	v := &versions{pool: pool, queues: book, log: b.log, options: batcher.QueueOptions{
 		MaxRows: c.MaxRows, MaxWait: c.MaxWait, QueueRows: c.QueueRows, Policy: batcher.Policy(c.Policy), CalibrationRuns: 3,

@@ -18,20 +18,17 @@ import (
 var benchThreading = Threading(os.Getenv("GAVEL_THREADING"))
 
 // cpuTime is what the process has used of all cores. It is steadier than the clock where others use them too.
-func cpuTime(b *testing.B) time.Duration {
+func cpuTime(t testing.TB) time.Duration {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkRun runs batches of random rows; cpu-ns/row is what batching is about.
 func BenchmarkRun(b *testing.B) {
-	threading := benchThreading
-	if threading == "" {
-		threading = CallerThread
-	}
+	threading := threadingOf(benchThreading)
 	for _, model := range []string{"logreg", "deepfm"} {
 		for _, rows := range []int{1, 8, 32, 128} {
 			b.Run(fmt.Sprintf("model=%s/threads=%s/rows=%d", model, threading, rows), func(b *testing.B) {

@@ -24,8 +24,12 @@ import (
 	"gavel/internal/modelstore"
 )
 
-// fixtures is where testdata/make_versions.py wrote its versions, once a run of the tests.
+// fixtures is where testdata/make_versions.py wrote its versions, once a run of the tests. A process that a test starts
+// is told.
 var fixtures = sync.OnceValues(func() (string, error) {
+	if dir := os.Getenv(fixtureVariable); dir != "" {
+		return dir, nil
+	}
 	dir, err := os.MkdirTemp("", "gavel-servable-")
 	if err != nil {
 		return "", err
@@ -43,6 +47,8 @@ var fixtures = sync.OnceValues(func() (string, error) {
 	}
 	return dir, nil
 })
+
+const fixtureVariable = "GAVEL_SERVABLE_FIXTURES"
 
 var fixtureDir string
 

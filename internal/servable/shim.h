@@ -2,6 +2,7 @@
 #ifndef GAVEL_SERVABLE_SHIM_H
 #define GAVEL_SERVABLE_SHIM_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "tensorflow/c/c_api.h"
@@ -9,6 +10,7 @@
 // A loaded graph with one input, int32[?, row_len], and one output, float32[?].
 typedef struct gavel_session {
   TF_Session* session;
+  atomic_bool ran;  // a run has ended
   TF_Graph* graph;
   TF_Output input;
   TF_Output output;
@@ -47,9 +49,23 @@ int32_t* gavel_batch_rows(gavel_batch* b);
 void gavel_free_batch(gavel_batch* b);
 
 // Scores the first n rows into batch->probabilities. *row is set with GAVEL_BAD_VALUE.
-int gavel_run(const gavel_session* s, gavel_batch* b, int64_t n, int64_t* row);
+int gavel_run(gavel_session* s, gavel_batch* b, int64_t n, int64_t* row);
 
 // How many row memories there are that were not freed, those included that TensorFlow still refers to.
 int64_t gavel_live_rows(void);
+
+// What TensorFlow has used since the process began, and how to find the threads of its own: those named
+// GAVEL_POOL_THREAD, and those whose name begins with GAVEL_TF_THREAD, which it named itself.
+#define GAVEL_POOL_THREAD "tensorflow"
+#define GAVEL_TF_THREAD "tf_"
+
+typedef struct gavel_usage {
+  uint64_t runs;       // of sessions
+  uint64_t caller_ns;  // CPU time of the threads that called them, from a sample of one run in eight
+  // A thread that makes TensorFlow's bears their name meanwhile. While the two differ there are such threads.
+  uint64_t naming_begun, naming_ended;
+} gavel_usage;
+
+gavel_usage gavel_read_usage(void);
 
 #endif
