@@ -46,6 +46,7 @@ type Config struct {
 		Runners   int           `yaml:"runners"`
 		MaxRows   int           `yaml:"max_rows"`
 		MaxWait   time.Duration `yaml:"max_wait"`
+		Patience  float64       `yaml:"patience"`
 		QueueRows int           `yaml:"queue_rows"`
 	} `yaml:"batcher"`
 
@@ -106,6 +107,7 @@ func Defaults() Config {
 	c.Batcher.Runners = 1
 	c.Batcher.MaxRows = 128
 	c.Batcher.MaxWait = 2 * time.Millisecond
+	c.Batcher.Patience = 16
 	c.Batcher.QueueRows = 4096
 	c.TensorFlow.Threading = string(servable.CallerThread)
 	c.Limits.BodyBytes = 256 << 10
@@ -204,6 +206,9 @@ func (c *Config) Validate() (faults []error) {
 	}
 	if w := c.Batcher.MaxWait; w <= 0 || w > time.Minute {
 		fault("batcher.max_wait: %v must be above 0 and at most 1m", w)
+	}
+	if p := c.Batcher.Patience; !(p >= 0 && p <= 1e6) {
+		fault("batcher.patience: %v must be 0 (never hold a batch) to 1e6", p)
 	}
 	positive := map[string]int64{
 		"limits.body_bytes": int64(c.Limits.BodyBytes), "limits.connections": int64(c.Limits.Connections),

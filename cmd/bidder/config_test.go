@@ -54,13 +54,15 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 	f("the auction", "auction: {currency: usd, no_bid_status: 404, tmax_default: 2s, tmax_margin: 3s, first_price_bidders: 0.5, max_candidates: 129}\n",
 		"auction.currency: ", "auction.no_bid_status: 404", "auction.tmax_default: 2s must be 10ms to 1s", "auction.tmax_margin: 3s",
 		"auction.first_price_bidders: 0.5", "auction.max_candidates: 129 must be 1 to 128")
-	f("the batcher", "batcher: {policy: lazy, runners: 0, max_rows: 70000, max_wait: 2m, queue_rows: 5000000}\n",
-		`batcher.policy: "lazy"`, "batcher.runners: 0", "batcher.max_rows: 70000", "batcher.max_wait: 2m0s", "batcher.queue_rows: 5000000")
+	f("the batcher", "batcher: {policy: lazy, runners: 0, max_rows: 70000, max_wait: 2m, patience: -1, queue_rows: 5000000}\n",
+		`batcher.policy: "lazy"`, "batcher.runners: 0", "batcher.max_rows: 70000", "batcher.max_wait: 2m0s", "batcher.patience: -1",
+		"batcher.queue_rows: 5000000")
 	f("a queue shorter than a batch", "batcher: {max_rows: 128, queue_rows: 64}\n", "batcher.queue_rows: 64 is less than batcher.max_rows (128)")
 	f("TensorFlow", "tensorflow: {threading: gpu}\n", `tensorflow.threading: "gpu" is none of [caller default]`)
 	f("limits", "limits: {body_bytes: 0, auctions: -1, connections: 0, read_timeout: 0s, write_timeout: -1s, idle_timeout: 0s}\n",
 		"limits.body_bytes: ", "limits.auctions: ", "limits.connections: ", "limits.read_timeout: ", "limits.write_timeout: ", "limits.idle_timeout: ")
-	f("no numbers", "auction: {first_price_bidders: .inf}\nbudget: {lease_share: .nan}\n", "auction.first_price_bidders: +Inf", "budget.lease_share: NaN")
+	f("no numbers", "auction: {first_price_bidders: .inf}\nbatcher: {patience: .nan}\nbudget: {lease_share: .nan}\n",
+		"auction.first_price_bidders: +Inf", "batcher.patience: NaN", "budget.lease_share: NaN")
 	f("money", "budget: {reservation: 0s, lease_share: 1.5}\n", "budget.reservation: ", "budget.lease_share: 1.5")
 	f("events", "events: {max_bytes: 0, max_age: 0s, spill_max_bytes: 0}\n", "events.max_bytes: ", "events.max_age: ", "events.spill_max_bytes: ")
 	f("a long name", "name: "+strings.Repeat("b", 65), "name: is 65 bytes long")

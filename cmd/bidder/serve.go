@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -239,7 +240,9 @@ func (b *bidder) startModels(ctx context.Context) error {
 	b.metrics.MustRegister(&batcherCollector{queues: book, pool: pool}, servable.NewUsageCollector())
 	b.page = &batcherPage{bidder: b.config.Name, threading: b.config.TensorFlow.Threading, pool: pool, queues: book}
 	v := &versions{pool: pool, queues: book, log: b.log, options: batcher.QueueOptions{
-		MaxRows: c.MaxRows, MaxWait: c.MaxWait, QueueRows: c.QueueRows, Policy: batcher.Policy(c.Policy), CalibrationRuns: 3,
+		MaxRows: c.MaxRows, MaxWait: c.MaxWait, QueueRows: c.QueueRows, Policy: batcher.Policy(c.Policy),
+		Patience:        cmp.Or(c.Patience, -1), // there, 0 is the default and less than 0 what 0 is here
+		CalibrationRuns: 3,
 	}, load: servable.LoadOptions{Threading: servable.Threading(b.config.TensorFlow.Threading)}}
 	store := modelstore.New(b.config.Models.Store)
 	start := func(model string) (*servable.Manager, error) {
