@@ -31,11 +31,12 @@ type generator struct {
 	domain  int
 }
 
-// conn is one connection; due and sentAt are of its request under way.
+// conn is one connection; due and tmax are of its request under way.
 type conn struct {
 	fd     int
 	busy   bool
 	due    int64 // when the request should have been sent, ns from the start
+	tmax   int64
 	unsent []byte
 	answer answer
 }
@@ -200,9 +201,9 @@ func (g *generator) send(c *conn, due int64) error {
 	r := &g.requests[g.sent%uint64(len(g.requests))]
 	r.number(g.sent)
 	g.sent++
-	c.busy, c.due = true, due
+	c.busy, c.due, c.tmax = true, due, r.tmax
 	c.answer.reset()
-	g.tally.sent(due, g.now())
+	g.tally.sent(due, g.now(), r.tmax)
 	return g.write(c, r.wire)
 }
 
@@ -259,7 +260,7 @@ func (g *generator) ready(c *conn, events uint32, again bool) error {
 	if !whole {
 		return nil
 	}
-	g.tally.answered(c.due, g.now(), c.answer.status)
+	g.tally.answered(c.due, g.now(), c.answer.status, c.tmax)
 	c.busy = false
 	if c.answer.closes {
 		return g.reopen(c)

@@ -38,6 +38,8 @@ type flags struct {
 	Interval    time.Duration `default:"1s" help:"The length of an interval."`
 	Seed        uint64        `default:"1" help:"Of the Poisson process."`
 	Label       string        `help:"Copied into the result."`
+
+	Distribution time.Duration `help:"Add to the result how many answers came within each step of this length, by tmax and status; 0: leave it out."`
 }
 
 func main() {
@@ -84,14 +86,17 @@ func (f flags) validate() error {
 	fault(f.Warmup < 0, "--warmup %v must not be negative", f.Warmup)
 	fault(f.Deadline <= 0, "--deadline %v must be above 0", f.Deadline)
 	fault(f.Interval < 10*time.Millisecond, "--interval %v must be at least 10ms", f.Interval)
+	fault(f.Distribution != 0 && f.Distribution < 10*time.Microsecond, "--distribution %v must be 0 or at least 10us", f.Distribution)
 	fault(len(f.Marker) != 16, "--marker %q must be 16 bytes", f.Marker)
 	return errors.Join(faults...)
 }
 
-// request is one request as it goes over the wire; marks are the places of its number.
+// request is one request as it goes over the wire; marks are the places of its number, tmax is the body's own in ms, 0 if
+// it has none.
 type request struct {
 	wire  []byte
 	marks []int
+	tmax  int64
 }
 
 const maxBody = 1 << 20
@@ -120,7 +125,7 @@ func loadRequests(f flags) ([]request, error) {
 		}
 		wire := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 			u.RequestURI(), u.Host, len(body), body)
-		r := request{wire: wire}
+		r := request{wire: wire, tmax: tmaxOf(body)}
 		for at := 0; ; {
 			i := bytes.Index(wire[at:], []byte(f.Marker))
 			if i < 0 {
@@ -138,6 +143,17 @@ func loadRequests(f flags) ([]request, error) {
 		return nil, fmt.Errorf("--bodies %s holds no body", f.Bodies)
 	}
 	return requests, nil
+}
+
+// tmaxOf is the tmax of a bid request in ms, 0 if there is none.
+func tmaxOf(body []byte) int64 {
+	var r struct {
+		TMax float64 `json:"tmax"`
+	}
+	if json.Unmarshal(body, &r) != nil {
+		return 0
+	}
+	return int64(r.TMax)
 }
 
 const hexDigits = "0123456789abcdef"

@@ -32,6 +32,46 @@ type result struct {
 	ByStatus    map[string]latency `json:"latency_ms_by_status"`
 	SendLag     latency            `json:"send_lag_ms"` // how long after it was due a request was sent
 	CPUSeconds  float64            `json:"generator_cpu_seconds"`
+
+	Distribution *distribution `json:"distribution,omitempty"`
+}
+
+// distribution is how long answers took, in steps, for each tmax that requests had.
+type distribution struct {
+	StepMS float64   `json:"step_ms"`
+	ByTMax []*spread `json:"by_tmax"`
+}
+
+// spread is the answers to requests of one tmax. Those sent and not in Answers were never answered.
+type spread struct {
+	TMax    int64            `json:"tmax"` // ms; 0: the request had none
+	Sent    uint64           `json:"sent"`
+	Answers map[int][]uint64 `json:"answers"` // by status: [i] took i to i+1 steps
+}
+
+// of finds or makes the spread of a tmax; there are few.
+func (d *distribution) of(tmax int64) *spread {
+	for _, s := range d.ByTMax {
+		if s.TMax == tmax {
+			return s
+		}
+	}
+	s := &spread{TMax: tmax, Answers: map[int][]uint64{}}
+	d.ByTMax = append(d.ByTMax, s)
+	return s
+}
+
+// maxSteps bounds a spread; answers beyond are counted in its last step.
+const maxSteps = 1 << 14
+
+func (s *spread) add(status int, step int64) {
+	step = min(step, maxSteps-1)
+	counts := s.Answers[status]
+	for int64(len(counts)) <= step {
+		counts = append(counts, 0)
+	}
+	counts[step]++
+	s.Answers[status] = counts
 }
 
 type latency struct {
@@ -66,8 +106,12 @@ type tally struct {
 }
 
 func newTally(f flags, s *series) *tally {
-	return &tally{f: f, from: int64(f.Warmup), all: newHistogram(), lag: newHistogram(), series: s,
+	t := &tally{f: f, from: int64(f.Warmup), all: newHistogram(), lag: newHistogram(), series: s,
 		byStatus: map[int]*hdrhistogram.Histogram{}, slice: slice{histogram: newHistogram()}, until: int64(f.Interval)}
+	if f.Distribution > 0 {
+		t.result.Distribution = &distribution{StepMS: float64(f.Distribution) / 1e6}
+	}
+	return t
 }
 
 func (t *tally) begin() { t.cpu = cpuTime() }
@@ -78,9 +122,12 @@ func (t *tally) scheduled(due int64) {
 	}
 }
 
-func (t *tally) sent(due, now int64) {
+func (t *tally) sent(due, now, tmax int64) {
 	if due < t.from {
 		return
+	}
+	if d := t.result.Distribution; d != nil {
+		d.of(tmax).Sent++
 	}
 	if t.f.Rate == 0 {
 		t.result.Sent++
@@ -88,7 +135,7 @@ func (t *tally) sent(due, now int64) {
 	_ = t.lag.RecordValue(now - due)
 }
 
-func (t *tally) answered(due, now int64, status int) {
+func (t *tally) answered(due, now int64, status int, tmax int64) {
 	t.slice.answered(now-due, status, int64(t.f.Deadline))
 	if due < t.from {
 		return
@@ -102,6 +149,9 @@ func (t *tally) answered(due, now int64, status int) {
 		t.byStatus[status] = h
 	}
 	_ = h.RecordValue(took)
+	if d := t.result.Distribution; d != nil {
+		d.of(tmax).add(status, took/int64(t.f.Distribution))
+	}
 	switch {
 	case took > int64(t.f.Deadline):
 		t.result.Late++

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// The distribution counts measured answers by the tmax of their request, their status and how long they took.
+func TestDistribution(t *testing.T) {
+	bodies := filepath.Join(t.TempDir(), "bodies.jsonl")
+	if err := os.WriteFile(bodies, []byte(`{"tmax":50}`+"\n"+`{"tmax":100.0}`+"\n"+`{"id":"tmax"}`+"\nnot JSON\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := flags{URL: "http://127.0.0.1:1/", Bodies: bodies, Rate: 1, Connections: 1, Duration: time.Second, Warmup: time.Second,
+		Deadline: time.Second, Interval: time.Second, Marker: "@@@@@@@@@@@@@@@@", Distribution: 500 * time.Microsecond}
+	requests, err := loadRequests(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tmax []int64
+	for _, r := range requests {
+		tmax = append(tmax, r.tmax)
+	}
+	if have, want := jsonOf(t, tmax), "[50,100,0,0]"; have != want {
+		t.Errorf("tmax of the bodies: %s, want %s", have, want)
+	}
+
+	tally := newTally(f, nil)
+	answer := func(due, took time.Duration, status int, tmax int64) {
+		tally.sent(int64(due), int64(due), tmax)
+		tally.answered(int64(due), int64(due+took), status, tmax)
+	}
+	answer(time.Second/2, time.Millisecond, 200, 50) // of the warm-up
+	answer(time.Second, 0, 200, 50)
+	answer(time.Second, 1400*time.Microsecond, 200, 50)
+	answer(time.Second, 1499*time.Microsecond, 204, 50)
+	answer(time.Second, time.Hour, 200, 100)
+	tally.sent(int64(time.Second), int64(time.Second), 100) // never answered
+	d := tally.result.Distribution
+	last := d.ByTMax[1].Answers[200]
+	if len(last) != maxSteps || last[maxSteps-1] != 1 {
+		t.Errorf("an answer after an hour is not in the last of %d steps: %d steps", maxSteps, len(last))
+	}
+	d.ByTMax[1].Answers = nil
+	want := `{"step_ms":0.5,"by_tmax":[{"tmax":50,"sent":3,"answers":{"200":[1,0,1],"204":[0,0,1]}},{"tmax":100,"sent":2,"answers":null}]}`
+	if have := jsonOf(t, d); have != want {
+		t.Errorf("got  %s\nwant %s", have, want)
+	}
+}
+
+func jsonOf(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
