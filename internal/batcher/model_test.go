@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,7 @@ import (
 // what the caller alone could expect: its own result, its own row's fault, or a time that has really passed.
 type plan struct {
 	runners int
+	nice    int
 	options QueueOptions
 	base    time.Duration // of a run
 	perRow  time.Duration
@@ -45,7 +47,7 @@ func runPlan(t *testing.T, pl plan) (fault error) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{rowLen: 3, cost: func(n int) time.Duration { return pl.base + time.Duration(n)*pl.perRow }}
-		p, err := NewPool(PoolOptions{Runners: pl.runners, RuntimeTimer: true})
+		p, err := NewPool(PoolOptions{Runners: pl.runners, RuntimeTimer: true, Nice: pl.nice})
 		if err != nil {
 			blame("%v", err)
 			return
@@ -209,6 +211,9 @@ func drawPlan(d dice) plan {
 	}
 	pl.options.QueueRows = pl.options.MaxRows * (1 + d(8))
 	pl.options.MaxRunners = d(3)
+	if pl.options.Policy != Off && runtime.GOOS == "linux" {
+		pl.nice = max(d(4)-2, 0)
+	}
 	if d(3) == 0 {
 		pl.closeAt, pl.closeIn = us(100)+1, us(30)
 	}

@@ -40,6 +40,11 @@ type PoolOptions struct {
 	// RuntimeTimer uses Go's timers, which an idle Linux process rounds up to a millisecond, in place of a thread
 	// that sleeps precisely. It is needed under testing/synctest, and implied where there is no such thread.
 	RuntimeTimer bool
+	// Nice lowers the priority of the runners' threads, as nice(1), so that models in other pools go first where
+	// processors are few: 0 to 19, Linux alone. Callers, whose threads are not nice, then run nothing of this pool, be
+	// it in place of an idle runner or to rescue what lies too long: where others take all the time there is, rows
+	// expire. It therefore excludes Off, and floating runners.
+	Nice int
 }
 
 // QueueOptions configures a Queue. Zero values mean the defaults given.
@@ -68,7 +73,7 @@ type QueueOptions struct {
 	// default 1024. Batches beyond it wait, and runners take them.
 	MaxRunners int
 	// RescueAfter is how long a due batch may lie before one of its waiting callers runs it; default 1 ms,
-	// negative: never.
+	// negative: never, as in a pool with Nice.
 	RescueAfter time.Duration
 	// RetryRuns bounds the extra runs that search a failed batch for its bad rows; default 32. Rows left when they
 	// are used up get ErrRun.
@@ -85,11 +90,15 @@ func (o *PoolOptions) fill() error {
 	if o.Runners < 0 || o.Runners > 1024 {
 		return fmt.Errorf("batcher: cannot make a pool: runners is %d, must be 0 (one per CPU) to 1024", o.Runners)
 	}
+	if o.Nice < 0 || o.Nice > 19 || o.Nice > 0 && o.FloatingRunners {
+		return fmt.Errorf("batcher: cannot make a pool: nice is %d, must be 0 to 19, and 0 with floating runners", o.Nice)
+	}
 	return nil
 }
 
 // fill sets the defaults, then checks, and reports every fault.
-func (o *QueueOptions) fill(runners int) error {
+func (o *QueueOptions) fill(pool PoolOptions) error {
+	runners := pool.Runners
 	setDefault(&o.MaxRows, 128)
 	setDefault(&o.MaxWait, 2*time.Millisecond)
 	setDefault(&o.QueueRows, 32*o.MaxRows)
@@ -101,6 +110,9 @@ func (o *QueueOptions) fill(runners int) error {
 	}
 	setDefault(&o.MaxRunners, runners)
 	setDefault(&o.RescueAfter, time.Millisecond)
+	if pool.Nice > 0 {
+		o.RescueAfter = -1
+	}
 	setDefault(&o.RetryRuns, 32)
 	var faults []error
 	fault := func(ok bool, format string, args ...any) {
@@ -112,6 +124,7 @@ func (o *QueueOptions) fill(runners int) error {
 	fault(o.MaxWait >= 0 && o.MaxWait <= time.Minute, "max_wait is %v, must be 0 (the default) to 1m", o.MaxWait)
 	fault(o.QueueRows >= o.MaxRows && o.QueueRows <= 1<<22, "queue_rows is %d, must be max_rows (%d) to 4194304", o.QueueRows, o.MaxRows)
 	fault(slices.Contains(Policies, o.Policy), "policy is %q, must be one of %v", o.Policy, Policies)
+	fault(o.Policy != Off || pool.Nice == 0, "policy is off, under which callers run; a pool of nice runners needs another")
 	fault(o.Patience > -1e6 && o.Patience <= 1e6, "patience is %v, must be at most 1e6", o.Patience)
 	fault(o.TableRows >= 0, "table_rows is %d, must not be negative", o.TableRows)
 	fault(o.Weight > 0 && o.Weight <= 1e6, "weight is %v, must be above 0, at most 1e6", o.Weight)

@@ -55,6 +55,9 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 // That spares two switches of threads, but keeps the caller's processor from other callers, who might have joined: so
 // only where less than one claim is expected during the run.
 func (q *Queue) mayInline(rows int) bool {
+	if q.pool.o.Nice > 0 { // the caller's thread is not
+		return false
+	}
 	mean, _ := q.curve.predict(rows)
 	return q.arrivals.gap() >= mean
 }

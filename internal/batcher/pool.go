@@ -18,6 +18,7 @@ import (
 // the least run time for its weight (its virtual time), so that a slow model gets its share and no more. A queue that
 // comes back after a rest starts at the virtual time of now: rest is not saved up.
 type Pool struct {
+	o       PoolOptions
 	epoch   time.Time
 	runners []*runner
 	clock   *clock
@@ -59,7 +60,7 @@ func NewPool(o PoolOptions) (*Pool, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
 	}
-	p := &Pool{epoch: time.Now()}
+	p := &Pool{o: o, epoch: time.Now()}
 	if !o.RuntimeTimer { // fake time and real CPU time make no load
 		p.cpu = processCPU
 		p.cpuLast = processCPU()
@@ -68,25 +69,49 @@ func NewPool(o PoolOptions) (*Pool, error) {
 	for range o.Runners {
 		p.runners = append(p.runners, &runner{wake: make(chan struct{}, 1)})
 	}
+	started := make(chan error, o.Runners) // one of each runner
 	for _, r := range p.runners {
 		p.ended.Add(1)
-		go p.runLoop(r, !o.FloatingRunners)
+		go p.runLoop(r, started)
 	}
 	p.ended.Add(1)
 	go p.clock.tickLoop()
+	var faults []error
+	for range p.runners {
+		faults = append(faults, <-started)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, errors.Join(fmt.Errorf("batcher: cannot make a pool of runners with nice %d (leave nice out): %w", o.Nice, err),
+			p.Close(context.Background()))
+	}
 	return p, nil
 }
 
 // now is the pool's clock: ns since it was made, monotonic, above 0.
 func (p *Pool) now() int64 { return int64(time.Since(p.epoch)) + 1 }
 
-// runLoop runs batches until the pool closes.
-func (p *Pool) runLoop(r *runner, lock bool) {
+// runLoop runs batches until the pool closes. started is told whether the runner's thread is as it should be.
+func (p *Pool) runLoop(r *runner, started chan<- error) {
 	defer p.ended.Done()
-	if lock {
+	var err error
+	switch {
+	case p.o.Nice > 0:
+		runtime.LockOSThread()
+		if isMainThread() { // which would not end with this goroutine; while it is held here, the next gets another
+			p.ended.Add(1)
+			moved := make(chan error)
+			go p.runLoop(r, moved)
+			started <- <-moved
+			runtime.UnlockOSThread()
+			return
+		}
+		// Never unlocked: priority can't be raised again without a privilege, so that the thread ends with the goroutine.
+		err = lowerPriority(p.o.Nice)
+	case !p.o.FloatingRunners:
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 	}
+	started <- err
 	for q := p.next(r); q != nil; q = p.next(r) {
 		if b := q.take(p.now()); b != nil {
 			q.run(b, r)

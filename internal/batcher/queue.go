@@ -61,7 +61,7 @@ type histograms struct{ batchRows, queueTime, runTime, ratio histogram }
 // runner, and two that fill. Under Off, where each claim takes one, more are made when so many claims come at once as
 // never before. The engine must stay usable until Close has returned nil.
 func (p *Pool) NewQueue(engine Engine, o QueueOptions) (*Queue, error) {
-	if err := o.fill(len(p.runners)); err != nil {
+	if err := o.fill(p.o); err != nil {
 		return nil, err
 	}
 	q := &Queue{pool: p, engine: engine, o: o, rowLen: engine.RowLen(), drained: make(chan struct{})}

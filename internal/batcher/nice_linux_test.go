@@ -1,0 +1,199 @@
+package batcher
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// niceEngine notes how nice the threads are that run its batches.
+type niceEngine struct {
+	noop
+	least, most atomic.Int64
+}
+
+type niceBatch struct {
+	noopBatch
+	e *niceEngine
+}
+
+func (e *niceEngine) NewBatch(capacity int) (Batch, error) {
+	return &niceBatch{noopBatch{make([]int32, capacity*32), make([]float32, capacity)}, e}, nil
+}
+
+func (b *niceBatch) Run(int) error {
+	nice := int64(niceness())
+	for v := b.e.least.Load(); nice < v && !b.e.least.CompareAndSwap(v, nice); v = b.e.least.Load() {
+	}
+	for v := b.e.most.Load(); nice > v && !b.e.most.CompareAndSwap(v, nice); v = b.e.most.Load() {
+	}
+	return nil
+}
+
+// niceness is the calling thread's.
+func niceness() int {
+	raw, err := syscall.Getpriority(syscall.PRIO_PROCESS, syscall.Gettid())
+	if err != nil {
+		return -100
+	}
+	return 20 - raw
+}
+
+// All batches of a nice pool run in its nice threads, however few callers there are, and those of another in others.
+func TestNice(t *testing.T) {
+	was := niceness()
+	if was > 10 {
+		t.Skipf("the process itself has nice %d", was)
+	}
+	f := func(nice, runners, want int) {
+		t.Helper()
+		p, err := NewPool(PoolOptions{Runners: runners, Nice: nice})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := new(niceEngine)
+		e.least.Store(100)
+		e.most.Store(-100)
+		q, err := p.NewQueue(e, QueueOptions{MaxRows: 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for range 50 {
+					tk, err := q.Claim(3, time.Time{})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if err := tk.Wait(context.Background(), make([]Result, 3)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if err := p.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		s := q.Stats()
+		if least, most := int(e.least.Load()), int(e.most.Load()); least != want || most != want {
+			t.Errorf("nice %d, %d runners: run with nice %d to %d, want %d", nice, runners, least, most, want)
+		}
+		if nice > 0 && s.Inline+s.Rescued > 0 {
+			t.Errorf("%d batches inline, %d rescued, want none: callers are not nice", s.Inline, s.Rescued)
+		}
+	}
+	f(was+3, 4, was+3)
+	f(0, 2, was)
+	if was > 0 {
+		f(1, 1, max(was, 1)) // nobody becomes less nice
+	}
+	var all sync.WaitGroup
+	for range 16 { // threads of the pools that have ended are not used again
+		all.Go(func() {
+			if n := niceness(); n != was {
+				t.Errorf("a thread has nice %d, want %d", n, was)
+			}
+			time.Sleep(time.Millisecond)
+		})
+	}
+	all.Wait()
+}
+
+// A row that no nice runner comes for is not rescued; its caller is told at its deadline.
+func TestNiceIsNotRescued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := NewPool(PoolOptions{Runners: 1, RuntimeTimer: true, Nice: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := &fakeEngine{rowLen: 4, cost: func(int) time.Duration { return 50 * time.Millisecond }}
+		q, err := p.NewQueue(e, QueueOptions{RescueAfter: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := &bench{t: t, e: e, p: p, q: q}
+		busy := x.claim(0, 1, time.Time{}, rowFine)
+		busy.Commit()
+		synctest.Wait()
+		start := time.Now()
+		tk := x.claim(1, 1, start.Add(20*time.Millisecond), rowFine)
+		if err := tk.Wait(context.Background(), make([]Result, 1)); err != ErrExpired {
+			t.Errorf("%v, want ErrExpired", err)
+		}
+		if d := time.Since(start); d != 20*time.Millisecond {
+			t.Errorf("told after %v, want 20ms", d)
+		}
+		x.wait(busy, 0)
+		if err := p.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		x.balance()
+		e.check(t)
+	})
+}
+
+func TestNiceFaults(t *testing.T) {
+	for _, o := range []PoolOptions{{Nice: -1}, {Nice: 20}, {Nice: 5, FloatingRunners: true}} {
+		if _, err := NewPool(o); err == nil || !strings.Contains(err.Error(), "nice") {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	p, err := NewPool(PoolOptions{Runners: 1, Nice: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	if _, err := p.NewQueue(noop{}, QueueOptions{Policy: Off}); err == nil || errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "nice") {
+		t.Errorf("policy off in it: %v", err)
+	}
+}
+
+// The process's main thread does not become nice: a runner that starts there moves to another.
+func TestNiceSparesTheMainThread(t *testing.T) {
+	p, err := NewPool(PoolOptions{Runners: 1, Nice: 12, RuntimeTimer: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(chan struct{})
+	find := sync.OnceFunc(func() { close(found) })
+	var tried sync.WaitGroup
+	for range 64 { // each holds a thread, until one has the main one
+		tried.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			if !isMainThread() {
+				select {
+				case <-found:
+				case <-time.After(time.Second):
+				}
+				return
+			}
+			defer find()
+			was, started := niceness(), make(chan error, 1)
+			p.ended.Add(1)
+			p.runLoop(&runner{wake: make(chan struct{}, 1)}, started)
+			if err := <-started; err != nil || niceness() != was {
+				t.Errorf("the main thread has nice %d, had %d; %v", niceness(), was, err)
+			}
+		})
+	}
+	tried.Wait()
+	select {
+	case <-found:
+	default:
+		t.Log("nothing shown: another pool's clock ended in the main thread, and took it along")
+	}
+	if err := p.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,10 @@
+//go:build !linux
+
+package batcher
+
+import "errors"
+
+// lowerPriority: elsewhere threads have no priority of their own.
+func lowerPriority(int) error { return errors.ErrUnsupported }
+
+func isMainThread() bool { return false }
