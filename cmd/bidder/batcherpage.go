@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 
-	"gavel/internal/batcher"
 	"gavel/internal/servable"
 )
 
@@ -22,7 +21,7 @@ var batcherHTML string
 type batcherPage struct {
 	bidder    string
 	threading string // tensorflow.threading
-	pool      *batcher.Pool
+	pools     pools
 	queues    *queueBook
 	statuses  []func() servable.Status // of the managed models
 }

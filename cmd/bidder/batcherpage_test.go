@@ -80,7 +80,7 @@ func TestBatcherState(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("damaged ", 100)
-	p := &batcherPage{bidder: "b1", threading: "caller", pool: pool, queues: book, statuses: []func() servable.Status{
+	p := &batcherPage{bidder: "b1", threading: "caller", pools: pools{{sharedPool, pool}}, queues: book, statuses: []func() servable.Status{
 		func() servable.Status {
 			return servable.Status{Model: "ctr", Live: 1,
 				Stable:  &servable.VersionStatus{Version: 7, Created: time.Now().Add(-time.Hour), Rows: 1000},

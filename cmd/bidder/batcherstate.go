@@ -116,7 +116,7 @@ type pageHistogram struct {
 const maxRefusals, maxMessage = 4, 300
 
 func (p *batcherPage) state() pageState {
-	pool := p.pool.Stats()
+	pool := p.pools.stats()
 	s := pageState{
 		Bidder: p.bidder, Process: p.queues.since.UnixMilli(), At: time.Since(p.queues.since).Seconds(), CPUs: runtime.GOMAXPROCS(0), Threads: p.threading,
 		Runners: pageRunners{Count: pool.Runners, Idle: pool.Idle, Busy: pool.Busy, Load: pool.Load},

@@ -11,7 +11,7 @@ import (
 // batcherCollector exports the batcher's own counts; the batcher itself knows no metrics library.
 type batcherCollector struct {
 	queues *queueBook
-	pool   *batcher.Pool // nil: its runners are not exported
+	pools  pools
 }
 
 // queueMetric describes one number of a model's queues.
@@ -71,7 +71,7 @@ var (
 		})...)
 )
 
-// runnerMetrics are of the pool, which all models share.
+// runnerMetrics are of each pool of runners: that which models share, and those that a model has for itself.
 var runnerMetrics = []struct {
 	desc  *prometheus.Desc
 	kind  prometheus.ValueType
@@ -88,7 +88,7 @@ var runnerMetrics = []struct {
 }
 
 func describePool(name, help string) *prometheus.Desc {
-	return prometheus.NewDesc("gavel_batcher_"+name, help, nil, nil)
+	return prometheus.NewDesc("gavel_batcher_"+name, help, []string{"pool"}, nil)
 }
 
 func counter(name, help string, value func(*batcher.Stats) uint64) queueMetric {
@@ -116,10 +116,10 @@ func (c *batcherCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.Des
 
 // Collect implements prometheus.Collector.
 func (c *batcherCollector) Collect(ch chan<- prometheus.Metric) {
-	if c.pool != nil {
-		stats := c.pool.Stats()
+	for _, p := range c.pools {
+		stats := p.Stats()
 		for _, m := range runnerMetrics {
-			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&stats))
+			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&stats), p.name)
 		}
 	}
 	for model, stats := range c.queues.byModel() {

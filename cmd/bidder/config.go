@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"gavel/internal/batcher"
 	"gavel/internal/servable"
 	"gavel/internal/strictyaml"
 )
@@ -48,6 +47,8 @@ type Config struct {
 		MaxWait   time.Duration `yaml:"max_wait"`
 		Patience  float64       `yaml:"patience"`
 		QueueRows int           `yaml:"queue_rows"`
+
+		Models map[string]ModelBatching `yaml:"models"`
 	} `yaml:"batcher"`
 
 	TensorFlow struct {
@@ -190,25 +191,12 @@ func (c *Config) Validate() (faults []error) {
 	if s := c.Budget.LeaseShare; !(s > 0 && s <= 1) {
 		fault("budget.lease_share: %v must be above 0 and at most 1", s)
 	}
-	if !slices.Contains(batcher.Policies, batcher.Policy(c.Batcher.Policy)) {
-		fault("batcher.policy: %q is none of %v", c.Batcher.Policy, batcher.Policies)
-	}
+	faults = append(faults, c.batchingFaults()...)
 	if !slices.Contains(servable.Threadings, servable.Threading(c.TensorFlow.Threading)) {
 		fault("tensorflow.threading: %q is none of %v", c.TensorFlow.Threading, servable.Threadings)
 	}
-	for key, value := range map[string]struct{ have, most int }{
-		"auction.max_candidates": {c.Auction.MaxCandidates, maxCandidates}, "batcher.runners": {c.Batcher.Runners, 1024},
-		"batcher.max_rows": {c.Batcher.MaxRows, 1 << 16}, "batcher.queue_rows": {c.Batcher.QueueRows, 1 << 22},
-	} {
-		if value.have < 1 || value.have > value.most {
-			fault("%s: %d must be 1 to %d", key, value.have, value.most)
-		}
-	}
-	if w := c.Batcher.MaxWait; w <= 0 || w > time.Minute {
-		fault("batcher.max_wait: %v must be above 0 and at most 1m", w)
-	}
-	if p := c.Batcher.Patience; !(p >= 0 && p <= 1e6) {
-		fault("batcher.patience: %v must be 0 (never hold a batch) to 1e6", p)
+	if n := c.Auction.MaxCandidates; n < 1 || n > maxCandidates {
+		fault("auction.max_candidates: %d must be 1 to %d", n, maxCandidates)
 	}
 	positive := map[string]int64{
 		"limits.body_bytes": int64(c.Limits.BodyBytes), "limits.connections": int64(c.Limits.Connections),
@@ -221,9 +209,6 @@ func (c *Config) Validate() (faults []error) {
 		if value <= 0 {
 			fault("%s: must be above 0", key)
 		}
-	}
-	if c.Batcher.QueueRows < c.Batcher.MaxRows {
-		fault("batcher.queue_rows: %d is less than batcher.max_rows (%d)", c.Batcher.QueueRows, c.Batcher.MaxRows)
 	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		fault("log.format: %q is neither text nor json", c.Log.Format)

@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"gavel/internal/batcher"
 )
 
 // load reads a configuration of these lines.
@@ -57,7 +60,20 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 	f("the batcher", "batcher: {policy: lazy, runners: 0, max_rows: 70000, max_wait: 2m, patience: -1, queue_rows: 5000000}\n",
 		`batcher.policy: "lazy"`, "batcher.runners: 0", "batcher.max_rows: 70000", "batcher.max_wait: 2m0s", "batcher.patience: -1",
 		"batcher.queue_rows: 5000000")
-	f("a queue shorter than a batch", "batcher: {max_rows: 128, queue_rows: 64}\n", "batcher.queue_rows: 64 is less than batcher.max_rows (128)")
+	f("a queue shorter than a batch", "batcher: {max_rows: 128, queue_rows: 64}\n", "batcher.queue_rows: 64 is less than max_rows (128)")
+	f("a model's batches", "models: {conversion: cvr}\nbatcher:\n  models:\n    ctr: {policy: lazy, max_rows: 0, max_wait: 0s, patience: -1, queue_rows: 5000000}\n"+
+		"    cvr: {weight: 0, max_runners: 0, runners: 2000, nice: 20}\n",
+		`batcher.models.ctr.policy: "lazy" is none of [adaptive eager window off]`, "batcher.models.ctr.max_rows: 0 must be 1 to 65536",
+		"batcher.models.ctr.max_wait: 0s", "batcher.models.ctr.patience: -1", "batcher.models.ctr.queue_rows: 5000000",
+		"batcher.models.cvr.weight: 0", "batcher.models.cvr.max_runners: 0", "batcher.models.cvr.runners: 2000", "batcher.models.cvr.nice: 20 must be 0 to 19")
+	f("no numbers of a model", "batcher: {models: {ctr: {weight: .nan, patience: .nan}}}\n", "batcher.models.ctr.weight: NaN", "batcher.models.ctr.patience: NaN")
+	f("models that are not served", "batcher: {models: {cvr: {}, '': {runners: 0}}}\n",
+		`batcher.models.cvr: is none of the models served (models.click, models.conversion): ["ctr"]`, "batcher.models.: ", "batcher.models..runners: 0")
+	f("a model's queue shorter than a batch", "models: {conversion: cvr}\nbatcher: {queue_rows: 256, models: {ctr: {max_rows: 512}, cvr: {queue_rows: 100}}}\n",
+		"batcher.models.ctr.queue_rows: 256 is less than max_rows (512)", "batcher.models.cvr.queue_rows: 100 is less than max_rows (128)")
+	f("nice without runners", "batcher: {models: {ctr: {nice: 5}}}\n", "batcher.models.ctr.nice: the model shares its runners")
+	f("nice with nobody to be so", "batcher: {policy: off, models: {ctr: {nice: 5, runners: 1}}}\n", "batcher.models.ctr.nice: under policy off")
+	f("an unknown setting of a model", "batcher: {models: {ctr: {max_row: 5}}}\n", "line 1: field max_row not found")
 	f("TensorFlow", "tensorflow: {threading: gpu}\n", `tensorflow.threading: "gpu" is none of [caller default]`)
 	f("limits", "limits: {body_bytes: 0, auctions: -1, connections: 0, read_timeout: 0s, write_timeout: -1s, idle_timeout: 0s}\n",
 		"limits.body_bytes: ", "limits.auctions: ", "limits.connections: ", "limits.read_timeout: ", "limits.write_timeout: ", "limits.idle_timeout: ")
@@ -71,7 +87,7 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 
 func TestConfigOfAnEmptyFile(t *testing.T) {
 	c, err := load(t, "")
-	if err != nil || c != Defaults() {
+	if err != nil || !reflect.DeepEqual(c, Defaults()) {
 		t.Errorf("got %+v, %v", c, err)
 	}
 }
@@ -84,12 +100,30 @@ func TestConfigInTheRepositoryHoldsTheDefaults(t *testing.T) {
 	}
 	want := Defaults()
 	want.Models.Conversion = "cvr"
-	if c != want {
+	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
 }
 
-// docs/configuration.md lists every key once, with its default.
+// What a model leaves out is as in batcher; a pool of its own is made for the model that asks for runners.
+func TestConfigOfAModelsBatches(t *testing.T) {
+	c, err := load(t, "models: {conversion: cvr}\nbatcher: {max_rows: 64, patience: 0, runners: 3, models: {cvr: {policy: eager, max_rows: 32, max_wait: 5ms, "+
+		"patience: 40, queue_rows: 320, weight: 0.5, max_runners: 2, runners: 2, nice: 10}}}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctr, cvr := c.batching("ctr"), c.batching("cvr")
+	if want := (batcher.QueueOptions{Policy: "adaptive", MaxRows: 64, MaxWait: 2 * time.Millisecond, QueueRows: 4096, Patience: -1, Weight: 1,
+		CalibrationRuns: 3}); ctr.queue != want || ctr.own != nil {
+		t.Errorf("ctr: %+v, pool %+v, want %+v and none", ctr.queue, ctr.own, want)
+	}
+	if want := (batcher.QueueOptions{Policy: "eager", MaxRows: 32, MaxWait: 5 * time.Millisecond, QueueRows: 320, Patience: 40, Weight: 0.5,
+		MaxRunners: 2, CalibrationRuns: 3}); cvr.queue != want || cvr.own == nil || *cvr.own != (batcher.PoolOptions{Runners: 2, Nice: 10}) {
+		t.Errorf("cvr: %+v, pool %+v, want %+v and 2 runners with nice 10", cvr.queue, cvr.own, want)
+	}
+}
+
+// docs/configuration.md lists every key once, with its default. A model's settings name the one that holds otherwise.
 func TestConfigDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
@@ -98,13 +132,15 @@ func TestConfigDocumented(t *testing.T) {
 	_, section, _ := strings.Cut(string(text), "\n## Bidder")
 	section, _, _ = strings.Cut(section, "\n## ")
 	documented := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\| ([^|]*) \\|").FindAllStringSubmatch(section, -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_.<>]+)` \\| ([^|]*) \\|").FindAllStringSubmatch(section, -1) {
 		if _, twice := documented[row[1]]; twice {
 			t.Errorf("%s stands twice", row[1])
 		}
 		documented[row[1]] = strings.Trim(row[2], "`")
 	}
-	data, err := yaml.Marshal(Defaults())
+	c := Defaults()
+	c.Batcher.Models = map[string]ModelBatching{"<model>": {}}
+	data, err := yaml.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +149,7 @@ func TestConfigDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := 0
+	ownDefaults := map[string]string{"weight": "1", "max_runners": "all", "runners": "none", "nice": "0"}
 	var walk func(prefix string, tree map[string]any)
 	walk = func(prefix string, tree map[string]any) {
 		for name, value := range tree {
@@ -123,11 +160,17 @@ func TestConfigDocumented(t *testing.T) {
 			}
 			keys++
 			want, have := fmt.Sprint(value), documented[key]
-			if d, err := time.ParseDuration(have); err == nil {
+			if d, err := time.ParseDuration(have); err == nil && value != nil {
 				have = d.String()
 			}
-			if want == "" {
+			switch {
+			case want == "":
 				want = "none"
+			case value == nil:
+				want = ownDefaults[name]
+				if want == "" {
+					want = "batcher." + name
+				}
 			}
 			if have != want {
 				t.Errorf("%s: the default is %q, documented is %q", key, want, have)

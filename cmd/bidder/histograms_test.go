@@ -84,7 +84,7 @@ func boundsAt(indices []int) (bounds []float64) {
 // A scrape in protobuf has native and classic buckets of what was observed, of every histogram.
 func TestScrapeInProtobuf(t *testing.T) {
 	metrics, book, pool := prometheus.NewRegistry(), newQueueBook(), newPool(t)
-	metrics.MustRegister(&batcherCollector{queues: book, pool: pool})
+	metrics.MustRegister(&batcherCollector{queues: book, pools: pools{{sharedPool, pool}}})
 	v := newVersion(t, pool, 1, batcher.QueueOptions{CalibrationRuns: 3}, new(engine))
 	book.add("ctr", v.parts.queue)
 	s := newScorer(v.acquire, nil, slog.Default())

@@ -56,7 +56,7 @@ func TestServe(t *testing.T) {
 	dir, listen, admin := t.TempDir(), freeAddress(t), freeAddress(t)
 	config := filepath.Join(dir, "bidder.yaml")
 	text := fmt.Sprintf("listen: %s\nadmin_listen: %s\npublic_url: http://%s\nstate_dir: %s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
-		"models: {store: %s/store}\nlimits: {body_bytes: 4096, read_timeout: 300ms}\n"+
+		"models: {store: %s/store, conversion: cvr}\nbatcher: {models: {ctr: {runners: 1, nice: 2}}}\nlimits: {body_bytes: 4096, read_timeout: 300ms}\n"+
 		"events: {embedded_listen: %s, embedded_dir: %s/stream, token_file: %s/stream.token}\n",
 		listen, admin, listen, dir, dir, freeAddress(t), dir, dir)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -140,7 +140,7 @@ func TestServe(t *testing.T) {
 		t.Fatalf("ended with %v\n%s", err, log)
 	}
 	rest := log.String()
-	for _, part := range []string{"edge", "model ctr", "batcher", "budget leases", "events", "stream", "embedded stream"} {
+	for _, part := range []string{"edge", "model cvr", "model ctr", "batcher", "batcher of ctr", "budget leases", "events", "stream", "embedded stream"} {
 		_, after, ok := strings.Cut(rest, "msg=stopped part="+quoted(part)+" ")
 		if !ok {
 			t.Fatalf("%q did not stop in its turn:\n%s", part, log)

@@ -27,18 +27,17 @@ type prepared struct {
 // versions makes the managers of models, each version with its own encoder and queue, so that a batch never mixes
 // versions and a row is always encoded by the spec of the version that scores it.
 type versions struct {
-	pool    *batcher.Pool
-	queues  *queueBook
-	options batcher.QueueOptions
-	load    servable.LoadOptions
-	log     *slog.Logger
+	queues *queueBook
+	load   servable.LoadOptions
+	log    *slog.Logger
 }
 
-// manage starts to follow a model in the store.
-func (v *versions) manage(store *modelstore.Store, model string, metrics prometheus.Registerer) (*servable.Manager, error) {
+// manage starts to follow a model in the store. Its batches are run by pool; the options are of each version's queue.
+func (v *versions) manage(store *modelstore.Store, model string, pool *batcher.Pool, options batcher.QueueOptions, metrics prometheus.Registerer) (*servable.Manager, error) {
 	return servable.NewManager(servable.Options{
 		Store: store, Model: model, Load: v.load,
-		Prepare: v.prepare, Retire: v.retire,
+		Prepare:    func(_ context.Context, s *servable.Servable) error { return v.prepare(s, pool, options) },
+		Retire:     v.retire,
 		Registerer: metrics, Logger: v.log,
 	})
 }
@@ -57,14 +56,13 @@ func encoderOf(s *servable.Servable) (*features.Encoder, error) {
 	return encoder, nil
 }
 
-func (v *versions) prepare(_ context.Context, s *servable.Servable) error {
+func (v *versions) prepare(s *servable.Servable, pool *batcher.Pool, options batcher.QueueOptions) error {
 	encoder, err := encoderOf(s)
 	if err != nil {
 		return err
 	}
-	options := v.options
 	options.Name = fmt.Sprintf("%s/%d", s.Model(), s.Version())
-	queue, err := v.pool.NewQueue(s.Session(), options)
+	queue, err := pool.NewQueue(s.Session(), options)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"gavel/internal/batcher"
+)
+
+// ModelBatching is what the configuration says of one model's batches: batcher.models.<model>. What is nil is as in
+// batcher, or has the default given.
+type ModelBatching struct {
+	Policy     *string        `yaml:"policy"`
+	MaxRows    *int           `yaml:"max_rows"`
+	MaxWait    *time.Duration `yaml:"max_wait"`
+	Patience   *float64       `yaml:"patience"`
+	QueueRows  *int           `yaml:"queue_rows"`
+	Weight     *float64       `yaml:"weight"`      // 1
+	MaxRunners *int           `yaml:"max_runners"` // all there are for it
+	Runners    *int           `yaml:"runners"`     // none of its own: those of batcher.runners, shared
+	Nice       *int           `yaml:"nice"`        // 0
+}
+
+// batching is how a model's rows are batched.
+type batching struct {
+	queue batcher.QueueOptions
+	own   *batcher.PoolOptions // nil: by the runners that models share
+}
+
+// batching is a served model's.
+func (c *Config) batching(model string) batching {
+	b, m := &c.Batcher, c.Batcher.Models[model]
+	out := batching{queue: batcher.QueueOptions{
+		Policy: batcher.Policy(or(m.Policy, b.Policy)), MaxRows: or(m.MaxRows, b.MaxRows), MaxWait: or(m.MaxWait, b.MaxWait),
+		QueueRows: or(m.QueueRows, b.QueueRows), Weight: or(m.Weight, 1), MaxRunners: or(m.MaxRunners, 0),
+		Patience:        cmp.Or(or(m.Patience, b.Patience), -1), // there, 0 is the default and less than 0 what 0 is here
+		CalibrationRuns: 3,
+	}}
+	if m.Runners != nil {
+		out.own = &batcher.PoolOptions{Runners: *m.Runners, Nice: or(m.Nice, 0)}
+	}
+	return out
+}
+
+func or[T any](value *T, otherwise T) T {
+	if value == nil {
+		return otherwise
+	}
+	return *value
+}
+
+// served are the models that the bidder serves.
+func (c *Config) served() []string {
+	if c.Models.Conversion == "" {
+		return []string{c.Models.Click}
+	}
+	return []string{c.Models.Click, c.Models.Conversion}
+}
+
+// batchingFaults are those of batcher and of its models.
+func (c *Config) batchingFaults() (faults []error) {
+	b := &c.Batcher
+	shared := ModelBatching{Policy: &b.Policy, MaxRows: &b.MaxRows, MaxWait: &b.MaxWait, Patience: &b.Patience,
+		QueueRows: &b.QueueRows, Runners: &b.Runners}
+	faults = append(faults, shared.faults("batcher", shared)...)
+	for model, m := range b.Models {
+		key := "batcher.models." + model
+		if !slices.Contains(c.served(), model) {
+			faults = append(faults, fmt.Errorf("%s: is none of the models served (models.click, models.conversion): %q", key, c.served()))
+		}
+		faults = append(faults, m.faults(key, shared)...)
+	}
+	return faults
+}
+
+// faults are of what is set; otherwise is what holds where nothing is.
+func (m *ModelBatching) faults(key string, otherwise ModelBatching) (faults []error) {
+	fault := func(setting, format string, args ...any) {
+		faults = append(faults, fmt.Errorf("%s.%s: "+format, append([]any{key, setting}, args...)...))
+	}
+	if p := m.Policy; p != nil && !slices.Contains(batcher.Policies, batcher.Policy(*p)) {
+		fault("policy", "%q is none of %v", *p, batcher.Policies)
+	}
+	for _, n := range []struct {
+		setting     string
+		value       *int
+		least, most int
+	}{
+		{"max_rows", m.MaxRows, 1, 1 << 16}, {"queue_rows", m.QueueRows, 1, 1 << 22}, {"max_runners", m.MaxRunners, 1, 1024},
+		{"runners", m.Runners, 1, 1024}, {"nice", m.Nice, 0, 19},
+	} {
+		if n.value != nil && (*n.value < n.least || *n.value > n.most) {
+			fault(n.setting, "%d must be %d to %d", *n.value, n.least, n.most)
+		}
+	}
+	if w := m.MaxWait; w != nil && (*w <= 0 || *w > time.Minute) {
+		fault("max_wait", "%v must be above 0 and at most 1m", *w)
+	}
+	if p := m.Patience; p != nil && !(*p >= 0 && *p <= 1e6) {
+		fault("patience", "%v must be 0 (never hold a batch) to 1e6", *p)
+	}
+	if w := m.Weight; w != nil && !(*w > 0 && *w <= 1e6) {
+		fault("weight", "%v must be above 0 and at most 1e6", *w)
+	}
+	if m.MaxRows != nil || m.QueueRows != nil {
+		if rows, queue := cmp.Or(m.MaxRows, otherwise.MaxRows), cmp.Or(m.QueueRows, otherwise.QueueRows); *queue < *rows {
+			fault("queue_rows", "%d is less than max_rows (%d)", *queue, *rows)
+		}
+	}
+	if or(m.Nice, 0) > 0 {
+		if m.Runners == nil {
+			fault("nice", "the model shares its runners; give it runners of its own")
+		}
+		if policy := cmp.Or(m.Policy, otherwise.Policy); batcher.Policy(*policy) == batcher.Off {
+			fault("nice", "under policy off auctions run their rows themselves, not nicely; leave one of the two out")
+		}
+	}
+	return faults
+}
+
+// pools are the runners: those that models share, if any does, and those that a model has for itself.
+type pools []namedPool
+
+type namedPool struct {
+	name string // sharedPool, or the model's
+	*batcher.Pool
+}
+
+// sharedPool is no model's name.
+const sharedPool = "(shared)"
+
+// of is the pool that runs a model's batches.
+func (ps pools) of(model string) *batcher.Pool {
+	if own := ps.named(model); own != nil {
+		return own
+	}
+	return ps.named(sharedPool)
+}
+
+// named is nil if there is none of that name.
+func (ps pools) named(name string) *batcher.Pool {
+	for _, p := range ps {
+		if p.name == name {
+			return p.Pool
+		}
+	}
+	return nil
+}
+
+// stats are of all of them together; the load is the highest.
+func (ps pools) stats() (sum batcher.PoolStats) {
+	for _, p := range ps {
+		s := p.Stats()
+		sum.Runners += s.Runners
+		sum.Idle += s.Idle
+		sum.Busy += s.Busy
+		sum.Load = max(sum.Load, s.Load)
+		sum.Queues = append(sum.Queues, s.Queues...)
+	}
+	return sum
+}
