@@ -18,6 +18,7 @@ var allowed = map[string][]string{
 	"internal/auction":    {"STANDARD"},
 	"internal/batcher":    {"STANDARD"},
 	"internal/iso":        {"STANDARD"},
+	"internal/overload":   {"STANDARD"},
 	"internal/strictyaml": {},
 	"internal/campaigns":  {"internal/auction", "internal/iso", "internal/strictyaml"},
 	"internal/events":     {"internal/auction"},

@@ -58,6 +58,7 @@ type Config struct {
 	Limits struct {
 		BodyBytes    int           `yaml:"body_bytes"`
 		Auctions     int           `yaml:"auctions"`
+		CPUWait      time.Duration `yaml:"cpu_wait"`
 		Connections  int           `yaml:"connections"`
 		ReadTimeout  time.Duration `yaml:"read_timeout"`
 		WriteTimeout time.Duration `yaml:"write_timeout"`
@@ -113,6 +114,7 @@ func Defaults() Config {
 	c.TensorFlow.Threading = string(servable.CallerThread)
 	c.Limits.BodyBytes = 256 << 10
 	c.Limits.Auctions = 4096
+	c.Limits.CPUWait = time.Millisecond
 	c.Limits.Connections = 16384
 	c.Limits.ReadTimeout = 5 * time.Second
 	c.Limits.WriteTimeout = 5 * time.Second
@@ -200,7 +202,8 @@ func (c *Config) Validate() (faults []error) {
 	}
 	positive := map[string]int64{
 		"limits.body_bytes": int64(c.Limits.BodyBytes), "limits.connections": int64(c.Limits.Connections),
-		"limits.auctions": int64(c.Limits.Auctions), "events.spill_max_bytes": c.Events.SpillMaxBytes,
+		"limits.auctions": int64(c.Limits.Auctions), "limits.cpu_wait": int64(c.Limits.CPUWait),
+		"events.spill_max_bytes": c.Events.SpillMaxBytes,
 		"limits.read_timeout": int64(c.Limits.ReadTimeout), "limits.write_timeout": int64(c.Limits.WriteTimeout),
 		"limits.idle_timeout": int64(c.Limits.IdleTimeout), "budget.reservation": int64(c.Budget.Reservation),
 		"events.max_bytes": c.Events.MaxBytes, "events.max_age": int64(c.Events.MaxAge),

@@ -375,13 +375,17 @@ func (b *bidder) startEdge(context.Context) error {
 // listen answers bid requests and notices until stop.
 func (b *bidder) listen(auctions openrtb.Auctions, links openrtb.Linker, notices openrtb.Notices) (err error) {
 	c := b.config
+	limit, err := b.startLimiter()
+	if err != nil {
+		return err
+	}
 	b.server, err = openrtb.NewServer(auctions, links, notices, openrtb.Options{
 		Timing: openrtb.Timing{Default: c.Auction.TmaxDefault, Margin: c.Auction.TmaxMargin},
 		Encoder: openrtb.EncoderOptions{
 			Currency: c.Auction.Currency, DefaultSeat: c.Auction.Seat, Expire: c.Budget.Reservation,
 			AllowInsecure: strings.HasPrefix(c.PublicURL, "http:"),
 		},
-		NoBidStatus: c.Auction.NoBidStatus, MaxBody: c.Limits.BodyBytes, MaxAuctions: c.Limits.Auctions,
+		NoBidStatus: c.Auction.NoBidStatus, MaxBody: c.Limits.BodyBytes, Limit: limit,
 		MaxConnections: c.Limits.Connections, ReadTimeout: c.Limits.ReadTimeout, WriteTimeout: c.Limits.WriteTimeout,
 		IdleTimeout: c.Limits.IdleTimeout, Logger: b.log, Registerer: b.metrics,
 	})

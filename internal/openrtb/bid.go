@@ -40,6 +40,15 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 		s.refuse(c, outcomeMethod, fasthttp.StatusMethodNotAllowed)
 		return
 	}
+	if limit := s.options.Limit; limit != nil {
+		if !limit.Begin() { // whatever it is, there is no time to find out
+			s.metrics.refused.Inc()
+			s.metrics.noBid(auction.NoBidShed)
+			c.SetStatusCode(fasthttp.StatusNoContent)
+			return
+		}
+		defer limit.End()
+	}
 	version := string(c.Request.Header.Peek(versionHeader))
 	if version = strings.TrimSpace(version); version == "" {
 		version = defaultVersion
@@ -57,7 +66,7 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 	s.metrics.received.Add(float64(len(c.Request.Body())))
 
 	// Counted before the flag is read: whoever sees draining set afterwards sees this auction in flight.
-	n := s.inFlight.Add(1)
+	s.inFlight.Add(1)
 	s.metrics.inFlight.Inc()
 	defer func() { s.inFlight.Add(-1); s.metrics.inFlight.Dec() }()
 
@@ -100,9 +109,6 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 	case s.draining.Load():
 		c.SetConnectionClose()
 		s.noBid(c, w.request.ID, auction.NoBidDraining)
-	case n > int64(s.options.MaxAuctions):
-		s.metrics.refused.Inc()
-		s.noBid(c, w.request.ID, auction.NoBidShed)
 	case len(w.request.Impressions) == 0:
 		s.noBid(c, w.request.ID, auction.NoBidFormat)
 	default:

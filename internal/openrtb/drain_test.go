@@ -3,12 +3,30 @@ package openrtb
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"gavel/internal/auction"
 )
+
+// atMost is a limit of its capacity.
+type atMost chan struct{}
+
+func (l atMost) Begin() bool {
+	select {
+	case l <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l atMost) End() { <-l }
 
 // Past the limit auctions are shed; those within it are answered.
 func TestLimit(t *testing.T) {
@@ -18,7 +36,8 @@ func TestLimit(t *testing.T) {
 		<-release
 		return oneBid(req)
 	}}
-	s, base, client := startServer(t, auctions, nil, Options{MaxAuctions: 1})
+	limit := make(atMost, 1)
+	s, base, client := startServer(t, auctions, nil, Options{Limit: limit})
 	first := make(chan int, 1)
 	go func() {
 		resp, _ := do(t, client, "POST", base+"/openrtb2/bid", minimal)
@@ -32,6 +51,9 @@ func TestLimit(t *testing.T) {
 	close(release)
 	if status := <-first; status != 200 {
 		t.Errorf("the first auction was answered %d, want 200", status)
+	}
+	if len(limit) != 0 { // an answer is written when its handler has returned
+		t.Errorf("%d places are still taken, want none", len(limit))
 	}
 }
 
@@ -116,4 +138,27 @@ func TestThrottle(t *testing.T) {
 	f(999*time.Millisecond, 0, false)
 	f(time.Second, 2, true)
 	f(3*time.Second, 0, true)
+}
+
+// A server that is shut down before it has begun to serve does not begin.
+func TestShutdownBeforeServe(t *testing.T) {
+	s, err := NewServer(&fakeAuctions{}, testLinker{}, noticeFunc(nil), Options{
+		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(listener); err != nil {
+		t.Error(err)
+	}
+	if _, err := listener.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener still accepts: %v", err)
+	}
 }

@@ -92,7 +92,6 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 		notices:   map[NoticeKind]map[string]prometheus.Counter{},
 	}
 	all = append(all, m.latency, m.inFlight)
-	gauge("gavel_openrtb_auctions_limit", "Auctions that may run at once.", func() float64 { return float64(s.options.MaxAuctions) })
 	gauge("gavel_openrtb_connections", "Open connections.", func() float64 { return float64(s.http.GetOpenConnectionsCount()) })
 	gauge("gavel_openrtb_connections_limit", "Connections that may be open at once.", func() float64 { return float64(s.options.MaxConnections) })
 	all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{

@@ -15,6 +15,13 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
+// Limit bounds the auctions that run at once. Begin reports whether one more may, before anything is spent on it; End
+// follows where it may. Both are called concurrently and must not block.
+type Limit interface {
+	Begin() bool
+	End()
+}
+
 // Options configure a Server. The zero value of a number or duration is its default.
 type Options struct {
 	Timing  Timing
@@ -22,7 +29,7 @@ type Options struct {
 
 	NoBidStatus    int           // 204, or 200 to answer no-bids with their nbr; 204
 	MaxBody        int           // bytes of a request body, also once inflated; 1 MiB
-	MaxAuctions    int           // auctions at once, beyond which they are shed; 4,096
+	Limit          Limit         // of auctions at once, beyond which they are shed; nil: none
 	MaxConnections int           // open connections; 16,384
 	ReadTimeout    time.Duration // to read a whole request; 5 s
 	WriteTimeout   time.Duration // to write a whole response; 5 s
@@ -35,7 +42,7 @@ type Options struct {
 
 func (o *Options) fill() error {
 	for _, f := range []struct{ field, value *int }{
-		{&o.NoBidStatus, ptr(fasthttp.StatusNoContent)}, {&o.MaxBody, ptr(1 << 20)}, {&o.MaxAuctions, ptr(4096)},
+		{&o.NoBidStatus, ptr(fasthttp.StatusNoContent)}, {&o.MaxBody, ptr(1 << 20)},
 		{&o.MaxConnections, ptr(16384)}, {&o.GzipFrom, ptr(512)},
 	} {
 		if *f.field == 0 {
@@ -57,7 +64,6 @@ func (o *Options) fill() error {
 	}
 	require(o.NoBidStatus == 200 || o.NoBidStatus == 204, "no-bid status %d must be 200 or 204", o.NoBidStatus)
 	require(o.MaxBody > 0, "max body %d must be positive", o.MaxBody)
-	require(o.MaxAuctions > 0, "max auctions %d must be positive", o.MaxAuctions)
 	require(o.MaxConnections > 0, "max connections %d must be positive", o.MaxConnections)
 	require(o.GzipFrom > 0, "gzip from %d bytes must be positive", o.GzipFrom)
 	require(o.ReadTimeout > 0 && o.WriteTimeout > 0 && o.IdleTimeout > 0,
@@ -86,6 +92,10 @@ type Server struct {
 	cancel   context.CancelFunc
 	draining atomic.Bool
 	inFlight atomic.Int64
+
+	mu       sync.Mutex // guards what follows
+	listener net.Listener
+	shut     bool
 	work     sync.Pool // *work
 	// What is logged for single requests, a line a second each.
 	panicLog, noticeLog, bidLog throttle
@@ -126,12 +136,32 @@ func NewServer(auctions Auctions, linker Linker, notices Notices, options Option
 	return s, nil
 }
 
-// Serve answers on listener until Shutdown, and returns nil then. It closes the listener.
+// Serve answers on listener until Shutdown, and returns nil then, or at once where Shutdown came first. It closes the
+// listener.
 func (s *Server) Serve(listener net.Listener) error {
-	if err := s.http.Serve(listener); err != nil {
+	s.mu.Lock()
+	if s.shut {
+		s.mu.Unlock()
+		return listener.Close()
+	}
+	s.listener = &closeOnce{Listener: listener}
+	s.mu.Unlock()
+	if err := s.http.Serve(s.listener); err != nil {
 		return fmt.Errorf("openrtb: cannot serve on %s: %w", listener.Addr(), err)
 	}
 	return nil
+}
+
+// closeOnce is a listener whose later closes do nothing.
+type closeOnce struct {
+	net.Listener
+	once sync.Once
+	err  error
+}
+
+func (l *closeOnce) Close() error {
+	l.once.Do(func() { l.err = l.Listener.Close() })
+	return l.err
 }
 
 // Drain refuses new auctions from now on; everything else goes on. Shutdown begins with it.
@@ -142,6 +172,12 @@ func (s *Server) Drain() { s.draining.Store(true) }
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	defer s.cancel()
+	s.mu.Lock()
+	s.shut = true
+	if s.listener != nil {
+		_ = s.listener.Close() // fasthttp, which closes it too, knows it only once it has begun to serve
+	}
+	s.mu.Unlock()
 	if err := s.http.ShutdownWithContext(ctx); err != nil {
 		return fmt.Errorf("openrtb: shutdown with %d auctions and %d connections left: %w",
 			s.inFlight.Load(), s.http.GetOpenConnectionsCount(), err)

@@ -274,11 +274,11 @@ func TestWithdraw(t *testing.T) {
 }
 
 func TestOptionFaults(t *testing.T) {
-	_, err := NewServer(nil, nil, nil, Options{NoBidStatus: 500, MaxBody: -1, MaxAuctions: -1, ReadTimeout: -1, Timing: Timing{Margin: -1}})
+	_, err := NewServer(nil, nil, nil, Options{NoBidStatus: 500, MaxBody: -1, ReadTimeout: -1, Timing: Timing{Margin: -1}})
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"no-bid status 500", "max body -1", "max auctions -1", "timeouts", "margin -1ns", "no logger", "no metrics", "no linker", "auctions and notices"} {
+	for _, want := range []string{"no-bid status 500", "max body -1", "timeouts", "margin -1ns", "no logger", "no metrics", "no linker", "auctions and notices"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error lacks %q: %v", want, err)
 		}

@@ -78,12 +78,7 @@ def output(*command: str) -> str:
 def machine() -> dict[str, Any]:
     """What a figure depends on besides the code."""
     cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
-    go = subprocess.run(
-        [os.environ.get("GO", "go"), "version"], capture_output=True, text=True, check=False
-    ).stdout.split()
-    head = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    go = output(os.environ.get("GO", "go"), "version").split()
     wheels = (ROOT / ".venv/lib").glob("python*/site-packages/tensorflow_cpu-*.dist-info")
     tensorflow = next(wheels, None)
     return {

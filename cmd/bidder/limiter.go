@@ -1,0 +1,25 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gavel/internal/overload"
+)
+
+// startLimiter makes the limit on auctions at once, which follows how busy the processors are until stop.
+func (b *bidder) startLimiter() (*overload.Limiter, error) {
+	limiter, err := overload.New(overload.Options{Most: b.config.Limits.Auctions, Target: b.config.Limits.CPUWait})
+	if err != nil {
+		return nil, err
+	}
+	gauge := func(name, help string, value func(overload.Stats) int) {
+		b.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+			func() float64 { return float64(value(limiter.Stats())) }))
+	}
+	gauge("gavel_openrtb_auctions_limit", "Auctions that may run at once now; less than the capacity while processors are short.",
+		func(s overload.Stats) int { return s.Limit })
+	gauge("gavel_openrtb_auctions_capacity", "The most auctions that may ever run at once (limits.auctions).",
+		func(s overload.Stats) int { return s.Most })
+	b.loop("limiter", limiter.Run)
+	return limiter, nil
+}

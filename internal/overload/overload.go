@@ -1,0 +1,151 @@
+// Package overload tells when a process has more to do than its processors can, and bounds what it begins meanwhile.
+//
+// The sign is the scheduler's: how long goroutines that could run have waited for a processor. Where that grows, every
+// answer comes later for all, and the way out is to begin less; slow peers, slow models and long waits in a batch do
+// not show in it, since they take no processor.
+//
+// A Limiter turns it into a limit on what may be under way at once, by additive increase and multiplicative decrease
+// (Chiu and Jain, 1989), the law of TCP's window: each period, if goroutines waited longer than the target in the mean,
+// the limit becomes a part of what was under way; otherwise, if it was met, it grows. So a bidder that is offered twice
+// what it can serve goes on serving nearly all it can, and refuses the rest in microseconds, before it has cost anything.
+package overload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Options configure a Limiter. The zero value of a field is its default.
+type Options struct {
+	// Most is the limit while nothing is overloaded, and its upper bound; default 4096.
+	Most int
+	// Least is the limit's lower bound; default 16. It keeps the process busy where waits have other causes.
+	Least int
+	// Target is how long goroutines may wait for a processor in the mean of a period; default 1 ms.
+	Target time.Duration
+	// Period is how often the limit is set; default 10 ms.
+	Period time.Duration
+	// Waits reads how long goroutines have waited in all, and how many did; default: the runtime's own histogram.
+	Waits func() (total time.Duration, count uint64)
+}
+
+func (o *Options) fill() error {
+	setDefault(&o.Most, 4096)
+	setDefault(&o.Least, 16)
+	setDefault(&o.Target, time.Millisecond)
+	setDefault(&o.Period, 10*time.Millisecond)
+	if o.Waits == nil {
+		o.Waits = newSchedulerWaits().read
+	}
+	o.Least = min(o.Least, o.Most)
+	if o.Most < 1 || o.Least < 1 || o.Target < 0 || o.Period < 0 {
+		return errors.New("overload: cannot make a limiter: most, least, target and period must not be negative")
+	}
+	return nil
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Limiter bounds what is under way at once. Begin and End are safe for concurrent use, cost an atomic addition each,
+// and allocate nothing.
+type Limiter struct {
+	o Options
+
+	underWay atomic.Int64
+	limit    atomic.Int64
+	peak     atomic.Int64 // the most under way in this period
+	reached  atomic.Uint64
+
+	total time.Duration // Waits as it was last read; Run's alone
+	count uint64
+}
+
+// New makes a limiter. It stays at Most until Run runs.
+func New(o Options) (*Limiter, error) {
+	if err := o.fill(); err != nil {
+		return nil, err
+	}
+	l := &Limiter{o: o}
+	l.limit.Store(int64(o.Most))
+	l.total, l.count = o.Waits()
+	return l, nil
+}
+
+// Begin reports whether one more may be under way. Where it may, End must follow.
+func (l *Limiter) Begin() bool {
+	n := l.underWay.Add(1)
+	if n > l.limit.Load() {
+		l.underWay.Add(-1)
+		l.reached.Add(1)
+		return false
+	}
+	for peak := l.peak.Load(); n > peak && !l.peak.CompareAndSwap(peak, n); peak = l.peak.Load() {
+	}
+	return true
+}
+
+// End gives the place back.
+func (l *Limiter) End() { l.underWay.Add(-1) }
+
+// Stats is a limiter's state.
+type Stats struct {
+	UnderWay int    // now
+	Limit    int    // now
+	Most     int    // the limit's upper bound
+	Reached  uint64 // Begins that were refused
+}
+
+// Stats is a snapshot.
+func (l *Limiter) Stats() Stats {
+	return Stats{int(l.underWay.Load()), int(l.limit.Load()), l.o.Most, l.reached.Load()}
+}
+
+// Run sets the limit every period until ctx ends.
+func (l *Limiter) Run(ctx context.Context) error {
+	ticker := time.NewTicker(l.o.Period)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			l.adjust()
+		}
+	}
+}
+
+const (
+	decrease = 0.9
+	increase = 1.0 / 16 // of the limit, at least 1
+)
+
+// adjust sets the limit by what was seen since the last call.
+func (l *Limiter) adjust() {
+	total, count := l.o.Waits()
+	waited, n := total-l.total, count-l.count
+	l.total, l.count = total, count
+	peak := l.peak.Swap(l.underWay.Load())
+	limit := l.limit.Load()
+	switch {
+	case n > 0 && waited/time.Duration(n) > l.o.Target:
+		limit = min(limit, int64(decrease*float64(peak)))
+	case peak >= limit-limit/8: // it was met, or nearly
+		limit += max(1, int64(increase*float64(limit)))
+	default:
+		return
+	}
+	l.limit.Store(min(max(limit, int64(l.o.Least)), int64(l.o.Most)))
+}
+
+// String is for logs.
+func (s Stats) String() string {
+	return fmt.Sprintf("%d under way, at most %d (of %d), %d refused", s.UnderWay, s.Limit, s.Most, s.Reached)
+}
