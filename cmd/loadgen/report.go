@@ -107,7 +107,7 @@ type tally struct {
 
 func newTally(f flags, s *series) *tally {
 	t := &tally{f: f, from: int64(f.Warmup), all: newHistogram(), lag: newHistogram(), series: s,
-		byStatus: map[int]*hdrhistogram.Histogram{}, slice: slice{histogram: newHistogram()}, until: int64(f.Interval)}
+		byStatus: map[int]*hdrhistogram.Histogram{}, slice: slice{histogram: hdrhistogram.New(1000, int64(time.Minute), 2)}, until: int64(f.Interval)}
 	if f.Distribution > 0 {
 		t.result.Distribution = &distribution{StepMS: float64(f.Distribution) / 1e6}
 	}
@@ -219,6 +219,8 @@ type slice struct {
 	Late     uint64  `json:"late"`
 	Failed   uint64  `json:"failed"`
 	Latency  latency `json:"latency_ms"`
+	// Counts are [ms, answers] of the latencies that occurred, to two digits: what slices are joined by.
+	Counts [][2]float64 `json:"counts"`
 
 	histogram *hdrhistogram.Histogram
 }
@@ -255,11 +257,16 @@ func openSeries(path string) (*series, error) {
 // write ends a slice and empties it for the next.
 func (s *series) write(l *slice, at float64) {
 	l.At, l.Latency = at, latencyOf(l.histogram)
+	for _, bar := range l.histogram.Distribution() {
+		if bar.Count > 0 {
+			l.Counts = append(l.Counts, [2]float64{float64(bar.To) / 1e6, float64(bar.Count)})
+		}
+	}
 	if err := s.encoder.Encode(l); err != nil && s.err == nil {
 		s.err = err
 	}
 	l.histogram.Reset()
-	*l = slice{histogram: l.histogram}
+	*l = slice{histogram: l.histogram, Counts: l.Counts[:0]}
 }
 
 func (s *series) close() error {

@@ -9,6 +9,9 @@ import typer
 
 from scripts.bench import auction as auction_
 from scripts.bench import baseline as baseline_
+from scripts.bench import isolation as isolation_
+from scripts.bench import overload as overload_
+from scripts.bench import soak as soak_
 from scripts.loop.settings import ROOT
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -40,6 +43,42 @@ def baseline(
 ) -> None:
     """CPU of an auction with 1 and 8 candidates against decoding the same request and answering 204."""
     raise typer.Exit(baseline_.run(directory, rate=rate, seconds=seconds, rounds=rounds))
+
+
+@app.command()
+def soak(
+    minutes: Annotated[float, typer.Option(help="How long.")] = 10,
+    swaps: Annotated[int, typer.Option(help="Versions to swap in meanwhile.")] = 20,
+    share: Annotated[float, typer.Option(help="Of the capacity.")] = 0.8,
+    rate: Annotated[float, typer.Option(help="Auctions a second; 0: the share of a capacity that is found first.")] = 0,
+    directory: Directory = WORK,
+) -> None:
+    """Late answers, p99 around version swaps, and memory, at a share of capacity."""
+    raise typer.Exit(soak_.run(directory, minutes=minutes, swaps=swaps, share=share, rate=rate))
+
+
+@app.command()
+def overload(
+    candidates: Annotated[int, typer.Option(help="Rows an auction.")] = 1,
+    rate: Annotated[float, typer.Option(help="The capacity; 0: it is found first.")] = 0,
+    seconds: Seconds = 10,
+    rounds: Rounds = 3,
+    directory: Directory = WORK,
+) -> None:
+    """Goodput, late answers and the time to shed, at twice the capacity."""
+    raise typer.Exit(overload_.run(directory, candidates=candidates, rate=rate, seconds=seconds, rounds=rounds))
+
+
+@app.command()
+def isolation(
+    rate: Annotated[float, typer.Option(help="Auctions a second of the small model.")] = 3000,
+    slow_rate: Annotated[float, typer.Option(help="Auctions a second of the slow one, 8 rows each.")] = 300,
+    seconds: Seconds = 8,
+    rounds: Rounds = 5,
+    directory: Directory = WORK,
+) -> None:
+    """A small model's p99 beside a slow one, against running alone."""
+    raise typer.Exit(isolation_.run(directory, rate=rate, slow_rate=slow_rate, seconds=seconds, rounds=rounds))
 
 
 if __name__ == "__main__":

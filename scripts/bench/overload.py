@@ -1,0 +1,72 @@
+"""Twice what the bidder can serve: how much it goes on serving, whether any answer is late, how soon the rest is shed.
+
+The capacity is the highest load of which nearly every auction gets its bid in time. The overload comes on more
+connections, so that requests wait in the bidder, where it can shed them, and not in the generator.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scripts.bench import capacity
+from scripts.bench.bidder import running
+from scripts.bench.load import Load, offer
+from scripts.bench.report import Target, finish, median, say, table
+from scripts.bench.world import World
+
+CONNECTIONS = 512
+
+
+def run(directory: Path, *, candidates: int, seconds: float, rounds: int, rate: float) -> int:
+    """Measure and report; 0 if the targets are met. A rate of 0 means that the capacity is searched for."""
+    world = World(directory / "world", candidates=candidates)
+    world.prepare()
+    at_full: list[Load] = []
+    at_twice: list[Load] = []
+    with running(world, "overload") as bidder:
+        full = rate or capacity.find(bidder, world.bodies, start=6000, connections=CONNECTIONS).rate
+        for round_ in range(rounds):
+            for loads, times in ((at_full, 1), (at_twice, 2)):
+                say(f"round {round_ + 1} of {rounds}: {times} × capacity, {times * full:,.0f} auctions/s")
+                loads.append(
+                    offer(
+                        bidder,
+                        world.bodies,
+                        rate=times * full,
+                        seconds=seconds,
+                        warmup_s=2.0,
+                        connections=CONNECTIONS,
+                        seed=round_ + 1,
+                    )
+                )
+    return report(at_full, at_twice, full)
+
+
+def goodput(load: Load) -> float:
+    """Bids in time a second."""
+    return float(load.result["good"]) / float(load.result["seconds"])
+
+
+def report(at_full: list[Load], at_twice: list[Load], full: float) -> int:
+    rows = [
+        [
+            name,
+            f"{median([load.result['rate'] for load in loads]):,.0f}",
+            f"{median([goodput(load) for load in loads]):,.0f}",
+            f"{sum(load.result['late'] for load in loads):,}",
+            *(f"{median([load.latency(key, 200) for load in loads]):.2f}" for key in ("p50", "p99")),
+            *(f"{median([load.latency(key, 204) for load in loads]):.2f}" for key in ("p50", "p99")),
+            f"{median([load.latency('p99') for load in loads]):.2f}",
+            f"{median([load.result['send_lag_ms']['p99'] for load in loads]):.2f}",
+        ]
+        for name, loads in (("capacity", at_full), ("twice", at_twice))
+    ]
+    columns = ["load", "offered/s", "bids/s", "late", "bid p50", "p99", "shed p50", "p99", "all p99", "send lag p99"]
+    table(f"Bids in time at and beyond the capacity of {full:,.0f} auctions/s (ms)", columns, rows)
+    targets = [
+        Target("goodput_ratio", median([goodput(load) for load in at_twice]) / full, 0.95),
+        Target("late_answers", sum(load.result["late"] for load in at_twice), 0, least=False),
+        Target("shed_p99_ms", median([load.latency("p99", 204) for load in at_twice]), 5, least=False),
+    ]
+    raw = {name: [dict(load.result) for load in loads] for name, loads in (("full", at_full), ("twice", at_twice))}
+    return finish("overload", {"capacity": full, "connections": CONNECTIONS}, targets, raw=raw)

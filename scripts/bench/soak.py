@@ -1,0 +1,152 @@
+"""Ten minutes at 80 % of capacity while versions are swapped: late answers, p99 around the swaps, memory.
+
+The capacity is found first. Every swap is a real one: the pointer of the store names another version, the bidder
+verifies, loads and warms it, swaps, and frees the one before. A window begins with the pointer and lasts `WINDOW_S`,
+in which each load must have ended (it is checked that they did).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytrain.store import write_pointer
+from scripts.bench import capacity
+from scripts.bench.bidder import Bidder, Reading, running
+from scripts.bench.load import command
+from scripts.bench.percentiles import Slice, percentile, read
+from scripts.bench.report import Target, finish, say, table
+from scripts.bench.world import MODEL, World
+
+WINDOW_S = 3.0
+WARMUP_S = 5.0
+SETTLE_S = 90.0  # reservations of bids without a notice live 70 s: memory grows that long, whatever is right
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory at a moment of the soak."""
+
+    at: float  # seconds from its begin
+    mib: float
+
+
+def copy_versions(store: Path, upto: int) -> None:
+    """Give the store versions 2 to `upto`, copies of the first that differ in their number."""
+    first = store / MODEL / "1"
+    for version in range(2, upto + 1):
+        target = store / MODEL / str(version)
+        if target.exists():
+            continue
+        staged = store / MODEL / f".copy-{version}"
+        shutil.rmtree(staged, ignore_errors=True)
+        shutil.copytree(first, staged)
+        manifest = staged / "assets.extra/manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": version}))
+        staged.rename(target)
+
+
+def run(directory: Path, *, minutes: float, swaps: int, share: float, rate: float) -> int:
+    """Measure and report; 0 if the targets are met. A rate of 0 means `share` of the capacity, which is found."""
+    world = World(directory / "world")
+    world.prepare()
+    copy_versions(world.store, swaps + 1)
+    write_pointer(world.store / MODEL, stable=1)
+    series = directory / "soak-series.jsonl"
+    with running(world, "soak") as bidder:
+        full = rate / share if rate else capacity.find(bidder, world.bodies, start=6000).rate
+        seconds = minutes * 60
+        before = bidder.read()
+        say(f"{minutes:g} minutes at {full * share:,.0f} auctions/s, {share:.0%} of {full:,.0f}, with {swaps} swaps")
+        load = command(
+            bidder.url,
+            world.bodies,
+            rate=full * share,
+            seconds=seconds,
+            warmup_s=WARMUP_S,
+            connections=128,
+            series=series,
+        )
+        generator = subprocess.Popen(load, stdout=subprocess.PIPE, text=True)
+        swapped, memory = drive(world, bidder, seconds=seconds, swaps=swaps, begin=time.monotonic() + WARMUP_S)
+        out, _ = generator.communicate(timeout=seconds + 60)
+        used = bidder.read() - before
+    write_pointer(world.store / MODEL, stable=1)
+    return report(json.loads(out.splitlines()[-1]), read(series), swapped, memory, used, full, swaps)
+
+
+def drive(
+    world: World, bidder: Bidder, *, seconds: float, swaps: int, begin: float
+) -> tuple[list[float], list[Memory]]:
+    """Move the pointer `swaps` times, evenly over the soak, and sample memory; when, in seconds from its begin."""
+    swapped: list[float] = []
+    memory: list[Memory] = []
+    gap = seconds / (swaps + 1)
+    pid = bidder.child.process.pid
+    while (now := time.monotonic() - begin) < seconds:
+        if len(swapped) < swaps and now >= gap * (len(swapped) + 1):
+            write_pointer(world.store / MODEL, stable=len(swapped) + 2)
+            swapped.append(now)
+            say(f"swap {len(swapped)} of {swaps}")
+        elif now >= 0:
+            memory.append(Memory(now, int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 2**20))
+        if reason := bidder.child.died():
+            raise RuntimeError(reason)
+        time.sleep(min(1.0, max(seconds - now, 0.0)))
+    return swapped, memory
+
+
+def growth(memory: list[Memory]) -> float:
+    """Memory of the last fifth ÷ that of the first fifth after it has settled, medians."""
+    settled = [m.mib for m in memory if m.at >= min(SETTLE_S, memory[-1].at / 3)]
+    fifth = max(len(settled) // 5, 1)
+    return statistics.median(settled[-fifth:]) / statistics.median(settled[:fifth])
+
+
+def report(
+    result: dict[str, Any],
+    slices: list[Slice],
+    swapped: list[float],
+    memory: list[Memory],
+    used: Reading,
+    full: float,
+    swaps: int,
+) -> int:
+    within = [s for s in slices if any(at <= s["at"] < at + WINDOW_S for at in swapped)]
+    outside = [s for s in slices if s not in within]
+    loads = used["gavel_model_load_seconds_count"]
+    load_s = used["gavel_model_load_seconds_sum"] / max(loads, 1)
+    rows = [
+        [
+            name,
+            f"{sum(s['answered'] for s in part):,}",
+            *(f"{percentile(part, q):.2f}" for q in (0.5, 0.9, 0.99, 0.999)),
+        ]
+        for name, part in (("outside", outside), ("in swap windows", within))
+    ]
+    table("Latency, ms", ["slices of 1 s", "auctions", "p50", "p90", "p99", "p999"], rows)
+    say(f"{loads:.0f} loads of {load_s:.2f} s; memory {memory[0].mib:.0f} MiB at first, {memory[-1].mib:.0f} at last")
+    targets = [
+        Target("late_share", result["late"] / result["sent"], 0.00001, least=False),
+        Target("swap_p99_ratio", percentile(within, 0.99) / percentile(outside, 0.99), 1.2, least=False),
+        Target("memory_growth", growth(memory), 1.05, least=False),
+        Target("swaps", used["gavel_model_swaps_total"], swaps),
+        Target("load_seconds", load_s, WINDOW_S, least=False),
+    ]
+    figures = {
+        "capacity": full,
+        "rate": result["rate"],
+        "auctions": result["sent"],
+        "late": result["late"],
+        "bids": result["good"],
+        "memory_mib": memory[-1].mib,
+        "latency_ms": result["latency_ms"],
+    }
+    raw = {"result": result, "memory": [vars(m) for m in memory], "swapped": swapped}
+    return finish("soak", figures, targets, raw=raw)
