@@ -108,8 +108,8 @@ func Defaults() Config {
 	c.Batcher.Policy = "adaptive"
 	c.Batcher.Runners = 1
 	c.Batcher.MaxRows = 128
-	c.Batcher.MaxWait = 2 * time.Millisecond
-	c.Batcher.Patience = 16
+	c.Batcher.MaxWait = 4 * time.Millisecond
+	c.Batcher.Patience = 36
 	c.Batcher.QueueRows = 4096
 	c.TensorFlow.Threading = string(servable.CallerThread)
 	c.Limits.BodyBytes = 256 << 10

@@ -28,7 +28,7 @@ type batch struct {
 	dueAt    int64 // when it must go: opened + MaxWait, or in time for its earliest deadline
 	deadline int64 // the earliest of its tickets that are not yet expired
 	goAt     int64 // when its queue's policy lets it go; never until it has been asked
-	held     bool  // the adaptive policy waits for another claim, and none has come yet
+	heldAt   int   // the rows at which the adaptive policy waits for another claim; 0: it does not, or one has come
 
 	live      []int32 // live[pos] is the slot of the row at position pos, while it is run
 	predicted int64   // expected run time of all its rows when it was sealed or taken
@@ -70,7 +70,7 @@ func (b *batch) row(slot int) []int32 {
 
 // open starts a free batch; the queue's lock is held.
 func (b *batch) open(now int64, maxWait int64) {
-	b.state, b.n, b.held = batchOpen, 0, false
+	b.state, b.n, b.heldAt = batchOpen, 0, 0
 	b.opened, b.dueAt, b.deadline, b.goAt = now, now+maxWait, never, never
 }
 

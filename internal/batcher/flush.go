@@ -113,8 +113,8 @@ func (q *Queue) take(now int64) *batch {
 		case now >= b.dueAt:
 			c = causeDue
 		}
-		if b.held {
-			q.holds.inVain()
+		if b.heldAt > 0 {
+			q.holds.inVain(b.heldAt)
 		}
 		q.flush(b, c)
 	}

@@ -3,8 +3,10 @@ package batcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -248,7 +250,7 @@ func TestAdaptiveHolds(t *testing.T) {
 	f := func(name string, gap time.Duration, wantLow, wantHigh float64) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			o := QueueOptions{MaxRows: 64, MaxWait: 5 * time.Millisecond, CalibrationRuns: 2}
+			o := QueueOptions{MaxRows: 64, MaxWait: 5 * time.Millisecond, CalibrationRuns: 2, Patience: 16}
 			inBubble(t, 4, &fakeEngine{cost: cost}, o, func(x *bench) {
 				var all sync.WaitGroup
 				for id := range 2000 {
@@ -267,20 +269,33 @@ func TestAdaptiveHolds(t *testing.T) {
 	f("a claim every 3 ms waits for nobody", 3*time.Millisecond, 1, 1.1)
 	f("a claim every 100 µs finds company", 100*time.Microsecond, 8, 20)
 
-	t.Run("one caller that waits for its answer is not held", func(t *testing.T) {
-		inBubble(t, 2, &fakeEngine{cost: cost}, QueueOptions{CalibrationRuns: 2}, func(x *bench) {
-			var start time.Time
-			for id := range 2000 {
-				if id == 1000 { // it has learnt by then
-					start = time.Now()
+	closed := func(callers int) {
+		t.Run(fmt.Sprintf("callers that wait for their answers are not held once all are there, %d", callers), func(t *testing.T) {
+			inBubble(t, 2, &fakeEngine{cost: cost}, QueueOptions{CalibrationRuns: 2}, func(x *bench) {
+				var all sync.WaitGroup
+				var took atomic.Int64
+				for caller := range callers {
+					all.Go(func() {
+						for i := range 2000 {
+							id, start := caller*2000+i, time.Now()
+							x.wait(x.claim(id, 1, time.Time{}, rowFine), id)
+							if i >= 1000 { // it has learnt by then
+								took.Add(int64(time.Since(start)))
+							}
+						}
+					})
 				}
-				x.wait(x.claim(id, 1, time.Time{}, rowFine), id)
-			}
-			if mean := time.Since(start) / 1000; mean > 103*time.Microsecond {
-				t.Errorf("an answer took %v in the mean, the run 101µs: holding brings nobody and should have stopped", mean)
-			}
+				all.Wait()
+				mean, run := time.Duration(took.Load()/int64(1000*callers)), cost(callers)
+				if mean > run+run/20 {
+					t.Errorf("an answer took %v in the mean, the run %v: holding brings nobody and should have stopped", mean, run)
+				}
+			})
 		})
-	})
+	}
+	closed(1)
+	closed(2)
+	closed(32)
 }
 
 func TestAdmission(t *testing.T) {

@@ -5,51 +5,54 @@ package batcher
 //
 //	window    at opened + MaxWait (or in time for the earliest deadline): its due time.
 //	eager     at once. It goes when a runner takes it, and is open until then.
-//	adaptive  at once where no runner is free, since it waits anyway. Else it is held only while that pays:
+//	adaptive  when holding it for one more claim would no longer pay:
 //
-//	              h · s(n,m) · (w + ρ/(1−ρ))  >  n / μ
+//	              h(n) · s(n,m) · w/(1−ρ)  ≤  n / μ
 //
 // n is the rows it holds; claims arrive at μ a second, of m rows in the mean (both over about 20 ms); s is what running
-// n and m together saves in runner time, from the cost curve; h is the share of holds that lately brought a claim. So
-// n/μ is the waiting (rows × seconds) that holding for one more claim costs, and h·s the runner time it is expected to
-// save. A second of runner time is worth w seconds of waiting (Patience), and in a loaded pool ρ/(1−ρ) more: by so much
-// it shortens the queue behind it, ρ being the share that is used of the runners' time, or of the process's CPUs if more.
+// n and m together saves in runner time, from the cost curve; h(n) is the share of holds at n rows that lately brought a
+// claim. So n/μ is the waiting (rows × seconds) that holding for one more claim costs, and h·s the runner time it is
+// expected to save. A second of runner time is worth w seconds of waiting (Patience) where processors are idle, and
+// 1/(1−ρ) times as much where a share ρ of the runners' time, or of the process's CPUs if more, is used: what is saved
+// shortens the queue behind it by that factor (M/M/1).
 //
-// With runs that cost a + b·n, s is a, and batches grow to about a·w·μ rows: each row then waits a·w/2 in the mean,
-// whatever the rate; below a rate of 1/(a·w) nothing waits. h matters where callers are few and each waits for its answer
-// before it claims again: then holding brings nobody, h falls, and holding ends but for a try now and then.
+// With runs that cost a + b·n, s is a, and batches grow to about a·w·μ/(1−ρ) rows: each row then waits a·w/(1−ρ)/2 in the
+// mean, whatever the rate; below a rate of (1−ρ)/(a·w) nothing waits. Holding goes on while a runner is free or none is:
+// a batch taken by the first runner that comes would carry the few rows that arrived during the run before it, and every
+// second batch would be small.
 //
-// A batch is held for twice the expected gap, 2/μ, never beyond its due time, and not at all where no claim is expected
-// by then; each commit asks anew.
+// Claims do not always come as they came. h(n) learns where they end: if 32 callers each wait for their answer before
+// they claim again, a batch of 32 is not held, though one of 31 is. And nothing is held for longer than what it saves is
+// worth to its first row, s·w/(1−ρ) from its opening, nor for longer than silence gaps since the last claim, which a
+// Poisson stream hardly ever leaves, nor beyond its due time. Each commit asks anew.
 func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 	switch {
 	case q.closing:
 		return now
 	case q.o.Policy == Window:
 		return b.dueAt
-	case q.o.Policy == Eager:
-		return now
-	}
-	if q.pool.idleRunners.Load() == 0 || !q.curve.known() {
+	case q.o.Policy == Eager || q.o.Patience < 0 || !q.curve.known():
 		return now
 	}
 	gap := q.arrivals.gap()
 	if gap <= 0 || now+int64(gap) >= b.dueAt {
 		return now
 	}
-	if q.o.Patience < 0 {
-		return now
-	}
-	load := min(q.pool.load(), 0.95)
 	more := min(max(int(q.arrivals.rowsPerClaim+0.5), 1), q.o.MaxRows-b.n)
-	worth := q.curve.saving(b.n, more) * (q.o.Patience + load/(1-load))
+	worth := q.curve.saving(b.n, more) * q.o.Patience / (1 - min(q.pool.load(), maxLoad))
 	cost := float64(b.n) * gap
-	if worth <= cost || !q.holds.try(worth, cost) {
+	until := min(b.dueAt, b.opened+int64(worth), now+int64(silence*gap))
+	if worth <= cost || until <= now || !q.holds.try(b.n, worth, cost) {
 		return now
 	}
-	b.held = true
-	return min(b.dueAt, now+int64(2*gap))
+	b.heldAt = b.n
+	return until
 }
+
+const (
+	maxLoad = 0.95 // beyond it the estimate is noise
+	silence = 8
+)
 
 // mayInline says whether the caller who completes a batch may run it in its own goroutine, in place of an idle runner.
 // That spares two switches of threads, but keeps the caller's processor from other callers, who might have joined: so
@@ -62,28 +65,45 @@ func (q *Queue) mayInline(rows int) bool {
 	return q.arrivals.gap() >= mean
 }
 
-// holds learns which share of holds brings a claim; the queue's lock guards it.
+// holds learns, by the rows a batch held, which share of holds brings a claim; the queue's lock guards it.
 type holds struct {
-	failed  float64 // 1 − the share of holds that lately brought a claim, so that the zero value trusts
-	skipped int     // chances left out since the last hold
+	at [heldSizes]hold
 }
 
-// retryHold is how many chances to hold are left out before one is tried against expectation.
-const retryHold = 256
+// hold is what is known of one size.
+type hold struct {
+	failed  float32 // 1 − the share of holds that lately brought a claim, so that the zero value trusts
+	skipped uint16  // chances left out since the last hold
+}
 
-// try says whether to hold, which would be worth it if holds always brought a claim.
-func (h *holds) try(worth, cost float64) bool {
-	if (1-h.failed)*worth > cost || h.skipped >= retryHold {
+const (
+	heldSizes = 257 // sizes from 256 rows on are one
+	retryHold = 256 // so many chances to hold are left out before one is tried against expectation
+	heldShare = 1.0 / 8
+)
+
+func (h *holds) of(rows int) *hold { return &h.at[min(rows, heldSizes-1)] }
+
+// try says whether to hold at so many rows, which would be worth it if holds always brought a claim.
+func (h *holds) try(rows int, worth, cost float64) bool {
+	k := h.of(rows)
+	if float64(1-k.failed)*worth > cost || k.skipped >= retryHold {
 		return true
 	}
-	h.skipped++
+	k.skipped++
 	return false
 }
 
 // paid: a hold brought a claim. One that was tried against expectation is tried again.
-func (h *holds) paid() { h.failed -= h.failed / 8 }
+func (h *holds) paid(rows int) {
+	k := h.of(rows)
+	k.failed -= k.failed * heldShare
+}
 
-func (h *holds) inVain() { h.failed, h.skipped = h.failed+(1-h.failed)/8, 0 }
+func (h *holds) inVain(rows int) {
+	k := h.of(rows)
+	k.failed, k.skipped = k.failed+(1-k.failed)*heldShare, 0
+}
 
 // arrivals estimates how often claims come, and of how many rows; the queue's lock guards it.
 type arrivals struct {

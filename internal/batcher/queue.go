@@ -196,9 +196,9 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 			q.open.open(now, int64(q.o.MaxWait))
 		}
 		b := q.open
-		if b.held {
-			b.held = false
-			q.holds.paid()
+		if b.heldAt > 0 {
+			q.holds.paid(b.heldAt)
+			b.heldAt = 0
 		}
 		first += b.join(t, first, n-first)
 		q.reckonDue(b)
