@@ -14,6 +14,9 @@ import (
 // ErrNoVersion is returned by Acquire while no version serves: none is loaded yet, or the manager is closed.
 var ErrNoVersion = errors.New("servable: no version is loaded")
 
+// ErrOtherVersion is returned by AcquireVersion for a version that does not serve.
+var ErrOtherVersion = errors.New("servable: the version does not serve")
+
 // Manager keeps one model serving: it follows the store's pointer, loads what that names, swaps it in and frees what it
 // replaced.
 //
@@ -90,6 +93,28 @@ func (m *Manager) Acquire(key uint64) (*Servable, error) {
 			return s, nil
 		}
 		// Swapped out and freed since Load: current has changed.
+	}
+}
+
+// AcquireVersion is Acquire of the version with that number, or of the stable one where number is 0, whoever asks. It
+// returns ErrOtherVersion if versions serve but not that one.
+func (m *Manager) AcquireVersion(number int64) (*Servable, error) {
+	for {
+		c := m.current.Load()
+		if c == nil {
+			return nil, ErrNoVersion
+		}
+		s := c.stable
+		switch {
+		case number == 0 || s.Version() == number:
+		case c.canary != nil && c.canary.Version() == number:
+			s = c.canary
+		default:
+			return nil, fmt.Errorf("%w: %s does, not version %d", ErrOtherVersion, s, number)
+		}
+		if s.acquire() {
+			return s, nil
+		}
 	}
 }
 

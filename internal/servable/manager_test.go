@@ -47,6 +47,9 @@ func TestServesAndFollowsThePointer(t *testing.T) {
 	if _, err := m.Acquire(1); !errors.Is(err, ErrNoVersion) || m.Ready() {
 		t.Fatalf("before any version: %v, ready %v", err, m.Ready())
 	}
+	if _, err := m.AcquireVersion(1); !errors.Is(err, ErrNoVersion) {
+		t.Fatalf("before any version: %v", err)
+	}
 	publish(t, store, "a", 1)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -141,6 +144,22 @@ func TestCanary(t *testing.T) {
 	}
 	if got := share(); math.Abs(got-0.25) > 0.015 {
 		t.Errorf("share %v of keys, want 0.25", got)
+	}
+	for number, want := range map[int64]int64{0: 1, 1: 1, 2: 2, 3: 0} {
+		s, err := m.AcquireVersion(number)
+		if want == 0 {
+			if !errors.Is(err, ErrOtherVersion) {
+				t.Errorf("version %d: got %v, %v", number, s, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Version() != want {
+			t.Errorf("asked for version %d, got %v", number, s)
+		}
+		s.Release()
 	}
 	if err := store.SetCanary("ctr", 2, 1); err != nil {
 		t.Fatal(err)
