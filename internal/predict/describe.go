@@ -1,0 +1,149 @@
+package predict
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/bytedance/sonic"
+	"github.com/valyala/fasthttp"
+)
+
+// The answers of TensorFlow Serving, as its protobuf messages are written in JSON.
+
+type failure struct {
+	Error string `json:"error"`
+}
+
+type modelStatus struct {
+	Versions []versionState `json:"model_version_status"`
+}
+
+type versionState struct {
+	Version string `json:"version"`
+	State   State  `json:"state"`
+	Status  struct {
+		Code    string `json:"error_code"`
+		Message string `json:"error_message"`
+	} `json:"status"`
+}
+
+type modelMetadata struct {
+	Spec struct {
+		Name      string `json:"name"`
+		Signature string `json:"signature_name"`
+		Version   string `json:"version"`
+	} `json:"model_spec"`
+	Metadata struct {
+		Map struct {
+			Signatures map[string]signatureDef `json:"signature_def"`
+		} `json:"signature_def"`
+	} `json:"metadata"`
+}
+
+type signatureDef struct {
+	Inputs  map[string]tensorInfo `json:"inputs"`
+	Outputs map[string]tensorInfo `json:"outputs"`
+	Method  string                `json:"method_name"`
+}
+
+type tensorInfo struct {
+	Type  string      `json:"dtype"`
+	Shape tensorShape `json:"tensor_shape"`
+	Name  string      `json:"name"`
+}
+
+type tensorShape struct {
+	Dim         []dimension `json:"dim"`
+	UnknownRank bool        `json:"unknown_rank"`
+}
+
+type dimension struct {
+	Size string `json:"size"`
+	Name string `json:"name"`
+}
+
+// describe answers what is asked of the model that a path's middle names.
+func (s *Server) describe(c *fasthttp.RequestCtx, w *work, path []byte) {
+	if !c.IsGet() && !c.IsHead() {
+		c.Response.Header.Set("Allow", "GET, HEAD")
+		writeError(c, fasthttp.StatusMethodNotAllowed, "this path is asked by GET; a prediction, by POST, ends in "+predictVerb)
+		return
+	}
+	path, metadata := bytes.CutSuffix(path, []byte(metadataTail))
+	t, err := s.find(path)
+	if err != nil {
+		writeError(c, fasthttp.StatusNotFound, err.Error())
+		return
+	}
+	if !metadata {
+		status(c, t)
+		return
+	}
+	if v, err := t.model.Acquire(t.version); err != nil {
+		writeError(c, statuses[classify(err)], err.Error())
+	} else {
+		w.version = v
+		writeJSON(c, fasthttp.StatusOK, metadataOf(string(t.name), v))
+	}
+}
+
+// status answers with a model's versions, the newest first, or one of them.
+func status(c *fasthttp.RequestCtx, t target) {
+	all := t.model.Versions()
+	slices.SortFunc(all, func(a, b VersionStatus) int { return cmp.Compare(b.Version, a.Version) })
+	answer := modelStatus{Versions: []versionState{}}
+	for _, v := range all {
+		if t.version != 0 && v.Version != t.version {
+			continue
+		}
+		state := versionState{Version: strconv.FormatInt(v.Version, 10), State: v.State}
+		state.Status.Code, state.Status.Message = "OK", v.Error
+		if v.Error != "" {
+			state.Status.Code = "FAILED_PRECONDITION"
+		}
+		answer.Versions = append(answer.Versions, state)
+	}
+	if t.version != 0 && len(answer.Versions) == 0 {
+		writeError(c, fasthttp.StatusNotFound, fmt.Sprintf("version %d of %s is not there", t.version, t.name))
+		return
+	}
+	writeJSON(c, fasthttp.StatusOK, answer)
+}
+
+func metadataOf(model string, v Version) *modelMetadata {
+	signature := v.Signature()
+	rowLen, _ := v.Shape()
+	rows := dimension{Size: "-1"}
+	m := new(modelMetadata)
+	m.Spec.Name, m.Spec.Version = model, strconv.FormatInt(v.Version(), 10)
+	m.Metadata.Map.Signatures = map[string]signatureDef{signature.Name: {
+		Inputs: map[string]tensorInfo{signature.Input: {
+			Type: "DT_INT32", Name: signature.InputTensor,
+			Shape: tensorShape{Dim: []dimension{rows, {Size: strconv.Itoa(rowLen)}}},
+		}},
+		Outputs: map[string]tensorInfo{signature.Output: {
+			Type: "DT_FLOAT", Name: signature.OutputTensor,
+			Shape: tensorShape{Dim: []dimension{rows}},
+		}},
+		Method: "tensorflow/serving/predict",
+	}}
+	return m
+}
+
+// writeError answers with a status and a sentence for people.
+func writeError(c *fasthttp.RequestCtx, status int, message string) {
+	writeJSON(c, status, failure{message})
+}
+
+func writeJSON(c *fasthttp.RequestCtx, status int, answer any) {
+	data, err := sonic.ConfigStd.Marshal(answer)
+	if err != nil { // plain structs of strings: there is nothing that could fail
+		status = fasthttp.StatusInternalServerError
+	}
+	c.SetStatusCode(status)
+	c.Response.Header.SetContentType("application/json")
+	c.Response.SetBody(data)
+}

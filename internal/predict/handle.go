@@ -1,0 +1,230 @@
+package predict
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// work is the memory of one request.
+type work struct {
+	request request
+	version Version // held until the request is answered; nil: none
+	results []Result
+	out     []byte
+}
+
+// maxKept bounds the buffers that a work keeps for the next request.
+const maxKept = 64 << 10
+
+const (
+	pathPrefix    = "/v1/models/"
+	versionsInfix = "/versions/"
+	metadataTail  = "/metadata"
+	predictVerb   = ":predict"
+
+	// timeoutHeader says in ms by when a prediction must be there.
+	timeoutHeader = "X-Timeout-Ms"
+)
+
+// handle routes a request.
+func (s *Server) handle(c *fasthttp.RequestCtx) {
+	w := s.work.Get().(*work)
+	defer s.end(c, w)
+	name, ok := bytes.CutPrefix(c.Path(), []byte(pathPrefix))
+	if !ok {
+		writeError(c, fasthttp.StatusNotFound, "the paths served are "+pathPrefix+"{model}, with or without /versions/{n}, "+
+			"and behind it "+predictVerb+" (POST), "+metadataTail+" or nothing (GET)")
+		return
+	}
+	if name, ok = bytes.CutSuffix(name, []byte(predictVerb)); !ok {
+		s.describe(c, w, name)
+		return
+	}
+	o, err := s.predict(c, w, name)
+	if err != nil {
+		writeError(c, statuses[o], err.Error())
+	}
+	s.metrics.requests[o].Inc()
+	s.metrics.latency.Observe(time.Since(c.Time()).Seconds())
+}
+
+// end gives back what a request held. After a panic its work is left to the collector, for it may still be in use.
+func (s *Server) end(c *fasthttp.RequestCtx, w *work) {
+	if w.version != nil {
+		w.version.Release()
+		w.version = nil
+	}
+	if cause := recover(); cause != nil {
+		s.metrics.panics.Inc()
+		s.metrics.requests[outcomeFailed].Inc()
+		if now := time.Now().Unix(); s.panicked.Swap(now) != now { // a line a second; all are counted
+			s.options.Logger.Error("panic recovered", slog.String("where", "predict"), slog.Any("cause", cause),
+				slog.String("stack", string(debug.Stack())))
+		}
+		writeError(c, fasthttp.StatusInternalServerError, "the request failed inside; the bidder's log says how")
+		return
+	}
+	if cap(w.out) > maxKept {
+		w.out = nil
+	}
+	if cap(w.request.rows) > maxKept {
+		w.request.rows = nil
+	}
+	if cap(w.results) > maxKept {
+		w.results = nil
+	}
+	clear(w.results)
+	s.work.Put(w)
+}
+
+// predict reads the rows, has them scored and writes the answer, or returns why not.
+func (s *Server) predict(c *fasthttp.RequestCtx, w *work, name []byte) (outcome, error) {
+	if !c.IsPost() {
+		c.Response.Header.Set("Allow", "POST")
+		return outcomeMethod, errors.New("a prediction is asked for by POST")
+	}
+	t, err := s.find(name)
+	if err != nil {
+		return outcomeUnknown, err
+	}
+	deadline, err := s.deadline(c)
+	if err != nil {
+		return outcomeInvalid, err
+	}
+	if e := c.Request.Header.ContentEncoding(); len(e) > 0 && string(e) != "identity" {
+		return outcomeInvalid, fmt.Errorf("the body is encoded as %q; send it plain", e)
+	}
+	v, err := t.model.Acquire(t.version)
+	if err != nil {
+		return classify(err), err
+	}
+	w.version = v
+	signature := v.Signature()
+	rowLen, tableRows := v.Shape()
+	r := &w.request
+	err = r.parse(c.Request.Body(), shape{rowLen, tableRows, signature.Name, signature.Input, s.options.MaxRows})
+	switch {
+	case errors.Is(err, errTooManyRows):
+		return outcomeTooLarge, fmt.Errorf("the body has more than %d rows; send fewer at a time (or raise predict.rows)", s.options.MaxRows)
+	case err != nil:
+		return outcomeInvalid, err
+	}
+	w.results = slices.Grow(w.results[:0], r.n)[:r.n]
+	if err := v.Score(r.rows, deadline, w.results); err != nil {
+		return classify(err), unscored(err, w.results)
+	}
+	w.answer()
+	c.Response.Header.SetContentType("application/json")
+	c.Response.SetBody(w.out)
+	s.metrics.rows.Add(float64(r.n))
+	return outcomeOK, nil
+}
+
+// target is what a path names.
+type target struct {
+	name    []byte
+	model   Model
+	version int64 // 0: none named
+}
+
+// find reads a path's middle: {model} or {model}/versions/{n}.
+func (s *Server) find(path []byte) (t target, err error) {
+	t.name = path
+	if i := bytes.Index(path, []byte(versionsInfix)); i >= 0 {
+		t.name = path[:i]
+		number := string(path[i+len(versionsInfix):])
+		if t.version, err = strconv.ParseInt(number, 10, 64); err != nil || t.version < 1 {
+			return t, fmt.Errorf("version %q is not a positive number", show(number))
+		}
+	}
+	if t.model = s.models[string(t.name)]; t.model == nil {
+		return t, fmt.Errorf("model %q is unknown; there is %s", show(t.name), strings.Join(slices.Sorted(maps.Keys(s.models)), ", "))
+	}
+	return t, nil
+}
+
+// deadline is when a request must be answered.
+func (s *Server) deadline(c *fasthttp.RequestCtx) (time.Time, error) {
+	timeout := s.options.Timeout
+	if h := c.Request.Header.Peek(timeoutHeader); len(h) > 0 {
+		ms, err := strconv.Atoi(string(h))
+		if err != nil || ms < 1 || ms > int(MaxTimeout/time.Millisecond) {
+			return time.Time{}, fmt.Errorf("%s is %q; send whole milliseconds, 1 to %d", timeoutHeader, h, MaxTimeout/time.Millisecond)
+		}
+		timeout = time.Duration(ms) * time.Millisecond
+	}
+	return c.Time().Add(timeout), nil
+}
+
+// classify says how an error of a version is answered.
+func classify(err error) outcome {
+	switch {
+	case errors.Is(err, ErrShed):
+		return outcomeShed
+	case errors.Is(err, ErrExpired):
+		return outcomeExpired
+	case errors.Is(err, ErrRow):
+		return outcomeInvalid
+	case errors.Is(err, ErrUnknownVersion):
+		return outcomeUnknown
+	case errors.Is(err, ErrNoVersion), errors.Is(err, ErrClosed):
+		return outcomeUnavailable
+	default:
+		return outcomeFailed
+	}
+}
+
+// unscored is a version's err with each refused row.
+func unscored(err error, results []Result) error {
+	if !errors.Is(err, ErrRow) {
+		return err
+	}
+	var text strings.Builder
+	bad := 0
+	for i, r := range results {
+		if !errors.Is(r.Err, ErrRow) {
+			continue
+		}
+		if bad++; bad <= maxFaults {
+			fmt.Fprintf(&text, "; row %d: %v", i, r.Err)
+		}
+	}
+	return fmt.Errorf("%d of %d rows are refused (rows count from 0)%s", bad, len(results), text.String())
+}
+
+// answer writes the predictions: the shortest decimals that are the float32s.
+func (w *work) answer() {
+	out := append(w.out[:0], `{"predictions":[`...)
+	if w.request.columnar {
+		out = append(out[:0], `{"outputs":[`...)
+	}
+	for i := range w.results {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = appendFloat(out, w.results[i].Probability)
+	}
+	w.out = append(out, "]}"...)
+}
+
+// appendFloat writes p so that readers of any language take it for a float: 1 is 1.0.
+func appendFloat(out []byte, p float32) []byte {
+	start := len(out)
+	out = strconv.AppendFloat(out, float64(p), 'g', -1, 32)
+	for _, c := range out[start:] {
+		if c == '.' || c == 'e' {
+			return out
+		}
+	}
+	return append(out, ".0"...)
+}

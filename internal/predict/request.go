@@ -1,0 +1,442 @@
+package predict
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/bits"
+	"strconv"
+	"strings"
+)
+
+// shape is what a request may hold.
+type shape struct {
+	rowLen, tableRows int
+	signature         string // its name
+	input             string // the key of its input
+	maxRows           int
+}
+
+// request reads the body of one prediction, in one pass, and without allocation where the body is as it should be. What
+// is wrong with a row is collected, so that one answer names every such row; what is wrong with the JSON ends the reading.
+//
+// All but the expected (unknown keys, escaped ones, anything odd in the place of an index) goes the slow way through
+// value, which finds the end of any JSON value and has it validated.
+type request struct {
+	columnar bool    // "inputs", not "instances"
+	rows     []int32 // those of the rows that are not refused, one after the other
+	n        int     // rows seen
+	refused  int     // of them
+	faults   []byte  // of the first maxFaults refused ones
+
+	shape shape
+	data  []byte
+	at    int
+	given bool // instances or inputs was seen
+}
+
+const (
+	keyInstances = "instances"
+	keyInputs    = "inputs"
+	keySignature = "signature_name"
+
+	maxFaults = 8  // refused rows that an answer describes
+	maxShown  = 40 // bytes of a value that an answer repeats
+)
+
+// errTooManyRows is answered 413, every other error of parse 400.
+var errTooManyRows = errors.New("predict: too many rows")
+
+// parse reads data, which it does not keep. The request's own memory is used again.
+func (r *request) parse(data []byte, s shape) error {
+	*r = request{rows: r.rows[:0], faults: r.faults[:0], shape: s, data: data}
+	err := r.object()
+	r.data = nil
+	switch {
+	case err != nil:
+		return err
+	case !r.given:
+		return errors.New(`the body has neither "instances" nor "inputs"; send {"instances": [[…], …]}`)
+	case r.n == 0:
+		return errors.New("the body has no rows; send at least one")
+	case r.refused > 0:
+		return r.refusal()
+	}
+	return nil
+}
+
+// refusal describes the refused rows.
+func (r *request) refusal() error {
+	more := ""
+	if r.refused > maxFaults {
+		more = fmt.Sprintf("; %d more are refused", r.refused-maxFaults)
+	}
+	return fmt.Errorf("%d of %d rows are refused (rows and indices count from 0): %s%s", r.refused, r.n, r.faults, more)
+}
+
+// object reads the body: one JSON object.
+func (r *request) object() error {
+	if r.next() != '{' {
+		return r.unexpected("{")
+	}
+	r.at++
+	if r.next() == '}' {
+		r.at++
+		return r.end()
+	}
+	for {
+		if err := r.member(); err != nil {
+			return err
+		}
+		switch r.next() {
+		case ',':
+			r.at++
+		case '}':
+			r.at++
+			return r.end()
+		default:
+			return r.unexpected(", or }")
+		}
+	}
+}
+
+func (r *request) end() error {
+	if r.next(); r.at < len(r.data) {
+		return r.unexpected("the end")
+	}
+	return nil
+}
+
+// member reads one key of the body with its value.
+func (r *request) member() error {
+	key, err := r.key(keyInstances, keyInputs, keySignature)
+	if err != nil {
+		return err
+	}
+	switch key {
+	case keyInstances, keyInputs:
+		if r.given {
+			return errors.New(`rows are given twice; send "instances" or "inputs", once`)
+		}
+		r.given, r.columnar = true, key == keyInputs
+		if !r.columnar || r.next() != '{' {
+			return r.list()
+		}
+		if err := r.openInput(); err != nil {
+			return err
+		}
+		if err := r.list(); err != nil {
+			return err
+		}
+		return r.closeInput()
+	case keySignature:
+		return r.signature()
+	default: // ignored, as TensorFlow Serving ignores it
+		_, err := r.value()
+		return err
+	}
+}
+
+// key reads a key and the colon behind it.
+func (r *request) key(known ...string) (key string, err error) {
+	if r.next() != '"' {
+		return "", r.unexpected("a key")
+	}
+	for _, k := range known {
+		if r.quoted(k) {
+			key = k
+			break
+		}
+	}
+	if key == "" {
+		if key, err = r.text(); err != nil {
+			return "", err
+		}
+	}
+	if r.next() != ':' {
+		return "", r.unexpected(":")
+	}
+	r.at++
+	return key, nil
+}
+
+// signature reads the name of the signature.
+func (r *request) signature() error {
+	want := r.shape.signature
+	switch c := r.next(); {
+	case c != '"':
+		return r.unexpected("the name of a signature")
+	case r.quoted(want):
+		return nil
+	}
+	name, err := r.text()
+	if err == nil && name != want {
+		err = fmt.Errorf("signature_name is %q; the model has %q alone", show(name), want)
+	}
+	return err
+}
+
+// quoted reads s, if that is what stands there in quotes.
+func (r *request) quoted(s string) bool {
+	rest, n := r.data[r.at:], len(s)
+	if len(rest) < n+2 || rest[0] != '"' || rest[n+1] != '"' || string(rest[1:n+1]) != s {
+		return false
+	}
+	r.at += n + 2
+	return true
+}
+
+// text reads any string.
+func (r *request) text() (s string, err error) {
+	data, err := r.value()
+	if err != nil {
+		return "", err
+	}
+	return s, json.Unmarshal(data, &s)
+}
+
+// openInput and closeInput read what stands around rows that are named by their input.
+func (r *request) openInput() error {
+	r.at++ // past {
+	key, err := r.key(r.shape.input)
+	if err != nil {
+		return err
+	}
+	if key != r.shape.input {
+		return fmt.Errorf("row %d names input %q; the model has %q alone", r.n, show(key), r.shape.input)
+	}
+	return nil
+}
+
+func (r *request) closeInput() error {
+	if r.next() != '}' {
+		return r.unexpected("}, for the model has one input,")
+	}
+	r.at++
+	return nil
+}
+
+// list reads all rows.
+func (r *request) list() error {
+	if r.next() != '[' {
+		return r.unexpected("a list of rows")
+	}
+	r.at++
+	if r.next() == ']' {
+		r.at++
+		return nil
+	}
+	for {
+		if r.n == r.shape.maxRows {
+			return errTooManyRows
+		}
+		if err := r.row(); err != nil {
+			return err
+		}
+		r.n++
+		switch r.next() {
+		case ',':
+			r.at++
+		case ']':
+			r.at++
+			return nil
+		default:
+			return r.unexpected(", or ]")
+		}
+	}
+}
+
+// row reads one row, with its input around it or without.
+func (r *request) row() error {
+	if r.columnar || r.next() != '{' {
+		return r.indices()
+	}
+	if err := r.openInput(); err != nil {
+		return err
+	}
+	if err := r.indices(); err != nil {
+		return err
+	}
+	return r.closeInput()
+}
+
+// indices reads one row's list. Of its faults the first is told.
+func (r *request) indices() error {
+	if r.next() != '[' {
+		text, err := r.value()
+		if err == nil {
+			r.refuse("row %d is %s, not a list of %d indices", r.n, show(text), r.shape.rowLen)
+		}
+		return err
+	}
+	r.at++
+	begin, count, good := len(r.rows), 0, true
+	for r.next() != ']' || count > 0 {
+		v, ok := r.digits()
+		if !ok {
+			var why string
+			var err error
+			if v, why, err = r.odd(); err != nil {
+				return err
+			} else if why != "" && good {
+				r.refuse("index %d of row %d is %s", count, r.n, why)
+				good = false
+			}
+		}
+		if good && v >= uint64(r.shape.tableRows) {
+			r.refuse("index %d of row %d is %d, not in [0, %d)", count, r.n, v, r.shape.tableRows)
+			good = false
+		}
+		if good && count < r.shape.rowLen {
+			r.rows = append(r.rows, int32(v))
+		}
+		count++
+		if c := r.next(); c == ']' {
+			break
+		} else if c != ',' {
+			return r.unexpected(", or ]")
+		}
+		r.at++
+	}
+	r.at++
+	if good && count != r.shape.rowLen {
+		r.refuse("row %d has %d indices, the model takes %d", r.n, count, r.shape.rowLen)
+		good = false
+	}
+	if !good {
+		r.rows = r.rows[:begin]
+	}
+	return nil
+}
+
+// digits reads a number of one to seven digits, as nearly all indices are; not ok, it has read nothing. Eight bytes are
+// looked at together: those before the first that is no digit are moved to the end, behind zeros, then each pair of
+// neighbours becomes one number, thrice.
+func (r *request) digits() (v uint64, ok bool) {
+	r.next()
+	if len(r.data)-r.at < 8 {
+		return 0, false
+	}
+	x := binary.LittleEndian.Uint64(r.data[r.at:]) ^ 0x3030303030303030 // digits are 0 to 9 now
+	size := bits.TrailingZeros64((x+0x7676767676767676|x)&0x8080808080808080) / 8
+	if size == 0 || size > 7 || size > 1 && x&0xff == 0 {
+		return 0, false
+	}
+	if c := r.data[r.at+size]; c != ',' && c != ']' && !space(c) {
+		return 0, false
+	}
+	r.at += size
+	x <<= 64 - 8*size
+	x = x * (10<<8 + 1) >> 8 & 0x00ff00ff00ff00ff
+	x = x * (100<<16 + 1) >> 16 & 0x0000ffff0000ffff
+	return x * (10000<<32 + 1) >> 32, true
+}
+
+// odd reads any value in the place of an index, and says why it is none, if it is none.
+func (r *request) odd() (v uint64, why string, err error) {
+	text, err := r.value()
+	if err != nil {
+		return 0, "", err
+	}
+	switch n, err := strconv.ParseInt(string(text), 10, 64); {
+	case err == nil && n >= 0: // -0, say
+		return uint64(n), "", nil
+	case err == nil || errors.Is(err, strconv.ErrRange):
+		return 0, fmt.Sprintf("%s, not in [0, %d)", show(text), r.shape.tableRows), nil
+	default:
+		return 0, show(text) + ", not an integer", nil
+	}
+}
+
+// refuse notes why the row at hand is refused.
+func (r *request) refuse(format string, args ...any) {
+	if r.refused++; r.refused > maxFaults {
+		return
+	}
+	if r.refused > 1 {
+		r.faults = append(r.faults, "; "...)
+	}
+	r.faults = fmt.Appendf(r.faults, format, args...)
+}
+
+// value reads any value and returns its text.
+func (r *request) value() ([]byte, error) {
+	r.next()
+	text := r.data[r.at:r.extent()]
+	if len(text) == 0 {
+		return nil, r.unexpected("a value")
+	}
+	if !json.Valid(text) {
+		return nil, fmt.Errorf("the body is not JSON: %s at byte %d is no value", show(text), r.at)
+	}
+	r.at += len(text)
+	return text, nil
+}
+
+// extent is where the value that begins here ends, if it is one: by its quotes, its brackets, or what must follow it.
+func (r *request) extent() int {
+	depth := 0
+	for at := r.at; at < len(r.data); at++ {
+		switch r.data[at] {
+		case '"':
+			for at++; at < len(r.data) && r.data[at] != '"'; at++ {
+				if r.data[at] == '\\' {
+					at++
+				}
+			}
+			if depth == 0 {
+				return min(at+1, len(r.data))
+			}
+		case '[', '{':
+			depth++
+		case ']', '}':
+			if depth--; depth < 0 {
+				return at
+			} else if depth == 0 {
+				return at + 1
+			}
+		case ',', ':', ' ', '\n', '\r', '\t':
+			if depth == 0 {
+				return at
+			}
+		}
+	}
+	return len(r.data)
+}
+
+// next is the next byte that is not white space, not yet read; 0 at the end.
+func (r *request) next() byte {
+	if r.at < len(r.data) && r.data[r.at] > ' ' {
+		return r.data[r.at]
+	}
+	return r.skip()
+}
+
+func (r *request) skip() byte {
+	for ; r.at < len(r.data); r.at++ {
+		if c := r.data[r.at]; !space(c) {
+			return c
+		}
+	}
+	return 0
+}
+
+func space(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
+
+// unexpected says what stands where something else must.
+func (r *request) unexpected(want string) error {
+	if r.at >= len(r.data) {
+		return fmt.Errorf("the body ends where %s is expected, at byte %d", want, r.at)
+	}
+	return fmt.Errorf("the body has %q where %s is expected, at byte %d", r.data[r.at], want, r.at)
+}
+
+// show is text for a message: its beginning.
+func show[T ~string | ~[]byte](text T) string {
+	s := string(text)
+	if len(s) > maxShown {
+		s = s[:maxShown] + "…"
+	}
+	return strings.ToValidUTF8(s, "?")
+}

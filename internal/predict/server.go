@@ -1,0 +1,156 @@
+package predict
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+)
+
+// Options configure a Server. The zero value of a number or duration is its default.
+type Options struct {
+	Timeout        time.Duration // for a prediction whose request names none; 100 ms
+	MaxBody        int           // bytes of a request's body; 1 MiB
+	MaxRows        int           // a request; 1,024
+	MaxConnections int           // open connections, and so requests at once; 1,024
+	ReadTimeout    time.Duration // to read a whole request; 5 s
+	WriteTimeout   time.Duration // to write a whole answer; 5 s
+	IdleTimeout    time.Duration // between requests of one connection; 2 min
+
+	Logger     *slog.Logger          // required
+	Registerer prometheus.Registerer // required
+}
+
+func (o *Options) fill() error {
+	for _, f := range []struct {
+		field *int
+		value int
+	}{{&o.MaxBody, 1 << 20}, {&o.MaxRows, 1024}, {&o.MaxConnections, 1024}} {
+		if *f.field == 0 {
+			*f.field = f.value
+		}
+	}
+	for _, f := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&o.Timeout, 100 * time.Millisecond}, {&o.ReadTimeout, 5 * time.Second}, {&o.WriteTimeout, 5 * time.Second},
+		{&o.IdleTimeout, 2 * time.Minute},
+	} {
+		if *f.field == 0 {
+			*f.field = f.value
+		}
+	}
+	var faults []error
+	require := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("predict: server: "+format, args...))
+		}
+	}
+	require(o.Timeout > 0 && o.Timeout <= MaxTimeout, "timeout %v must be above 0 and at most %v", o.Timeout, MaxTimeout)
+	require(o.MaxBody > 0, "max body %d must be positive", o.MaxBody)
+	require(o.MaxRows > 0, "max rows %d must be positive", o.MaxRows)
+	require(o.MaxConnections > 0, "max connections %d must be positive", o.MaxConnections)
+	require(o.ReadTimeout > 0 && o.WriteTimeout > 0 && o.IdleTimeout > 0,
+		"timeouts must be positive, have read %v, write %v, idle %v", o.ReadTimeout, o.WriteTimeout, o.IdleTimeout)
+	require(o.Logger != nil, "no logger given")
+	require(o.Registerer != nil, "no metrics registerer given")
+	return errors.Join(faults...)
+}
+
+// MaxTimeout bounds how long a prediction may take.
+const MaxTimeout = time.Minute
+
+// Server answers on one port. Every request is handled on a goroutine of its connection.
+type Server struct {
+	options Options
+	models  map[string]Model
+	metrics *metrics
+	http    *fasthttp.Server
+	work    sync.Pool // *work
+
+	panicked atomic.Int64 // Unix s of the last panic
+}
+
+// NewServer makes a server of models by name that is not listening yet. The error joins every fault of the options.
+func NewServer(models map[string]Model, options Options) (*Server, error) {
+	err := options.fill()
+	if len(models) == 0 {
+		err = errors.Join(err, errors.New("predict: server: no models given"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{options: options, models: models}
+	s.work.New = func() any { return new(work) }
+	s.http = &fasthttp.Server{
+		Handler:                      s.handle,
+		ErrorHandler:                 s.unreadable,
+		Concurrency:                  options.MaxConnections,
+		MaxRequestBodySize:           options.MaxBody,
+		ReadBufferSize:               16 << 10, // bounds the request line and headers
+		ReadTimeout:                  options.ReadTimeout,
+		WriteTimeout:                 options.WriteTimeout,
+		IdleTimeout:                  options.IdleTimeout,
+		TCPKeepalive:                 true,
+		CloseOnShutdown:              true,
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		DisablePreParseMultipartForm: true,
+		Logger:                       discard{},
+	}
+	if s.metrics, err = newMetrics(options.Registerer, s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Serve answers on listener until Shutdown, and returns nil then. It closes the listener.
+func (s *Server) Serve(listener net.Listener) error {
+	if err := s.http.Serve(listener); err != nil {
+		return fmt.Errorf("predict: cannot serve on %s: %w", listener.Addr(), err)
+	}
+	return nil
+}
+
+// Shutdown stops listening, and waits until the requests that came are answered and all connections closed. If ctx ends
+// first it returns an error; requests that still run are answered if their rows are.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.http.ShutdownWithContext(ctx); err != nil {
+		return fmt.Errorf("predict: shutdown with %d connections left: %w", s.http.GetOpenConnectionsCount(), err)
+	}
+	return nil
+}
+
+// unreadable answers what is not an HTTP request we can read.
+func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
+	c.Response.Reset()
+	var small *fasthttp.ErrSmallBuffer
+	var network net.Error
+	switch {
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		s.metrics.requests[outcomeTooLarge].Inc()
+		writeError(c, fasthttp.StatusRequestEntityTooLarge,
+			fmt.Sprintf("the body is larger than %d bytes; send fewer rows at a time (or raise predict.body_bytes)", s.options.MaxBody))
+	case errors.As(err, &small):
+		writeError(c, fasthttp.StatusRequestHeaderFieldsTooLarge, "the headers are too large")
+	case errors.As(err, &network) && network.Timeout():
+		s.metrics.unread.Inc()
+		writeError(c, fasthttp.StatusRequestTimeout, "the request took too long to arrive")
+	default:
+		writeError(c, fasthttp.StatusBadRequest, "this is no HTTP request that can be read: "+err.Error())
+	}
+	c.SetConnectionClose()
+}
+
+// discard swallows fasthttp's log, which has a line for every connection a peer breaks.
+type discard struct{}
+
+func (discard) Printf(string, ...any) {}

@@ -1,0 +1,480 @@
+package predict
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttputil"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// fasthttp keeps one goroutine a process that formats the date header.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		// Its pool's sweeper notices the end only when it wakes, every 10 s.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+}
+
+// fakeModel has versions 7, the stable one, and 8. A row [a, b] gets the probability a + b/10.
+type fakeModel struct {
+	err   error                                                                              // of Acquire
+	score func(rows []int32, deadline time.Time, results []Result) (handled bool, err error) // nil: as above
+	held  atomic.Int64                                                                       // acquired and not released
+}
+
+func (m *fakeModel) Acquire(number int64) (Version, error) {
+	switch {
+	case m.err != nil:
+		return nil, m.err
+	case number > 8 || number > 0 && number < 7:
+		return nil, fmt.Errorf("%w: 7 and 8 do", ErrUnknownVersion)
+	}
+	m.held.Add(1)
+	return &fakeVersion{m, max(number, 7)}, nil
+}
+
+func (m *fakeModel) Versions() []VersionStatus {
+	return []VersionStatus{
+		{Version: 7, State: StateAvailable}, {Version: 9, State: StateEnd, Error: "no <golden> rows"}, {Version: 8, State: StateLoading},
+	}
+}
+
+type fakeVersion struct {
+	model  *fakeModel
+	number int64
+}
+
+func (v *fakeVersion) Version() int64                 { return v.number }
+func (v *fakeVersion) Shape() (rowLen, tableRows int) { return 2, 10 }
+func (v *fakeVersion) Release()                       { v.model.held.Add(-1) }
+
+func (v *fakeVersion) Signature() Signature {
+	return Signature{Name: "serving_default", Input: "rows", Output: "probability", InputTensor: "in:0", OutputTensor: "out:0"}
+}
+
+func (v *fakeVersion) Score(rows []int32, deadline time.Time, results []Result) error {
+	if v.model.score != nil {
+		if handled, err := v.model.score(rows, deadline, results); handled {
+			return err
+		}
+	}
+	for i := range results {
+		results[i] = Result{Probability: float32(rows[2*i]) + float32(rows[2*i+1])/10}
+	}
+	return nil
+}
+
+// startServer serves the models in memory until the test ends.
+func startServer(t testing.TB, models map[string]Model, o Options) (*Server, *http.Client) {
+	t.Helper()
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.Registerer = prometheus.NewRegistry()
+	s, err := NewServer(models, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := fasthttputil.NewInmemoryListener()
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+	transport := &http.Transport{
+		DisableCompression: true, MaxIdleConnsPerHost: 16,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return listener.Dial() },
+	}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return s, &http.Client{Transport: transport}
+}
+
+// ask sends "METHOD /path" with a body and headers.
+func ask(t testing.TB, client *http.Client, request, body string, headers ...string) (status int, answer string) {
+	t.Helper()
+	method, path, _ := strings.Cut(request, " ")
+	req, err := http.NewRequest(method, "http://predict"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := resp.Header.Get("Content-Type"); got != "application/json" {
+		t.Errorf("%s: Content-Type %q", request, got)
+	}
+	return resp.StatusCode, string(data)
+}
+
+func counted(t testing.TB, c prometheus.Metric) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := c.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetCounter().GetValue()
+}
+
+const one = `{"instances":[[1,2]]}`
+
+func TestAnswers(t *testing.T) {
+	m := &fakeModel{}
+	away := &fakeModel{err: fmt.Errorf("%w: really", ErrNoVersion)}
+	s, client := startServer(t, map[string]Model{"ctr": m, "cvr": away}, Options{MaxRows: 3, MaxBody: 200})
+	f := func(name, request, body string, wantStatus int, want string, headers ...string) {
+		t.Helper()
+		status, got := ask(t, client, request, body, headers...)
+		if wantStatus != 200 { // want is a part of the sentence
+			var failure struct {
+				Error string `json:"error"`
+			}
+			if err := json.Unmarshal([]byte(got), &failure); err != nil {
+				t.Errorf("%s: %v in %s", name, err, got)
+			}
+			if status != wantStatus || !strings.Contains(failure.Error, want) {
+				t.Errorf("%s: status %d, %s; want %d, %s", name, status, got, wantStatus, want)
+			}
+		} else if status != 200 || got != want {
+			t.Errorf("%s: status %d, %s; want %d, %s", name, status, got, wantStatus, want)
+		}
+	}
+	const p = "POST /v1/models/ctr:predict"
+	f("a row", p, one, 200, `{"predictions":[1.2]}`)
+	f("rows", p, `{"instances":[[1,2],{"rows":[3,4]},[0,0]]}`, 200, `{"predictions":[1.2,3.4,0.0]}`)
+	f("columns", p, `{"inputs":{"rows":[[1,2],[3,0]]},"signature_name":"serving_default"}`, 200, `{"outputs":[1.2,3.0]}`)
+	f("a version", "POST /v1/models/ctr/versions/8:predict", one, 200, `{"predictions":[1.2]}`)
+	f("escaped", "POST /v1/models/ctr%3Apredict?x=1", one, 200, `{"predictions":[1.2]}`)
+	f("a header in time", p, one, 200, `{"predictions":[1.2]}`, "x-timeout-ms", "60000")
+	f("plain", p, one, 200, `{"predictions":[1.2]}`, "Content-Encoding", "identity", "Content-Type", "text/plain")
+
+	f("bad rows", p, `{"instances":[[1,2],[1],[1,11]]}`, 400,
+		"2 of 3 rows are refused (rows and indices count from 0): row 1 has 1 indices, the model takes 2; index 1 of row 2 is 11, not in [0, 10)")
+	f("no JSON", p, "instances", 400, "the body has 'i' where { is expected, at byte 0")
+	f("no body", p, "", 400, "the body ends where { is expected")
+	f("another signature", p, `{"signature_name":"a<b>","instances":[[1,2]]}`, 400, `signature_name is "a<b>"; the model has "serving_default" alone`)
+	f("no time", p, one, 400, `X-Timeout-Ms is "0"; send whole milliseconds, 1 to 60000`, "X-Timeout-Ms", "0")
+	f("a unit", p, one, 400, `X-Timeout-Ms is "1s"`, "X-Timeout-Ms", "1s")
+	f("compressed", p, one, 400, `encoded as "gzip"; send it plain`, "Content-Encoding", "gzip")
+	f("too many rows", p, `{"instances":[[1,2],[1,2],[1,2],[1,2]]}`, 413, "more than 3 rows")
+	f("too large", p, strings.Repeat(" ", 201), 413, "larger than 200 bytes")
+	f("by GET", "GET /v1/models/ctr:predict", "", 405, "by POST")
+	f("another model", "POST /v1/models/x:predict", one, 404, `model "x" is unknown; there is ctr, cvr`)
+	f("another version", "POST /v1/models/ctr/versions/5:predict", one, 404, "7 and 8 do")
+	f("version latest", "POST /v1/models/ctr/versions/latest:predict", one, 404, `version "latest" is not a positive number`)
+	f("version 0", "POST /v1/models/ctr/versions/0:predict", one, 404, `version "0"`)
+	f("no version yet", "POST /v1/models/cvr:predict", one, 503, "no version is loaded yet: really")
+	f("another verb", "POST /v1/models/ctr:classify", one, 405, ":predict")
+	f("another path", "POST /predict", one, 404, "/v1/models/{model}")
+
+	status := func(number, state, code, message string) string {
+		return fmt.Sprintf(`{"version":"%s","state":"%s","status":{"error_code":"%s","error_message":"%s"}}`, number, state, code, message)
+	}
+	f("status", "GET /v1/models/ctr", "", 200, `{"model_version_status":[`+
+		status("9", "END", "FAILED_PRECONDITION", `no \u003cgolden\u003e rows`)+","+
+		status("8", "LOADING", "OK", "")+","+status("7", "AVAILABLE", "OK", "")+"]}")
+	f("status of a version", "GET /v1/models/ctr/versions/7", "", 200, `{"model_version_status":[`+status("7", "AVAILABLE", "OK", "")+"]}")
+	f("status of none", "GET /v1/models/ctr/versions/6", "", 404, "version 6 of ctr is not there")
+	f("status of no model", "GET /v1/models/", "", 404, `model "" is unknown`)
+	f("metadata of no version", "GET /v1/models/cvr/metadata", "", 503, "no version is loaded")
+	f("metadata posted", "POST /v1/models/ctr/metadata", "", 405, "by GET")
+
+	if n := m.held.Load(); n != 0 {
+		t.Errorf("%d versions are held after the last answer", n)
+	}
+	if n := counted(t, s.metrics.requests[outcomeInvalid]); n != 7 {
+		t.Errorf("%v invalid requests counted, want 7", n)
+	}
+	if n := counted(t, s.metrics.rows); n != 10 {
+		t.Errorf("%v rows counted, want 10", n)
+	}
+}
+
+// The metadata is what TensorFlow Serving says of such a model.
+func TestMetadata(t *testing.T) {
+	_, client := startServer(t, map[string]Model{"ctr": &fakeModel{}}, Options{})
+	for path, version := range map[string]string{"/metadata": "7", "/versions/8/metadata": "8"} {
+		_, got := ask(t, client, "GET /v1/models/ctr"+path, "")
+		want := `{"model_spec": {"name": "ctr", "signature_name": "", "version": "` + version + `"},
+			"metadata": {"signature_def": {"signature_def": {"serving_default": {
+				"inputs": {"rows": {"dtype": "DT_INT32", "name": "in:0", "tensor_shape": {
+					"dim": [{"size": "-1", "name": ""}, {"size": "2", "name": ""}], "unknown_rank": false}}},
+				"outputs": {"probability": {"dtype": "DT_FLOAT", "name": "out:0", "tensor_shape": {
+					"dim": [{"size": "-1", "name": ""}], "unknown_rank": false}}},
+				"method_name": "tensorflow/serving/predict"}}}}}`
+		var a, b any
+		if err := errors.Join(json.Unmarshal([]byte(got), &a), json.Unmarshal([]byte(want), &b)); err != nil || !reflect.DeepEqual(a, b) {
+			t.Errorf("%s: %v\ngot  %s\nwant %s", path, err, got, want)
+		}
+	}
+}
+
+// What a version answers with has a status each, and leaves the next request as if nothing had been.
+func TestScoreErrors(t *testing.T) {
+	m := &fakeModel{}
+	s, client := startServer(t, map[string]Model{"ctr": m}, Options{})
+	f := func(name string, score func([]int32, time.Time, []Result) (bool, error), wantStatus int, want string, o outcome) {
+		t.Helper()
+		m.score = score
+		before := counted(t, s.metrics.requests[o])
+		status, got := ask(t, client, "POST /v1/models/ctr:predict", `{"instances":[[1,2],[3,4]]}`)
+		if status != wantStatus || !strings.Contains(got, want) || counted(t, s.metrics.requests[o]) != before+1 {
+			t.Errorf("%s: status %d, %s; want %d, %s, counted as %s", name, status, got, wantStatus, want, outcomeNames[o])
+		}
+		m.score = nil
+		if status, got := ask(t, client, "POST /v1/models/ctr:predict", one); status != 200 || got != `{"predictions":[1.2]}` {
+			t.Errorf("after %s: status %d, %s", name, status, got)
+		}
+		if n := m.held.Load(); n != 0 {
+			t.Errorf("%s: %d versions held", name, n)
+		}
+	}
+	fail := func(err error) func([]int32, time.Time, []Result) (bool, error) {
+		return func(_ []int32, _ time.Time, results []Result) (bool, error) {
+			for i := range results {
+				results[i].Err = err
+			}
+			return true, err
+		}
+	}
+	f("shed", fail(fmt.Errorf("%w: full", ErrShed)), 429, "shed: full", outcomeShed)
+	f("expired", fail(ErrExpired), 504, "deadline", outcomeExpired)
+	f("closed", fail(ErrClosed), 503, "closed", outcomeUnavailable)
+	f("broken", fail(errors.New("the engine failed")), 500, "the engine failed", outcomeFailed)
+	f("a row", func(_ []int32, _ time.Time, results []Result) (bool, error) {
+		results[1].Err = fmt.Errorf("%w: NaN", ErrRow)
+		return true, results[1].Err
+	}, 400, "1 of 2 rows are refused (rows count from 0); row 1: predict: the model refuses a row: NaN", outcomeInvalid)
+	f("a panic", func([]int32, time.Time, []Result) (bool, error) { panic("oh") }, 500, "failed inside", outcomeFailed)
+	if counted(t, s.metrics.panics) != 1 {
+		t.Error("the panic is not counted")
+	}
+}
+
+// The deadline is the configured one, or the request's own.
+func TestDeadline(t *testing.T) {
+	m := &fakeModel{}
+	var left time.Duration
+	m.score = func(_ []int32, deadline time.Time, _ []Result) (bool, error) {
+		left = time.Until(deadline)
+		return false, nil
+	}
+	_, client := startServer(t, map[string]Model{"ctr": m}, Options{Timeout: 30 * time.Second})
+	f := func(name string, most time.Duration, headers ...string) {
+		t.Helper()
+		ask(t, client, "POST /v1/models/ctr:predict", one, headers...)
+		if left > most || left < most-15*time.Second {
+			t.Errorf("%s: %v left, want nearly %v", name, left, most)
+		}
+	}
+	f("configured", 30*time.Second)
+	f("named", 50*time.Second, "X-Timeout-Ms", "50000")
+}
+
+func TestOptionsFaults(t *testing.T) {
+	_, err := NewServer(nil, Options{Timeout: time.Hour, MaxBody: -1, MaxRows: -1, MaxConnections: -1, ReadTimeout: -1})
+	for _, want := range []string{"timeout 1h", "max body", "max rows", "max connections", "timeouts must", "no logger", "registerer", "no models"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no fault %q in %v", want, err)
+		}
+	}
+}
+
+// Shutdown answers what came, closes the connections, and takes no new ones.
+func TestShutdown(t *testing.T) {
+	m := &fakeModel{}
+	entered, release := make(chan struct{}), make(chan struct{})
+	m.score = func([]int32, time.Time, []Result) (bool, error) {
+		close(entered)
+		<-release
+		return false, nil
+	}
+	s, client := startServer(t, map[string]Model{"ctr": m}, Options{})
+	type answer struct {
+		status int
+		text   string
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		status, text := ask(t, client, "POST /v1/models/ctr:predict", one)
+		answered <- answer{status, text}
+	}()
+	<-entered
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(context.Background()) }()
+	close(release)
+	if a := <-answered; a != (answer{200, `{"predictions":[1.2]}`}) {
+		t.Errorf("the request that ran was answered %+v", a)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if resp, err := client.Get("http://predict/v1/models/ctr"); err == nil {
+		resp.Body.Close()
+		t.Error("still listening after Shutdown")
+	}
+	if n := m.held.Load(); n != 0 {
+		t.Errorf("%d versions held", n)
+	}
+}
+
+// Shutdown gives up when its context ends, and says what is left; that is answered all the same.
+func TestShutdownTimeout(t *testing.T) {
+	m := &fakeModel{}
+	entered, release := make(chan struct{}), make(chan struct{})
+	m.score = func([]int32, time.Time, []Result) (bool, error) {
+		close(entered)
+		<-release
+		return true, ErrClosed
+	}
+	s, client := startServer(t, map[string]Model{"ctr": m}, Options{})
+	answered := make(chan int, 1)
+	go func() {
+		status, _ := ask(t, client, "POST /v1/models/ctr:predict", one)
+		answered <- status
+	}()
+	<-entered
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "1 connections left") {
+		t.Errorf("error %v, want canceled with 1 connection left", err)
+	}
+	close(release)
+	if status := <-answered; status != 503 {
+		t.Errorf("status %d, want 503", status)
+	}
+}
+
+// Numbers come back as the float32 they were, and as floats.
+func TestAppendFloat(t *testing.T) {
+	f := func(p float32, want string) {
+		t.Helper()
+		got := string(appendFloat(nil, p))
+		back, err := strconv.ParseFloat(got, 32)
+		if got != want || err != nil || float32(back) != p || !json.Valid([]byte(got)) {
+			t.Errorf("%v: got %s, which reads %v, %v; want %s", p, got, back, err, want)
+		}
+	}
+	f(0, "0.0")
+	f(1, "1.0")
+	f(0.5, "0.5")
+	f(0.1, "0.1")
+	f(1.0/3, "0.33333334")
+	f(math.Nextafter32(1, 0), "0.99999994")
+	f(1.25e-9, "1.25e-09")
+	f(math.SmallestNonzeroFloat32, "1e-45")
+}
+
+// handled is a request that a server handles without a connection.
+func handled(t testing.TB, s *Server, body string) func() {
+	var request fasthttp.Request
+	request.Header.SetMethod("POST")
+	request.SetRequestURI("http://h/v1/models/ctr:predict")
+	request.SetBodyString(body)
+	var c fasthttp.RequestCtx
+	c.Init(&request, nil, nil)
+	return func() {
+		c.Response.Reset()
+		s.handle(&c)
+		if c.Response.StatusCode() != 200 {
+			t.Fatalf("status %d: %s", c.Response.StatusCode(), c.Response.Body())
+		}
+	}
+}
+
+// A prediction allocates nothing, but for what scores the rows.
+func TestPredictAllocs(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes pools drop items")
+	}
+	s, _ := startServer(t, map[string]Model{"ctr": steady{&fakeVersion{new(fakeModel), 7}}}, Options{})
+	f := func(name, body string) {
+		t.Helper()
+		if n := testing.AllocsPerRun(1000, handled(t, s, body)); n > 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+	f("a row", one)
+	f("many rows", `{"instances":[`+strings.Repeat("[1,2],", 1000)+`[1,2]]}`)
+}
+
+// steady is a model that always hands out the same version.
+type steady struct{ *fakeVersion }
+
+func (m steady) Acquire(int64) (Version, error) { return m.fakeVersion, nil }
+func (m steady) Versions() []VersionStatus      { return nil }
+
+// BenchmarkPredict answers one row in process, without a connection, by a model that takes no time.
+func BenchmarkPredict(b *testing.B) {
+	s, _ := startServer(b, map[string]Model{"ctr": steady{&fakeVersion{new(fakeModel), 7}}}, Options{})
+	serve := handled(b, s, one)
+	b.ReportAllocs()
+	for b.Loop() {
+		serve()
+	}
+}
+
+// A request that is never finished costs its connection, and is counted.
+func TestSlowRequest(t *testing.T) {
+	o := Options{ReadTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()}
+	s, err := NewServer(map[string]Model{"ctr": &fakeModel{}}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // connections in memory have other timeouts
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /v1/models/ctr:predict HTTP/1.1\r\nHost: x\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 408 || !resp.Close || counted(t, s.metrics.unread) != 1 {
+		t.Errorf("status %d, close %v, %v counted; want 408, true, 1", resp.StatusCode, resp.Close, counted(t, s.metrics.unread))
+	}
+	if err := errors.Join(s.Shutdown(context.Background()), <-served); err != nil {
+		t.Error(err)
+	}
+}
