@@ -55,6 +55,14 @@ type Config struct {
 		Threading string `yaml:"threading"`
 	} `yaml:"tensorflow"`
 
+	Predict struct {
+		Listen      string        `yaml:"listen"`
+		Timeout     time.Duration `yaml:"timeout"`
+		BodyBytes   int           `yaml:"body_bytes"`
+		Rows        int           `yaml:"rows"`
+		Connections int           `yaml:"connections"`
+	} `yaml:"predict"`
+
 	Limits struct {
 		BodyBytes    int           `yaml:"body_bytes"`
 		Auctions     int           `yaml:"auctions"`
@@ -112,6 +120,10 @@ func Defaults() Config {
 	c.Batcher.Patience = 36
 	c.Batcher.QueueRows = 4096
 	c.TensorFlow.Threading = string(servable.CallerThread)
+	c.Predict.Timeout = 100 * time.Millisecond
+	c.Predict.BodyBytes = 1 << 20
+	c.Predict.Rows = 1024
+	c.Predict.Connections = 1024
 	c.Limits.BodyBytes = 256 << 10
 	c.Limits.Auctions = 4096
 	c.Limits.CPUWait = time.Millisecond
@@ -213,6 +225,7 @@ func (c *Config) Validate() (faults []error) {
 			fault("%s: must be above 0", key)
 		}
 	}
+	c.predictFaults(fault)
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		fault("log.format: %q is neither text nor json", c.Log.Format)
 	}

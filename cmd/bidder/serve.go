@@ -28,7 +28,7 @@ import (
 )
 
 const (
-	drainTimeout  = 5 * time.Second  // for accepted auctions and open notices
+	drainTimeout  = 6 * time.Second  // for accepted auctions and open notices; fasthttp closes connections never asked on after 5 s
 	flushTimeout  = 10 * time.Second // for events
 	closeTimeout  = 10 * time.Second // for batches and versions
 	streamTimeout = 15 * time.Second // for the stream at the start
@@ -95,6 +95,7 @@ func serve(ctx context.Context, config Config, log *slog.Logger) error {
 		{"models", b.startModels},
 		{"campaigns", b.startCampaigns},
 		{"admin", b.startAdmin},
+		{"predict", b.startPredict},
 		{"edge", b.startEdge},
 	})
 }

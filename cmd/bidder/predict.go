@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"gavel/internal/batcher"
+	"gavel/internal/predict"
+	"gavel/internal/servable"
+)
+
+// startPredict serves the models' predictions beside auctions, if it is told where.
+func (b *bidder) startPredict(context.Context) error {
+	c := b.config.Predict
+	if c.Listen == "" {
+		return nil
+	}
+	models := map[string]predict.Model{b.config.Models.Click: predicted{b.click}}
+	if b.conversion != nil {
+		models[b.config.Models.Conversion] = predicted{b.conversion}
+	}
+	limits := b.config.Limits
+	server, err := predict.NewServer(models, predict.Options{
+		Timeout: c.Timeout, MaxBody: c.BodyBytes, MaxRows: c.Rows, MaxConnections: c.Connections,
+		ReadTimeout: limits.ReadTimeout, WriteTimeout: limits.WriteTimeout, IdleTimeout: limits.IdleTimeout,
+		Logger: b.log, Registerer: b.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("cannot listen on predict.listen %s: %w", c.Listen, err)
+	}
+	go func() { // ends with Shutdown
+		if err := server.Serve(listener); err != nil {
+			select {
+			case b.failed <- fmt.Errorf("bidder: the predictions' port ended: %w", err):
+			default: // the edge has failed already
+			}
+		}
+	}()
+	b.onStop("predict", drainTimeout, server.Shutdown)
+	b.log.Info("serving predictions", "listen", c.Listen)
+	return nil
+}
+
+// predictFaults are the faults of predict's settings.
+func (c *Config) predictFaults(fault func(format string, args ...any)) {
+	p := c.Predict
+	if _, _, err := splitPort(p.Listen); p.Listen != "" && err != nil {
+		fault("predict.listen: %q is not host:port; write 127.0.0.1:8094, say, or nothing", p.Listen)
+	}
+	if p.Timeout < time.Millisecond || p.Timeout > predict.MaxTimeout {
+		fault("predict.timeout: %v must be 1ms to %v", p.Timeout, predict.MaxTimeout)
+	}
+	for _, model := range c.served() {
+		if room := c.batching(model).queue.QueueRows; p.Listen != "" && p.Rows > room {
+			fault("predict.rows: %d is more than the queue of %s holds (%d); raise batcher.queue_rows, or its own", p.Rows, model, room)
+		}
+	}
+	for key, value := range map[string]int{
+		"predict.body_bytes": p.BodyBytes, "predict.rows": p.Rows, "predict.connections": p.Connections,
+	} {
+		if value <= 0 {
+			fault("%s: must be above 0", key)
+		}
+	}
+}
+
+// predicted implements predict.Model over a manager.
+type predicted struct{ manager *servable.Manager }
+
+// Acquire implements predict.Model.
+func (p predicted) Acquire(number int64) (predict.Version, error) {
+	s, err := p.manager.AcquireVersion(number)
+	switch {
+	case err == nil:
+		return predictedVersion{s}, nil
+	case errors.Is(err, servable.ErrOtherVersion):
+		return nil, fmt.Errorf("%w: %w", predict.ErrUnknownVersion, err)
+	default:
+		return nil, fmt.Errorf("%w: %w", predict.ErrNoVersion, err)
+	}
+}
+
+// Versions implements predict.Model.
+func (p predicted) Versions() []predict.VersionStatus {
+	st := p.manager.Status()
+	var all []predict.VersionStatus
+	known := map[int64]bool{0: true} // 0: the pointer names none
+	add := func(number int64, state predict.State, why string) {
+		if !known[number] {
+			known[number] = true
+			all = append(all, predict.VersionStatus{Version: number, State: state, Error: why})
+		}
+	}
+	for _, v := range []*servable.VersionStatus{st.Stable, st.Canary} {
+		if v != nil {
+			add(v.Version, predict.StateAvailable, "")
+		}
+	}
+	for _, r := range st.Refused {
+		add(r.Version, predict.StateEnd, r.Error)
+	}
+	add(st.Pointer.Stable, predict.StateLoading, "")
+	if st.Pointer.Canary != nil {
+		add(st.Pointer.Canary.Version, predict.StateLoading, "")
+	}
+	return all
+}
+
+// predictedVersion implements predict.Version over a version and its queue.
+type predictedVersion struct{ *servable.Servable }
+
+// Shape implements predict.Version.
+func (v predictedVersion) Shape() (rowLen, tableRows int) {
+	return v.Session().RowLen(), v.Session().TableRows()
+}
+
+// Signature implements predict.Version.
+func (v predictedVersion) Signature() predict.Signature {
+	return predict.Signature(v.Manifest().Signature)
+}
+
+// Score implements predict.Version.
+func (v predictedVersion) Score(rows []int32, deadline time.Time, results []predict.Result) error {
+	return scoreRows(v.Attached().(*prepared).queue, v.Session().RowLen(), rows, deadline, results)
+}
+
+// scoreRows has rows of a size join the queue's batches, and waits for them.
+func scoreRows(queue *batcher.Queue, size int, rows []int32, deadline time.Time, results []predict.Result) error {
+	ticket, err := queue.Claim(len(results), deadline)
+	if err != nil {
+		return predictError(err)
+	}
+	for i := range results {
+		copy(ticket.Row(i), rows[i*size:])
+	}
+	var few [16]batcher.Result // most requests need no more
+	answers := few[:min(len(results), len(few))]
+	if len(results) > len(few) {
+		answers = make([]batcher.Result, len(results))
+	}
+	err = ticket.Wait(context.Background(), answers)
+	for i, a := range answers {
+		results[i] = predict.Result{Probability: a.Probability, Err: predictError(a.Err)}
+	}
+	return predictError(err)
+}
+
+// predictError maps the batcher's errors to those that predict branches on.
+func predictError(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, to := range [...]struct{ from, to error }{
+		{batcher.ErrShed, predict.ErrShed}, {batcher.ErrExpired, predict.ErrExpired}, {batcher.ErrRow, predict.ErrRow},
+		{batcher.ErrClosed, predict.ErrClosed},
+	} {
+		if errors.Is(err, to.from) {
+			return fmt.Errorf("%w: %w", to.to, err)
+		}
+	}
+	return err
+}
