@@ -216,7 +216,7 @@ func (c *Config) Validate() (faults []error) {
 		"limits.body_bytes": int64(c.Limits.BodyBytes), "limits.connections": int64(c.Limits.Connections),
 		"limits.auctions": int64(c.Limits.Auctions), "limits.cpu_wait": int64(c.Limits.CPUWait),
 		"events.spill_max_bytes": c.Events.SpillMaxBytes,
-		"limits.read_timeout": int64(c.Limits.ReadTimeout), "limits.write_timeout": int64(c.Limits.WriteTimeout),
+		"limits.read_timeout":    int64(c.Limits.ReadTimeout), "limits.write_timeout": int64(c.Limits.WriteTimeout),
 		"limits.idle_timeout": int64(c.Limits.IdleTimeout), "budget.reservation": int64(c.Budget.Reservation),
 		"events.max_bytes": c.Events.MaxBytes, "events.max_age": int64(c.Events.MaxAge),
 	}
