@@ -15,6 +15,7 @@ package batcher
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Engine makes batches that it can score. Implementations are safe for concurrent use.
@@ -46,6 +47,13 @@ type Batch interface {
 	Probabilities() []float32
 	// Close frees the memory. It is called once; Rows and Probabilities are not used afterwards.
 	Close()
+}
+
+// Meter is what a Batch implements that can tell the CPU time of its runs. It differs from their duration where
+// processors are scarce, and is what waiting for company saves.
+type Meter interface {
+	// RunCPU is the CPU time of the last Run, 0 where it was not measured; it need not measure each.
+	RunCPU() time.Duration
 }
 
 // RowError is how Batch.Run names the row that made it fail.

@@ -46,6 +46,15 @@ func (c *curve) observe(rows int, ns int64) {
 	k.rows += w * (float64(rows) - k.rows)
 }
 
+// meter observes the CPU time of the batch's last run, if it was measured.
+func (c *curve) meter(rows int, b Batch) {
+	if m, ok := b.(Meter); ok {
+		if took := m.RunCPU(); took > 0 {
+			c.observe(rows, int64(took))
+		}
+	}
+}
+
 // known says whether anything was observed.
 func (c *curve) known() bool {
 	for i := range c.buckets {

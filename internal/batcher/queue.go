@@ -33,7 +33,8 @@ type Queue struct {
 	ahead     int64 // predicted run time of sealed and ready batches, ns
 	closing   bool
 	destroyed bool
-	curve     curve
+	curve     curve // of durations: when a run will have ended
+	cpu       curve // of CPU time, where the engine tells it: what a run costs
 	arrivals  arrivals
 	holds     holds
 
@@ -143,6 +144,7 @@ func (q *Queue) calibrate() error {
 			}
 			if i > 0 {
 				q.curve.observe(n, q.pool.now()-start)
+				q.cpu.meter(n, b.mem)
 			}
 		}
 		if n == q.o.MaxRows {
@@ -320,8 +322,8 @@ func (q *Queue) reckonDue(b *batch) {
 // wakeUp is reckoned for waking a runner before a run and its callers after, in ns.
 const wakeUp = 100e3
 
-// observe tells the curve what a run took.
-func (q *Queue) observe(n int, ns int64) {
+// observe tells the curves what b's run of n rows took.
+func (q *Queue) observe(b *batch, n int, ns int64) {
 	q.hist.runTime.addTime(ns, 1)
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -331,6 +333,7 @@ func (q *Queue) observe(n int, ns int64) {
 		q.hist.ratio.addRatio(float64(ns) / mean)
 	}
 	q.curve.observe(n, ns)
+	q.cpu.meter(n, b.mem)
 }
 
 // Close takes no more claims, runs what is queued (cause stop), answers every row, and frees every batch. It waits for

@@ -160,6 +160,6 @@ func (q *Queue) call(b *batch, n int) (err error) {
 		q.count.runErrors.Add(1)
 		return fmt.Errorf("%w: queue %q, %d rows: %w", ErrRun, q.o.Name, n, err)
 	}
-	q.observe(n, q.pool.now()-start)
+	q.observe(b, n, q.pool.now()-start)
 	return nil
 }

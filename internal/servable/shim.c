@@ -76,15 +76,19 @@ static uint64_t thread_cpu(void) {
 }
 
 // TF_SessionRun, counted. Asking for a thread's CPU time is a system call, half a microsecond on a virtual machine, so
-// that one run in eight is timed, and counts for eight. Which ones is decided by multiples of the golden ratio: they
-// spread evenly over any regular pattern of runs, such as two models in turn. A session's first run takes some 50 ms: it
-// counts for itself.
-static void run_session(gavel_session* s, int first, TF_Tensor* in, TF_Tensor** out, TF_Status* status) {
+// that past a session's first runs one in eight is measured, and counts for eight. Which ones is decided by multiples of
+// the golden ratio: they spread evenly over any regular pattern of runs, such as two models in turn.
+static void run_session(gavel_session* s, gavel_batch* b, int ran, TF_Tensor* in, TF_Tensor** out) {
   uint64_t k = atomic_fetch_add_explicit(&runs, 1, memory_order_relaxed);
-  uint64_t weight = first ? 1 : k * 0x9e3779b97f4a7c15u < UINT64_MAX / 8 ? 8 : 0;
+  uint64_t weight = ran < GAVEL_METERED ? 1 : k * 0x9e3779b97f4a7c15u < UINT64_MAX / 8 ? 8 : 0;
   uint64_t before = weight > 0 ? thread_cpu() : 0;
-  TF_SessionRun(s->session, NULL, &s->input, &in, 1, &s->output, out, 1, NULL, 0, NULL, status);
-  if (weight > 0) atomic_fetch_add_explicit(&caller_ns, weight * (thread_cpu() - before), memory_order_relaxed);
+  TF_SessionRun(s->session, NULL, &s->input, &in, 1, &s->output, out, 1, NULL, 0, NULL, b->status);
+  b->cpu_ns = 0;
+  if (weight > 0) {
+    uint64_t took = thread_cpu() - before;
+    atomic_fetch_add_explicit(&caller_ns, weight * took, memory_order_relaxed);
+    if (ran > 0) b->cpu_ns = took;  // the first takes some 50 ms
+  }
 }
 
 gavel_session* gavel_load(const char* dir, const void* config, size_t config_len, TF_Buffer* meta, TF_Status* status) {
@@ -182,15 +186,16 @@ int gavel_run(gavel_session* s, gavel_batch* b, int64_t n, int64_t* row) {
     return GAVEL_NO_MEMORY;
   }
   TF_Tensor* out = NULL;
-  if (atomic_load_explicit(&s->ran, memory_order_relaxed)) {
-    run_session(s, 0, in, &out, b->status);
+  int ran = atomic_load_explicit(&s->ran, memory_order_relaxed);
+  if (ran > 0) {
+    run_session(s, b, ran, in, &out);
   } else {  // the first may make threads too
     char was[16];
     begin_naming(was);
-    run_session(s, 1, in, &out, b->status);
+    run_session(s, b, ran, in, &out);
     end_naming(was);
-    atomic_store(&s->ran, 1);
   }
+  if (ran < GAVEL_METERED) atomic_fetch_add_explicit(&s->ran, 1, memory_order_relaxed);
   TF_DeleteTensor(in);
   if (TF_GetCode(b->status) != TF_OK) {
     if (out != NULL) TF_DeleteTensor(out);

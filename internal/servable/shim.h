@@ -10,7 +10,7 @@
 // A loaded graph with one input, int32[?, row_len], and one output, float32[?].
 typedef struct gavel_session {
   TF_Session* session;
-  atomic_bool ran;  // a run has ended
+  atomic_int ran;  // runs that have ended, counted up to GAVEL_METERED
   TF_Graph* graph;
   TF_Output input;
   TF_Output output;
@@ -23,7 +23,10 @@ typedef struct gavel_batch {
   float* probabilities;  // capacity
   TF_Status* status;     // of the last run
   int64_t capacity;
+  uint64_t cpu_ns;       // of the calling thread in the last run; 0: not measured
 } gavel_batch;
+
+enum { GAVEL_METERED = 128 };  // so many of a session's first runs are all measured: they warm and calibrate
 
 enum {
   GAVEL_OK = 0,
