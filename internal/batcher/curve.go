@@ -2,6 +2,7 @@ package batcher
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 )
 
@@ -18,6 +19,7 @@ import (
 // The queue's lock guards it.
 type curve struct {
 	buckets [17]costs // index is bits.Len(rows-1): up to 65536 rows
+	slow    bool      // a shape (see price)
 }
 
 type costs struct {
@@ -26,14 +28,23 @@ type costs struct {
 	allRows, allTime      uint64 // sums of what was observed, ns
 }
 
+// at is what is known of sizes like rows.
+func (c *curve) at(rows int) *costs { return &c.buckets[bits.Len(uint(rows-1))] }
+
 func (c *curve) observe(rows int, ns int64) {
-	k := &c.buckets[bits.Len(uint(rows-1))]
+	k := c.at(rows)
 	k.count++
 	k.allRows += uint64(rows)
 	k.allTime += uint64(max(ns, 0))
 	w := 1 / float64(min(k.count, 16))
+	if c.slow && k.count > calibrated {
+		w = shapeWeight
+	}
 	x := float64(ns)
-	if k.count > 16 {
+	switch {
+	case c.slow && k.count > calibrated:
+		x = min(x, 2*k.mean)
+	case k.count > 16:
 		x = min(x, k.mean+max(8*k.deviation, k.mean))
 	}
 	d := x - k.mean
@@ -46,13 +57,13 @@ func (c *curve) observe(rows int, ns int64) {
 	k.rows += w * (float64(rows) - k.rows)
 }
 
-// meter observes the CPU time of the batch's last run, if it was measured.
-func (c *curve) meter(rows int, b Batch) {
-	if m, ok := b.(Meter); ok {
-		if took := m.RunCPU(); took > 0 {
-			c.observe(rows, int64(took))
-		}
+// brackets says whether sizes below and above those like rows were observed.
+func (c *curve) brackets(rows int) bool {
+	seen := func(buckets []costs) bool {
+		return slices.ContainsFunc(buckets, func(k costs) bool { return k.count > 0 })
 	}
+	i := bits.Len(uint(rows - 1))
+	return seen(c.buckets[:i]) && seen(c.buckets[i+1:])
 }
 
 // known says whether anything was observed.
@@ -98,15 +109,6 @@ func (c *curve) predict(rows int) (mean, high float64) {
 	return mean, mean + 4*deviation
 }
 
-// saving is what running rows and more together saves against running them apart, in ns, at least 0.
-func (c *curve) saving(rows, more int) float64 {
-	a, _ := c.predict(rows)
-	b, _ := c.predict(more)
-	both, _ := c.predict(rows + more)
-	return max(a+b-both, 0)
-}
-
-// points are what the curve says of 1, 2, 4, … and maxRows rows, none where nothing is known.
 func (c *curve) points(maxRows int) (ps []CurvePoint) {
 	if !c.known() {
 		return nil

@@ -10,7 +10,7 @@ package batcher
 //	              h(n) · s(n,m) · w/(1−ρ)  ≤  n / μ
 //
 // n is the rows it holds; claims arrive at μ a second, of m rows in the mean (both over about 20 ms); s is what running
-// n and m together saves in CPU, from the cost curve; h(n) is the share of holds at n rows that lately brought a
+// n and m together saves in CPU (see price); h(n) is the share of holds at n rows that lately brought a
 // claim. So n/μ is the waiting (rows × seconds) that holding for one more claim costs, and h·s the runner time it is
 // expected to save. A second of runner time is worth w seconds of waiting (Patience) where processors are idle, and
 // 1/(1−ρ) times as much where a share ρ of the runners' time, or of the process's CPUs if more, is used: what is saved
@@ -31,7 +31,7 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 		return now
 	case q.o.Policy == Window:
 		return b.dueAt
-	case q.o.Policy == Eager || q.o.Patience < 0 || !q.curve.known():
+	case q.o.Policy == Eager || q.o.Patience < 0 || !q.price.known():
 		return now
 	}
 	gap := q.arrivals.gap()
@@ -39,7 +39,7 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 		return now
 	}
 	more := min(max(int(q.arrivals.rowsPerClaim+0.5), 1), q.o.MaxRows-b.n)
-	worth := q.saving(b.n, more) * q.o.Patience / (1 - min(q.pool.load(), maxLoad))
+	worth := q.price.saving(b.n, more) * q.o.Patience / (1 - min(q.pool.load(), maxLoad))
 	cost := float64(b.n) * gap
 	until := min(b.dueAt, b.opened+int64(worth), now+int64(silence*gap))
 	if worth <= cost || until <= now || !q.holds.try(b.n, worth, cost) {
@@ -47,15 +47,6 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 	}
 	b.heldAt = b.n
 	return until
-}
-
-// saving is what running rows and more together saves against running them apart, in ns of CPU where the engine tells
-// it, else of run time.
-func (q *Queue) saving(rows, more int) float64 {
-	if q.cpu.known() {
-		return q.cpu.saving(rows, more)
-	}
-	return q.curve.saving(rows, more)
 }
 
 const (

@@ -34,7 +34,7 @@ type Queue struct {
 	closing   bool
 	destroyed bool
 	curve     curve // of durations: when a run will have ended
-	cpu       curve // of CPU time, where the engine tells it: what a run costs
+	price     price // of runs, to weigh waiting against
 	arrivals  arrivals
 	holds     holds
 
@@ -136,7 +136,7 @@ func rowCheck(engine Engine, o QueueOptions) func([]int32) error {
 // calibrate runs rows of zeros at growing sizes. The first run of each size only warms the engine up.
 func (q *Queue) calibrate() error {
 	b := q.all[0]
-	for n := 1; q.o.CalibrationRuns > 0; n = min(4*n, q.o.MaxRows) {
+	for n := 1; q.o.CalibrationRuns > 0; n = min(2*n, q.o.MaxRows) {
 		for i := range q.o.CalibrationRuns + 1 {
 			start := q.pool.now()
 			if err := b.mem.Run(n); err != nil {
@@ -144,7 +144,7 @@ func (q *Queue) calibrate() error {
 			}
 			if i > 0 {
 				q.curve.observe(n, q.pool.now()-start)
-				q.cpu.meter(n, b.mem)
+				q.price.meter(n, q.pool.now()-start, b.mem)
 			}
 		}
 		if n == q.o.MaxRows {
@@ -333,7 +333,7 @@ func (q *Queue) observe(b *batch, n int, ns int64) {
 		q.hist.ratio.addRatio(float64(ns) / mean)
 	}
 	q.curve.observe(n, ns)
-	q.cpu.meter(n, b.mem)
+	q.price.meter(n, ns, b.mem)
 }
 
 // Close takes no more claims, runs what is queued (cause stop), answers every row, and frees every batch. It waits for

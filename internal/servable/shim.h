@@ -26,7 +26,7 @@ typedef struct gavel_batch {
   uint64_t cpu_ns;       // of the calling thread in the last run; 0: not measured
 } gavel_batch;
 
-enum { GAVEL_METERED = 128 };  // so many of a session's first runs are all measured: they warm and calibrate
+enum { GAVEL_METERED = 512 };  // so many of a session's first runs are all measured: they warm and calibrate
 
 enum {
   GAVEL_OK = 0,
