@@ -2,7 +2,6 @@ package batcher
 
 import (
 	"math/bits"
-	"slices"
 	"time"
 )
 
@@ -19,7 +18,6 @@ import (
 // The queue's lock guards it.
 type curve struct {
 	buckets [17]costs // index is bits.Len(rows-1): up to 65536 rows
-	slow    bool      // a shape (see price)
 }
 
 type costs struct {
@@ -28,23 +26,14 @@ type costs struct {
 	allRows, allTime      uint64 // sums of what was observed, ns
 }
 
-// at is what is known of sizes like rows.
-func (c *curve) at(rows int) *costs { return &c.buckets[bits.Len(uint(rows-1))] }
-
 func (c *curve) observe(rows int, ns int64) {
-	k := c.at(rows)
+	k := &c.buckets[bits.Len(uint(rows-1))]
 	k.count++
 	k.allRows += uint64(rows)
 	k.allTime += uint64(max(ns, 0))
 	w := 1 / float64(min(k.count, 16))
-	if c.slow && k.count > calibrated {
-		w = shapeWeight
-	}
 	x := float64(ns)
-	switch {
-	case c.slow && k.count > calibrated:
-		x = min(x, 2*k.mean)
-	case k.count > 16:
+	if k.count > 16 {
 		x = min(x, k.mean+max(8*k.deviation, k.mean))
 	}
 	d := x - k.mean
@@ -55,15 +44,6 @@ func (c *curve) observe(rows int, ns int64) {
 	}
 	k.mean += w * d
 	k.rows += w * (float64(rows) - k.rows)
-}
-
-// brackets says whether sizes below and above those like rows were observed.
-func (c *curve) brackets(rows int) bool {
-	seen := func(buckets []costs) bool {
-		return slices.ContainsFunc(buckets, func(k costs) bool { return k.count > 0 })
-	}
-	i := bits.Len(uint(rows - 1))
-	return seen(c.buckets[:i]) && seen(c.buckets[i+1:])
 }
 
 // known says whether anything was observed.

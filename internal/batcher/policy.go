@@ -7,23 +7,22 @@ package batcher
 //	eager     at once. It goes when a runner takes it, and is open until then.
 //	adaptive  when holding it for one more claim would no longer pay:
 //
-//	              h(n) · s(n,m) · w/(1−ρ)  ≤  n / μ
+//	              h(n) · a · w/(1−ρ)²  ≤  n / μ
 //
-// n is the rows it holds; claims arrive at μ a second, of m rows in the mean (both over about 20 ms); s is what running
-// n and m together saves in CPU (see price); h(n) is the share of holds at n rows that lately brought a
-// claim. So n/μ is the waiting (rows × seconds) that holding for one more claim costs, and h·s the runner time it is
-// expected to save. A second of runner time is worth w seconds of waiting (Patience) where processors are idle, and
-// 1/(1−ρ) times as much where a share ρ of the runners' time, or of the process's CPUs if more, is used: what is saved
-// shortens the queue behind it by that factor (M/M/1).
+// n is the rows it holds; claims arrive at μ a second (over about 20 ms); a is what a batch costs in CPU beyond its rows,
+// and so what is saved when two are joined (see price); h(n) is the share of holds at n rows that lately brought a claim.
+// So n/μ is the waiting (rows × seconds) that holding for one more claim costs, and h·a the CPU it is expected to save.
+// A second of CPU is worth w seconds of waiting (Patience) where processors are idle, and 1/(1−ρ)² times as much where a
+// share ρ of the runners' time, or of the process's CPUs if more, is used: by that factor the queue behind grows with
+// every bit of load (the derivative of M/M/1's ρ/(1−ρ)).
 //
-// With runs that cost a + b·n, s is a, and batches grow to about a·w·μ/(1−ρ) rows: each row then waits a·w/(1−ρ)/2 in the
-// mean, whatever the rate; below a rate of (1−ρ)/(a·w) nothing waits. Holding goes on while a runner is free or none is:
-// a batch taken by the first runner that comes would carry the few rows that arrived during the run before it, and every
-// second batch would be small.
+// So batches grow to about a·w·μ/(1−ρ)² rows: each then waits half of a·w/(1−ρ)² in the mean, whatever the rate; below a
+// rate of (1−ρ)²/(a·w) nothing waits. Holding goes on while a runner is free or none is: a batch taken by the first
+// runner that comes would carry the few rows that arrived during the run before it, and every second batch would be small.
 //
 // Claims do not always come as they came. h(n) learns where they end: if 32 callers each wait for their answer before
 // they claim again, a batch of 32 is not held, though one of 31 is. And nothing is held for longer than what it saves is
-// worth to its first row, s·w/(1−ρ) from its opening, nor for longer than silence gaps since the last claim, which a
+// worth to its first row, a·w/(1−ρ)² from its opening, nor for longer than silence gaps since the last claim, which a
 // Poisson stream hardly ever leaves, nor beyond its due time. Each commit asks anew.
 func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 	switch {
@@ -38,8 +37,8 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 	if gap <= 0 || now+int64(gap) >= b.dueAt {
 		return now
 	}
-	more := min(max(int(q.arrivals.rowsPerClaim+0.5), 1), q.o.MaxRows-b.n)
-	worth := q.price.saving(b.n, more) * q.o.Patience / (1 - min(q.pool.load(), maxLoad))
+	idle := 1 - min(q.pool.load(), maxLoad)
+	worth := q.price.ofBatch() * q.o.Patience / (idle * idle)
 	cost := float64(b.n) * gap
 	until := min(b.dueAt, b.opened+int64(worth), now+int64(silence*gap))
 	if worth <= cost || until <= now || !q.holds.try(b.n, worth, cost) {
@@ -105,24 +104,20 @@ func (h *holds) inVain(rows int) {
 	k.failed, k.skipped = k.failed+(1-k.failed)*heldShare, 0
 }
 
-// arrivals estimates how often claims come, and of how many rows; the queue's lock guards it.
+// arrivals estimates how often claims come; the queue's lock guards it.
 type arrivals struct {
-	last         int64
-	rate         float64 // claims per ns
-	rowsPerClaim float64
+	last int64
+	rate float64 // claims per ns
 }
 
 const arrivalWindow = 20e6 // ns
 
 // add moves the rate by r ← (r·τ + 1)/(τ + gap), whose fixed point for a steady gap is 1/gap.
-func (a *arrivals) add(now int64, rows int) {
-	if a.last == 0 {
-		a.last, a.rowsPerClaim = now, float64(rows)
-		return
+func (a *arrivals) add(now int64) {
+	if a.last > 0 {
+		a.rate = (a.rate*arrivalWindow + 1) / (arrivalWindow + float64(now-a.last))
 	}
-	a.rate = (a.rate*arrivalWindow + 1) / (arrivalWindow + float64(now-a.last))
 	a.last = now
-	a.rowsPerClaim += (float64(rows) - a.rowsPerClaim) / 64
 }
 
 // gap is the expected ns between claims, 0 where it is not known.

@@ -1,60 +1,75 @@
 package batcher
 
-import "testing"
+import (
+	"math/rand/v2"
+	"testing"
+)
 
-// A price that was calibrated at all sizes, and then sees one size at twice the cost, knows that all savings doubled.
+func calibratedPrice(cost func(rows int) float64) *price {
+	var p price
+	for range 3 {
+		for n := 1; n <= 128; n *= 2 {
+			p.calibrate(n, int64(cost(n)))
+		}
+	}
+	return &p
+}
+
+func line(fixed, row float64) func(int) float64 {
+	return func(rows int) float64 { return fixed + row*float64(rows) }
+}
+
+// The price of a batch is found whatever sizes traffic brings, and whatever calibration thought.
 func TestPrice(t *testing.T) {
+	f := func(name string, calibration, traffic func(int) float64, size func() int, low, high float64) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			p := &price{}
+			if calibration != nil {
+				p = calibratedPrice(calibration)
+			}
+			for range 1000 {
+				n := size()
+				p.observe(n, int64(traffic(n)))
+			}
+			if got := p.ofBatch(); got < low || got > high {
+				t.Errorf("a batch costs %.0f ns, want %.0f to %.0f", got, low, high)
+			}
+		})
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	fixed := func(n int) func() int { return func() int { return n } }
+	varied := func(low, high int) func() int { return func() int { return low + rng.IntN(high-low+1) } }
+	f("as calibrated", line(40e3, 3e3), line(40e3, 3e3), varied(1, 30), 39e3, 41e3)
+	f("as calibrated, one size", line(40e3, 3e3), line(40e3, 3e3), fixed(13), 39e3, 41e3)
+	f("everything costs twice as much, one size", line(40e3, 3e3), line(80e3, 6e3), fixed(13), 78e3, 82e3)
+	f("rows alone cost more, sizes vary", line(40e3, 3e3), line(40e3, 9e3), varied(1, 30), 35e3, 60e3)
+	f("batches alone cost more, sizes vary", line(40e3, 3e3), line(120e3, 3e3), varied(1, 30), 100e3, 125e3)
+	f("never calibrated, sizes vary", nil, line(40e3, 3e3), varied(1, 30), 39e3, 41e3)
+	f("nothing to save", line(0, 10e3), line(0, 10e3), varied(1, 30), 0, 2e3)
+	f("rows for nothing", line(50e3, 0), line(50e3, 0), varied(1, 30), 49e3, 51e3)
+}
+
+func TestPriceKnown(t *testing.T) {
 	var p price
-	if p.known() || p.saving(1, 1) != 0 {
-		t.Error("a price that has seen nothing knows something")
+	p.observe(4, 0) // was not measured
+	if p.known() {
+		t.Error("it knows what nobody told it")
 	}
-	cost := func(rows int) float64 { return 40e3 + float64(rows)*3e3 }
-	for range 3 {
-		for _, n := range []int{1, 4, 16, 64, 128} {
-			p.observe(n, cost(n))
-		}
-	}
-	near(t, "the saving of two small batches", p.saving(4, 4), 40e3)
-	near(t, "the saving of one row more", p.saving(12, 1), 40e3)
-	for range 200 {
-		p.observe(13, 2*cost(13))
-	}
-	for what, s := range map[string]float64{"at the size that showed it": p.saving(12, 1), "at others": p.saving(4, 4)} {
-		if s < 74e3 || s > 82e3 { // a little went into the shape
-			t.Errorf("runs cost twice as much: the saving %s is %v, want about 80e3", what, s)
-		}
+	if got := calibratedPrice(line(40e3, 3e3)).ofBatch(); got < 39e3 || got > 41e3 {
+		t.Errorf("after calibration alone a batch costs %.0f ns, want 40e3", got)
 	}
 }
 
-// A shape that is not what calibration said is learnt in time.
-func TestPriceShape(t *testing.T) {
-	var p price
-	for range 3 {
-		for _, n := range []int{1, 2, 4, 8, 16} {
-			p.observe(n, 40e3)
-		}
-	}
-	for range 5000 {
-		for _, n := range []int{1, 2, 4, 8, 16} {
-			p.observe(n, float64(n)*10e3) // nothing is saved by joining
-		}
-	}
-	if s := p.saving(4, 4); s > 2e3 {
-		t.Errorf("joining is thought to save %v ns, it saves nothing", s)
-	}
-}
-
-// One stolen time slice moves the scale by a quarter at most.
+// One stolen time slice hardly moves it.
 func TestPriceOutlier(t *testing.T) {
-	var p price
-	for range 100 {
-		p.observe(8, 50e3)
-		p.observe(1, 40e3)
-		p.observe(9, 52e3)
+	p := calibratedPrice(line(40e3, 3e3))
+	for i := range 500 {
+		p.observe(1+i%20, int64(line(40e3, 3e3)(1+i%20)))
 	}
-	was := p.saving(8, 1)
+	was := p.ofBatch()
 	p.observe(8, 100e6)
-	if s := p.saving(8, 1); s > 1.25*was {
-		t.Errorf("the saving went from %v to %v by one outlier", was, s)
+	if got := p.ofBatch(); got > 1.1*was {
+		t.Errorf("a batch cost %.0f ns, and %.0f after one outlier", was, got)
 	}
 }

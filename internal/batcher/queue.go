@@ -144,7 +144,7 @@ func (q *Queue) calibrate() error {
 			}
 			if i > 0 {
 				q.curve.observe(n, q.pool.now()-start)
-				q.price.meter(n, q.pool.now()-start, b.mem)
+				q.price.calibrate(n, metered(b.mem, q.pool.now()-start))
 			}
 		}
 		if n == q.o.MaxRows {
@@ -190,7 +190,7 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 	q.rows += uint64(n)
 	q.queued += n
 	q.high = max(q.high, q.queued)
-	q.arrivals.add(now, n)
+	q.arrivals.add(now)
 	for first := 0; first < n; {
 		if q.open == nil {
 			last := len(q.idle) - 1
@@ -333,7 +333,7 @@ func (q *Queue) observe(b *batch, n int, ns int64) {
 		q.hist.ratio.addRatio(float64(ns) / mean)
 	}
 	q.curve.observe(n, ns)
-	q.price.meter(n, ns, b.mem)
+	q.price.observe(n, metered(b.mem, ns))
 }
 
 // Close takes no more claims, runs what is queued (cause stop), answers every row, and frees every batch. It waits for

@@ -4,10 +4,11 @@
 // answer comes later for all, and the way out is to begin less; slow peers, slow models and long waits in a batch do
 // not show in it, since they take no processor.
 //
-// A Limiter turns it into a limit on what may be under way at once, by additive increase and multiplicative decrease
-// (Chiu and Jain, 1989), the law of TCP's window: each period, if goroutines waited longer than the target in the mean,
-// the limit becomes a part of what was under way; otherwise, if it was met, it grows. So a bidder that is offered twice
-// what it can serve goes on serving nearly all it can, and refuses the rest in microseconds, before it has cost anything.
+// A Limiter turns it into a limit on what may be under way at once. While goroutines wait longer than the target, period
+// after period, the limit becomes a part of what was under way, the less the longer they wait; else, where it was met, it
+// grows. A moment's waiting changes nothing: a collection or a neighbour's time slice passes by itself, and only a queue
+// that stands is too long (the idea of CoDel: Nichols and Jacobson, 2012). So a bidder that is offered twice what it can
+// serve goes on serving nearly all it can, and refuses the rest in microseconds, before it has cost anything.
 package overload
 
 import (
@@ -24,7 +25,7 @@ type Options struct {
 	Most int
 	// Least is the limit's lower bound; default 16. It keeps the process busy where waits have other causes.
 	Least int
-	// Target is how long goroutines may wait for a processor in the mean of a period; default 1 ms.
+	// Target is how long goroutines may wait for a processor, in the mean of each period; default 1 ms.
 	Target time.Duration
 	// Period is how often the limit is set; default 10 ms.
 	Period time.Duration
@@ -64,8 +65,10 @@ type Limiter struct {
 	peak     atomic.Int64 // the most under way in this period
 	reached  atomic.Uint64
 
-	total time.Duration // Waits as it was last read; Run's alone
+	// Run's alone:
+	total time.Duration // Waits as it was last read
 	count uint64
+	over  int // periods in a row in which goroutines waited too long
 }
 
 // New makes a limiter. It stays at Most until Run runs.
@@ -123,7 +126,9 @@ func (l *Limiter) Run(ctx context.Context) error {
 }
 
 const (
-	decrease = 0.9
+	standing = 4        // periods in a row make a queue a standing one
+	mostCut  = 0.5      // of what was under way is left at least
+	leastCut = 0.95     // … and at most
 	increase = 1.0 / 16 // of the limit, at least 1
 )
 
@@ -134,13 +139,18 @@ func (l *Limiter) adjust() {
 	l.total, l.count = total, count
 	peak := l.peak.Swap(l.underWay.Load())
 	limit := l.limit.Load()
-	switch {
-	case n > 0 && waited/time.Duration(n) > l.o.Target:
-		limit = min(limit, int64(decrease*float64(peak)))
-	case peak >= limit-limit/8: // it was met, or nearly
+	if n > 0 && waited/time.Duration(n) > l.o.Target {
+		if l.over++; l.over < standing {
+			return
+		}
+		keep := float64(l.o.Target) * float64(n) / float64(waited)
+		limit = min(limit, int64(float64(peak)*min(max(keep, mostCut), leastCut)))
+	} else {
+		l.over = 0
+		if peak < limit-limit/8 { // it was not met
+			return
+		}
 		limit += max(1, int64(increase*float64(limit)))
-	default:
-		return
 	}
 	l.limit.Store(min(max(limit, int64(l.o.Least)), int64(l.o.Most)))
 }

@@ -67,24 +67,38 @@ func TestLimit(t *testing.T) {
 		l.adjust()
 	})
 	f("nothing happened at all", 1000, func(l *Limiter, _ *waits) { l.adjust() })
-	f("waits make it a part of what was under way", 180, func(l *Limiter, w *waits) {
-		begin(l, 200)
-		end(l, 150) // the peak counts
-		w.add(100, 2*time.Millisecond)
-		l.adjust()
-	})
-	f("a second period counts its own peak", 90, func(l *Limiter, w *waits) {
-		begin(l, 200)
-		end(l, 100)
-		for range 2 {
-			w.add(100, 2*time.Millisecond)
+	overloaded := func(l *Limiter, w *waits, periods int, each time.Duration) {
+		for range periods {
+			w.add(100, each)
 			l.adjust()
 		}
+	}
+	f("a moment passes by itself", 1000, func(l *Limiter, w *waits) {
+		begin(l, 200)
+		for range 3 {
+			overloaded(l, w, standing-1, 50*time.Millisecond)
+			overloaded(l, w, 1, 0)
+		}
+	})
+	f("a standing queue is cut by how long it waits", 160, func(l *Limiter, w *waits) {
+		begin(l, 200)
+		overloaded(l, w, standing, 1250*time.Microsecond)
+	})
+	f("the peak of the period counts", 190, func(l *Limiter, w *waits) {
+		begin(l, 200)
+		overloaded(l, w, standing-1, 1001*time.Microsecond)
+		end(l, 150)
+		overloaded(l, w, 1, 1001*time.Microsecond)
+	})
+	f("by half at most, each period", 50, func(l *Limiter, w *waits) {
+		begin(l, 200)
+		overloaded(l, w, standing, time.Second)
+		end(l, 100)
+		overloaded(l, w, 2, time.Second)
 	})
 	f("never below the least", 10, func(l *Limiter, w *waits) {
 		begin(l, 1)
-		w.add(1, time.Second)
-		l.adjust()
+		overloaded(l, w, standing, time.Second)
 	})
 	f("it grows where it was met", 106, func(l *Limiter, w *waits) {
 		l.limit.Store(100)
@@ -150,14 +164,16 @@ func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, w := newTest(t, Options{Most: 1000})
 		begin(l, 100)
-		w.add(10, 5*time.Millisecond)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- l.Run(ctx) }()
-		time.Sleep(10 * time.Millisecond)
-		synctest.Wait()
-		if got := l.Stats().Limit; got != 90 {
-			t.Errorf("limit %d after one period, want 90", got)
+		for range standing {
+			w.add(10, 2*time.Millisecond)
+			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
+		}
+		if got := l.Stats().Limit; got != 50 {
+			t.Errorf("limit %d after %d periods, want 50", got, standing)
 		}
 		cancel()
 		if err := <-done; err != nil {
