@@ -11,11 +11,13 @@ DURATION ?=
 RATE ?=
 KEEP ?=
 DATA ?=
+# What a benchmark takes besides: make bench-auction FLAGS="--rounds 3"; its --help lists them
+FLAGS ?=
 run_flags = $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(KEEP),--keep)
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: ## virtual environment, pinned packages, Go, binaries
@@ -38,6 +40,33 @@ test: setup ## all checks: formatting, types, Go suites with -race, pytest
 .PHONY: check
 check: setup ## formatting, vet, types only
 	@scripts/check.sh
+
+# Benchmarks print a table, and one JSON object as the last line; the exit status is 1 if a target is missed.
+bench = BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m scripts.bench $(1) $(FLAGS)
+
+.PHONY: bench-batcher
+bench-batcher: setup ## the batcher alone: cost a row and allocations, by batch size and concurrency
+	@$(call bench,batcher)
+
+.PHONY: bench-auction
+bench-auction: setup ## whole auctions over HTTP, against batching off
+	@$(call bench,auction)
+
+.PHONY: bench-baseline
+bench-baseline: setup ## what an auction costs beyond decoding its request
+	@$(call bench,baseline)
+
+.PHONY: bench-soak
+bench-soak: setup ## ten minutes at 80 % of capacity with 20 version swaps
+	@$(call bench,soak)
+
+.PHONY: bench-overload
+bench-overload: setup ## twice the capacity: goodput, late answers, time to shed
+	@$(call bench,overload)
+
+.PHONY: bench-isolation
+bench-isolation: setup ## a small model's p99 beside a slow one
+	@$(call bench,isolation)
 
 .PHONY: lock
 lock: ## pin requirements.in anew into requirements.lock (needs uv)

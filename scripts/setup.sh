@@ -67,6 +67,6 @@ cmp -s build/go.mk.new build/go.mk && rm build/go.mk.new || mv build/go.mk.new b
 
 # --- the binaries
 mkdir -p bin
-say "building bin/bidder, bin/trainer, bin/exchange ($("$go" version | cut -d' ' -f3))"
-GOTOOLCHAIN=local "$go" build -o bin/ ./cmd/bidder ./cmd/trainer ./cmd/exchange
+say "building bin/bidder, bin/trainer, bin/exchange, bin/loadgen ($("$go" version | cut -d' ' -f3))"
+GOTOOLCHAIN=local "$go" build -o bin/ ./cmd/bidder ./cmd/trainer ./cmd/exchange ./cmd/loadgen
 say "ready ($(du -shL bin | cut -f1) of binaries, $(du -sh $VENV | cut -f1) of Python packages)"

@@ -44,6 +44,7 @@ func BenchmarkBatcher(b *testing.B) {
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
+			cpu := processCPU()
 			var wg sync.WaitGroup
 			for c := range callers {
 				n := (b.N/rows + callers - 1 - c) / callers
@@ -67,6 +68,7 @@ func BenchmarkBatcher(b *testing.B) {
 			}
 			wg.Wait()
 			b.StopTimer()
+			b.ReportMetric(float64(processCPU()-cpu)/float64(b.N), "cpu-ns/row")
 			s := q.Stats()
 			b.ReportMetric(float64(s.Rows)/float64(max(s.Batches, 1)), "rows/batch")
 			b.ReportMetric(float64(s.Inline)/float64(max(s.Batches, 1)), "inline")

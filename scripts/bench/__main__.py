@@ -9,6 +9,7 @@ import typer
 
 from scripts.bench import auction as auction_
 from scripts.bench import baseline as baseline_
+from scripts.bench import batcher as batcher_
 from scripts.bench import isolation as isolation_
 from scripts.bench import overload as overload_
 from scripts.bench import soak as soak_
@@ -20,6 +21,15 @@ Directory = Annotated[Path, typer.Option(help="Where worlds, logs and state lie.
 Seconds = Annotated[float, typer.Option(help="Of each measurement.")]
 Rounds = Annotated[int, typer.Option(help="How often each side is measured.")]
 WORK = ROOT / "var/bench"
+
+
+@app.command()
+def batcher(
+    count: Annotated[int, typer.Option(help="How often each case is measured.")] = 5,
+    benchtime: Annotated[str, typer.Option(help="Of each, as go test takes it.")] = "300000x",
+) -> None:
+    """The batcher's own cost a row, and its allocations, by batch size and concurrency."""
+    raise typer.Exit(batcher_.run(count=count, benchtime=benchtime))
 
 
 @app.command()

@@ -31,7 +31,7 @@ def data_set(name: str) -> Path:
 def binaries() -> Path:
     """`bin/`, built."""
     directory = ROOT / "bin"
-    missing = [n for n in ("bidder", "trainer", "exchange") if not (directory / n).exists()]
+    missing = [n for n in ("bidder", "trainer", "exchange", "loadgen") if not (directory / n).exists()]
     assert not missing, f"not built: {missing}; run `make setup`"
     return directory
 

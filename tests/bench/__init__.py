@@ -1,0 +1,1 @@
+"""The benchmarks themselves: their arithmetic, and a short run of each."""
