@@ -116,8 +116,8 @@ func Defaults() Config {
 	c.Batcher.Policy = "adaptive"
 	c.Batcher.Runners = 1
 	c.Batcher.MaxRows = 128
-	c.Batcher.MaxWait = 4 * time.Millisecond
-	c.Batcher.Patience = 8
+	c.Batcher.MaxWait = 5 * time.Millisecond
+	c.Batcher.Patience = 3
 	c.Batcher.QueueRows = 4096
 	c.TensorFlow.Threading = string(servable.CallerThread)
 	c.Predict.Timeout = 100 * time.Millisecond
@@ -126,7 +126,7 @@ func Defaults() Config {
 	c.Predict.Connections = 1024
 	c.Limits.BodyBytes = 256 << 10
 	c.Limits.Auctions = 4096
-	c.Limits.CPUWait = time.Millisecond
+	c.Limits.CPUWait = 2 * time.Millisecond
 	c.Limits.Connections = 16384
 	c.Limits.ReadTimeout = 5 * time.Second
 	c.Limits.WriteTimeout = 5 * time.Second

@@ -48,6 +48,7 @@ func (q *Queue) flush(b *batch, c cause) {
 	mean, _ := q.curve.predict(b.n)
 	b.predicted = int64(mean)
 	q.batches++
+	q.flushed.add(q.pool.now())
 	q.flushes[c]++
 	q.hist.batchRows.addRows(b.n)
 }

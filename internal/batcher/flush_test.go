@@ -267,7 +267,7 @@ func TestAdaptiveHolds(t *testing.T) {
 	}
 	// Patience 16 × 100 µs: from a claim every 1.6 ms down, nothing waits.
 	f("a claim every 3 ms waits for nobody", 3*time.Millisecond, 1, 1.1)
-	f("a claim every 100 µs finds company", 100*time.Microsecond, 8, 20)
+	f("a claim every 100 µs finds company", 100*time.Microsecond, 8, 32)
 
 	closed := func(callers int) {
 		t.Run(fmt.Sprintf("callers that wait for their answers are not held once all are there, %d", callers), func(t *testing.T) {

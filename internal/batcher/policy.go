@@ -12,9 +12,10 @@ package batcher
 // n is the rows it holds; claims arrive at μ a second (over about 20 ms); a is what a batch costs in CPU beyond its rows,
 // and so what is saved when two are joined (see price); h(n) is the share of holds at n rows that lately brought a claim.
 // So n/μ is the waiting (rows × seconds) that holding for one more claim costs, and h·a the CPU it is expected to save.
-// A second of CPU is worth w seconds of waiting (Patience) where processors are idle, and 1/(1−ρ)² times as much where a
-// share ρ of the runners' time, or of the process's CPUs if more, is used: by that factor the queue behind grows with
-// every bit of load (the derivative of M/M/1's ρ/(1−ρ)).
+// A second of CPU is worth w seconds of waiting (Patience) where processors are idle, and 1/(1−ρ)² times as much where
+// they are not: by that factor the queue behind grows with every bit of load (the derivative of M/M/1's ρ/(1−ρ)). ρ is
+// the load there would be if each claim were run alone: the share that is used of the runners' time, or of the process's
+// CPUs if more, and what joining claims now saves of it. Without the latter holding would undo its own reason.
 //
 // So batches grow to about a·w·μ/(1−ρ)² rows: each then waits half of a·w/(1−ρ)² in the mean, whatever the rate; below a
 // rate of (1−ρ)²/(a·w) nothing waits. Holding goes on while a runner is free or none is: a batch taken by the first
@@ -37,7 +38,7 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 	if gap <= 0 || now+int64(gap) >= b.dueAt {
 		return now
 	}
-	idle := 1 - min(q.pool.load(), maxLoad)
+	idle := 1 - min(q.pool.load()+q.saved(), maxLoad)
 	worth := q.price.ofBatch() * q.o.Patience / (idle * idle)
 	cost := float64(b.n) * gap
 	until := min(b.dueAt, b.opened+int64(worth), now+int64(silence*gap))
@@ -48,8 +49,14 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 	return until
 }
 
+// saved is the share of the process's CPUs that joining claims saves now.
+func (q *Queue) saved() float64 {
+	joined := max(q.arrivals.rate-q.flushed.rate, 0) // claims per ns that opened no batch of their own
+	return joined * q.price.ofBatch() / q.pool.cpus
+}
+
 const (
-	maxLoad = 0.95 // beyond it the estimate is noise
+	maxLoad = 0.8 // beyond it a batch is worth all the waiting there may be, and its factor of 25 enough
 	silence = 8
 )
 
@@ -104,24 +111,24 @@ func (h *holds) inVain(rows int) {
 	k.failed, k.skipped = k.failed+(1-k.failed)*heldShare, 0
 }
 
-// arrivals estimates how often claims come; the queue's lock guards it.
-type arrivals struct {
+// pace estimates how often something happens; the queue's lock guards it.
+type pace struct {
 	last int64
-	rate float64 // claims per ns
+	rate float64 // per ns
 }
 
-const arrivalWindow = 20e6 // ns
+const paceWindow = 20e6 // ns
 
 // add moves the rate by r ← (r·τ + 1)/(τ + gap), whose fixed point for a steady gap is 1/gap.
-func (a *arrivals) add(now int64) {
+func (a *pace) add(now int64) {
 	if a.last > 0 {
-		a.rate = (a.rate*arrivalWindow + 1) / (arrivalWindow + float64(now-a.last))
+		a.rate = (a.rate*paceWindow + 1) / (paceWindow + float64(now-a.last))
 	}
 	a.last = now
 }
 
-// gap is the expected ns between claims, 0 where it is not known.
-func (a *arrivals) gap() float64 {
+// gap is the expected ns between two, 0 where it is not known.
+func (a *pace) gap() float64 {
 	if a.rate == 0 {
 		return 0
 	}

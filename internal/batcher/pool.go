@@ -36,6 +36,7 @@ type Pool struct {
 	refusing bool    // no more queues
 	closing  bool    // runners end
 
+	cpus        float64       // processors that Go may use
 	cpu         func() int64  // CPU time the process has used, ns; nil: not known
 	idleRunners atomic.Int32  // len(asleep)
 	loadBits    atomic.Uint64 // math.Float64bits of the runners' load, smoothed
@@ -60,7 +61,7 @@ func NewPool(o PoolOptions) (*Pool, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
 	}
-	p := &Pool{o: o, epoch: time.Now()}
+	p := &Pool{cpus: float64(runtime.GOMAXPROCS(0)), o: o, epoch: time.Now()}
 	if !o.RuntimeTimer { // fake time and real CPU time make no load
 		p.cpu = processCPU
 		p.cpuLast = processCPU()
@@ -243,7 +244,7 @@ func (p *Pool) charge(q *Queue, ns int64) {
 		share := float64(p.busy-p.busyLast) / (float64(d) * float64(len(p.runners)))
 		if p.cpu != nil {
 			cpu := p.cpu()
-			share = max(share, float64(cpu-p.cpuLast)/(float64(d)*float64(runtime.GOMAXPROCS(0))))
+			share = max(share, float64(cpu-p.cpuLast)/(float64(d)*p.cpus))
 			p.cpuLast = cpu
 		}
 		was := math.Float64frombits(p.loadBits.Load())

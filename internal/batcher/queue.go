@@ -35,7 +35,8 @@ type Queue struct {
 	destroyed bool
 	curve     curve // of durations: when a run will have ended
 	price     price // of runs, to weigh waiting against
-	arrivals  arrivals
+	arrivals  pace  // claims
+	flushed   pace  // batches
 	holds     holds
 
 	claims, rows, batches, reached uint64

@@ -25,7 +25,7 @@ type Options struct {
 	Most int
 	// Least is the limit's lower bound; default 16. It keeps the process busy where waits have other causes.
 	Least int
-	// Target is how long goroutines may wait for a processor, in the mean of each period; default 1 ms.
+	// Target is how long goroutines may wait for a processor, in the mean of each period; default 2 ms.
 	Target time.Duration
 	// Period is how often the limit is set; default 10 ms.
 	Period time.Duration
@@ -36,7 +36,7 @@ type Options struct {
 func (o *Options) fill() error {
 	setDefault(&o.Most, 4096)
 	setDefault(&o.Least, 16)
-	setDefault(&o.Target, time.Millisecond)
+	setDefault(&o.Target, 2*time.Millisecond)
 	setDefault(&o.Period, 10*time.Millisecond)
 	if o.Waits == nil {
 		o.Waits = newSchedulerWaits().read
@@ -126,7 +126,7 @@ func (l *Limiter) Run(ctx context.Context) error {
 }
 
 const (
-	standing = 4        // periods in a row make a queue a standing one
+	standing = 10       // periods in a row make a queue a standing one
 	mostCut  = 0.5      // of what was under way is left at least
 	leastCut = 0.95     // … and at most
 	increase = 1.0 / 16 // of the limit, at least 1

@@ -54,7 +54,7 @@ func TestLimit(t *testing.T) {
 	f := func(name string, want int, steps func(l *Limiter, w *waits)) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			l, w := newTest(t, Options{Most: 1000, Least: 10})
+			l, w := newTest(t, Options{Most: 1000, Least: 10, Target: time.Millisecond})
 			steps(l, w)
 			if got := l.Stats().Limit; got != want {
 				t.Errorf("limit %d, want %d", got, want)
@@ -162,7 +162,7 @@ func TestBeginConcurrently(t *testing.T) {
 
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, w := newTest(t, Options{Most: 1000})
+		l, w := newTest(t, Options{Most: 1000, Target: time.Millisecond})
 		begin(l, 100)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
