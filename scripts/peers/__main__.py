@@ -1,0 +1,140 @@
+"""`make bench-peers`: Gavel's prediction endpoint beside the model servers one could use instead.
+
+Every server gets the same model, the same closed loop and the same two cores, one after the other, in rounds: each
+round starts every server once, so that what else the machine does meets all alike. A peer that cannot be installed,
+does not start or answers wrongly is skipped, with the reason in the table. Progress goes to stderr; the last line of
+stdout is one JSON object.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scripts.bench.report import finish, machine, say
+from scripts.loop.settings import ROOT
+from scripts.peers import accounting, catalogue, environments, page, plots, table
+from scripts.peers.catalogue import Server
+from scripts.peers.environments import Unavailable
+from scripts.peers.measure import Measurement, Plan, kept, measure
+from scripts.peers.model import Model
+from scripts.peers.results import Comparison, Row
+from scripts.peers.running import Place
+
+CORES = 2
+QUICK = ("gavel", "fastapi-queue")
+DECISION = "NNNN-peers.md"
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(help=__doc__)
+def main(
+    only: Annotated[str, typer.Option(help="These servers or configurations, separated by commas; else all.")] = "",
+    seconds: Annotated[float, typer.Option(min=0.5, help="Of each measurement.")] = 10,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds; medians are reported.")] = 3,
+    connections: Annotated[str, typer.Option(help="Numbers of connections, separated by commas.")] = "32,128",
+    quick: Annotated[bool, typer.Option(help="One round of 2 s with Gavel and one peer, judging nothing.")] = False,
+    tried: Annotated[bool, typer.Option(help="Also the configurations that were tried and are not the best.")] = False,
+    docs: Annotated[bool, typer.Option(help="Write the table and the plot into docs/.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on with the measurements that an earlier run left.")] = False,
+    directory: Annotated[Path, typer.Option(help="Model, logs and raw measurements.")] = ROOT / "var/bench/peers",
+) -> None:
+    """Measure and report."""
+    servers = chosen(",".join(QUICK) if quick else only, tried=tried)
+    counts = tuple(sorted({int(n) for n in connections.split(",")}))
+    plan = Plan(2, 1, counts) if quick else Plan(seconds, repeats, counts)
+    accounting.adopt_orphans()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    place = Place(directory.resolve(), Model(directory.resolve() / "model"), cores())
+    place.model.prepare()
+    try:
+        rows = measure_all(servers, place, plan, resume=resume)
+    except KeyboardInterrupt:
+        say("interrupted; --resume goes on from here")
+        raise typer.Exit(130) from None
+    raise typer.Exit(report(rows, plan, docs=docs, judge=not quick))
+
+
+def chosen(only: str, *, tried: bool) -> list[Server]:
+    """Return the servers to measure: those named by peer or configuration, else all but what was only tried."""
+    names = {name.strip() for name in only.split(",") if name.strip()}
+    known = {name for server in catalogue.SERVERS for name in (server.peer, server.name)}
+    if names - known:
+        raise typer.BadParameter(
+            f"no such server: {', '.join(sorted(names - known))}; there are {', '.join(sorted(known))}"
+        )
+    wanted = [s for s in catalogue.SERVERS if not names or {s.peer, s.name} & names]
+    return [s for s in wanted if tried or s.role != "tried" or s.name in names]
+
+
+def cores() -> str:
+    """Two of the cores this process may use."""
+    return ",".join(map(str, sorted(os.sched_getaffinity(0))[:CORES]))
+
+
+def measure_all(servers: list[Server], place: Place, plan: Plan, *, resume: bool) -> list[Row]:
+    """Measure every server once a round."""
+    taken: dict[str, list[list[Measurement]]] = {server.name: [] for server in servers}
+    skipped: dict[str, str] = {}
+    for repeat in range(1, plan.repeats + 1):
+        for server in servers:
+            if server.name in skipped:
+                continue
+            if resume and (earlier := kept(place, server, plan, repeat)):
+                taken[server.name].append(earlier)
+                continue
+            say(f"round {repeat} of {plan.repeats}: {server.title}")
+            try:
+                taken[server.name].append(measure(server, place, plan, repeat))
+            except Unavailable as reason:
+                say(f"{server.title} is skipped: {reason}")
+                skipped[server.name] = str(reason)
+    return [Row.of(s, taken[s.name], skipped.get(s.name, "")) for s in servers]
+
+
+def report(rows: list[Row], plan: Plan, *, docs: bool, judge: bool) -> int:
+    """Print table and JSON, write the page if asked; 0 if what was promised holds, or is not judged."""
+    table.show(rows, plan.connections)
+    comparisons = [c for n in plan.connections if (c := Comparison.of(rows, n))]
+    used = versions(rows)
+    if docs:
+        text = page.section(
+            rows,
+            comparisons,
+            connections=plan.connections,
+            seconds=plan.seconds,
+            repeats=plan.repeats,
+            cores=CORES,
+            machine=page.named(machine()),
+            versions=used,
+            decision=DECISION,
+        )
+        plots.draw(ROOT / "docs" / page.PLOT, rows, plan.connections)
+        page.write(ROOT / "docs/benchmarks.md", text)
+    figures: dict[str, Any] = {"versions": used, "servers": {row.server.name: row.json() for row in rows}}
+    for comparison in comparisons:
+        figures |= comparison.json()
+    targets = [target for comparison in comparisons for target in comparison.targets()] if judge else []
+    return finish("peers", figures, targets)
+
+
+def versions(rows: list[Row]) -> dict[str, str]:
+    """Return the packages that the measured peers consist of."""
+    found: dict[str, str] = {}
+    for row in rows:
+        if row.results and row.server.environment:
+            found |= environments.versions(row.server.environment)
+        if row.results and "java" in row.server.programs:
+            said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+            found["java"] = match.group(1) if (match := re.search(r'version "(.+?)"', said)) else "unknown"
+    return found
+
+
+if __name__ == "__main__":
+    app()

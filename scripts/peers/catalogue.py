@@ -1,0 +1,126 @@
+"""The servers, and the configurations they are measured in.
+
+`best` is what a peer did best in here, `default` what one gets by following its guide, `tried` what was no better; the
+decision in docs/decisions has the figures. A server's options are explained in its script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from scripts.peers.protocol import Protocol, instances, v2
+
+Role = Literal["best", "default", "tried"]
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server in one configuration; peers lie in `servers/`, each with a virtual environment of its own."""
+
+    peer: str  # what it is a configuration of
+    title: str  # as tables call it
+    environment: str = ""  # build/peers/<environment>; empty: Gavel itself
+    script: str = ""  # servers/<script>
+    settings: Mapping[str, str] = field(default_factory=dict)  # environment variables of the script
+    protocol: Protocol = field(default_factory=instances)
+    python: str = ""  # an interpreter that it needs; else the one that Gavel uses
+    programs: tuple[str, ...] = ()  # that must be there besides
+    isolate: bool = False  # it listens on more than loopback, and so runs only where a network of its own can be made
+    role: Role = "best"
+    variant: str = ""  # which configuration, where it is not the best
+
+    @property
+    def name(self) -> str:
+        """The configuration's, unique."""
+        return f"{self.peer}:{self.variant}" if self.variant else self.peer
+
+    def also(self, variant: str, role: Role = "tried", **settings: str) -> Server:
+        """Return another configuration of the same peer."""
+        title = f"{self.title}, {variant.replace('-', ' ')}"
+        return replace(self, variant=variant, title=title, role=role, settings={**self.settings, **settings})
+
+
+GAVEL = Server("gavel", "Gavel")
+
+QUEUE = Server(
+    "fastapi-queue",
+    "FastAPI + TensorFlow, own queue",
+    environment="fastapi",
+    script="fastapi_app.py",
+    settings={"WORKERS": "2", "RUN": "thread"},
+)
+TENSORFLOW = Server(
+    "fastapi-tensorflow",
+    "FastAPI + TensorFlow, unbatched",
+    environment="fastapi",
+    script="fastapi_app.py",
+    settings={"BATCH": "none", "WORKERS": "2"},
+)
+ONNX_QUEUE = Server(
+    "fastapi-onnx-queue",
+    "FastAPI + onnxruntime, own queue",
+    environment="onnx",
+    script="fastapi_app.py",
+    settings={"ENGINE": "onnx", "WORKERS": "2", "RUN": "inline"},
+)
+ONNX = Server(
+    "fastapi-onnx",
+    "FastAPI + onnxruntime, unbatched",
+    environment="onnx",
+    script="fastapi_app.py",
+    settings={"ENGINE": "onnx", "BATCH": "none", "WORKERS": "2"},
+)
+TORCHSERVE = Server(
+    "torchserve",
+    "TorchServe",
+    environment="torchserve",
+    script="torchserve_app.py",
+    protocol=instances("/predictions/bench"),
+    programs=("java",),
+)
+TRITON = Server(
+    "triton",
+    "Triton (pytriton)",
+    environment="triton",
+    script="triton_app.py",
+    protocol=v2(),
+    python="/usr/bin/python3.11",  # its stub crashed under other builds
+)
+RAY = Server(
+    "ray",
+    "Ray Serve",
+    environment="ray",
+    script="ray_app.py",
+    settings={"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
+    isolate=True,
+)
+MLSERVER = Server("mlserver", "MLServer", environment="mlserver", script="mlserver_app.py", protocol=v2())
+BENTOML = Server("bentoml", "BentoML", environment="bentoml", script="bentoml_app.py")
+LITSERVE = Server("litserve", "LitServe", environment="litserve", script="litserve_app.py")
+KSERVE = Server("kserve", "KServe, unbatched", environment="kserve", script="kserve_app.py", isolate=True)
+
+PLAIN = {"BODY": "pydantic", "TF": "default", "GC": "default", "WORKERS": "1"}
+SERVERS: tuple[Server, ...] = (
+    GAVEL,
+    QUEUE,
+    TENSORFLOW,
+    TENSORFLOW.also("default", "default", **PLAIN),
+    ONNX_QUEUE,
+    ONNX,
+    TORCHSERVE,
+    TORCHSERVE.also("default", "default", SERVER="default", BATCH="none"),
+    TRITON,
+    RAY,
+    RAY.also("default", "default", RAY_SERVE_ENABLE_HA_PROXY="0", RAY_SERVE_THROUGHPUT_OPTIMIZED="0"),
+    MLSERVER,
+    BENTOML,
+    LITSERVE,
+    KSERVE,
+)
+
+
+def find(name: str) -> Server:
+    """Return the configuration of this name; KeyError if there is none."""
+    return {server.name: server for server in SERVERS}[name]

@@ -1,0 +1,146 @@
+"""One server under the generator: how many predictions a second, at what CPU, how late; kept as raw JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.bench.load import command
+from scripts.bench.report import say
+from scripts.peers import accounting
+from scripts.peers.catalogue import Server
+from scripts.peers.environments import Unavailable
+from scripts.peers.running import Place, Running, running
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is offered to every server alike: a closed loop from so many connections."""
+
+    seconds: float
+    repeats: int
+    connections: tuple[int, ...]
+    warmup_s: float = 3.0
+
+    def alike(self, server: Server) -> dict[str, Any]:
+        """What two measurements must share to be of the same thing."""
+        shared = {"seconds": self.seconds, "warmup_s": self.warmup_s, "connections": list(self.connections)}
+        return shared | {"settings": dict(server.settings)}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One server at one number of connections, once. Latencies are of answered predictions, in ms."""
+
+    connections: int
+    requests_per_s: float  # answered with a prediction
+    refused_per_s: float  # answered otherwise, failed or not answered
+    cpu_ms: float  # of all the server's processes, a prediction
+    p50_ms: float
+    p99_ms: float
+    memory_mib: float  # of all the server's processes
+    others_cores: float  # cores that neither server nor generator used: what else ran on the machine
+
+    @staticmethod
+    def of(
+        result: Mapping[str, Any], *, cpu_s: float, span_s: float, memory_mib: float, others_s: float
+    ) -> Measurement:
+        """Read the generator's result; the CPU is of span_s seconds within the measured time."""
+        seconds = float(result["seconds"])
+        answered = float(result["status"].get("200", 0))
+        refused = float(result["answered"]) - answered + float(result["failed"]) + float(result["unanswered"])
+        latency = result["latency_ms_by_status"].get("200", {"p50": float("inf"), "p99": float("inf")})
+        return Measurement(
+            connections=int(result["connections"]),
+            requests_per_s=answered / seconds,
+            refused_per_s=refused / seconds,
+            cpu_ms=1e3 * (cpu_s / span_s) / (answered / seconds) if answered else float("inf"),
+            p50_ms=float(latency["p50"]),
+            p99_ms=float(latency["p99"]),
+            memory_mib=memory_mib,
+            others_cores=max(others_s / span_s, 0.0),
+        )
+
+
+def measure(server: Server, place: Place, plan: Plan, repeat: int) -> list[Measurement]:
+    """Start a server, measure it at every number of connections, stop it; keep what the generator said.
+
+    Raises
+    ------
+    Unavailable
+        It cannot be installed, does not start, answers wrongly or refuses connections.
+    """
+    began = time.monotonic()
+    with running(server, place) as started:
+        ready_s = time.monotonic() - began
+        taken = [_offer(started, plan, connections) for connections in plan.connections]
+    document = {
+        "server": server.name,
+        "repeat": repeat,
+        "plan": plan.alike(server),
+        "ready_s": ready_s,
+        "worst_answer": started.worst,
+        "measurements": [asdict(measurement) for measurement, _ in taken],
+        "generator": [result for _, result in taken],
+    }
+    raw_path(place, server, repeat).write_text(json.dumps(document, indent=1))
+    return [measurement for measurement, _ in taken]
+
+
+def raw_path(place: Place, server: Server, repeat: int) -> Path:
+    """Where a measurement is kept."""
+    return place.directory / f"{server.name.replace(':', '-')}.{repeat}.json"
+
+
+def kept(place: Place, server: Server, plan: Plan, repeat: int) -> list[Measurement] | None:
+    """Return what an earlier run measured by the same plan; None if there is no such."""
+    try:
+        document = json.loads(raw_path(place, server, repeat).read_text())
+    except (OSError, ValueError):
+        return None
+    if document.get("plan") != plan.alike(server):
+        return None
+    return [Measurement(**measurement) for measurement in document["measurements"]]
+
+
+def _offer(started: Running, plan: Plan, connections: int) -> tuple[Measurement, Mapping[str, Any]]:
+    """Load a server, and read its CPU from the end of the warm-up to the end of the measured time."""
+    bodies = started.place.model.bodies(started.server.protocol)
+    generator = started.beside(
+        command(started.url, bodies, rate=0, seconds=plan.seconds, warmup_s=plan.warmup_s, connections=connections)
+    )
+    time.sleep(plan.warmup_s)
+    at, before = time.monotonic(), _used(generator.pid)
+    time.sleep(plan.seconds)
+    span_s, after = time.monotonic() - at, _used(generator.pid)
+    memory_mib = accounting.memory_mib(without=[generator.pid])
+    out, err = generator.communicate()
+    if generator.returncode:
+        raise Unavailable(f"the generator failed: {err.strip()}")
+    server_s, generator_s, machine_s = (b - a for a, b in zip(before, after, strict=True))
+    measurement = Measurement.of(
+        result := json.loads(out.splitlines()[-1]),
+        cpu_s=server_s,
+        span_s=span_s,
+        memory_mib=memory_mib,
+        others_s=machine_s - server_s - generator_s,
+    )
+    say(
+        f"{started.server.title}, {connections} connections: {measurement.requests_per_s:,.0f}/s, "
+        f"{measurement.cpu_ms:.3f} CPU-ms, p99 {measurement.p99_ms:.1f} ms"
+        f" (others used {measurement.others_cores:.1f} cores)"
+    )
+    return measurement, result
+
+
+def _used(generator: int) -> tuple[float, float, float]:
+    """CPU seconds of the server, the generator, and the whole machine."""
+    return (
+        accounting.cpu_s(without=[generator]),
+        accounting.process_cpu_s(generator),
+        accounting.machine_cpu_s(),
+    )

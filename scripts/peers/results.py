@@ -1,0 +1,142 @@
+"""What the measurements say: medians with their spread, the best peer, and Gavel's ratios to it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scripts.bench.report import Target
+from scripts.peers.catalogue import GAVEL, Server
+from scripts.peers.measure import Measurement
+
+TIMES = 6  # as many requests, and as little CPU, as the best peer's
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A median and what it lies between."""
+
+    median: float
+    low: float
+    high: float
+
+    @staticmethod
+    def of(values: Sequence[float]) -> Figure:
+        return Figure(statistics.median(values), min(values), max(values))
+
+    @property
+    def spread(self) -> float:
+        """Half the range, as a share of the median."""
+        return (self.high - self.low) / 2 / self.median if self.median else 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """One server at one number of connections."""
+
+    connections: int
+    requests_per_s: Figure
+    refused_per_s: Figure
+    cpu_ms: Figure
+    p50_ms: Figure
+    p99_ms: Figure
+    memory_mib: Figure
+    others_cores: Figure
+
+    @staticmethod
+    def of(measurements: Sequence[Measurement]) -> Result:
+        """Take the medians of repeats."""
+
+        def figure(value: Callable[[Measurement], float]) -> Figure:
+            return Figure.of([value(measurement) for measurement in measurements])
+
+        return Result(
+            connections=measurements[0].connections,
+            requests_per_s=figure(lambda m: m.requests_per_s),
+            refused_per_s=figure(lambda m: m.refused_per_s),
+            cpu_ms=figure(lambda m: m.cpu_ms),
+            p50_ms=figure(lambda m: m.p50_ms),
+            p99_ms=figure(lambda m: m.p99_ms),
+            memory_mib=figure(lambda m: m.memory_mib),
+            others_cores=figure(lambda m: m.others_cores),
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One server: its results by connections, or why there are none."""
+
+    server: Server
+    results: Mapping[int, Result]
+    skipped: str = ""
+
+    @staticmethod
+    def of(server: Server, repeats: Sequence[Sequence[Measurement]], skipped: str = "") -> Row:
+        """Join the repeats; each holds one measurement for every number of connections."""
+        by_connections: dict[int, list[Measurement]] = {}
+        for repeat in repeats:
+            for measurement in repeat:
+                by_connections.setdefault(measurement.connections, []).append(measurement)
+        return Row(server, {n: Result.of(taken) for n, taken in by_connections.items()}, skipped)
+
+    def json(self) -> dict[str, Any]:
+        """What the last line of stdout tells of the server."""
+        if self.skipped:
+            return {"title": self.server.title, "skipped": self.skipped}
+        names = ("requests_per_s", "refused_per_s", "cpu_ms", "p50_ms", "p99_ms", "memory_mib", "others_cores")
+        figures = {str(n): {name: vars(getattr(result, name)) for name in names} for n, result in self.results.items()}
+        return {"title": self.server.title, "role": self.server.role, "connections": figures}
+
+
+def best_peer(rows: Sequence[Row], connections: int) -> Row | None:
+    """Return the peer that answers most requests a second; None if no peer was measured."""
+    peers = [row for row in rows if row.server != GAVEL and connections in row.results]
+    return max(peers, key=lambda row: row.results[connections].requests_per_s.median, default=None)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Gavel against the best peer at one number of connections."""
+
+    connections: int
+    best: str  # the peer's title
+    requests: float  # Gavel's ÷ the peer's, a second
+    cpu: float  # the peer's ÷ Gavel's, a prediction
+    p99: float  # Gavel's ÷ the peer's
+
+    @staticmethod
+    def of(rows: Sequence[Row], connections: int) -> Comparison | None:
+        """Compare medians; None if either side was not measured."""
+        best = best_peer(rows, connections)
+        gavel = next((row for row in rows if row.server == GAVEL and connections in row.results), None)
+        if best is None or gavel is None:
+            return None
+        ours, theirs = gavel.results[connections], best.results[connections]
+        return Comparison(
+            connections=connections,
+            best=best.server.title,
+            requests=ours.requests_per_s.median / theirs.requests_per_s.median,
+            cpu=theirs.cpu_ms.median / ours.cpu_ms.median,
+            p99=ours.p99_ms.median / theirs.p99_ms.median,
+        )
+
+    def targets(self) -> list[Target]:
+        """What was promised."""
+        n = self.connections
+        return [
+            Target(f"requests/s ÷ the best peer's, {n} connections", self.requests, TIMES),
+            Target(f"the best peer's CPU a prediction ÷ Gavel's, {n} connections", self.cpu, TIMES),
+            Target(f"p99 ÷ the best peer's, {n} connections", self.p99, 1, least=False),
+        ]
+
+    def json(self) -> dict[str, Any]:
+        n = self.connections
+        return {
+            f"best_peer_{n}": self.best,
+            f"requests_ratio_{n}": self.requests,
+            f"cpu_ratio_{n}": self.cpu,
+            f"p99_ratio_{n}": self.p99,
+            f"p99_lower_{n}": self.p99 < 1,
+        }
