@@ -68,10 +68,22 @@ bench-overload: setup ## twice the capacity: goodput, late answers, time to shed
 bench-isolation: setup ## a small model's p99 beside a slow one
 	@$(call bench,isolation)
 
+.PHONY: bench-peers
+bench-peers: setup ## other model servers on the same model and load; the first time it fetches them (2.5 GB)
+	@BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m scripts.peers $(FLAGS)
+
 .PHONY: lock
 lock: ## pin requirements.in anew into requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header requirements-go.in -o requirements-go.lock
+
+.PHONY: lock-peers
+lock-peers: ## pin scripts/peers/locks/*.in anew (needs uv)
+	@cd scripts/peers/locks && for peer in $$(basename -s .in *.in); do \
+	  platform="--universal"; \
+	  [ $$peer != triton ] || platform="--python-platform x86_64-manylinux_2_35"; \
+	  uv pip compile --quiet $$platform --python-version 3.11 --generate-hashes --no-header $$peer.in -o $$peer.lock; \
+	done
 
 .PHONY: clean
 clean: ## remove what runs and builds left (not the virtual environment)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from scripts.peers import environments
+from scripts.peers.__main__ import chosen
+from scripts.peers.network import Network
+from scripts.peers.protocol import instances, v2
+
+
+def test_requests() -> None:
+    assert instances().request([1, 2]) == '{"instances":[[1,2]]}'
+    (tensor,) = json.loads(v2().request([1, 2]))["inputs"]
+    assert tensor == {"name": "rows", "shape": [1, 2], "datatype": "INT32", "data": [1, 2]}
+
+
+def test_answers() -> None:
+    assert instances().probability(b'{"predictions":[0.25]}') == 0.25
+    assert instances().probability(b"[0.25]") == 0.25
+    assert v2().probability(b'{"outputs":[{"name":"p","data":[0.25]}]}') == 0.25
+    for bad in (b"{", b"{}", b'{"predictions":[]}', b'{"predictions":[1,2]}', b'{"predictions":[[0.5]]}', b"[null]"):
+        with pytest.raises(ValueError, match=r".+"):
+            instances().probability(bad)
+    with pytest.raises(ValueError, match="not an answer"):
+        v2().probability(b'{"predictions":[0.25]}')
+
+
+def test_choice_of_servers() -> None:
+    assert [s.name for s in chosen("gavel, fastapi-queue", tried=False)] == ["gavel", "fastapi-queue"]
+    assert [s.name for s in chosen("ray", tried=False)] == ["ray", "ray:default"]
+    assert [s.name for s in chosen("ray:default", tried=False)] == ["ray:default"]
+    assert all(s.role != "tried" for s in chosen("", tried=False))
+    with pytest.raises(Exception, match="no such server: rey"):
+        chosen("rey", tried=False)
+
+
+def test_commands_in_a_network() -> None:
+    network = Network(("unshare", "--net", "--"), ("nsenter", "--net"))
+    assert network.begin(["a", "b"])[-3:] == ["sh", "a", "b"]
+    assert network.join(7, ["a"]) == ["nsenter", "--net", "--target=7", "--", "a"]
+    assert Network((), ()).begin(["a"]) == Network((), ()).join(7, ["a"]) == ["a"]
+
+
+def test_versions_of_what_was_asked_for() -> None:
+    found = environments.versions("fastapi")
+    assert found["fastapi"] == "0.165.0"
+    assert found["uvicorn"] == "0.54.0"
+    assert "starlette" not in found
