@@ -49,7 +49,7 @@ QUEUE = Server(
     "FastAPI + TensorFlow, own queue",
     environment="fastapi",
     script="fastapi_app.py",
-    settings={"WORKERS": "2", "RUN": "thread"},
+    settings={"WORKERS": "2", "RUN": "thread", "WAIT_MS": "0"},
 )
 TENSORFLOW = Server(
     "fastapi-tensorflow",
@@ -63,7 +63,7 @@ ONNX_QUEUE = Server(
     "FastAPI + onnxruntime, own queue",
     environment="onnx",
     script="fastapi_app.py",
-    settings={"ENGINE": "onnx", "WORKERS": "2", "RUN": "inline"},
+    settings={"ENGINE": "onnx", "WORKERS": "2", "RUN": "thread", "WAIT_MS": "0"},
 )
 ONNX = Server(
     "fastapi-onnx",
@@ -78,6 +78,7 @@ TORCHSERVE = Server(
     environment="torchserve",
     script="torchserve_app.py",
     protocol=instances("/predictions/bench"),
+    settings={"WORKERS": "1", "WAIT_MS": "2"},
     programs=("java",),
 )
 TRITON = Server(
@@ -85,6 +86,7 @@ TRITON = Server(
     "Triton (pytriton)",
     environment="triton",
     script="triton_app.py",
+    settings={"WORKERS": "1", "WAIT_MS": "2"},
     protocol=v2(),
     python="/usr/bin/python3.11",  # its stub crashed under other builds
 )
@@ -96,27 +98,61 @@ RAY = Server(
     settings={"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
     isolate=True,
 )
-MLSERVER = Server("mlserver", "MLServer", environment="mlserver", script="mlserver_app.py", protocol=v2())
-BENTOML = Server("bentoml", "BentoML", environment="bentoml", script="bentoml_app.py")
-LITSERVE = Server("litserve", "LitServe", environment="litserve", script="litserve_app.py")
+MLSERVER = Server(
+    "mlserver",
+    "MLServer",
+    environment="mlserver",
+    script="mlserver_app.py",
+    settings={"WORKERS": "0", "WAIT_MS": "2"},
+    protocol=v2(),
+)
+BENTOML = Server(
+    "bentoml",
+    "BentoML",
+    environment="bentoml",
+    script="bentoml_app.py",
+    settings={"WORKERS": "1", "MAX_LATENCY_MS": "1000"},  # at the default of 100 ms it refused a tenth
+)
+LITSERVE = Server(
+    "litserve",
+    "LitServe",
+    environment="litserve",
+    script="litserve_app.py",
+    settings={"WORKERS": "2", "FAST_QUEUE": "1"},
+)
 KSERVE = Server("kserve", "KServe, unbatched", environment="kserve", script="kserve_app.py", isolate=True)
 
 PLAIN = {"BODY": "pydantic", "TF": "default", "GC": "default", "WORKERS": "1"}
 SERVERS: tuple[Server, ...] = (
     GAVEL,
     QUEUE,
+    QUEUE.also("one-worker", WORKERS="1", RUN="inline"),
+    QUEUE.also("in-the-event-loop", RUN="inline"),
+    QUEUE.also("1-ms-wait", WAIT_MS="1"),
     TENSORFLOW,
+    TENSORFLOW.also("one-worker", WORKERS="1"),
     TENSORFLOW.also("default", "default", **PLAIN),
     ONNX_QUEUE,
+    ONNX_QUEUE.also("one-worker", WORKERS="1", RUN="inline"),
+    ONNX_QUEUE.also("in-the-event-loop", RUN="inline"),
+    ONNX_QUEUE.also("1-ms-wait", WAIT_MS="1"),
     ONNX,
+    ONNX.also("one-worker", WORKERS="1"),
     TORCHSERVE,
+    TORCHSERVE.also("two-workers", WORKERS="2"),
     TORCHSERVE.also("default", "default", SERVER="default", BATCH="none"),
     TRITON,
+    TRITON.also("two-instances-no-wait", WORKERS="2", WAIT_MS="0", HTTP_THREADS="1"),
     RAY,
+    RAY.also("two-replicas", WORKERS="2"),
     RAY.also("default", "default", RAY_SERVE_ENABLE_HA_PROXY="0", RAY_SERVE_THROUGHPUT_OPTIMIZED="0"),
     MLSERVER,
+    MLSERVER.also("unbatched", BATCH="none"),
     BENTOML,
+    BENTOML.also("100-ms-latency", "default", MAX_LATENCY_MS="100"),
+    BENTOML.also("two-workers", WORKERS="2"),
     LITSERVE,
+    LITSERVE.also("one-front-end", "default", WORKERS="1", FAST_QUEUE="0"),
     KSERVE,
 )
 

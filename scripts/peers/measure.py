@@ -16,6 +16,9 @@ from scripts.peers.catalogue import Server
 from scripts.peers.environments import Unavailable
 from scripts.peers.running import Place, Running, running
 
+PAUSED_S = 0.5  # what the clock may run ahead of what was slept
+ATTEMPTS = 5
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -49,16 +52,16 @@ class Measurement:
     def of(
         result: Mapping[str, Any], *, cpu_s: float, span_s: float, memory_mib: float, others_s: float
     ) -> Measurement:
-        """Read the generator's result; the CPU is of span_s seconds within the measured time."""
+        """Read the generator's result, which has answers; the CPU is of span_s seconds within the measured time."""
         seconds = float(result["seconds"])
-        answered = float(result["status"].get("200", 0))
+        answered = float(result["status"]["200"])
         refused = float(result["answered"]) - answered + float(result["failed"]) + float(result["unanswered"])
-        latency = result["latency_ms_by_status"].get("200", {"p50": float("inf"), "p99": float("inf")})
+        latency = result["latency_ms_by_status"]["200"]
         return Measurement(
             connections=int(result["connections"]),
             requests_per_s=answered / seconds,
             refused_per_s=refused / seconds,
-            cpu_ms=1e3 * (cpu_s / span_s) / (answered / seconds) if answered else float("inf"),
+            cpu_ms=1e3 * (cpu_s / span_s) / (answered / seconds),
             p50_ms=float(latency["p50"]),
             p99_ms=float(latency["p99"]),
             memory_mib=memory_mib,
@@ -107,23 +110,44 @@ def kept(place: Place, server: Server, plan: Plan, repeat: int) -> list[Measurem
     return [Measurement(**measurement) for measurement in document["measurements"]]
 
 
+class Paused(Exception):
+    """All processes stood still for a while (a suspended machine, say), so that what was measured means nothing."""
+
+
 def _offer(started: Running, plan: Plan, connections: int) -> tuple[Measurement, Mapping[str, Any]]:
+    """Load a server; again if the measurement was paused."""
+    for _ in range(ATTEMPTS):
+        try:
+            return _offer_once(started, plan, connections)
+        except Paused:
+            say(f"{started.server.title}, {connections} connections: everything stood still for a while; again")
+    raise Unavailable(f"it was paused {ATTEMPTS} times")
+
+
+def _offer_once(started: Running, plan: Plan, connections: int) -> tuple[Measurement, Mapping[str, Any]]:
     """Load a server, and read its CPU from the end of the warm-up to the end of the measured time."""
     bodies = started.place.model.bodies(started.server.protocol)
     generator = started.beside(
         command(started.url, bodies, rate=0, seconds=plan.seconds, warmup_s=plan.warmup_s, connections=connections)
     )
+    began = time.monotonic()
     time.sleep(plan.warmup_s)
     at, before = time.monotonic(), _used(generator.pid)
     time.sleep(plan.seconds)
     span_s, after = time.monotonic() - at, _used(generator.pid)
+    paused = time.monotonic() - began > plan.warmup_s + plan.seconds + PAUSED_S
     memory_mib = accounting.memory_mib(without=[generator.pid])
     out, err = generator.communicate()
     if generator.returncode:
         raise Unavailable(f"the generator failed: {err.strip()}")
+    if paused:
+        raise Paused
+    result = json.loads(out.splitlines()[-1])
+    if not result["status"].get("200"):
+        raise Unavailable(f"it answered nothing at {connections} connections (status {result['status']})")
     server_s, generator_s, machine_s = (b - a for a, b in zip(before, after, strict=True))
     measurement = Measurement.of(
-        result := json.loads(out.splitlines()[-1]),
+        result,
         cpu_s=server_s,
         span_s=span_s,
         memory_mib=memory_mib,

@@ -40,5 +40,5 @@ if __name__ == "__main__":
     Path("settings.json").write_text(json.dumps(server))
     Path("model-settings.json").write_text(json.dumps(model))
     here = str(Path(__file__).resolve().parent)
-    serve = "from mlserver.cli import main; main()"
-    os.execve(sys.executable, [sys.executable, "-c", serve, "start", "."], os.environ | {"PYTHONPATH": here})
+    program = Path(sys.executable).with_name("mlserver")
+    os.execve(program, [str(program), "start", "."], os.environ | {"PYTHONPATH": here})
