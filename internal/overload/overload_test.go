@@ -11,14 +11,21 @@ import (
 
 // waits is what a test says goroutines have waited.
 type waits struct {
+	mu    sync.Mutex
 	total time.Duration
 	count uint64
 }
 
-func (w *waits) read() (time.Duration, uint64) { return w.total, w.count }
+func (w *waits) read() (time.Duration, uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.total, w.count
+}
 
 // add says that n goroutines waited for each.
 func (w *waits) add(n uint64, each time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.total += time.Duration(n) * each
 	w.count += n
 }
