@@ -63,6 +63,7 @@ def command(
     deadline_ms: float = 100.0,
     seed: int = 1,
     series: Path | None = None,
+    distribution_us: int = 0,
 ) -> list[str]:
     """The generator's command line; a rate of 0 is closed loop."""
     return [
@@ -76,6 +77,7 @@ def command(
         *("--deadline", f"{deadline_ms}ms"),
         *("--seed", str(seed)),
         *(("--series", str(series)) if series else ()),
+        *(("--distribution", f"{distribution_us}us") if distribution_us else ()),
     ]
 
 

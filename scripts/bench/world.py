@@ -54,6 +54,10 @@ class World:
         if not (self.store / MODEL).is_dir():
             init_model(self.store)
         self.campaigns.write_text(yaml.safe_dump(campaigns(self.candidates), width=200))
+        self.write_bodies()
+
+    def write_bodies(self) -> None:
+        """Make the requests."""
         rng = random.Random(SEED)  # noqa: S311 - traffic, not secrets
         lines = (json.dumps(request(rng), separators=(",", ":")) + "\n" for _ in range(BODIES))
         self.bodies.write_text("".join(lines))

@@ -1,0 +1,49 @@
+"""The percentile that counts lost auctions, and what a measurement gives."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from scripts.tuning.samples import Sample, lost_share, p99
+from scripts.tuning.session import used
+from tests.tuning.paper import answers, load
+
+
+def record(result: dict[str, Any], *, shed: float = 0.0) -> dict[str, Any]:
+    return {**used(load(result, shed=shed)), "result": result, "rate": 500, "round": 2}
+
+
+def spread(counts: list[int], *, sent: int) -> dict[str, Any]:
+    result = answers(5, sent=sent)
+    result["answered"] = sum(counts)
+    result["unanswered"] = sent - sum(counts)
+    result["distribution"]["by_tmax"][0]["answers"] = {"200": counts}
+    return result
+
+
+def test_without_losses_it_is_the_generators() -> None:
+    assert p99(record(answers(7.25))) == 7.25
+
+
+def test_auctions_given_up_count_as_never_answered() -> None:
+    # 980 answers of 1 ms (5 of which were refusals), 10 of 2, 10 of 3: the 990th of those answered is among the last.
+    result = spread([980, 10, 10], sent=1000)
+    assert p99(record(result, shed=5)) == 3.0
+    assert p99(record(result)) == 5  # nothing lost: the histogram's own
+    assert p99(record(result, shed=11)) == math.inf
+    assert lost_share(record(result, shed=11)) == pytest.approx(0.011)
+
+
+def test_auctions_never_answered_count_too() -> None:
+    assert p99(record(spread([990, 5], sent=1000))) == 1.0
+    assert p99(record(spread([980, 9], sent=1000))) == math.inf
+
+
+def test_cpu_is_of_auctions_not_given_up() -> None:
+    full, half = Sample.of(record(answers(5))), Sample.of(record(answers(5), shed=500))
+    assert full.cpu_us == pytest.approx(100)
+    assert half.cpu_us == pytest.approx(200)
+    assert (full.rate, full.round_, full.batch_rows) == (500, 2, 4)
