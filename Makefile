@@ -72,6 +72,15 @@ bench-isolation: setup ## a small model's p99 beside a slow one
 bench-peers: setup ## other model servers on the same model and load; the first time it fetches them (2.5 GB)
 	@BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m scripts.peers $(FLAGS)
 
+# Tuning takes FLAGS too: make tune-batch FLAGS="--quick --slo-p99-ms 8". The last line of stdout is one JSON object.
+.PHONY: tune-batch
+tune-batch: setup ## the batcher's settings for a p99, with the least CPU (FLAGS=--quick: under 5 minutes)
+	@exec $(PYTHON_ENV) scripts/tune_batch.py $(FLAGS)
+
+.PHONY: tune-latency
+tune-latency: setup ## the margin kept of exchanges' deadlines (FLAGS=--quick: under 5 minutes)
+	@exec $(PYTHON_ENV) scripts/tune_latency.py $(FLAGS)
+
 .PHONY: lock
 lock: ## pin requirements.in anew into requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.lock

@@ -102,6 +102,8 @@ def run(options: Options) -> int:
 def tune(opened: Session, trial: Trial, options: Options) -> Outcome:
     """The race, the choice and its verification."""
     common, pace = options.common, options.common.pace
+    if own := trial.section("batcher").get("models"):
+        say(f"beware: what batcher.models says of {', '.join(own)} stands above what is swept here")
     base = Setting.of(trial.section("batcher"))
     grid = options.grid.settings(base, queue_rows=int(trial.section("batcher")["queue_rows"]))
     rates, found = loads(opened, base.key, base.dotted(), trial.bodies, common)

@@ -48,7 +48,8 @@ def test_the_base_is_in_its_own_grid_and_no_batch_larger_than_the_queue() -> Non
     base = replace(BASE, max_rows=100, patience=7)
     settings = GRID.settings(base, queue_rows=256)
     assert settings[0] == base
-    assert max(s.max_rows for s in settings) == 128
+    assert {s.max_rows for s in settings} == {32, 100, 128}
+    assert replace(base, policy="eager") in settings
 
 
 def test_a_setting_is_read_from_a_configuration_and_written_back() -> None:
