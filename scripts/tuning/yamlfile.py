@@ -43,7 +43,7 @@ def merge(text: str, changes: Mapping[str, Any]) -> Merged:
         # Empty where there is `batcher:` alone; a copy, for an anchor may make two sections one.
         wanted[section] = dict(wanted.get(section) or {})
         put(wanted, key, value)
-    lines = text.splitlines()
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
     for section in dict.fromkeys(key.split(".")[0] for key in changes):
         values = {key.split(".")[1]: value for key, value in changes.items() if key.startswith(section + ".")}
         lines = edit_section(lines, section, values)
@@ -53,7 +53,7 @@ def merge(text: str, changes: Mapping[str, Any]) -> Merged:
             return Merged(edited, kept_comments=True)
     except yaml.YAMLError:
         pass
-    return Merged(yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True), kept_comments=False)
+    return Merged(yaml.safe_dump(wanted, sort_keys=False), kept_comments=False)
 
 
 def edit_section(lines: list[str], section: str, values: Mapping[str, Any]) -> list[str]:
