@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.bench.report import console, machine, table
 from scripts.loop.settings import ROOT
 from scripts.tuning.choice import pareto, reachable
+from scripts.tuning.display import busy
 from scripts.tuning.page import Cell, Page, Row
 from scripts.tuning.samples import Cost, Standing, cost
 
@@ -43,25 +43,18 @@ def verdict(outcome: Outcome) -> str:
         )
         for rate, (setting, p99) in reachable(outcome.race.standings, target).items():
             text += f" At {rate:,.0f}/s alone: {spoken(p99)} with {setting}."
-        return text + busy(outcome)
+        return text + lateness(outcome)
     text = (
         f"Recommended: {choice.setting}. Its p99 is {ms(choice.worst_p99_ms)} ms at worst ({choice.worst_rate:,.0f} "
         f"auctions/s; target {target.slo_p99_ms:g} ms), its CPU {choice.cost.ratio:.2f} of what {outcome.race.base} "
         f"takes. Why: {choice.why}."
     )
-    return f"{text} {verified(outcome.verification)}{busy(outcome)}"
+    return f"{text} {verified(outcome.verification)}{lateness(outcome)}"
 
 
-def busy(outcome: Outcome) -> str:
-    """A warning where the generator itself could not keep its times: then the machine was measured, not the setting."""
+def lateness(outcome: Outcome) -> str:
     lags = [s.lag for standing in outcome.race.standings for s in standing.samples]
-    lag = statistics.median(lags)
-    if lag <= outcome.race.target.slo_p99_ms / 4:
-        return ""
-    return (
-        f" Beware: the load generator was itself late, by {lag:.1f} ms in its own p99. Something else keeps this "
-        "machine busy, or the loads are too high for both on it; the figures are worth little."
-    )
+    return busy(lags, bearable_ms=outcome.race.target.slo_p99_ms / 4)
 
 
 def verified(verification: Verification | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
@@ -17,6 +19,17 @@ def clock(seconds: float) -> str:
     minutes, s = divmod(max(round(seconds), 0), 60)
     hours, m = divmod(minutes, 60)
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
+def busy(lags_ms: Sequence[float], *, bearable_ms: float) -> str:
+    """A warning where the generator itself could not keep its times: then the machine was measured, not the setting."""
+    lag = statistics.median(lags_ms)
+    if lag <= bearable_ms:
+        return ""
+    return (
+        f" Beware: the load generator was itself late, by {lag:.1f} ms in its own p99. Something else keeps this "
+        "machine busy, or the loads are too high for both on it; the figures are worth little."
+    )
 
 
 class Left(ProgressColumn):
@@ -63,4 +76,4 @@ class Display:
             console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {text}", highlight=False, soft_wrap=True)
 
 
-__all__ = ["Display", "clock", "say"]
+__all__ = ["Display", "busy", "clock", "say"]

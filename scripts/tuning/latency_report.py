@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.bench.report import console, machine, table
 from scripts.tuning.batch_report import facts, finite, shown
+from scripts.tuning.display import busy
 from scripts.tuning.margins import smoothed, total, unnoticed
 from scripts.tuning.page import Cell as PageCell
 from scripts.tuning.page import Page, Row
@@ -40,6 +41,7 @@ def verdict(outcome: Outcome) -> str:
             f"No margin keeps the late answers at {share(options.late_share)} {where}{network}. The fewest: "
             f"{share(choice.late_share)}, with a margin of {choice.margin_ms:g} ms. No margin helps against stalls: "
             "look for what holds up the bidder or its machine, lessen the load, or accept more with --late-share."
+            f"{busy(outcome.lags_ms, bearable_ms=5)}"
         )
     text = (
         f"Recommended: auction.tmax_margin {duration(choice.margin_ms * 1e3)} (now {outcome.base_ms:g} ms), "
@@ -53,7 +55,7 @@ def verdict(outcome: Outcome) -> str:
             f" {counted.sent:,} answers are few to judge so small a share by: up to "
             f"{share(unnoticed(counted.late, counted.sent))} could have gone unnoticed; give more --minutes."
         )
-    return f"{text} {verified_text(outcome.verification)}"
+    return f"{text} {verified_text(outcome.verification)}{busy(outcome.lags_ms, bearable_ms=5)}"
 
 
 def ms_list(values: Any) -> str:

@@ -77,6 +77,7 @@ class Outcome:
     base_ms: float  # the margin in force
     margins: dict[float, dict[Key, Cell]]
     given_up: dict[tuple[float, float], list[float]]  # by margin and load: the share of no-bids of the bidder's making
+    lags_ms: list[float]  # how late the generator itself was, p99 of each measurement
     choice: MarginChoice
     timeouts: list[Timeouts] = field(default_factory=list)
     changes: dict[str, Any] = field(default_factory=dict)  # what to write, by dotted key
@@ -134,6 +135,7 @@ class Tuning:
                 for m in margins
                 for r in self.rates
             },
+            lags_ms=[r["result"]["send_lag_ms"]["p99"] for rounds in self.records.values() for r in rounds.values()],
             choice=choose(margins, options.late_share),
         )
         if outcome.choice.meets:

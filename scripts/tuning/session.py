@@ -41,13 +41,17 @@ class Clock:
     def __init__(self, given_s: float) -> None:
         self.given_s = given_s
         self._began = time.monotonic()
-        self._measuring_s = 0.0  # of this process
+        self._measuring_s = 0.0  # of this process: in its records instead, or not counted
         self._charged_s = 0.0  # by records, of this process and of earlier ones
 
     def charge(self, took_s: float, *, now: bool) -> None:
         """Count a record; now: it was made in this process."""
         self._charged_s += took_s
         self._measuring_s += took_s if now else 0.0
+
+    def excuse(self, stood_s: float) -> None:
+        """Leave time out in which the machine stood still."""
+        self._measuring_s += stood_s
 
     @property
     def used_s(self) -> float:
@@ -184,13 +188,17 @@ class Session:
         return record
 
     def steady(self, name: str, settings: Mapping[str, Any], *, pace: Pace, **options: Any) -> tuple[Load, float]:
-        """An offer and the seconds it took; made again where the machine stood still meanwhile, as shared ones do."""
+        """An offer and the seconds it took; made again where the machine stood still meanwhile, as virtual ones do.
+
+        That time is not counted: a machine that sleeps for an hour does not end the run.
+        """
         for left in reversed(range(TRIES)):
             begin = time.monotonic()
             load = self.offer(name, settings, pace=pace, **options)
             took = time.monotonic() - begin
             if took < 2 * pace.cost_s + STALL_S or not left:
                 break
+            self.clock.excuse(took - pace.cost_s)
             say(f"{name}: {took:.0f} s in place of {pace.cost_s:.0f}, for the machine stood still; measured again")
         return load, took
 
