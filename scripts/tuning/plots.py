@@ -80,6 +80,8 @@ def front(standings: Sequence[Standing], target: Target, choice: Choice, base: S
         panel.set_xlabel("CPU of the bidder, µs an auction")
     axes[0].set_ylabel("p99 of the answers, ms")
     legend(figure, axes[0], standings, shapes, line_of=INK)
+    said = f"recommended: {choice.setting}\n" if choice.meets else "none meets the target at every load\n"
+    figure.suptitle(f"{said}now: {base}", x=0.01, ha="left", fontsize=9)
     return png(figure)
 
 
@@ -123,13 +125,13 @@ def point(panel: Axes, s: Standing, rate: float, shape: str, *, mark: str) -> No
         ink = RED if mark == "recommended" else INK
         panel.scatter(x, y, s=190, marker="o", facecolors="none", edgecolors=ink, zorder=4, clip_on=False, **place)
         words = panel.annotate(
-            f"{mark}: {s.setting}",
+            mark,
             (x, y),
             xycoords=("data", "axes fraction") if hollow else "data",
-            xytext=(0, 10 if mark == "recommended" else -16),
+            xytext=(0, 9 if mark == "recommended" else -17),
             textcoords="offset points",
             ha="center",
-            fontsize=7.5,
+            fontsize=8,
             color=ink,
             zorder=5,
         )
@@ -150,7 +152,7 @@ def legend(
     handles += panel.plot([], [], color=line_of, linewidth=1.2, label="Pareto front")
     handles.append(panel.scatter([], [], facecolors="none", edgecolors="#999999", label="loses auctions"))
     handles.append(panel.scatter([], [], color="#999999", alpha=0.45, label="measured once"))
-    columns = min(len(handles), 4 * len(figure.axes))
+    columns = min(len(handles), 5 * len(figure.axes))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
 
 
