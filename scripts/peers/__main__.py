@@ -24,12 +24,12 @@ from scripts.peers.catalogue import Server
 from scripts.peers.environments import Unavailable
 from scripts.peers.measure import Measurement, Plan, kept, measure
 from scripts.peers.model import Model
-from scripts.peers.results import Comparison, Row
+from scripts.peers.results import Comparison, Row, telling
 from scripts.peers.running import Place
 
 CORES = 2
 QUICK = ("gavel", "fastapi-queue")
-DECISION = "NNNN-peers.md"
+DECISION = "0007-peers.md"
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -104,8 +104,9 @@ def report(rows: list[Row], plan: Plan, *, docs: bool, judge: bool) -> int:
     comparisons = [c for n in plan.connections if (c := Comparison.of(rows, n))]
     used = versions(rows)
     if docs:
+        shown = telling(rows, plan.connections)
         text = page.section(
-            rows,
+            shown,
             comparisons,
             connections=plan.connections,
             seconds=plan.seconds,
@@ -115,7 +116,7 @@ def report(rows: list[Row], plan: Plan, *, docs: bool, judge: bool) -> int:
             versions=used,
             decision=DECISION,
         )
-        plots.draw(ROOT / "docs" / page.PLOT, rows, plan.connections)
+        plots.draw(ROOT / "docs" / page.PLOT, shown, plan.connections)
         page.write(ROOT / "docs/benchmarks.md", text)
     figures: dict[str, Any] = {"versions": used, "servers": {row.server.name: row.json() for row in rows}}
     for comparison in comparisons:

@@ -10,9 +10,9 @@ from scripts.peers.results import Figure, Result, Row
 from scripts.peers.table import ordered
 
 PANELS: Sequence[tuple[str, Callable[[Result], Figure], str]] = (
-    ("requests a second (more is better)", lambda r: r.requests_per_s, "{:,.0f}"),
-    ("server's CPU a prediction, ms (less is better)", lambda r: r.cpu_ms, "{:.3f}"),
-    ("p99 latency, ms (less is better)", lambda r: r.p99_ms, "{:.1f}"),
+    ("requests/s", lambda r: r.requests_per_s, "{:,.0f}"),
+    ("CPU a prediction, ms", lambda r: r.cpu_ms, "{:.3f}"),
+    ("p99, ms", lambda r: r.p99_ms, "{:.1f}"),
 )
 OURS, THEIRS = "#d1495b", "#8d99ae"
 
@@ -22,7 +22,7 @@ def draw(path: Path, rows: Sequence[Row], connections: Sequence[int]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import
     from matplotlib.figure import Figure as Canvas  # noqa: PLC0415
 
-    shown = [row for row in ordered(rows, connections) if row.results][::-1]
+    shown = [row for row in ordered(rows, connections[-1]) if row.results][::-1]
     names = [row.server.title for row in shown]
     colours = [OURS if row.server == GAVEL else THEIRS for row in shown]
     height = 1.0 + len(connections) * (0.7 + 0.27 * len(shown))
@@ -36,6 +36,7 @@ def draw(path: Path, rows: Sequence[Row], connections: Sequence[int]) -> None:
             whiskers = [[f.median - f.low for f in figures], [f.high - f.median for f in figures]]
             axis.barh(names, medians, color=colours, xerr=whiskers, error_kw={"lw": 1, "ecolor": "#333333"})
             axis.set_xscale("log")
+            axis.margins(y=0.01)
             axis.set_xlim(min(medians) / 2.5, max(f.high for f in figures) * 4)
             for k, f in enumerate(figures):
                 axis.text(f.high * 1.12, k, form.format(f.median), va="center", fontsize=9)

@@ -96,6 +96,28 @@ def best_peer(rows: Sequence[Row], connections: int) -> Row | None:
     return max(peers, key=lambda row: row.results[connections].requests_per_s.median, default=None)
 
 
+def telling(rows: Sequence[Row], connections: Sequence[int]) -> list[Row]:
+    """Return what a page shows: each peer's best configurations, its default one, and those skipped."""
+
+    def leads(row: Row, n: int) -> bool:
+        rivals = [r for r in rows if r.server.peer == row.server.peer and n in r.results]
+        return max(rivals, key=lambda r: r.results[n].requests_per_s.median, default=None) is row
+
+    return [
+        row for row in rows if row.skipped or row.server.role == "default" or any(leads(row, n) for n in connections)
+    ]
+
+
+def ratios(rows: Sequence[Row], row: Row, connections: int) -> tuple[float, float] | None:
+    """Return Gavel's requests a second ÷ a peer's, and the peer's CPU a prediction ÷ Gavel's; None if either lacks."""
+    gavel = next((r for r in rows if r.server == GAVEL and connections in r.results), None)
+    if gavel is None or row is gavel or connections not in row.results:
+        return None
+    ours, theirs = gavel.results[connections], row.results[connections]
+    requests = ours.requests_per_s.median / theirs.requests_per_s.median
+    return requests, theirs.cpu_ms.median / ours.cpu_ms.median
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Gavel against the best peer at one number of connections."""
@@ -110,25 +132,19 @@ class Comparison:
     def of(rows: Sequence[Row], connections: int) -> Comparison | None:
         """Compare medians; None if either side was not measured."""
         best = best_peer(rows, connections)
-        gavel = next((row for row in rows if row.server == GAVEL and connections in row.results), None)
-        if best is None or gavel is None:
+        against = ratios(rows, best, connections) if best else None
+        if best is None or against is None:
             return None
-        ours, theirs = gavel.results[connections], best.results[connections]
-        return Comparison(
-            connections=connections,
-            best=best.server.title,
-            requests=ours.requests_per_s.median / theirs.requests_per_s.median,
-            cpu=theirs.cpu_ms.median / ours.cpu_ms.median,
-            p99=ours.p99_ms.median / theirs.p99_ms.median,
-        )
+        p99 = {row.server.name: row.results[connections].p99_ms.median for row in rows if connections in row.results}
+        return Comparison(connections, best.server.title, *against, p99[GAVEL.name] / p99[best.server.name])
 
     def targets(self) -> list[Target]:
         """What was promised."""
         n = self.connections
         return [
-            Target(f"requests/s ÷ the best peer's, {n} connections", self.requests, TIMES),
-            Target(f"the best peer's CPU a prediction ÷ Gavel's, {n} connections", self.cpu, TIMES),
-            Target(f"p99 ÷ the best peer's, {n} connections", self.p99, 1, least=False),
+            Target(f"requests_ratio_{n}", self.requests, TIMES),
+            Target(f"cpu_ratio_{n}", self.cpu, TIMES),
+            Target(f"p99_ratio_{n}", self.p99, 1, least=False),
         ]
 
     def json(self) -> dict[str, Any]:

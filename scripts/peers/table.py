@@ -2,68 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from rich.table import Table
+from scripts.bench import report
+from scripts.peers.results import Figure, Result, Row, ratios
 
-from scripts.bench.report import console
-from scripts.peers.results import Figure, Result, Row
-
-
-def columns(connections: Sequence[int]) -> list[str]:
-    """The header of the table."""
-    figures = ("req/s", "CPU-ms", "p50 ms", "p99 ms")
-    return ["server", *(f"{n}: {figure}" for n in connections for figure in figures), "MiB"]
+FIGURES = ("req/s", "CPU-ms", "p50 ms", "p99 ms", "Gavel's req/s", "Gavel's CPU")
+HEADER = ["server", *FIGURES, "MiB"]
+ABSENT = "–"
 
 
-def lines(rows: Sequence[Row], connections: Sequence[int]) -> Iterator[list[str]]:
-    """One line a server, the fastest first; those skipped come last, with their reason."""
-    width = len(columns(connections))
-    for row in ordered(rows, connections):
-        if row.skipped:
-            yield [row.server.title, f"skipped: {row.skipped.splitlines()[0]}", *[""] * (width - 2)]
-            continue
-        cells = [cell for n in connections for cell in _cells(row.results[n])]
-        yield [row.server.title, *cells, f"{row.results[connections[0]].memory_mib.median:,.0f}"]
-
-
-def ordered(rows: Sequence[Row], connections: Sequence[int]) -> list[Row]:
-    """Order by requests a second at the most connections."""
+def ordered(rows: Sequence[Row], connections: int) -> list[Row]:
+    """Order by requests a second; those skipped come last."""
 
     def speed(row: Row) -> float:
-        return -1.0 if row.skipped else row.results[connections[-1]].requests_per_s.median
+        return row.results[connections].requests_per_s.median if connections in row.results else -1.0
 
     return sorted(rows, key=speed, reverse=True)
 
 
-def _cells(result: Result) -> list[str]:
+def cells(rows: Sequence[Row], row: Row, connections: int) -> list[str]:
+    """What FIGURES say of one server; the last two compare Gavel with it."""
+    result = row.results[connections]
+    against = ratios(rows, row, connections)
+    return [
+        _requests(result),
+        f"{result.cpu_ms.median:.4f}" if result.cpu_ms.median < 0.1 else f"{result.cpu_ms.median:.3f}",
+        f"{result.p50_ms.median:.1f}",
+        f"{result.p99_ms.median:.1f}",
+        *((f"{against[0]:.1f} ×", f"1/{against[1]:.1f}") if against else (ABSENT, ABSENT)),
+    ]
+
+
+def _requests(result: Result) -> str:
     refused = result.refused_per_s.median
-    requests = _with_spread(result.requests_per_s) + (f", {refused:,.0f} refused" if refused >= 1 else "")
-    cpu = f"{result.cpu_ms.median:.4f}" if result.cpu_ms.median < 0.1 else f"{result.cpu_ms.median:.3f}"
-    return [requests, cpu, *(f"{figure.median:.1f}" for figure in (result.p50_ms, result.p99_ms))]
+    return _with_spread(result.requests_per_s) + (f", {refused:,.0f} refused" if refused >= 1 else "")
 
 
 def _with_spread(figure: Figure) -> str:
     return f"{figure.median:,.0f}" + (f" ±{100 * figure.spread:.0f} %" if figure.high > figure.low else "")
 
 
+def lines(rows: Sequence[Row], connections: int) -> list[list[str]]:
+    """One line for each server that was measured."""
+    return [
+        [row.server.title, *cells(rows, row, connections), f"{row.results[connections].memory_mib.median:,.0f}"]
+        for row in ordered(rows, connections)
+        if connections in row.results
+    ]
+
+
+def skipped(rows: Sequence[Row]) -> list[str]:
+    """Who was skipped, and why."""
+    return [f"{row.server.title} is skipped: {row.skipped}" for row in rows if row.skipped]
+
+
 def show(rows: Sequence[Row], connections: Sequence[int]) -> None:
-    """Print the table for people."""
-    out = Table(title="The same model, generator and cores: medians, ± half the range", title_justify="left")
-    for i, column in enumerate(columns(connections)):
-        out.add_column(column, justify="left" if i == 0 else "right", no_wrap=i == 0)
-    skipped = []
-    for row, line in zip(ordered(rows, connections), lines(rows, connections), strict=True):
-        if row.skipped:
-            skipped.append(f"{row.server.title} {line[1]}")
-        else:
-            out.add_row(*line)
-    console.print(out, *skipped, sep="\n", highlight=False, soft_wrap=bool(skipped) and not console.is_terminal)
+    """Print a table for each number of connections, then who was skipped."""
+    for n in connections:
+        report.table(f"{n} connections: medians, ± half the range", HEADER, lines(rows, n))
+    for line in skipped(rows):
+        report.console.print(line, highlight=False, soft_wrap=True)
 
 
 def markdown(rows: Sequence[Row], connections: Sequence[int]) -> str:
-    """Write the table as Markdown."""
-    header = columns(connections)
-    ruler = [":--", *["--:"] * (len(header) - 1)]
-    table = [header, ruler, *lines(rows, connections)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in table)
+    """Write the same as Markdown."""
+    parts = []
+    for n in connections:
+        table = [HEADER, [":--", *["--:"] * (len(HEADER) - 1)], *lines(rows, n)]
+        parts.append(f"{n} connections:\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in table))
+    parts += [line.splitlines()[0] + "\n" for line in skipped(rows)]
+    return "\n".join(parts)

@@ -7,7 +7,7 @@ import pytest
 from scripts.peers import page, plots, table
 from scripts.peers.catalogue import GAVEL, SERVERS, Server
 from scripts.peers.measure import Measurement
-from scripts.peers.results import Comparison, Figure, Result, Row, best_peer
+from scripts.peers.results import Comparison, Figure, Result, Row, best_peer, telling
 
 SLOW, FAST, ABSENT = (Server(name, name.title()) for name in ("slow", "fast", "absent"))
 
@@ -41,6 +41,20 @@ def test_the_best_peer_is_chosen_for_each_number_of_connections() -> None:
     assert [b.server if b else None for b in best] == [SLOW, FAST, None]
 
 
+def test_a_page_tells_of_the_best_configurations_and_the_defaults() -> None:
+    other, default = SLOW.also("two-workers"), SLOW.also("default", "default")
+    rows = [*ROWS, row(other, (100, 9_000)), row(default, (10, 20)), row(FAST.also("wait"), (1, 2))]
+    assert [r.server.name for r in telling(rows, (32, 128))] == [
+        "slow",
+        "gavel",
+        "fast",
+        "absent",
+        "slow:two-workers",
+        "slow:default",
+    ]
+    assert [r.server.name for r in telling(rows, (32,))] == ["slow", "gavel", "fast", "absent", "slow:default"]
+
+
 def test_ratios_to_the_best_peer() -> None:
     few, many = (Comparison.of(ROWS, n) for n in (32, 128))
     assert few
@@ -63,13 +77,16 @@ def test_nothing_is_compared_without_gavel_or_a_peer() -> None:
 
 
 def test_table_is_ordered_by_speed_and_gives_reasons() -> None:
-    lines = list(table.lines(ROWS, (32, 128)))
-    assert [line[0] for line in lines] == ["Gavel", "Fast", "Slow", "Absent"]
-    assert {len(line) for line in lines} == {len(table.columns((32, 128)))}
-    assert lines[0][1:5] == ["7,000 ±10 %", "0.0200", "1.0", "2.0"]
-    assert lines[1][1] == "850 ±6 %, 12 refused"
-    assert lines[3][1] == "skipped: it needs java"
-    assert table.markdown(ROWS, (32, 128)).count("\n") == 2 + len(ROWS)
+    assert [row.server.title for row in table.ordered(ROWS, 128)] == ["Gavel", "Fast", "Slow", "Absent"]
+    assert [row.server.title for row in table.ordered(ROWS, 32)] == ["Gavel", "Slow", "Fast", "Absent"]
+    gavel, fast = (table.cells(ROWS, ROWS[i], 32) for i in (1, 2))
+    assert gavel == ["7,000 ±10 %", "0.0200", "1.0", "2.0", "–", "–"]
+    assert fast == ["850 ±6 %, 12 refused", "0.140", "15.0", "30.0", "8.2 ×", "1/7.0"]
+    first, few, second, many, absent = table.markdown(ROWS, (32, 128)).split("\n\n")
+    assert (first, second) == ("32 connections:", "128 connections:")
+    assert [line.split(" | ")[0] for line in few.splitlines()[2:]] == ["| Gavel", "| Slow", "| Fast"]
+    assert len({line.count("|") for line in (few + "\n" + many).splitlines()}) == 1
+    assert absent == "Absent is skipped: it needs java\n"
 
 
 def test_json_of_a_row() -> None:
