@@ -49,7 +49,7 @@ QUEUE = Server(
     "FastAPI + TensorFlow, own queue",
     environment="fastapi",
     script="fastapi_app.py",
-    settings={"WORKERS": "2", "RUN": "thread", "WAIT_MS": "0"},
+    settings={"WORKERS": "2", "RUN": "inline", "WAIT_MS": "0"},
 )
 TENSORFLOW = Server(
     "fastapi-tensorflow",
@@ -63,7 +63,7 @@ ONNX_QUEUE = Server(
     "FastAPI + onnxruntime, own queue",
     environment="onnx",
     script="fastapi_app.py",
-    settings={"ENGINE": "onnx", "WORKERS": "2", "RUN": "inline", "WAIT_MS": "0"},
+    settings={"ENGINE": "onnx", "WORKERS": "2", "RUN": "thread", "WAIT_MS": "0"},
 )
 ONNX = Server(
     "fastapi-onnx",
@@ -78,7 +78,7 @@ TORCHSERVE = Server(
     environment="torchserve",
     script="torchserve_app.py",
     protocol=instances("/predictions/bench"),
-    settings={"WORKERS": "1", "WAIT_MS": "2"},
+    settings={"WORKERS": "1", "WAIT_MS": "2", "NETTY": "2"},
     programs=("java",),
 )
 TRITON = Server(
@@ -126,16 +126,16 @@ PLAIN = {"BODY": "pydantic", "TF": "default", "GC": "default", "WORKERS": "1"}
 SERVERS: tuple[Server, ...] = (
     GAVEL,
     QUEUE,
-    QUEUE.also("one-worker", WORKERS="1", RUN="inline"),
-    QUEUE.also("in-the-event-loop", RUN="inline"),
+    QUEUE.also("one-worker", WORKERS="1"),
+    QUEUE.also("in-a-thread", RUN="thread"),
     QUEUE.also("1-ms-wait", WAIT_MS="1"),
     TENSORFLOW,
     TENSORFLOW.also("one-worker", WORKERS="1"),
     TENSORFLOW.also("default", "default", **PLAIN),
     ONNX_QUEUE,
-    ONNX_QUEUE.also("one-worker", WORKERS="1"),
-    ONNX_QUEUE.also("in-a-thread", RUN="thread"),
-    ONNX_QUEUE.also("in-a-thread-1-ms-wait", RUN="thread", WAIT_MS="1"),
+    ONNX_QUEUE.also("one-worker", WORKERS="1", RUN="inline"),
+    ONNX_QUEUE.also("in-the-event-loop", RUN="inline"),
+    ONNX_QUEUE.also("1-ms-wait", WAIT_MS="1"),
     ONNX,
     ONNX.also("one-worker", WORKERS="1"),
     TORCHSERVE,
