@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -250,6 +251,8 @@ func (g *generator) ready(c *conn, events uint32, again bool) error {
 		return nil
 	case err != nil || n == 0:
 		return g.broken(c)
+	case !c.busy && bytes.HasPrefix(g.buf[:n], []byte("HTTP/1.1 408 ")):
+		return g.broken(c) // the server tells so that it waited for a request in vain, and closes
 	case !c.busy:
 		return fmt.Errorf("the server sent %d bytes nobody asked for", n)
 	}
