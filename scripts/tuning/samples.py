@@ -16,9 +16,12 @@ OWN_REASONS = ("shed", "expired", "internal", "no_model")  # no-bids that are th
 
 
 def given_up(record: Mapping[str, Any]) -> float:
-    """The share of auctions that the bidder answered with a no-bid of its own making."""
+    """The share of auctions that the bidder answered with a no-bid of its own making, or with an error of its own."""
     no_bids: Mapping[str, float] = record["no_bids"]
-    return float(sum(no_bids.get(reason, 0.0) for reason in OWN_REASONS) / max(record["requests"], 1))
+    result = record["result"]
+    errors = sum(count for status, count in result["status"].items() if status == "408" or status >= "500")
+    own = sum(no_bids.get(reason, 0.0) for reason in OWN_REASONS) / max(record["requests"], 1)
+    return float(own + errors / max(result["sent"], 1))
 
 
 def lost_share(record: Mapping[str, Any]) -> float:

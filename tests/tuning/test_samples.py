@@ -42,6 +42,13 @@ def test_auctions_never_answered_count_too() -> None:
     assert p99(record(spread([980, 9], sent=1000))) == math.inf
 
 
+def test_errors_of_the_bidder_are_no_answers() -> None:
+    result = answers(5)
+    result["status"] = {"200": 940, "400": 20, "408": 10, "503": 30}
+    assert lost_share(record(result)) == pytest.approx(0.04)
+    assert p99(record(result)) == math.inf
+
+
 def test_cpu_is_of_auctions_not_given_up() -> None:
     full, half = Sample.of(record(answers(5))), Sample.of(record(answers(5), shed=500))
     assert full.cpu_us == pytest.approx(100)
