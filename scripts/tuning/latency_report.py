@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.bench.report import console, machine, table
 from scripts.tuning.batch_report import facts, finite, shown
 from scripts.tuning.display import busy
-from scripts.tuning.margins import smoothed, total, unnoticed
+from scripts.tuning.margins import settled, total, unnoticed
 from scripts.tuning.page import Cell as PageCell
 from scripts.tuning.page import Page, Row
 from scripts.tuning.settings import duration
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 READING = """The margin is taken from the exchange's tmax: the bidder gives up that much earlier. Too little, and
 answers come late (above); too much, and bids are given up that would have been in time (below). A control that never
 gives up tells what could have been."""
-TRIMMED = """With three rounds or more, the worst of each margin is left out, of all alike; the line falls with the
-margin, since more of it cannot make more answers late. Hollow points: none was late, and the point says how many could
-have gone unnoticed."""
+TRIMMED = """Of three rounds or more, the worst third is left out, for all margins alike; the line never rises, since
+more margin cannot make more answers late. Hollow points: none was late, and the point says how many could have gone
+unnoticed."""
 
 
 def share(value: float) -> str:
@@ -80,7 +80,7 @@ def lost(outcome: Outcome, margin: float) -> float:
 def show(outcome: Outcome) -> None:
     """The margins, the timeouts and the verdict, on stdout."""
     tmax = outcome.options.tmax_ms
-    late = smoothed(outcome.margins)
+    late = settled(outcome.margins)
 
     def figures(margin: float, tmax: int) -> str:
         key = worst_rate[tmax], tmax
@@ -166,7 +166,7 @@ def write(outcome: Outcome, directory: Path) -> None:
         now=outcome.base_ms,
     )
     (directory / "margins.png").write_bytes(picture)
-    late = smoothed(outcome.margins)
+    late = settled(outcome.margins)
     rows = []
     for margin, cells in sorted(outcome.margins.items()):
         for (rate, tmax), cell in sorted(cells.items()):
@@ -209,7 +209,7 @@ def write(outcome: Outcome, directory: Path) -> None:
             "late bids",
             "bids in time",
             "late share",
-            "smoothed",
+            "settled",
             "given up too early",
             "given up at that load",
             "rounds",
@@ -222,7 +222,7 @@ def write(outcome: Outcome, directory: Path) -> None:
 
 def document(outcome: Outcome, directory: Path) -> dict[str, Any]:
     """The JSON object."""
-    late = smoothed(outcome.margins)
+    late = settled(outcome.margins)
     return {
         "tool": "tune_latency",
         "met": outcome.status == 0,

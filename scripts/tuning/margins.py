@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,9 +70,9 @@ class Cell:
 
     @property
     def total(self) -> Counts:
-        """All rounds but the worst, where there are three or more: one stall of the machine is no margin's fault."""
+        """All rounds but the worst third: a stall of the machine is no margin's fault."""
         listed = sorted(self.rounds.values(), key=lambda c: c.late_share)
-        return sum(listed[:-1] if len(listed) >= 3 else listed, Counts(0, 0, 0, 0))
+        return sum(listed[: len(listed) - len(listed) // 3], Counts(0, 0, 0, 0))
 
     @property
     def given_up_early(self) -> float:
@@ -88,32 +88,21 @@ Key = tuple[float, int]  # a load and a deadline in ms
 Margins = Mapping[float, Mapping[Key, Cell]]  # by margin in ms
 
 
-def falling(values: Sequence[float], weights: Sequence[float]) -> list[float]:
-    """The non-increasing sequence nearest to the values: neighbours that rise are replaced by their mean.
+def settled(margins: Margins) -> dict[float, dict[Key, float]]:
+    """The share of late answers for each margin, load and deadline: at most that of any smaller margin.
 
-    Pool adjacent violators (Ayer et al., 1955). More margin cannot make more answers late, so what rises is noise.
+    More margin cannot make more answers late. What rises is a stall, which only ever adds late answers; a mean with
+    what is left of it would lay it to margins that had no part in it.
     """
-    pools: list[tuple[float, float, int]] = []  # mean, weight, length
-    for value, weight in zip(values, weights, strict=True):
-        pool = (value, weight, 1)
-        while pools and pools[-1][0] < pool[0]:
-            mean, w, length = pools.pop()
-            total = w + pool[1]
-            pool = ((mean * w + pool[0] * pool[1]) / total if total else pool[0], total, length + pool[2])
-        pools.append(pool)
-    return [mean for mean, _, length in pools for _ in range(length)]
-
-
-def smoothed(margins: Margins) -> dict[float, dict[Key, float]]:
-    """The share of late answers for each margin, load and deadline, made to fall with the margin."""
     ordered = sorted(margins)
     out: dict[float, dict[Key, float]] = {margin: {} for margin in ordered}
     for key in sorted({key for cells in margins.values() for key in cells}):
-        here = [m for m in ordered if key in margins[m] and margins[m][key].total.sent]
-        totals = [margins[m][key].total for m in here]
-        values = falling([t.late_share for t in totals], [float(t.sent) for t in totals])
-        for margin, value in zip(here, values, strict=True):
-            out[margin][key] = value
+        least = math.inf
+        for margin in ordered:
+            cell = margins[margin].get(key)
+            if cell is not None and cell.total.sent:
+                least = min(least, cell.total.late_share)
+                out[margin][key] = least
     return out
 
 
@@ -127,13 +116,16 @@ class MarginChoice:
 
     margin_ms: float
     meets: bool
-    late_share: float  # the worst over loads and deadlines, smoothed
+    late_share: float  # the worst over loads and deadlines
     why: str
 
 
 def choose(margins: Margins, target: float) -> MarginChoice:
-    """The least margin whose late share is under the target at every load and deadline."""
-    late = {margin: worst(shares) for margin, shares in smoothed(margins).items() if shares}
+    """The least margin whose late share is under the target at every load and deadline.
+
+    One that was lucky in few rounds is measured again for being chosen (bracket), and found out.
+    """
+    late = {margin: worst(shares) for margin, shares in settled(margins).items() if shares}
     good = [margin for margin in sorted(late) if late[margin] <= target]
     if good:
         why = "the least margin with so few late answers at every load and deadline"

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from scripts.tuning.choice import Choice, Target, pareto
-from scripts.tuning.margins import Margins, smoothed, unnoticed
+from scripts.tuning.margins import Margins, settled, unnoticed
 from scripts.tuning.samples import Standing
 from scripts.tuning.settings import Setting
 
@@ -169,7 +169,7 @@ def margins(
         sharex=True,
         sharey="row",
     )
-    late = smoothed(found)
+    late = settled(found)
     ordered = sorted(found)
     colours = plt.get_cmap("viridis")
     for column, rate in enumerate(rates):

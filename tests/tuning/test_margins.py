@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.tuning.margins import Cell, Counts, bracket, choose, counts, falling, fewer, smoothed, too_many, unnoticed
+from scripts.tuning.margins import Cell, Counts, bracket, choose, counts, fewer, settled, too_many, unnoticed
 
 KEY = (1000.0, 100)
 
@@ -40,21 +39,6 @@ def test_the_network_takes_from_the_deadline() -> None:
     assert late == [0, 0, 1, 2]
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 1000)), min_size=1, max_size=8))
-def test_smoothed_values_fall_and_keep_their_sum(pairs: list[tuple[float, int]]) -> None:
-    values, weights = [v for v, _ in pairs], [float(w) for _, w in pairs]
-    out = falling(values, weights)
-    assert all(a >= b - 1e-12 for a, b in pairwise(out))
-    assert sum(o * w for o, w in zip(out, weights, strict=True)) == pytest.approx(
-        sum(v * w for v, w in zip(values, weights, strict=True))
-    )
-
-
-def test_what_falls_already_stays() -> None:
-    assert falling([3, 2, 2, 1], [1, 1, 1, 1]) == [3, 2, 2, 1]
-    assert falling([1, 3, 0], [1, 1, 2]) == [2, 2, 0]
-
-
 def test_the_least_margin_with_few_enough_late_answers() -> None:
     margins = {5.0: {KEY: cell(50, 60)}, 10.0: {KEY: cell(1, 0)}, 20.0: {KEY: cell(0, 0)}}
     found = choose(margins, 1e-3)
@@ -68,15 +52,24 @@ def test_every_load_and_deadline_counts() -> None:
     assert choose(margins, 1e-3).margin_ms == 10.0
 
 
-def test_a_lucky_margin_below_an_unlucky_one_is_not_taken() -> None:
-    margins = {2.0: {KEY: cell(30, 30)}, 5.0: {KEY: cell(0, 0)}, 10.0: {KEY: cell(40, 30)}, 15.0: {KEY: cell(1, 1)}}
-    assert choose(margins, 1e-3).margin_ms == 15.0
-    assert smoothed(margins)[5.0][KEY] == pytest.approx(smoothed(margins)[10.0][KEY])
+def test_a_stall_at_a_larger_margin_is_not_laid_to_the_smaller() -> None:
+    margins = {5.0: {KEY: cell(80, 90)}, 10.0: {KEY: cell(0, 1)}, 15.0: {KEY: cell(900, 2)}, 30.0: {KEY: cell(0, 500)}}
+    found = choose(margins, 1e-3)
+    assert (found.margin_ms, found.late_share) == (10.0, 0.5e-4)
+    assert settled(margins)[30.0][KEY] == 0.5e-4
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=8))
+def test_late_shares_never_rise_with_the_margin(late: list[int]) -> None:
+    out = settled({float(m): {KEY: cell(k)} for m, k in enumerate(late)})
+    shares = [out[m][KEY] for m in sorted(out)]
+    assert shares == [min(late[: i + 1]) / 10_000 for i in range(len(late))]
 
 
 def test_one_stall_in_three_rounds_is_left_out() -> None:
     assert cell(0, 900, 1).total.late == 1
     assert cell(0, 900).total.late == 900
+    assert cell(0, 900, 1, 1, 800, 1).total.late == 3
 
 
 def test_where_no_margin_will_do_the_best_is_named() -> None:
