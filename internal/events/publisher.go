@@ -319,7 +319,7 @@ func (p *StreamPublisher) publish(msgs []*nats.Msg) (acked []bool, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), ackWait)
 	defer cancel()
-	if err := p.o.Stream.ensure(ctx); err != nil {
+	if err := p.ensure(ctx, change); err != nil {
 		return acked, err
 	}
 	futures := make([]jetstream.PubAckFuture, 0, len(msgs))
@@ -346,4 +346,19 @@ func (p *StreamPublisher) publish(msgs []*nats.Msg) (acked []bool, err error) {
 		}
 	}
 	return acked, err
+}
+
+// ensure sets the stream up; it gives up when the connection is lost or Close is in a hurry, as publish does.
+func (p *StreamPublisher) ensure(ctx context.Context, change <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer cancel()
+		select {
+		case <-change:
+		case <-p.hurry:
+		case <-ctx.Done():
+		}
+	}()
+	return p.o.Stream.ensure(ctx)
 }

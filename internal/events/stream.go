@@ -104,6 +104,9 @@ func Connect(o StreamOptions) (*Stream, error) {
 	}
 	if conn.IsConnected() {
 		s.set(true, conn, nil)
+		if !conn.IsConnected() { // lost in between: its handler may have run before
+			s.set(false, conn, nil)
+		}
 	}
 	return s, nil
 }
