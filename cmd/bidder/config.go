@@ -67,6 +67,7 @@ type Config struct {
 		BodyBytes    int           `yaml:"body_bytes"`
 		Auctions     int           `yaml:"auctions"`
 		CPUWait      time.Duration `yaml:"cpu_wait"`
+		GCPercent    int           `yaml:"gc_percent"`
 		Connections  int           `yaml:"connections"`
 		ReadTimeout  time.Duration `yaml:"read_timeout"`
 		WriteTimeout time.Duration `yaml:"write_timeout"`
@@ -127,6 +128,7 @@ func Defaults() Config {
 	c.Limits.BodyBytes = 256 << 10
 	c.Limits.Auctions = 4096
 	c.Limits.CPUWait = 2 * time.Millisecond
+	c.Limits.GCPercent = 400
 	c.Limits.Connections = 16384
 	c.Limits.ReadTimeout = 5 * time.Second
 	c.Limits.WriteTimeout = 5 * time.Second
@@ -215,6 +217,7 @@ func (c *Config) Validate() (faults []error) {
 	positive := map[string]int64{
 		"limits.body_bytes": int64(c.Limits.BodyBytes), "limits.connections": int64(c.Limits.Connections),
 		"limits.auctions": int64(c.Limits.Auctions), "limits.cpu_wait": int64(c.Limits.CPUWait),
+		"limits.gc_percent":      int64(c.Limits.GCPercent),
 		"events.spill_max_bytes": c.Events.SpillMaxBytes,
 		"limits.read_timeout":    int64(c.Limits.ReadTimeout), "limits.write_timeout": int64(c.Limits.WriteTimeout),
 		"limits.idle_timeout": int64(c.Limits.IdleTimeout), "budget.reservation": int64(c.Budget.Reservation),

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -92,6 +93,9 @@ func withConfig(ctx context.Context, path string, stderr io.Writer, run func(con
 	config, err := LoadConfig(path)
 	if err != nil {
 		return fmt.Errorf("%w:\n%w", errConfig, err)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(config.Limits.GCPercent)
 	}
 	return run(ctx, config, newLogger(config, stderr))
 }

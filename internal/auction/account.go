@@ -7,6 +7,8 @@ import (
 
 // account is one campaign's money.
 type account struct {
+	number int32 // its place in Ledger.numbered
+
 	mu    sync.Mutex // guards all below
 	days  []dayBook  // the newest keptDays that were touched, in no order
 	pacer pacer
@@ -14,8 +16,6 @@ type account struct {
 
 // keptDays: yesterday's bids may still be booked, tomorrow's money may be granted already; the rest is history.
 const keptDays = 3
-
-func newAccount() *account { return &account{pacer: newPacer()} }
 
 // dayBook is a campaign's day. reserved never falls below zero.
 type dayBook struct {
@@ -51,10 +51,14 @@ func (a *account) book(day Day) *dayBook {
 // none is the end of a list of entries.
 const none = int32(-1)
 
-// entry is a bid id that is held or was booked.
+// idKey stands for a bid id: 128 bits of a keyed hash, which a million ids share with a chance of 10⁻²⁷.
+type idKey [2]uint64
+
+// entry is a bid id that is held or was booked. It holds no pointer, nor does what finds it: there are as many as bids in
+// a minute, and a garbage collection would have to look at each.
 type entry struct {
-	id            string
-	account       *account // nil once booked
+	id            idKey
+	account       int32 // number of the account that holds it; of no meaning once booked
 	day           Day
 	held, charged Micros // charged: what pacing counts for it, see pacer
 	expires       int64  // Unix ns
@@ -65,7 +69,7 @@ type entry struct {
 // shard is a part of a ledger's ids: a slab of entries, found by id, each on one of two lists.
 type shard struct {
 	mu                     sync.Mutex // guards all below
-	byID                   map[string]int32
+	byID                   map[idKey]int32
 	slab                   []entry
 	free                   int32 // list of unused entries, by next
 	openHead, openTail     int32 // by expiry, the earliest first
@@ -74,11 +78,11 @@ type shard struct {
 }
 
 func (s *shard) init() {
-	s.byID = make(map[string]int32)
+	s.byID = make(map[idKey]int32)
 	s.free, s.openHead, s.openTail, s.bookedHead, s.bookedTail = none, none, none, none, none
 }
 
-func (s *shard) find(id string) int32 {
+func (s *shard) find(id idKey) int32 {
 	if i, ok := s.byID[id]; ok {
 		return i
 	}

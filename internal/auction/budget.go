@@ -39,16 +39,17 @@ type LedgerOptions struct {
 // reserved) can break it, because money that an exchange bills is spent whatever we held.
 //
 // Ids live in 16 shards, each a slab of entries with a lock of its own; a campaign's sums live in its account, with
-// another. A shard's lock is taken before an account's, never after. Entries form two lists a shard: open ones by expiry,
+// another. A shard's lock is taken before the one on the accounts, and both before an account's, never after. Entries form two lists a shard: open ones by expiry,
 // booked ones by age. Expired reservations are freed by the next Reserve in their shard, by whoever finds a campaign
 // without money, and by Expire.
 type Ledger struct {
 	options LedgerOptions
-	seed    maphash.Seed
+	seeds   [2]maphash.Seed // of idKey
 	shards  [ledgerShards]shard
 
-	mu       sync.RWMutex // guards accounts, not what they point to
+	mu       sync.RWMutex // guards both below, not the accounts themselves
 	accounts map[string]*account
+	numbered []*account // the same by number; none is ever removed
 
 	stats ledgerCounters
 }
@@ -94,7 +95,7 @@ func NewLedger(o LedgerOptions) (*Ledger, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	l := &Ledger{options: o, seed: maphash.MakeSeed(), accounts: make(map[string]*account)}
+	l := &Ledger{options: o, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, accounts: make(map[string]*account)}
 	for i := range l.shards {
 		l.shards[i].init()
 	}
@@ -136,14 +137,14 @@ func (l *Ledger) Reserve(campaign, id string, price Micros, now time.Time) bool 
 		l.stats.refused.Add(1)
 		return false
 	}
-	sh := l.shard(id)
+	key, sh := l.find(id)
 	sh.mu.Lock()
 	l.expireLocked(sh, now)
-	held, short := l.reserveLocked(sh, acct, id, price, now)
+	held, short := l.reserveLocked(sh, acct, key, price, now)
 	sh.mu.Unlock()
 	if short && l.Expire(now) > 0 { // another shard held money of the past
 		sh.mu.Lock()
-		held, _ = l.reserveLocked(sh, acct, id, price, now)
+		held, _ = l.reserveLocked(sh, acct, key, price, now)
 		sh.mu.Unlock()
 	}
 	if held {
@@ -156,7 +157,7 @@ func (l *Ledger) Reserve(campaign, id string, price Micros, now time.Time) bool 
 }
 
 // reserveLocked reserves under the shard's lock; short says that it failed for lack of money while some is held.
-func (l *Ledger) reserveLocked(sh *shard, acct *account, id string, price Micros, now time.Time) (held, short bool) {
+func (l *Ledger) reserveLocked(sh *shard, acct *account, id idKey, price Micros, now time.Time) (held, short bool) {
 	if sh.find(id) != none {
 		return false, false
 	}
@@ -176,7 +177,7 @@ func (l *Ledger) reserveLocked(sh *shard, acct *account, id string, price Micros
 	charged := acct.pacer.charge(price)
 	acct.mu.Unlock()
 	sh.addOpen(entry{
-		id: id, account: acct, day: day, held: price, charged: charged,
+		id: id, account: acct.number, day: day, held: price, charged: charged,
 		expires: now.Add(l.options.Expiry).UnixNano(),
 	})
 	return true, false
@@ -184,10 +185,10 @@ func (l *Ledger) reserveLocked(sh *shard, acct *account, id string, price Micros
 
 // Release implements Budget: the bid was lost or never sent.
 func (l *Ledger) Release(id string) {
-	sh := l.shard(id)
+	key, sh := l.find(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	i := sh.find(id)
+	i := sh.find(key)
 	if i == none || sh.slab[i].booked {
 		return
 	}
@@ -202,11 +203,11 @@ func (l *Ledger) Book(campaign, id string, price Micros, now time.Time) bool {
 	if price < 0 {
 		return false
 	}
-	sh := l.shard(id)
+	key, sh := l.find(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	l.expireLocked(sh, now)
-	i := sh.find(id)
+	i := sh.find(key)
 	switch {
 	case i == none:
 		acct := l.account(campaign)
@@ -214,14 +215,14 @@ func (l *Ledger) Book(campaign, id string, price Micros, now time.Time) bool {
 		acct.book(DayOf(now)).spent += price
 		acct.pacer.settle(0, price)
 		acct.mu.Unlock()
-		i = sh.add(entry{id: id})
+		i = sh.add(entry{id: key})
 		l.stats.unheld.Add(1)
 	case sh.slab[i].booked:
 		l.stats.repeated.Add(1)
 		return false
 	default:
 		e := &sh.slab[i]
-		acct := e.account
+		acct := l.holder(e)
 		acct.mu.Lock()
 		b := acct.book(e.day)
 		b.reserved -= e.held
@@ -265,18 +266,28 @@ func (l *Ledger) expireLocked(sh *shard, now time.Time) (n int) {
 // freeLocked gives back what entry i holds and removes it.
 func (l *Ledger) freeLocked(sh *shard, i int32) {
 	e := &sh.slab[i]
-	e.account.mu.Lock()
-	e.account.book(e.day).reserved -= e.held
-	e.account.pacer.settle(e.charged, 0)
-	e.account.pacer.outcome(e.held, 0)
-	e.account.mu.Unlock()
+	acct := l.holder(e)
+	acct.mu.Lock()
+	acct.book(e.day).reserved -= e.held
+	acct.pacer.settle(e.charged, 0)
+	acct.pacer.outcome(e.held, 0)
+	acct.mu.Unlock()
 	sh.openCount--
 	l.stats.open.Add(-1)
 	sh.remove(i)
 }
 
-func (l *Ledger) shard(id string) *shard {
-	return &l.shards[maphash.String(l.seed, id)%ledgerShards]
+// find returns what an id is known by, and the shard it belongs to.
+func (l *Ledger) find(id string) (idKey, *shard) {
+	key := idKey{maphash.String(l.seeds[0], id), maphash.String(l.seeds[1], id)}
+	return key, &l.shards[key[0]%ledgerShards]
+}
+
+// holder is the account that holds an open entry.
+func (l *Ledger) holder(e *entry) *account {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.numbered[e.account]
 }
 
 func (l *Ledger) lookup(campaign string) *account {
@@ -292,10 +303,16 @@ func (l *Ledger) account(campaign string) *account {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.accountLocked(campaign)
+}
+
+// accountLocked is account for who holds l.mu.
+func (l *Ledger) accountLocked(campaign string) *account {
 	acct := l.accounts[campaign]
 	if acct == nil {
-		acct = newAccount()
+		acct = &account{number: int32(len(l.numbered)), pacer: newPacer()}
 		l.accounts[campaign] = acct
+		l.numbered = append(l.numbered, acct)
 	}
 	return acct
 }

@@ -39,11 +39,7 @@ func (l *Ledger) SetPlans(plans []Plan, now time.Time) {
 	planned := make(map[string]bool, len(plans))
 	for _, p := range plans {
 		planned[p.Campaign] = true
-		acct := l.accounts[p.Campaign]
-		if acct == nil {
-			acct = newAccount()
-			l.accounts[p.Campaign] = acct
-		}
+		acct := l.accountLocked(p.Campaign)
 		acct.mu.Lock()
 		acct.pacer.plan(p, now)
 		acct.mu.Unlock()

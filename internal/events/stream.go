@@ -162,7 +162,7 @@ func (s *Stream) ensure(ctx context.Context) error {
 		Storage:     jetstream.FileStorage,
 		Replicas:    max(s.o.Replicas, 1),
 		Duplicates:  2 * time.Minute,
-		Compression: jetstream.S2Compression,
+		Compression: jetstream.NoCompression, // it would take both processors for 30 ms with each block that is full
 	})
 	if err != nil {
 		return fmt.Errorf("events: cannot set up stream %s: %w", StreamName, err)
