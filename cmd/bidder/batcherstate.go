@@ -43,8 +43,9 @@ type pageModel struct {
 	QueueTime  pageHistogram `json:"queue_seconds"`
 	RunTime    pageHistogram `json:"run_seconds"`
 	Ratio      pageHistogram `json:"prediction_ratio"`
-	Curve      [][3]float64  `json:"curve"` // rows, expected seconds, high seconds
-	Sizes      [][4]float64  `json:"sizes"` // runs of up to so many rows: their number, rows, seconds
+	BatchCost  float64       `json:"batch_cost_seconds"` // CPU a batch costs beyond its rows; 0: not learnt
+	Curve      [][3]float64  `json:"curve"`              // rows, expected seconds, high seconds
+	Sizes      [][4]float64  `json:"sizes"`              // runs of up to so many rows: their number, rows, seconds
 }
 
 type pageVersion struct {
@@ -145,7 +146,7 @@ func newPageModel(st *servable.Status, s *batcher.Stats) pageModel {
 		Queue:     pageQueue{Rows: s.QueueRows, Capacity: s.QueueCapacity, High: s.QueueHigh, Reached: s.QueueReached, Running: s.Running},
 		BatchRows: newPageHistogram(s.BatchRows), QueueTime: newPageHistogram(s.QueueTime),
 		RunTime: newPageHistogram(s.RunTime), Ratio: newPageHistogram(s.PredictionRatio),
-		Curve: [][3]float64{}, Sizes: [][4]float64{},
+		BatchCost: s.BatchCost.Seconds(), Curve: [][3]float64{}, Sizes: [][4]float64{},
 	}
 	for _, r := range st.Refused[max(len(st.Refused)-maxRefusals, 0):] {
 		m.Refused = append(m.Refused, pageRefusal{r.Version, cut(r.Error)})

@@ -30,6 +30,7 @@ var (
 	rowOutcomeDesc = describe("row_outcomes_total", "Rows by how they ended.", "outcome")
 	flushDesc      = describe("flushes_total", "Batches by what closed them.", "cause")
 	curveDesc      = describe("curve_seconds", "Run time that the cost curve of the newest version expects of a batch of so many rows.", "rows")
+	batchCostDesc  = describe("batch_cost_seconds", "CPU that a batch of the newest version costs beyond its rows, as learnt: what joining two saves.")
 	curveHighDesc  = describe("curve_high_seconds", "Run time that it reckons with against deadlines, about the 99th percentile.", "rows")
 
 	queueMetrics = append(append([]queueMetric{
@@ -129,6 +130,9 @@ func (c *batcherCollector) Collect(ch chan<- prometheus.Metric) {
 				labels = append(labels, m.label)
 			}
 			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&stats), labels...)
+		}
+		if stats.BatchCost > 0 {
+			ch <- prometheus.MustNewConstMetric(batchCostDesc, prometheus.GaugeValue, stats.BatchCost.Seconds(), model)
 		}
 		for _, p := range stats.Curve {
 			rows := strconv.Itoa(p.Rows)

@@ -46,7 +46,7 @@ func (b *queueBook) retire(q *batcher.Queue) {
 	model := b.live[i].model
 	b.live = slices.Delete(b.live, i, i+1)
 	stats := q.Stats() // but for what is of a moment
-	stats.Name, stats.Settings, stats.Curve = "", batcher.QueueOptions{}, nil
+	stats.Name, stats.Settings, stats.Curve, stats.BatchCost = "", batcher.QueueOptions{}, nil, 0
 	stats.QueueRows, stats.QueueCapacity, stats.QueueHigh, stats.Running = 0, 0, 0, 0
 	b.retired[model] = addStats(b.retired[model], stats)
 }
@@ -62,10 +62,10 @@ func (b *queueBook) byModel() map[string]batcher.Stats {
 	return sums
 }
 
-// addStats adds what is exported; a's histograms are not changed. What is no sum, the name, the settings and the cost
-// curve, is b's: the newer version's.
+// addStats adds what is exported; a's histograms are not changed. What is no sum, the name, the settings and what
+// was learnt of costs, is b's: the newer version's.
 func addStats(a, b batcher.Stats) batcher.Stats {
-	a.Name, a.Settings, a.Curve = b.Name, b.Settings, b.Curve
+	a.Name, a.Settings, a.Curve, a.BatchCost = b.Name, b.Settings, b.Curve, b.BatchCost
 	a.Claims += b.Claims
 	a.Rows += b.Rows
 	a.Dropped += b.Dropped

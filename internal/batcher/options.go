@@ -104,7 +104,7 @@ func (o *QueueOptions) fill(pool PoolOptions) error {
 	setDefault(&o.MaxWait, 5*time.Millisecond)
 	setDefault(&o.QueueRows, 32*o.MaxRows)
 	setDefault(&o.Policy, Adaptive)
-	setDefault(&o.Patience, 3)
+	setDefault(&o.Patience, 4)
 	setDefault(&o.Weight, 1)
 	if o.Policy == Off {
 		runners = offRunners

@@ -5,9 +5,10 @@ package batcher
 // The curve can't tell. A queue under steady load runs batches of nearly one size, and what was once learnt of the others
 // grows old: caches are warm at calibration and cold in traffic, and a fresh figure beside a stale one makes nonsense of
 // their difference. So the cost of a run is taken for a line about the size that is run, cost = mean + slope × (rows −
-// mean rows), all exponentially weighted (1/64). The slope is that of least squares over the sizes that occur, drawn
-// towards the slope calibration saw, times what runs now cost for what they cost then: the less sizes differ, the more.
-// The line's height at no rows is the price. An observation counts for at most outlier times what the line expects.
+// mean rows), all exponentially weighted (1/512; with 1/64 the price swung by a factor of three, and the holding with
+// it). The slope is that of least squares over the sizes that occur, drawn towards the slope calibration saw, times what
+// runs now cost for what they cost then: the less sizes differ, the more. The line's height at no rows is the price. An
+// observation counts for at most outlier times what the line expects.
 //
 // Costs are CPU time where the engine is a Meter, else durations. The queue's lock guards it.
 type price struct {
@@ -18,7 +19,7 @@ type price struct {
 }
 
 const (
-	priceWeight = 1.0 / 64
+	priceWeight = 1.0 / 512
 	outlier     = 3
 	// trust says how much sizes must vary before least squares count more than calibration: standard deviation ÷ mean.
 	trust = 0.25

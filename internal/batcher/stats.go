@@ -52,7 +52,9 @@ type Stats struct {
 	Predicted, Actual float64
 	PredictionRatio   Histogram
 	Curve             []CurvePoint // the learned cost curve at 1, 2, 4, … and MaxRows rows; none until it knows something
-	Sizes             []SizeStats  // what the curve was learnt from, by size, sizes never run left out
+	// BatchCost is what a batch costs in CPU beyond its rows, as learnt: what joining two saves (see mayGoAt).
+	BatchCost time.Duration
+	Sizes     []SizeStats // what the curve was learnt from, by size, sizes never run left out
 }
 
 // PoolStats is what a pool's runners do.
@@ -134,5 +136,8 @@ func (q *Queue) Stats() Stats {
 	s.QueueRows, s.QueueHigh, s.QueueReached, s.Running = q.queued, q.high, q.reached, q.running
 	s.Predicted, s.Actual = float64(q.predicted)/1e9, float64(q.actual)/1e9
 	s.Curve, s.Sizes = q.curve.points(q.o.MaxRows), q.curve.sizes()
+	if q.price.known() {
+		s.BatchCost = time.Duration(q.price.ofBatch())
+	}
 	return s
 }
