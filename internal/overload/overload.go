@@ -4,11 +4,12 @@
 // answer comes later for all, and the way out is to begin less; slow peers, slow models and long waits in a batch do
 // not show in it, since they take no processor.
 //
-// A Limiter turns it into a limit on what may be under way at once. While goroutines wait longer than the target, period
-// after period, the limit becomes a part of what was under way, the less the longer they wait; else, where it was met, it
-// grows. A moment's waiting changes nothing: a collection or a neighbour's time slice passes by itself, and only a queue
-// that stands is too long (the idea of CoDel: Nichols and Jacobson, 2012). So a bidder that is offered twice what it can
-// serve goes on serving nearly all it can, and refuses the rest in microseconds, before it has cost anything.
+// A Limiter turns it into a limit on what may be under way at once. When goroutines have waited longer than the target,
+// period after period, the limit becomes a part of what was under way, the less the longer they wait; from then on it
+// falls while their mean wait is above the target and grows while it is below, until it is back at its upper bound. A
+// moment's waiting begins nothing: a collection or a neighbour's time slice passes by itself, and only a queue that
+// stands is too long (the idea of CoDel: Nichols and Jacobson, 2012). So a bidder that is offered twice what it can serve
+// goes on serving nearly all it can, and refuses the rest in microseconds, before it has cost anything.
 package overload
 
 import (
@@ -66,9 +67,12 @@ type Limiter struct {
 	reached  atomic.Uint64
 
 	// Run's alone:
-	total time.Duration // Waits as it was last read
-	count uint64
-	over  int // periods in a row in which goroutines waited too long
+	total    time.Duration // Waits as it was last read
+	count    uint64
+	limiting bool
+	over     int     // periods in a row in which goroutines waited too long, while not limiting
+	times    float64 // mean wait ÷ target, while limiting
+	exact    float64 // the limit, while limiting
 }
 
 // New makes a limiter. It stays at Most until Run runs.
@@ -126,10 +130,13 @@ func (l *Limiter) Run(ctx context.Context) error {
 }
 
 const (
-	standing = 10       // periods in a row make a queue a standing one
-	mostCut  = 0.5      // of what was under way is left at least
-	leastCut = 0.95     // … and at most
-	increase = 1.0 / 16 // of the limit, at least 1
+	standing = 10   // periods in a row make a queue a standing one
+	mostCut  = 0.5  // of what was under way is left at least when limiting begins
+	leastCut = 0.95 // … and at most
+	memory   = 0.3  // weight of a period in the mean wait, while limiting
+	cut      = 0.05 // of the limit, for each target that waits are longer than it
+	cutMost  = 0.1  // … a period at most
+	growth   = 0.02 // of the limit, where nothing waits; less the nearer waits are to the target
 )
 
 // adjust sets the limit by what was seen since the last call.
@@ -137,22 +144,34 @@ func (l *Limiter) adjust() {
 	total, count := l.o.Waits()
 	waited, n := total-l.total, count-l.count
 	l.total, l.count = total, count
-	peak := l.peak.Swap(l.underWay.Load())
-	limit := l.limit.Load()
-	if n > 0 && waited/time.Duration(n) > l.o.Target {
+	peak := float64(l.peak.Swap(l.underWay.Load()))
+	times := 0.0 // how many times the target goroutines waited
+	if n > 0 {
+		times = float64(waited) / float64(n) / float64(l.o.Target)
+	}
+	if !l.limiting {
+		if times <= 1 {
+			l.over = 0
+			return
+		}
 		if l.over++; l.over < standing {
 			return
 		}
-		keep := float64(l.o.Target) * float64(n) / float64(waited)
-		limit = min(limit, int64(float64(peak)*min(max(keep, mostCut), leastCut)))
+		l.limiting, l.over, l.times = true, 0, times
+		l.exact = peak * min(max(1/times, mostCut), leastCut)
 	} else {
-		l.over = 0
-		if peak < limit-limit/8 { // it was not met
-			return
+		l.times += memory * (times - l.times)
+		if l.times > 1 {
+			l.exact = min(l.exact, peak) * (1 - min(cut*(l.times-1), cutMost))
+		} else {
+			l.exact *= 1 + growth*(1-l.times)
 		}
-		limit += max(1, int64(increase*float64(limit)))
 	}
-	l.limit.Store(min(max(limit, int64(l.o.Least)), int64(l.o.Most)))
+	l.exact = max(l.exact, float64(l.o.Least))
+	if l.exact >= float64(l.o.Most) {
+		l.exact, l.limiting = float64(l.o.Most), false
+	}
+	l.limit.Store(int64(l.exact))
 }
 
 // String is for logs.

@@ -97,7 +97,11 @@ func TestLimit(t *testing.T) {
 		end(l, 150)
 		overloaded(l, w, 1, 1001*time.Microsecond)
 	})
-	f("by half at most, each period", 50, func(l *Limiter, w *waits) {
+	f("at first by half at most", 100, func(l *Limiter, w *waits) {
+		begin(l, 200)
+		overloaded(l, w, standing, time.Second)
+	})
+	f("then by a tenth at most, each period", 81, func(l *Limiter, w *waits) {
 		begin(l, 200)
 		overloaded(l, w, standing, time.Second)
 		end(l, 100)
@@ -107,20 +111,20 @@ func TestLimit(t *testing.T) {
 		begin(l, 1)
 		overloaded(l, w, standing, time.Second)
 	})
-	f("it grows where it was met", 106, func(l *Limiter, w *waits) {
-		l.limit.Store(100)
-		begin(l, 100)
-		l.adjust()
-	})
-	f("not where it was not", 100, func(l *Limiter, _ *waits) {
-		l.limit.Store(100)
-		begin(l, 50)
-		l.adjust()
-	})
-	f("never above the most", 1000, func(l *Limiter, _ *waits) {
-		l.limit.Store(990)
-		begin(l, 990)
-		l.adjust()
+	// Limited to 100 at once while goroutines waited twice the target, and then not at all: the mean of waits falls by
+	// memory each period, and only below the target does the limit grow.
+	relieved := func(l *Limiter, w *waits, periods int) {
+		begin(l, 200)
+		overloaded(l, w, standing, 2*time.Millisecond)
+		end(l, 100)
+		overloaded(l, w, periods, 0)
+	}
+	f("one good period does not lift it", 98, func(l *Limiter, w *waits) { relieved(l, w, 1) })
+	f("some lift it a little", 101, func(l *Limiter, w *waits) { relieved(l, w, 5) })
+	f("in the end it is gone", 1000, func(l *Limiter, w *waits) { relieved(l, w, 130) })
+	f("and a moment passes by itself again", 1000, func(l *Limiter, w *waits) {
+		relieved(l, w, 130)
+		overloaded(l, w, standing-1, 50*time.Millisecond)
 	})
 }
 
