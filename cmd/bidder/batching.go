@@ -36,7 +36,7 @@ func (c *Config) batching(model string) batching {
 		Policy: batcher.Policy(or(m.Policy, b.Policy)), MaxRows: or(m.MaxRows, b.MaxRows), MaxWait: or(m.MaxWait, b.MaxWait),
 		QueueRows: or(m.QueueRows, b.QueueRows), Weight: or(m.Weight, 1), MaxRunners: or(m.MaxRunners, 0),
 		Patience:        cmp.Or(or(m.Patience, b.Patience), -1), // there, 0 is the default and less than 0 what 0 is here
-		CalibrationRuns: 3,
+		CalibrationRuns: 8,
 	}}
 	if m.Runners != nil {
 		out.own = &batcher.PoolOptions{Runners: *m.Runners, Nice: or(m.Nice, 0)}

@@ -114,11 +114,11 @@ func TestConfigOfAModelsBatches(t *testing.T) {
 	}
 	ctr, cvr := c.batching("ctr"), c.batching("cvr")
 	if want := (batcher.QueueOptions{Policy: "adaptive", MaxRows: 64, MaxWait: 5 * time.Millisecond, QueueRows: 4096, Patience: -1, Weight: 1,
-		CalibrationRuns: 3}); ctr.queue != want || ctr.own != nil {
+		CalibrationRuns: 8}); ctr.queue != want || ctr.own != nil {
 		t.Errorf("ctr: %+v, pool %+v, want %+v and none", ctr.queue, ctr.own, want)
 	}
 	if want := (batcher.QueueOptions{Policy: "eager", MaxRows: 32, MaxWait: 5 * time.Millisecond, QueueRows: 320, Patience: 40, Weight: 0.5,
-		MaxRunners: 2, CalibrationRuns: 3}); cvr.queue != want || cvr.own == nil || *cvr.own != (batcher.PoolOptions{Runners: 2, Nice: 10}) {
+		MaxRunners: 2, CalibrationRuns: 8}); cvr.queue != want || cvr.own == nil || *cvr.own != (batcher.PoolOptions{Runners: 2, Nice: 10}) {
 		t.Errorf("cvr: %+v, pool %+v, want %+v and 2 runners with nice 10", cvr.queue, cvr.own, want)
 	}
 }

@@ -61,7 +61,7 @@ func (v *versions) prepare(s *servable.Servable, pool *batcher.Pool, options bat
 	if err != nil {
 		return err
 	}
-	options.Name = fmt.Sprintf("%s/%d", s.Model(), s.Version())
+	options.Name, options.TableRows = fmt.Sprintf("%s/%d", s.Model(), s.Version()), s.Session().TableRows()
 	queue, err := pool.NewQueue(s.Session(), options)
 	if err != nil {
 		return err

@@ -79,7 +79,7 @@ type QueueOptions struct {
 	// RetryRuns bounds the extra runs that search a failed batch for its bad rows; default 32. Rows left when they
 	// are used up get ErrRun.
 	RetryRuns int
-	// CalibrationRuns is how often NewQueue runs rows of zeros at sizes 1, 2, 4, … MaxRows, to warm the engine up
+	// CalibrationRuns is how often NewQueue runs rows of its own at sizes 1, 2, 4, … MaxRows, to warm the engine up
 	// and to start the cost curve; 0: not at all, the curve begins empty.
 	CalibrationRuns int
 }

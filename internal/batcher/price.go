@@ -1,28 +1,40 @@
 package batcher
 
-// price learns what a batch costs whatever its rows: what is saved when two are joined.
+// price learns what joining saves: the CPU of a row run alone, less what it adds to a batch,
 //
-// The curve can't tell. A queue under steady load runs batches of nearly one size, and what was once learnt of the others
-// grows old: caches are warm at calibration and cold in traffic, and a fresh figure beside a stale one makes nonsense of
-// their difference. So the cost of a run is taken for a line about the size that is run, cost = mean + slope × (rows −
-// mean rows), all exponentially weighted (1/512; with 1/64 the price swung by a factor of three, and the holding with
-// it). The slope is that of least squares over the sizes that occur, drawn towards the slope calibration saw, times what
-// runs now cost for what they cost then: the less sizes differ, the more. The line's height at no rows is the price. An
-// observation counts for at most outlier times what the line expects.
+//	(n·c₁ − c(n)) / (n − 1)
 //
-// Costs are CPU time where the engine is a Meter, else durations. The queue's lock guards it.
+// with n the mean rows of what is run now and c(n) its mean cost. c₁ is the cost of a single row as traffic last saw it
+// (calibration until then), be it a while ago. A line through what is run now would not do: batches of one size say
+// little of its slope; and of big batches fewer are run, each finds the caches colder, and the line's height at no rows
+// tells twice of what running the rows alone would cost. Where singles are rare c₁ may be stale: too low, it makes
+// batches smaller and singles come back; too high, c(n) is fresh all the same.
+//
+// Costs are CPU time where the engine is a Meter, else durations. All means are exponentially weighted. The queue's lock
+// guards it.
 type price struct {
-	calibrated  curve
-	seen        uint64
-	rows, cost  float64 // means of what was run in traffic; ns
-	spread, tie float64 // variance of rows; covariance of rows and cost
+	calibrated curve
+	all, alone average // cost of all runs in traffic; of those of one row
+	rows       average // of all runs in traffic
+}
+
+// average is an exponentially weighted mean, of what was seen so far until that is enough.
+type average struct {
+	seen  uint64
+	value float64
+}
+
+func (a *average) add(x float64) {
+	a.seen++
+	a.value += max(priceWeight, 1/float64(a.seen)) * (x - a.value)
 }
 
 const (
-	priceWeight = 1.0 / 512
-	outlier     = 3
-	// trust says how much sizes must vary before least squares count more than calibration: standard deviation ÷ mean.
-	trust = 0.25
+	priceWeight = 1.0 / 64
+	outlier     = 3  // times the expected cost is what a run counts for at most
+	enough      = 16 // single rows are believed before calibration
+	fewRows     = 2  // a batch: below it the difference from one is noise, and calibration's at typical rows counts
+	typical     = 8
 )
 
 // metered is the cost of the batch's last run, which took ns: 0 where it was not measured.
@@ -45,52 +57,48 @@ func (p *price) observe(rows int, cost int64) {
 	if cost <= 0 {
 		return
 	}
-	p.seen++
-	w := max(priceWeight, 1/float64(p.seen))
 	c := float64(cost)
-	if expected := p.expected(rows); expected > 0 {
+	if expected := p.atMost(rows); expected > 0 {
 		c = min(c, outlier*expected)
 	}
-	dRows, dCost := float64(rows)-p.rows, c-p.cost
-	p.rows += w * dRows
-	p.cost += w * dCost
-	p.spread = (1 - w) * (p.spread + w*dRows*dRows)
-	p.tie = (1 - w) * (p.tie + w*dRows*dCost)
+	p.all.add(c)
+	p.rows.add(float64(rows))
+	if rows == 1 {
+		p.alone.add(c)
+	}
 }
 
-// expected is what a run should cost, 0 where nothing is known.
-func (p *price) expected(rows int) float64 {
-	if p.seen <= 1 {
+// atMost is what a run is expected to cost if rows cost no less in larger batches; 0 where nothing is known.
+func (p *price) atMost(rows int) float64 {
+	if p.all.seen < enough {
 		c, _ := p.calibrated.predict(rows)
 		return c
 	}
-	return p.cost + p.slope()*(float64(rows)-p.rows)
+	return p.all.value * max(1, float64(rows)/p.rows.value)
 }
 
-// slope is what a row more costs, from 0 to a row's whole share of the mean cost.
-func (p *price) slope() float64 {
-	spread, tie := p.spread, p.tie
-	if was, _ := p.calibrated.predict(int(p.rows + 0.5)); was > 0 {
-		double, _ := p.calibrated.predict(int(2*p.rows + 0.5))
-		weight := max(trust*trust*p.rows*p.rows, 1)
-		spread += weight
-		tie += weight * (double - was) / p.rows * p.cost / was
+// ofOne is the cost of a single row run alone, 0 where it is not known.
+func (p *price) ofOne() float64 {
+	if p.alone.seen >= enough {
+		return p.alone.value
 	}
-	if spread == 0 {
-		return 0
-	}
-	return min(max(tie/spread, 0), p.cost/p.rows)
+	c, _ := p.calibrated.predict(1)
+	return c
 }
 
-// known says whether anything was observed.
-func (p *price) known() bool { return p.seen > 0 || p.calibrated.known() }
+// known says whether anything can be said.
+func (p *price) known() bool { return p.ofOne() > 0 }
 
-// ofBatch is what a batch costs beyond its rows, in ns.
+// ofBatch is what is saved when two batches are joined, in ns.
 func (p *price) ofBatch() float64 {
-	if p.seen == 0 {
-		one, _ := p.calibrated.predict(1)
-		two, _ := p.calibrated.predict(2)
-		return max(2*one-two, 0)
+	one, n, c := p.ofOne(), p.rows.value, p.all.value
+	if n < fewRows {
+		was, _ := p.calibrated.predict(1)
+		eight, _ := p.calibrated.predict(typical)
+		if was == 0 {
+			return 0
+		}
+		n, c = typical, eight*one/was
 	}
-	return p.cost - p.slope()*p.rows
+	return min(max((n*one-c)/(n-1), 0), one)
 }

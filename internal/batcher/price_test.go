@@ -1,6 +1,7 @@
 package batcher
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -42,18 +43,28 @@ func TestPrice(t *testing.T) {
 	varied := func(low, high int) func() int { return func() int { return low + rng.IntN(high-low+1) } }
 	f("as calibrated", line(40e3, 3e3), line(40e3, 3e3), varied(1, 30), 39e3, 41e3)
 	f("as calibrated, one size", line(40e3, 3e3), line(40e3, 3e3), fixed(13), 39e3, 41e3)
-	f("everything costs twice as much, one size", line(40e3, 3e3), line(80e3, 6e3), fixed(13), 78e3, 82e3)
-	f("rows alone cost more, sizes vary", line(40e3, 3e3), line(40e3, 9e3), varied(1, 30), 35e3, 60e3)
-	f("batches alone cost more, sizes vary", line(40e3, 3e3), line(120e3, 3e3), varied(1, 30), 100e3, 125e3)
-	f("never calibrated, sizes vary", nil, line(40e3, 3e3), varied(1, 30), 39e3, 41e3)
+	f("as calibrated, hardly any batches", line(40e3, 3e3), line(40e3, 3e3), fixed(1), 39e3, 41e3)
+	f("twice as dear, hardly any batches", line(40e3, 3e3), line(80e3, 6e3), fixed(1), 78e3, 82e3)
+	f("twice as dear, sizes vary", line(40e3, 3e3), line(80e3, 6e3), varied(1, 30), 75e3, 85e3)
+	f("twice as dear, never a single row: less, for how dear one is now nobody saw",
+		line(40e3, 3e3), line(80e3, 6e3), fixed(13), 30e3, 40e3)
+	f("rows alone cost more, sizes vary", line(40e3, 3e3), line(40e3, 9e3), varied(1, 30), 37e3, 43e3)
+	f("batches alone cost more, sizes vary", line(40e3, 3e3), line(120e3, 3e3), varied(1, 30), 110e3, 125e3)
+	f("never calibrated, sizes vary", nil, line(40e3, 3e3), varied(1, 30), 37e3, 43e3)
 	f("nothing to save", line(0, 10e3), line(0, 10e3), varied(1, 30), 0, 2e3)
 	f("rows for nothing", line(50e3, 0), line(50e3, 0), varied(1, 30), 49e3, 51e3)
+	// Of a big batch each row may cost what it costs alone while the first few hardly do: what is saved is what is
+	// saved of the size that is run.
+	f("concave", line(40e3, 3e3), func(rows int) float64 { return 90e3 * math.Sqrt(float64(rows)) }, varied(1, 7), 55e3, 68e3)
 }
 
 func TestPriceKnown(t *testing.T) {
 	var p price
 	p.observe(4, 0) // was not measured
-	if p.known() {
+	for range enough {
+		p.observe(4, 50e3)
+	}
+	if p.known() || p.ofBatch() != 0 {
 		t.Error("it knows what nobody told it")
 	}
 	if got := calibratedPrice(line(40e3, 3e3)).ofBatch(); got < 39e3 || got > 41e3 {
