@@ -17,19 +17,26 @@ import (
 type generator struct {
 	f        flags
 	requests []request
-	sent     uint64 // in all, warm-up included: numbers the requests
+	numbered uint64 // requests that were due so far, warm-up included
 
 	epoll int
 	conns []*conn
 	free  []*conn // idle ones, used in turn so that all stay warm: a ring would serve as well
-	// waiting are the due times of open-loop requests that found no free connection, oldest first.
-	waiting []int64
+	// waiting are the open-loop requests that found no free connection, oldest first.
+	waiting []pending
 
 	start   time.Time
 	tally   *tally
 	buf     []byte
 	address unix.Sockaddr
 	domain  int
+}
+
+// pending is a request that is due. Its number says which body it has, so that what is counted of it by tmax does not
+// depend on whether it is ever sent.
+type pending struct {
+	due    int64 // ns from the start
+	number uint64
 }
 
 // conn is one connection; due and tmax are of its request under way.
@@ -126,14 +133,13 @@ func (g *generator) run() error {
 		case due == nil:
 			until = end
 			for len(g.free) > 0 {
-				if err := g.send(g.take(), g.now()); err != nil {
+				if err := g.send(g.take(), g.schedule(g.now())); err != nil {
 					return err
 				}
 			}
 		default:
 			for due.next() <= now && due.next() < end {
-				g.waiting = append(g.waiting, due.next())
-				g.tally.scheduled(due.next())
+				g.waiting = append(g.waiting, g.schedule(due.next()))
 				due.take()
 			}
 			if err := g.sendWaiting(); err != nil {
@@ -159,8 +165,8 @@ func (g *generator) run() error {
 			g.tally.unanswered(c.due)
 		}
 	}
-	for _, due := range g.waiting {
-		g.tally.unanswered(due)
+	for _, p := range g.waiting {
+		g.tally.unanswered(p.due)
 	}
 	g.tally.end(g.now())
 	return nil
@@ -185,6 +191,17 @@ func (g *generator) take() *conn {
 	return c
 }
 
+// schedule numbers the request that is due at the time given, and counts it.
+func (g *generator) schedule(due int64) pending {
+	p := pending{due: due, number: g.numbered}
+	g.numbered++
+	g.tally.scheduled(due, g.body(p).tmax)
+	return p
+}
+
+// body is the request's own among those sent in turn.
+func (g *generator) body(p pending) *request { return &g.requests[p.number%uint64(len(g.requests))] }
+
 func (g *generator) sendWaiting() error {
 	sent := 0
 	for sent < len(g.waiting) && len(g.free) > 0 {
@@ -197,14 +214,13 @@ func (g *generator) sendWaiting() error {
 	return nil
 }
 
-// send writes the next request, which was due at the time given.
-func (g *generator) send(c *conn, due int64) error {
-	r := &g.requests[g.sent%uint64(len(g.requests))]
-	r.number(g.sent)
-	g.sent++
-	c.busy, c.due, c.tmax = true, due, r.tmax
+// send writes a request that is due.
+func (g *generator) send(c *conn, p pending) error {
+	r := g.body(p)
+	r.number(p.number)
+	c.busy, c.due, c.tmax = true, p.due, r.tmax
 	c.answer.reset()
-	g.tally.sent(due, g.now(), r.tmax)
+	g.tally.sent(p.due, g.now())
 	return g.write(c, r.wire)
 }
 
@@ -269,7 +285,7 @@ func (g *generator) ready(c *conn, events uint32, again bool) error {
 		return g.reopen(c)
 	}
 	if again {
-		return g.send(c, g.now())
+		return g.send(c, g.schedule(g.now()))
 	}
 	g.free = append(g.free, c)
 	return nil
@@ -278,7 +294,7 @@ func (g *generator) ready(c *conn, events uint32, again bool) error {
 // broken counts the request that a lost connection took along, and opens another.
 func (g *generator) broken(c *conn) error {
 	if c.busy {
-		g.tally.failed(c.due, g.now())
+		g.tally.failed(c.due)
 		c.busy = false
 	} else { // it is in free, and comes back there
 		for i, other := range g.free {

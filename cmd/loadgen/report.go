@@ -42,10 +42,10 @@ type distribution struct {
 	ByTMax []*spread `json:"by_tmax"`
 }
 
-// spread is the answers to requests of one tmax. Those sent and not in Answers were never answered.
+// spread is the answers to requests of one tmax. Those in Sent and not in Answers were never answered.
 type spread struct {
-	TMax    int64            `json:"tmax"` // ms; 0: the request had none
-	Sent    uint64           `json:"sent"`
+	TMax    int64            `json:"tmax"`    // ms; 0: the request had none
+	Sent    uint64           `json:"sent"`    // were due: those that never found a free connection too
 	Answers map[int][]uint64 `json:"answers"` // by status: [i] took i to i+1 steps
 }
 
@@ -116,23 +116,21 @@ func newTally(f flags, s *series) *tally {
 
 func (t *tally) begin() { t.cpu = cpuTime() }
 
-func (t *tally) scheduled(due int64) {
-	if due >= t.from {
-		t.result.Sent++
-	}
-}
-
-func (t *tally) sent(due, now, tmax int64) {
+// scheduled counts a request that is due, whether or not a connection is free to send it.
+func (t *tally) scheduled(due, tmax int64) {
 	if due < t.from {
 		return
 	}
+	t.result.Sent++
 	if d := t.result.Distribution; d != nil {
 		d.of(tmax).Sent++
 	}
-	if t.f.Rate == 0 {
-		t.result.Sent++
+}
+
+func (t *tally) sent(due, now int64) {
+	if due >= t.from {
+		_ = t.lag.RecordValue(now - due)
 	}
-	_ = t.lag.RecordValue(now - due)
 }
 
 func (t *tally) answered(due, now int64, status int, tmax int64) {
@@ -163,7 +161,7 @@ func (t *tally) answered(due, now int64, status int, tmax int64) {
 	}
 }
 
-func (t *tally) failed(due, now int64) {
+func (t *tally) failed(due int64) {
 	t.slice.Failed++
 	if due >= t.from {
 		t.result.Failed++

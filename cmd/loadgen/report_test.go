@@ -30,7 +30,8 @@ func TestDistribution(t *testing.T) {
 
 	tally := newTally(f, nil)
 	answer := func(due, took time.Duration, status int, tmax int64) {
-		tally.sent(int64(due), int64(due), tmax)
+		tally.scheduled(int64(due), tmax)
+		tally.sent(int64(due), int64(due))
 		tally.answered(int64(due), int64(due+took), status, tmax)
 	}
 	answer(time.Second/2, time.Millisecond, 200, 50) // of the warm-up
@@ -38,7 +39,7 @@ func TestDistribution(t *testing.T) {
 	answer(time.Second, 1400*time.Microsecond, 200, 50)
 	answer(time.Second, 1499*time.Microsecond, 204, 50)
 	answer(time.Second, time.Hour, 200, 100)
-	tally.sent(int64(time.Second), int64(time.Second), 100) // never answered
+	tally.scheduled(int64(time.Second), 100) // never sent, let alone answered
 	d := tally.result.Distribution
 	last := d.ByTMax[1].Answers[200]
 	if len(last) != maxSteps || last[maxSteps-1] != 1 {
