@@ -113,7 +113,7 @@ func (g *generator) run() error {
 	defer runtime.UnlockOSThread()
 	debug.SetGCPercent(400) // there is next to no garbage; a collection would delay requests
 	end := int64(g.f.Warmup + g.f.Duration)
-	giveUp := end + int64(g.f.Drain)
+	giveUp := g.tally.giveUp
 	g.start = time.Now()
 	g.tally.begin()
 	var due *schedule

@@ -144,8 +144,12 @@ func TestStall(t *testing.T) {
 func TestSilentServer(t *testing.T) {
 	url := serve(t, answering(func(net.Conn) bool { return true }))
 	r := load(t, url, flags{Rate: 1000, Connections: 2, Duration: 100 * time.Millisecond, Deadline: time.Millisecond, Drain: 100 * time.Millisecond})
-	if r.Sent != 100 || r.Unanswered != 100 || r.Late != 100 || r.SendLag.Max == 0 {
+	if r.Sent != 100 || r.Unanswered != 100 || r.Late != 100 {
 		t.Errorf("of 100 requests %d were due, %d unanswered, %d late", r.Sent, r.Unanswered, r.Late)
+	}
+	// They were due evenly over 100 ms, and given up another 100 ms later.
+	if r.Latency.P50 < 145 || r.Latency.P50 > 155 || r.Latency.Max < 195 || r.Latency.Max > 201 {
+		t.Errorf("p50 %.1f and at most %.1f ms, want 150 and 200", r.Latency.P50, r.Latency.Max)
 	}
 }
 
@@ -171,7 +175,9 @@ func TestConnections(t *testing.T) {
 		return false
 	}), func(r result) bool { return r.Status["200"] == r.Sent && r.Reconnects == r.Sent && r.Failed == 0 })
 	f("closed in place of an answer", answering(func(net.Conn) bool { return false }),
-		func(r result) bool { return r.Failed == r.Sent && r.Late == r.Sent && r.Reconnects >= r.Sent })
+		func(r result) bool {
+			return r.Failed == r.Sent && r.Late == r.Sent && r.Reconnects >= r.Sent && r.Latency.P50 >= 5000
+		})
 	f("written a byte at a time", answering(func(c net.Conn) bool {
 		for i := range len(bid) {
 			if !write(c, bid[i:i+1]) {

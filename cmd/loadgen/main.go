@@ -2,8 +2,9 @@
 //
 // Open loop (--rate): requests are scheduled by a Poisson process, or evenly, whatever the server does, and each is timed
 // from the moment it was scheduled for. A server that stalls is charged for every request that would have come
-// meanwhile: coordinated omission cannot hide it. Closed loop (--rate 0): every connection sends its next request when
-// the last is answered, as wrk does; the throughput is then what the server can do.
+// meanwhile: coordinated omission cannot hide it. What fails or is never answered counts in the latencies as answered when
+// the drain ended. Closed loop (--rate 0): every connection sends its next request when the last is answered, as wrk does;
+// the throughput is then what the server can do.
 //
 // It is epoll and nothing else, because it shares two cores with what it measures: some 8 µs of CPU a request. The last
 // line of stdout is one JSON object (see report.go).
@@ -32,7 +33,7 @@ type flags struct {
 	Duration    time.Duration `default:"10s" help:"How long to measure."`
 	Warmup      time.Duration `default:"2s" help:"How long to offer the same load unmeasured before."`
 	Deadline    time.Duration `default:"100ms" help:"An answer that takes longer is late."`
-	Drain       time.Duration `default:"2s" help:"How long to wait for the last answers."`
+	Drain       time.Duration `default:"2s" help:"How long to wait for the last answers. What has none then, and what failed, counts in the latencies as answered then."`
 	Marker      string        `default:"@@@@@@@@@@@@@@@@" help:"These bytes of a body are replaced by a number of the request, in hexadecimal; 16 of them."`
 	Series      string        `help:"Write one JSON line an interval to this file."`
 	Interval    time.Duration `default:"1s" help:"The length of an interval."`
@@ -84,6 +85,7 @@ func (f flags) validate() error {
 	fault(f.Connections < 1 || f.Connections > 16384, "--connections %d must be 1 to 16384", f.Connections)
 	fault(f.Duration <= 0 || f.Duration > 24*time.Hour, "--duration %v must be above 0, at most 24h", f.Duration)
 	fault(f.Warmup < 0, "--warmup %v must not be negative", f.Warmup)
+	fault(f.Drain < 0, "--drain %v must not be negative", f.Drain)
 	fault(f.Deadline <= 0, "--deadline %v must be above 0", f.Deadline)
 	fault(f.Interval < 10*time.Millisecond, "--interval %v must be at least 10ms", f.Interval)
 	fault(f.Distribution != 0 && f.Distribution < 10*time.Microsecond, "--distribution %v must be 0 or at least 10us", f.Distribution)

@@ -12,7 +12,9 @@ import (
 )
 
 // result is the last line of stdout. Counts are of requests due in the measured time. Latencies are in ms, from when a
-// request was due (open loop) or sent (closed loop) to the last byte of its answer.
+// request was due (open loop) or sent (closed loop) to the last byte of its answer, a minute at most. One that failed or
+// was never answered is in Latency as if it had been answered when the drain ended, so that no percentile is better for
+// what was lost; ByStatus holds answers alone.
 type result struct {
 	Label       string             `json:"label,omitempty"`
 	Rate        float64            `json:"rate"` // offered a second; 0: closed loop
@@ -83,7 +85,14 @@ type latency struct {
 	Max  float64 `json:"max"`
 }
 
-func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(time.Minute), 3) }
+const longest = time.Minute // that a histogram tells apart
+
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(longest), 3) }
+
+// record counts what took so many ns; more than the longest counts as that.
+func record(h *hdrhistogram.Histogram, took int64) {
+	_ = h.RecordValue(min(max(took, 0), int64(longest))) // within its range nothing is refused
+}
 
 func latencyOf(h *hdrhistogram.Histogram) latency {
 	ms := func(q float64) float64 { return float64(h.ValueAtQuantile(q)) / 1e6 }
@@ -94,6 +103,7 @@ func latencyOf(h *hdrhistogram.Histogram) latency {
 type tally struct {
 	f        flags
 	from     int64 // when measuring begins
+	giveUp   int64 // when the drain ends
 	result   result
 	all, lag *hdrhistogram.Histogram
 	byStatus map[int]*hdrhistogram.Histogram
@@ -106,8 +116,8 @@ type tally struct {
 }
 
 func newTally(f flags, s *series) *tally {
-	t := &tally{f: f, from: int64(f.Warmup), all: newHistogram(), lag: newHistogram(), series: s,
-		byStatus: map[int]*hdrhistogram.Histogram{}, slice: slice{histogram: hdrhistogram.New(1000, int64(time.Minute), 2)}, until: int64(f.Interval)}
+	t := &tally{f: f, from: int64(f.Warmup), giveUp: int64(f.Warmup + f.Duration + f.Drain), all: newHistogram(), lag: newHistogram(), series: s,
+		byStatus: map[int]*hdrhistogram.Histogram{}, slice: slice{histogram: hdrhistogram.New(1000, int64(longest), 2)}, until: int64(f.Interval)}
 	if f.Distribution > 0 {
 		t.result.Distribution = &distribution{StepMS: float64(f.Distribution) / 1e6}
 	}
@@ -129,7 +139,7 @@ func (t *tally) scheduled(due, tmax int64) {
 
 func (t *tally) sent(due, now int64) {
 	if due >= t.from {
-		_ = t.lag.RecordValue(now - due)
+		record(t.lag, now-due)
 	}
 }
 
@@ -140,13 +150,13 @@ func (t *tally) answered(due, now int64, status int, tmax int64) {
 	}
 	took := now - due
 	t.result.Answered++
-	_ = t.all.RecordValue(took)
+	record(t.all, took)
 	h := t.byStatus[status]
 	if h == nil {
 		h = newHistogram()
 		t.byStatus[status] = h
 	}
-	_ = h.RecordValue(took)
+	record(h, took)
 	if d := t.result.Distribution; d != nil {
 		d.of(tmax).add(status, took/int64(t.f.Distribution))
 	}
@@ -166,6 +176,7 @@ func (t *tally) failed(due int64) {
 	if due >= t.from {
 		t.result.Failed++
 		t.result.Late++
+		record(t.all, t.giveUp-due)
 	}
 }
 
@@ -173,6 +184,7 @@ func (t *tally) unanswered(due int64) {
 	if due >= t.from {
 		t.result.Unanswered++
 		t.result.Late++
+		record(t.all, t.giveUp-due)
 	}
 }
 
@@ -216,7 +228,7 @@ type slice struct {
 	Good     uint64  `json:"good"`
 	Late     uint64  `json:"late"`
 	Failed   uint64  `json:"failed"`
-	Latency  latency `json:"latency_ms"`
+	Latency  latency `json:"latency_ms"` // of answers alone
 	// Counts are [ms, answers] of the latencies that occurred, to two digits: what slices are joined by.
 	Counts [][2]float64 `json:"counts"`
 
@@ -231,7 +243,7 @@ func (s *slice) answered(took int64, status int, deadline int64) {
 	case status == 200:
 		s.Good++
 	}
-	_ = s.histogram.RecordValue(took)
+	record(s.histogram, took)
 }
 
 // series is the file of slices; nil where none is wanted.

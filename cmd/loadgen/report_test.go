@@ -60,3 +60,23 @@ func jsonOf(t *testing.T, v any) string {
 	}
 	return string(text)
 }
+
+// What takes longer than a histogram can tell apart is in it, as the longest.
+func TestLongest(t *testing.T) {
+	tally := newTally(flags{Deadline: time.Second, Drain: time.Hour, Interval: time.Second}, nil)
+	tally.scheduled(0, 0)
+	tally.answered(0, int64(time.Hour), 200, 0)
+	tally.scheduled(0, 0)
+	tally.unanswered(0)
+	tally.sent(0, int64(time.Hour))
+	tally.end(int64(time.Hour))
+	r := tally.result
+	for name, l := range map[string]latency{"latency": r.Latency, "of 200": r.ByStatus["200"], "send lag": r.SendLag, "slice": latencyOf(tally.slice.histogram)} {
+		if l.P50 < 59_000 || l.P50 > 61_000 {
+			t.Errorf("%s: %+v, want a minute", name, l)
+		}
+	}
+	if total := tally.all.TotalCount(); total != 2 || r.Late != 2 {
+		t.Errorf("%d latencies, %d late, want 2", total, r.Late)
+	}
+}

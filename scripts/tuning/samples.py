@@ -63,7 +63,7 @@ class Sample:
     round_: int
     p50: float  # ms, as p99 and p999: from when the request was due
     p99: float  # with those lost, see p99()
-    p999: float  # of the answers
+    p999: float  # what failed or was never answered counts as answered 2 s after the load
     cpu_us: float  # of the bidder, an auction that it did not give up
     row_us: float  # of the bidder, a row
     batch_rows: float  # mean
