@@ -17,7 +17,7 @@ import yaml
 from scripts.bench.bidder import Bidder, Reading, running
 from scripts.bench.load import command
 from scripts.bench.report import Target, finish, median, say, table
-from scripts.bench.world import RECIPE, World, campaigns, init_model
+from scripts.bench.world import RECIPE, World, campaigns, ensure_model
 
 SLOW = "slow"
 SLOW_HIDDEN = [1024, 1024, 512]
@@ -32,13 +32,12 @@ class TwoModels(World):
 
     def prepare(self) -> None:
         super().prepare()
-        if not (self.store / SLOW).is_dir():
-            recipe = yaml.safe_load(RECIPE.read_text())
-            recipe |= {"model": SLOW, "label": "conversion"}
-            recipe["architecture"]["hidden"] = SLOW_HIDDEN
-            path = self.directory / "slow.yaml"
-            path.write_text(yaml.safe_dump(recipe, sort_keys=False))
-            init_model(self.store, path)
+        recipe = yaml.safe_load(RECIPE.read_text())
+        recipe |= {"model": SLOW, "label": "conversion"}
+        recipe["architecture"]["hidden"] = SLOW_HIDDEN
+        path = self.directory / "slow.yaml"
+        path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+        ensure_model(self.store, path)
         document = campaigns(1 + self.candidates)
         for i, campaign in enumerate(document["campaigns"]):
             campaign["targeting"] = {"exchanges": ["small" if i == 0 else "slow"]}

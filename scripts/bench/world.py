@@ -7,11 +7,13 @@ candidates (rows), and always ends in a bid unless it is shed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
 import string
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from scripts.loop.settings import ROOT, Ports, load
 
 RECIPE = Path(__file__).with_name("recipe.yaml")
 MODEL = "bench"
+STAMP = ".made-from"  # in a model's directory: the hash of what its versions were made from
 SEED = 7
 PYTHON = ROOT / ".venv/bin/python"
 ID_MARKER = "@" * 16  # loadgen writes the request's number here
@@ -49,10 +52,9 @@ class World:
         return self.directory / f"campaigns-{self.candidates}.yaml"
 
     def prepare(self) -> None:
-        """Make the model's first version, the campaigns and the requests, where they are not there yet."""
+        """Make the campaigns and the requests, and the model's first version where it is not there yet."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        if not (self.store / MODEL).is_dir():
-            init_model(self.store)
+        ensure_model(self.store)
         self.campaigns.write_text(yaml.safe_dump(campaigns(self.candidates), width=200))
         self.write_bodies()
 
@@ -100,14 +102,42 @@ def put(document: dict[str, Any], key: str, value: Any) -> None:
     document[last] = value
 
 
-def init_model(store: Path, recipe: Path = RECIPE) -> None:
-    """Publish a first version of the recipe's model into the store."""
-    subprocess.run(
-        [PYTHON, "-m", "pytrain", "init", "--recipe", recipe, "--store", store],
-        check=True,
+def ensure_model(store: Path, recipe: Path = RECIPE) -> None:
+    """Publish a first version of the recipe's model, unless one is there that was made from the recipe as it is now.
+
+    It is made aside and appears whole, so that a model whose making was cut short is never taken for one.
+    """
+    model = str(yaml.safe_load(recipe.read_text())["model"])
+    source, stamp = made_from(recipe), store / model / STAMP
+    if stamp.is_file() and stamp.read_text() == source:
+        return
+    store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".making-", dir=store) as aside:
+        made = Path(aside) / model
+        init_model(Path(aside), recipe)
+        (made / STAMP).write_text(source)
+        if (store / model).exists():
+            (store / model).rename(Path(aside) / ".before")  # goes with the rest
+        made.rename(store / model)
+
+
+def made_from(recipe: Path) -> str:
+    """The hash of what a model is made from: its recipe, and the code that makes it."""
+    code = sorted((ROOT / "pytrain").glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in [recipe, *code])).hexdigest()
+
+
+def init_model(store: Path, recipe: Path) -> None:
+    """Have pytrain publish an untrained version of the recipe's model into the store."""
+    done = subprocess.run(
+        [PYTHON, "-m", "pytrain", "init", "--recipe", recipe.resolve(), "--store", store.resolve()],
+        check=False,
         capture_output=True,
+        text=True,
         cwd=ROOT,
     )
+    if done.returncode:
+        raise RuntimeError(f"cannot make the model of {recipe}:\n{done.stderr.strip()}")
 
 
 MARKUP = (

@@ -89,9 +89,12 @@ def fingerprint(parts: dict[str, Any]) -> str:
 
 
 def digest(path: Path) -> str:
-    """Of a file's content; of a directory, the names in it, two levels deep (model versions are immutable)."""
+    """Of a file's content; of a model store, the versions there are (they are immutable) and what its pointers say."""
     if path.is_dir():
-        names = sorted(str(p.relative_to(path)) for pattern in ("*", "*/*") for p in path.glob(pattern))
-        return hashlib.sha256("\n".join(names).encode()).hexdigest()
+        names = sorted(str(p.relative_to(path)) for p in path.glob("*/[0-9]*"))
+        found = hashlib.sha256("\n".join(names).encode())
+        for pointer in sorted(path.glob("*/pointer.json")):
+            found.update(f"\n{pointer.relative_to(path)}\n".encode() + pointer.read_bytes())
+        return found.hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

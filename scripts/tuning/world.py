@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from scripts.bench.world import ID_MARKER, MODEL, World, campaigns, init_model, put
+from scripts.bench.world import ID_MARKER, RECIPE, World, campaigns, ensure_model, put
 from scripts.loop.settings import ROOT, Ports, load
 from scripts.tuning.errors import TuneError
 from scripts.tuning.journal import digest
@@ -61,7 +61,9 @@ class Trial(World):
             "loadgen": ROOT / "bin/loadgen",
             "world": Path(__file__).parents[1] / "bench/world.py",
         }
-        if self.config is not None:
+        if self.config is None:
+            files["recipe"] = RECIPE
+        else:
             files["campaigns"] = Path(document.get("campaigns", CAMPAIGNS))
             models = document.get("models") or {}
             files["store"] = Path(models.get("store", "var/store"))
@@ -77,8 +79,7 @@ class Trial(World):
         """Make what is not there yet: the model, campaigns and requests, or a copy of the user's."""
         self.directory.mkdir(parents=True, exist_ok=True)
         if self.config is None:
-            if not any((self.store / MODEL).glob("[0-9]*")):
-                init_model(self.store)
+            ensure_model(self.store)
             made = campaigns(self.candidates)
         else:
             made = unbound(yaml.safe_load(Path(self.document.get("campaigns", CAMPAIGNS)).read_text()))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scripts.bench.load import Load
 from scripts.tuning.choice import Target, choose
 from scripts.tuning.errors import Busy, OutOfTime, TuneError
-from scripts.tuning.journal import Journal, fingerprint
+from scripts.tuning.journal import Journal, digest, fingerprint
 from scripts.tuning.race import Race
 from scripts.tuning.samples import Sample
 from scripts.tuning.settings import Setting
+from scripts.tuning.world import Trial
 from tests.tuning.paper import BASE, EAGER, OFF, PACE, WINDOW, Paper, Time, answers, load, noisy
 
 FIGURES = {BASE.key: (6.0, 100.0), EAGER.key: (4.0, 130.0), WINDOW.key: (7.0, 75.0), OFF.key: (30.0, 60.0)}
@@ -134,3 +136,30 @@ def test_a_measurement_during_which_the_machine_stood_still_is_made_again(tmp_pa
         assert session.clock.used_s == pytest.approx(2 * PACE.cost_s)
     assert len(session.offered) == 2
     assert record["took_s"] == pytest.approx(PACE.cost_s)
+
+
+def test_a_stores_digest_tells_what_it_serves(tmp_path: Path) -> None:
+    def version(number: int) -> str:
+        (tmp_path / f"ctr/{number}").mkdir(parents=True)
+        return digest(tmp_path)
+
+    def pointer(text: str) -> str:
+        (tmp_path / "ctr/pointer.json").write_text(text)
+        return digest(tmp_path)
+
+    found = [version(1), version(2), pointer('{"stable": 2}'), pointer('{"stable": 1}')]
+    assert len(set(found)) == len(found)
+    (tmp_path / "ctr/.lock").touch()  # of a run of the trainer, which changed nothing
+    assert digest(tmp_path) == found[-1]
+
+
+def test_measurements_depend_on_the_benchmarks_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    monkeypatch.setattr("scripts.tuning.world.RECIPE", recipe)
+
+    def inputs(text: str) -> dict[str, Any]:
+        recipe.write_text(text)
+        return Trial(tmp_path, models=tmp_path).inputs()
+
+    assert inputs("model: a\n") == inputs("model: a\n")
+    assert inputs("model: a\n") != inputs("model: b\n")
