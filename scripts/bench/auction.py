@@ -38,7 +38,7 @@ def run(directory: Path, *, candidates: int, seconds: float, rounds: int, rate: 
     world.prepare()
     with running_all([(world, side.replace(", ", "-"), settings) for side, settings in SIDES.items()]) as bidders:
         sides = dict(zip(SIDES, bidders, strict=True))
-        full = rate or capacity.find(sides[OFF_DEFAULT], world.bodies).rate
+        full = rate or capacity.find(sides[OFF_DEFAULT], world.bodies)
 
         def measure(rate: float) -> Rounds:
             loads: Rounds = {side: [] for side in sides}
@@ -119,6 +119,7 @@ def report(at_full: Rounds, at_half: Rounds, full: float, candidates: int) -> in
     figures = {
         "rate": full,
         "candidates": candidates,
+        "calls_an_auction": {side: median([runs_each(load) for load in loads]) for side, loads in at_full.items()},
         "bidder_cpu_ratio": compare(at_full, lambda load: load.cpu_us, OFF_DEFAULT),
         "bidder_cpu_ratio_caller": compare(at_full, lambda load: load.cpu_us, OFF_CALLER),
     }

@@ -36,7 +36,9 @@ def run(*, count: int, benchtime: str) -> int:
         Target("us_a_row_at_64_callers", median(figures[CASE]["ns/op"]) / 1e3, 1, least=False),
         Target("cpu_us_a_row_at_64_callers", median(figures[CASE]["cpu-ns/row"]) / 1e3, 1, least=False),
     ]
-    return finish("batcher", {"case": CASE}, targets, raw={case: dict(v) for case, v in figures.items()})
+    return finish(
+        "batcher", {"case": CASE, "cases": len(figures)}, targets, raw={case: dict(v) for case, v in figures.items()}
+    )
 
 
 def parse(output: str) -> dict[str, dict[str, list[float]]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import os
-import subprocess
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,6 @@ class Bidder:
     ports: Ports
     child: Child
     config: Path
-    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -69,12 +69,38 @@ class Bidder:
         """CPU, memory and counters as they are now."""
         pid = self.child.process.pid
         stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         return Reading(
             cpu_s=(int(stat[11]) + int(stat[12])) / TICK,
-            rss_mib=pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+            rss_mib=self.rss_mib(),
             counters=scrape(self.admin("/metrics")),
         )
+
+    def rss_mib(self) -> float:
+        """Memory resident now."""
+        pages = int(Path(f"/proc/{self.child.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def stable_version(self, model: str) -> int:
+        """The version of a model that serves now, by the metrics page; 0 if none does.
+
+        It costs next to nothing, so that a load under way does not feel it.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports.admin, timeout=10)
+        try:
+            connection.request("GET", "/metrics")
+            page = connection.getresponse().read().decode()
+        finally:
+            connection.close()
+        return version_in(page, model)
+
+
+def version_in(page: str, model: str) -> int:
+    """The stable version of a model that a metrics page tells; 0 if it tells of none."""
+    for line in page.splitlines():
+        labels = re.match(r"gavel_model_version\{(.*)\} (\S+)$", line)
+        if labels and {f'model="{model}"', 'role="stable"'} <= set(labels[1].split(",")):
+            return int(float(labels[2]))
+    return 0
 
 
 def scrape(url: str) -> dict[str, float]:
@@ -114,8 +140,3 @@ def running_all(sides: Sequence[tuple[World, str, Mapping[str, Any]]]) -> Iterat
     """Several bidders at once, so that load can go to each in turn and noise meets all alike."""
     with ExitStack() as stack:
         yield [stack.enter_context(running(world, name, settings)) for world, name, settings in sides]
-
-
-def pin(bidder: Bidder, cpus: str) -> None:
-    """Keep a bidder's threads, those to come included, on some CPUs."""
-    subprocess.run(["taskset", "-acp", cpus, str(bidder.child.process.pid)], check=True, capture_output=True)

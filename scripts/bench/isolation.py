@@ -7,15 +7,14 @@ ten times as much. The slow model has a runner of its own, of low priority.
 
 from __future__ import annotations
 
-import json
-import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from scripts.bench.bidder import Bidder, Reading, running
-from scripts.bench.load import command
+from scripts.bench.load import command, offering, result_of
 from scripts.bench.report import Target, finish, median, say, table
 from scripts.bench.world import RECIPE, World, campaigns, ensure_model
 
@@ -68,20 +67,21 @@ def offer_both(
     bidder: Bidder, world: World, rate: float, slow_rate: float, seconds: float, seed: int
 ) -> list[dict[str, Any]]:
     """Load to the small model and, with a rate, to the slow one at the same time."""
-    generators = []
-    for exchange, offered in (("small", rate), ("slow", slow_rate)):
-        if offered == 0:
-            continue
-        line = command(
-            bidder.url.replace("exchange=bench", f"exchange={exchange}"),
-            world.bodies,
-            rate=offered,
-            seconds=seconds,
-            warmup_s=2.0,
-            seed=seed + 1,
-        )
-        generators.append(subprocess.Popen(line, stdout=subprocess.PIPE, text=True))
-    return [json.loads(g.communicate(timeout=seconds + 60)[0].splitlines()[-1]) for g in generators]
+    with ExitStack() as stack:
+        generators = []
+        for exchange, offered in (("small", rate), ("slow", slow_rate)):
+            if offered == 0:
+                continue
+            line = command(
+                bidder.url.replace("exchange=bench", f"exchange={exchange}"),
+                world.bodies,
+                rate=offered,
+                seconds=seconds,
+                warmup_s=2.0,
+                seed=seed + 1,
+            )
+            generators.append(stack.enter_context(offering(line)))
+        return [result_of(generator, within_s=seconds + 60) for generator in generators]
 
 
 def report(
@@ -105,5 +105,12 @@ def report(
     say(f"a run of the slow model takes {run_ms:.2f} ms; {busy:.0%} of the bidder's CPU is its")
     ratio = median([b["latency_ms"]["p99"] / a["latency_ms"]["p99"] for a, b in zip(alone, beside, strict=True)])
     targets = [Target("small_p99_ratio", ratio, 1.5, least=False)]
-    figures = {"rate": rate, "slow_rate": slow_rate, "slow_run_ms": run_ms, "slow_share_of_cpu": busy}
+    figures = {
+        "rate": rate,
+        "slow_rate": slow_rate,
+        "slow_rows": sum(u[f"gavel_batcher_rows_total{model}"] for u in used),
+        "slow_runs": sum(u[f"gavel_batcher_run_seconds_count{model}"] for u in used),
+        "slow_run_ms": run_ms,
+        "slow_share_of_cpu": busy,
+    }
     return finish("isolation", figures, targets, raw={"alone": alone, "beside": beside})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,6 @@ class Load:
         """Auctions answered with a bid in time, of those offered."""
         return float(self.result["good"]) / max(float(self.result["sent"]), 1)
 
-    @property
-    def late_share(self) -> float:
-        """Auctions answered late or not at all, of those offered."""
-        return float(self.result["late"]) / max(float(self.result["sent"]), 1)
-
     def latency(self, key: str, status: int | None = None) -> float:
         """A latency in ms: mean, p50, p90, p99, p999 or max; of one status where it is given, 0 if there was none."""
         if status is None:
@@ -79,6 +75,31 @@ def command(
         *(("--series", str(series)) if series else ()),
         *(("--distribution", f"{distribution_us}us") if distribution_us else ()),
     ]
+
+
+@contextmanager
+def offering(line: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A generator at work beside the block, which ends no later than the block does."""
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as generator:
+        try:
+            yield generator
+        finally:
+            generator.terminate()
+
+
+def result_of(generator: subprocess.Popen[str], *, within_s: float) -> dict[str, Any]:
+    """Wait for a generator's end, and return its last line.
+
+    Raises
+    ------
+    RuntimeError
+        It failed; what it said of it.
+    """
+    out, err = generator.communicate(timeout=within_s)
+    if generator.returncode:
+        raise RuntimeError(f"the load generator ended with status {generator.returncode}: {err.strip()}")
+    result: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return result
 
 
 def offer(bidder: Bidder, bodies: Path, **options: Any) -> Load:

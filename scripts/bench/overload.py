@@ -24,7 +24,7 @@ def run(directory: Path, *, candidates: int, seconds: float, rounds: int, rate: 
     at_full: list[Load] = []
     at_twice: list[Load] = []
     with running(world, "overload") as bidder:
-        full = rate or capacity.find(bidder, world.bodies, start=6000, connections=CONNECTIONS).rate
+        full = rate or capacity.find(bidder, world.bodies, start=6000, connections=CONNECTIONS)
         for round_ in range(rounds):
             for loads, times in ((at_full, 1), (at_twice, 2)):
                 say(f"round {round_ + 1} of {rounds}: {times} × capacity, {times * full:,.0f} auctions/s")

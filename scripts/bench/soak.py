@@ -2,7 +2,7 @@
 
 The capacity is found first. Every swap is a real one: the pointer of the store names another version, the bidder
 verifies, loads and warms it, swaps, and frees the one before. A window begins with the pointer and lasts `WINDOW_S`,
-in which each load must have ended (it is checked that they did).
+in which the new version must have begun to serve: the bidder is asked until it does, and each swap is checked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 from pytrain.store import write_pointer
 from scripts.bench import capacity
 from scripts.bench.bidder import Bidder, Reading, running
-from scripts.bench.load import command
+from scripts.bench.load import command, offering, result_of
 from scripts.bench.percentiles import Slice, percentile, read
 from scripts.bench.report import Target, finish, say, table
 from scripts.bench.world import MODEL, World
@@ -27,6 +26,23 @@ from scripts.bench.world import MODEL, World
 WINDOW_S = 3.0
 WARMUP_S = 5.0
 SETTLE_S = 90.0  # reservations of bids without a notice live 70 s: memory grows that long, whatever is right
+
+
+ASK_S = 0.1  # between two looks at the version that serves, while a swap is under way
+SAMPLE_S = 1.0  # between two of memory
+
+
+@dataclass
+class Swap:
+    """One version swapped in."""
+
+    at: float  # when the pointer named it, seconds from the soak's begin
+    version: int
+    took_s: float | None = None  # until it served; None: it never did, or another was named before
+
+    @property
+    def in_window(self) -> bool:
+        return self.took_s is not None and self.took_s <= WINDOW_S
 
 
 @dataclass(frozen=True)
@@ -60,7 +76,7 @@ def run(directory: Path, *, minutes: float, swaps: int, share: float, rate: floa
     write_pointer(world.store / MODEL, stable=1)
     series = directory / "soak-series.jsonl"
     with running(world, "soak") as bidder:
-        full = rate / share if rate else capacity.find(bidder, world.bodies, start=6000).rate
+        full = rate / share if rate else capacity.find(bidder, world.bodies, start=6000)
         seconds = minutes * 60
         before = bidder.read()
         say(f"{minutes:g} minutes at {full * share:,.0f} auctions/s, {share:.0%} of {full:,.0f}, with {swaps} swaps")
@@ -73,33 +89,34 @@ def run(directory: Path, *, minutes: float, swaps: int, share: float, rate: floa
             connections=128,
             series=series,
         )
-        generator = subprocess.Popen(load, stdout=subprocess.PIPE, text=True)
-        swapped, memory = drive(world, bidder, seconds=seconds, swaps=swaps, begin=time.monotonic() + WARMUP_S)
-        out, _ = generator.communicate(timeout=seconds + 60)
+        with offering(load) as generator:
+            swapped, memory = drive(world, bidder, seconds=seconds, swaps=swaps, begin=time.monotonic() + WARMUP_S)
+            result = result_of(generator, within_s=60)
         used = bidder.read() - before
     write_pointer(world.store / MODEL, stable=1)
-    return report(json.loads(out.splitlines()[-1]), read(series), swapped, memory, used, full, swaps)
+    return report(result, read(series), swapped, memory, used, full, swaps)
 
 
-def drive(
-    world: World, bidder: Bidder, *, seconds: float, swaps: int, begin: float
-) -> tuple[list[float], list[Memory]]:
-    """Move the pointer `swaps` times, evenly over the soak, and sample memory; when, in seconds from its begin."""
-    swapped: list[float] = []
+def drive(world: World, bidder: Bidder, *, seconds: float, swaps: int, begin: float) -> tuple[list[Swap], list[Memory]]:
+    """Move the pointer `swaps` times, evenly over the soak, see each version serve, and sample memory."""
+    made: list[Swap] = []
     memory: list[Memory] = []
     gap = seconds / (swaps + 1)
-    pid = bidder.child.process.pid
     while (now := time.monotonic() - begin) < seconds:
-        if len(swapped) < swaps and now >= gap * (len(swapped) + 1):
-            write_pointer(world.store / MODEL, stable=len(swapped) + 2)
-            swapped.append(now)
-            say(f"swap {len(swapped)} of {swaps}")
-        elif now >= 0:
-            memory.append(Memory(now, int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 2**20))
+        under_way = made[-1] if made and made[-1].took_s is None else None
+        if under_way and bidder.stable_version(MODEL) == under_way.version:
+            under_way.took_s = time.monotonic() - begin - under_way.at
+            say(f"swap {len(made)} of {swaps}: version {under_way.version} serves after {under_way.took_s:.1f} s")
+        elif len(made) < swaps and now >= gap * (len(made) + 1):
+            made.append(Swap(now, version=len(made) + 2))
+            write_pointer(world.store / MODEL, stable=made[-1].version)
+        elif now >= (memory[-1].at + SAMPLE_S if memory else 0):
+            memory.append(Memory(now, bidder.rss_mib()))
         if reason := bidder.child.died():
             raise RuntimeError(reason)
-        time.sleep(min(1.0, max(seconds - now, 0.0)))
-    return swapped, memory
+        waits = made and made[-1].took_s is None
+        time.sleep(min(ASK_S if waits else SAMPLE_S, max(seconds - now, 0.0)))
+    return made, memory
 
 
 def growth(memory: list[Memory]) -> float:
@@ -112,13 +129,13 @@ def growth(memory: list[Memory]) -> float:
 def report(
     result: dict[str, Any],
     slices: list[Slice],
-    swapped: list[float],
+    swapped: list[Swap],
     memory: list[Memory],
     used: Reading,
     full: float,
     swaps: int,
 ) -> int:
-    within = [s for s in slices if any(at <= s["at"] < at + WINDOW_S for at in swapped)]
+    within = [s for s in slices if any(w.at <= s["at"] < w.at + WINDOW_S for w in swapped)]
     outside = [s for s in slices if s not in within]
     loads = used["gavel_model_load_seconds_count"]
     load_s = used["gavel_model_load_seconds_sum"] / max(loads, 1)
@@ -131,13 +148,17 @@ def report(
         for name, part in (("outside", outside), ("in swap windows", within))
     ]
     table("Latency, ms", ["slices of 1 s", "auctions", "p50", "p90", "p99", "p999"], rows)
+    slowest_s = max((swap.took_s for swap in swapped if swap.took_s is not None), default=None)
     say(f"{loads:.0f} loads of {load_s:.2f} s; memory {memory[0].mib:.0f} MiB at first, {memory[-1].mib:.0f} at last")
+    for swap in swapped:
+        if swap.took_s is None:
+            say(f"beware: version {swap.version}, named at {swap.at:.0f} s, was never seen to serve")
     targets = [
         Target("late_share", result["late"] / result["sent"], 0.00001, least=False),
         Target("swap_p99_ratio", percentile(within, 0.99) / percentile(outside, 0.99), 1.2, least=False),
         Target("memory_growth", growth(memory), 1.05, least=False),
         Target("swaps", used["gavel_model_swaps_total"], swaps),
-        Target("load_seconds", load_s, WINDOW_S, least=False),
+        Target("swaps_in_window", sum(swap.in_window for swap in swapped), swaps),
     ]
     figures = {
         "capacity": full,
@@ -145,8 +166,10 @@ def report(
         "auctions": result["sent"],
         "late": result["late"],
         "bids": result["good"],
+        "load_seconds": load_s,
+        "slowest_swap_seconds": slowest_s,
         "memory_mib": memory[-1].mib,
         "latency_ms": result["latency_ms"],
     }
-    raw = {"result": result, "memory": [vars(m) for m in memory], "swapped": swapped}
+    raw = {"result": result, "memory": [vars(m) for m in memory], "swapped": [vars(w) for w in swapped]}
     return finish("soak", figures, targets, raw=raw)

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts.bench import batcher, capacity, soak
-from scripts.bench.bidder import Reading
-from scripts.bench.load import Load
+from scripts.bench.bidder import Reading, version_in
+from scripts.bench.load import Load, offering, result_of
 from scripts.bench.percentiles import percentile, read
 from scripts.bench.report import Target
-from scripts.bench.world import put
+from scripts.bench.world import World, put
 
 
 def test_percentiles_join_slices() -> None:
@@ -58,8 +59,24 @@ def test_capacity_is_found_between_what_holds_and_what_does_not(monkeypatch: pyt
     bidder: Any = type("Bidder", (), {"name": "b"})()
     for start in (3000.0, 40_000.0):
         stalls[2] = True
-        found = capacity.find(bidder, Path("bodies"), start=start)
-        assert 5000 / capacity.PRECISION <= found.rate <= 5000
+        assert 5000 / capacity.PRECISION <= capacity.find(bidder, Path("bodies"), start=start) <= 5000
+
+
+@pytest.mark.parametrize(("for_long", "least"), [(5000, 4800), (4000, 3780), (0, 3000)])
+def test_a_capacity_holds_for_long(monkeypatch: pytest.MonkeyPatch, for_long: float, least: float) -> None:
+    offered: list[tuple[float, float]] = []
+
+    def offer(_bidder: Any, _bodies: Any, *, rate: float, seconds: float, **_options: Any) -> Load:
+        offered.append((seconds, rate))
+        return load(rate, 1000 if rate <= (5000 if seconds == 4 else for_long) else 900)
+
+    monkeypatch.setattr(capacity, "offer", offer)
+    bidder: Any = type("Bidder", (), {"name": "b"})()
+    found = capacity.find(bidder, Path("bodies"), seconds=4)
+    long = [rate for seconds, rate in offered if seconds == 12]
+    assert least <= found <= (for_long or 3300)
+    assert len(long) <= 2 * capacity.LOWERED
+    assert not for_long or long[-1] == found
 
 
 def test_go_benchmarks_are_read() -> None:
@@ -75,6 +92,66 @@ def test_memory_growth_counts_from_when_it_has_settled() -> None:
     assert soak.growth(rising) == pytest.approx(1.0, abs=0.01)
     leaking = [soak.Memory(at, 100 + at) for at in map(float, range(600))]
     assert soak.growth(leaking) > 2
+
+
+class Clock:
+    """In place of the module `time`: it goes on when somebody sleeps."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_each_swap_is_seen_to_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, serving, named = Clock(), {}, []  # when each version begins to serve
+
+    def write_pointer(_model: Path, *, stable: int) -> None:
+        named.append(clock.now)
+        serving[stable] = clock.now + {2: 1.0, 3: 4.0, 4: 1000.0}[stable]
+
+    class Bidder:
+        child = type("Child", (), {"died": lambda _self: None})()
+
+        def stable_version(self, _model: str) -> int:
+            return max((v for v, at in serving.items() if at <= clock.now), default=1)
+
+        def rss_mib(self) -> float:
+            return 100.0
+
+    monkeypatch.setattr(soak, "time", clock)
+    monkeypatch.setattr(soak, "write_pointer", write_pointer)
+    bidder: Any = Bidder()
+    swaps, memory = soak.drive(World(tmp_path), bidder, seconds=80, swaps=3, begin=0.0)
+    assert [s.at for s in swaps] == named == pytest.approx([20, 40, 60], abs=1)
+    assert [s.took_s for s in swaps] == [pytest.approx(1, abs=0.2), pytest.approx(4, abs=0.2), None]
+    assert [s.in_window for s in swaps] == [True, False, False]
+    assert len(memory) == pytest.approx(80, abs=10)
+
+
+def test_the_version_that_serves_is_read_from_the_metrics() -> None:
+    page = (
+        '# TYPE gavel_model_version gauge\ngavel_model_version{model="bench",role="canary"} 9\n'
+        'gavel_model_version{model="slow",role="stable"} 8\ngavel_model_version{model="bench",role="stable"} 17\n'
+    )
+    assert [version_in(page, model) for model in ("bench", "slow", "other")] == [17, 8, 0]
+
+
+def test_a_generator_ends_with_its_block() -> None:
+    with pytest.raises(ValueError, match="elsewhere"), offering(["sleep", "60"]) as generator:
+        raise ValueError("elsewhere")
+    assert generator.returncode == -signal.SIGTERM
+
+
+def test_a_generator_that_fails_says_why() -> None:
+    with (
+        offering(["sh", "-c", "echo cannot connect >&2; exit 3"]) as generator,
+        pytest.raises(RuntimeError, match="3: cannot connect"),
+    ):
+        result_of(generator, within_s=30)
 
 
 def test_dotted_keys() -> None:
