@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ READY_S = 120.0
 STOPS_S = 15.0
 SETTLES_S = 15.0
 SETTLED_CORES = 0.1  # below this the server's start is over: all its workers are up
-PORT = 18090  # the first of the few that a server takes, where it has a network of its own
+PORT = 18090  # the first that a server takes; where it shares our network, the first from here on that is free
+EPHEMERAL = 32768  # from here on the kernel gives ports to connections
+PORTS = 5  # taken at most: PORT and those after it
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def running(server: Server, place: Place) -> Iterator[Running]:
     if missing:
         raise Unavailable(f"it needs {', '.join(missing)}")
     scratch = place.scratch(server)
-    port = PORT if network.own else _free_port()
+    port = PORT if network.own else free_base()
     command, environment = _command(server, place, scratch, port)
     log = scratch / "log"
     with log.open("wb") as out:
@@ -176,5 +179,14 @@ def _settle() -> None:
             return
 
 
-def _free_port() -> int:
-    return Ports.free().bid
+def free_base() -> int:
+    """Return the first of PORTS ports in a row that nobody listens on now, below those that the kernel gives away."""
+    for base in range(PORT, EPHEMERAL, PORTS):
+        with ExitStack() as stack:
+            try:
+                for port in range(base, base + PORTS):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return base
+    raise Unavailable(f"no {PORTS} ports in a row are free between {PORT} and {EPHEMERAL}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
@@ -8,6 +9,7 @@ from scripts.peers import environments
 from scripts.peers.__main__ import chosen
 from scripts.peers.network import Network
 from scripts.peers.protocol import instances, v2
+from scripts.peers.running import PORTS, free_base
 
 
 def test_requests() -> None:
@@ -48,3 +50,12 @@ def test_versions_of_what_was_asked_for() -> None:
     assert found["fastapi"] == "0.165.0"
     assert found["uvicorn"] == "0.54.0"
     assert "starlette" not in found
+
+
+def test_all_ports_that_a_server_may_take_are_free() -> None:
+    base = free_base()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", base + 3))
+        other.listen()
+        again = free_base()
+    assert not set(range(again, again + PORTS)) & set(range(base, base + PORTS))
