@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.report import machine
 from scripts.tuning import batch_report, plan
 from scripts.tuning.choice import Choice, Target, choose
-from scripts.tuning.common import REPORT_S, Common, loads, plan_of, session
+from scripts.tuning.common import REPORT_S, Common, loads, plan_of, session, tell_verified, told, verifying
 from scripts.tuning.display import clock, say
 from scripts.tuning.errors import DONE, MISSED, UNREACHABLE, OutOfTime, TuneError
 from scripts.tuning.output import Written, settings_of, write_settings
@@ -19,6 +19,7 @@ from scripts.tuning.race import Race
 from scripts.tuning.samples import VERIFYING, Sample, Standing
 from scripts.tuning.session import Pace, Session
 from scripts.tuning.settings import Grid, Setting
+from scripts.tuning.telling import finite
 from scripts.tuning.world import Trial
 
 VERIFICATIONS = 2  # settings that are verified at most, the next best after the first failed
@@ -57,11 +58,6 @@ class Verification:
         }
 
 
-def finite(value: float) -> float | None:
-    """A number as JSON has it: none where it is infinite."""
-    return value if abs(value) < float("inf") else None
-
-
 @dataclass
 class Outcome:
     """What a run ends with."""
@@ -94,6 +90,8 @@ def run(options: Options) -> int:
         document = batch_report.document(outcome, directory)
         document |= {"measured_now": opened.made, "seconds": round(time.monotonic() - began, 1)}
     (directory / "result.json").write_text(json.dumps(document, indent=1) + "\n")
+    if outcome.written is not None:
+        outcome.written.check()
     batch_report.show(outcome)
     print(json.dumps(document), flush=True)
     return outcome.status
@@ -175,12 +173,21 @@ def planned(opened: Session, pace: Pace, *, settings: int, loads: int) -> list[i
 
 
 def sample(
-    opened: Session, setting: Setting, trial: Trial, phase: str, *, round_: int, rate: float, pace: Pace, name: str = ""
+    opened: Session,
+    setting: Setting,
+    trial: Trial,
+    phase: str,
+    *,
+    round_: int,
+    rate: float,
+    pace: Pace,
+    name: str = "",
+    changes: Mapping[str, Any] | None = None,
 ) -> Sample:
-    """One measurement of a setting."""
+    """One measurement of a setting; `changes` are of the configuration, if they are more than the setting's own."""
     record = opened.measure(
         name or setting.key,
-        setting.dotted(),
+        changes or setting.dotted(),
         phase=phase,
         round_=round_,
         rate=rate,
@@ -194,12 +201,30 @@ def sample(
 
 
 def verify(
-    opened: Session, setting: Setting, target: Target, trial: Trial, *, rounds: int, pace: Pace, attempt: int = 1
+    opened: Session,
+    setting: Setting,
+    target: Target,
+    trial: Trial,
+    *,
+    rounds: int,
+    pace: Pace,
+    attempt: int = 1,
+    changes: Mapping[str, Any] | None = None,
 ) -> Verification:
     """Measure a setting at every load, by a bidder started for it."""
     name = f"verify{attempt}-{setting.key}"
     samples = [
-        sample(opened, setting, trial, "verification", round_=VERIFYING * attempt + n, rate=rate, pace=pace, name=name)
+        sample(
+            opened,
+            setting,
+            trial,
+            "verification",
+            round_=VERIFYING * attempt + n,
+            rate=rate,
+            pace=pace,
+            name=name,
+            changes=changes,
+        )
         for n in range(1, rounds + 1)
         for rate in target.rates
     ]
@@ -228,35 +253,17 @@ def run_verify(file: Path, *, slo_p99_ms: float | None, common: Common) -> int:
     """Measure the settings of a file, and say whether they meet the target; the exit status."""
     section, about = settings_of(file, "batcher")
     setting = Setting.of(section)
-    slo = slo_p99_ms or about.get("slo_p99_ms")
-    if not slo:
-        raise TuneError(f"{file} does not say what target it was tuned for; name one with --slo-p99-ms")
-    if not common.rates:
-        common = replace(common, rates=about.get("rates", []))
-    _, trial = plan_of(TOOL, common, {})
-    directory = common.directory / TOOL / "verify"
-    trial = replace(trial, directory=directory / "world")
-    with session(
-        "tune_batch verify",
-        directory,
-        trial,
-        minutes=common.minutes,
-        connections=common.connections,
-        fresh=True,
-        latest=False,
-    ) as opened:
-        rates, _ = loads(opened, setting.key, setting.dotted(), trial.bodies, common)
+    slo = told(about, slo_p99_ms, "slo_p99_ms", "--slo-p99-ms", file)
+    common = replace(common, rates=common.rates or about.get("rates", []))
+    # Whatever the file says of the batcher is measured, models' own settings and the queue included.
+    changes = {f"batcher.{key}": value for key, value in section.items()} | setting.dotted()
+    with verifying(TOOL, common) as (opened, trial):
+        rates, _ = loads(opened, setting.key, changes, trial.bodies, common)
         target = Target(slo, rates, 0.0)
         opened.display.plan(opened.clock.used_s + common.verify_rounds * len(rates) * common.pace.cost_s)
-        verification = verify(opened, setting, target, trial, rounds=common.verify_rounds, pace=common.pace)
+        verification = verify(
+            opened, setting, target, trial, rounds=common.verify_rounds, pace=common.pace, changes=changes
+        )
     batch_report.show_verification(verification)
-    document = {
-        "tool": "tune_batch verify",
-        "settings": setting.values(),
-        "slo_p99_ms": slo,
-        "rates": rates,
-        **verification.record(),
-        "machine": machine(),
-    }
-    print(json.dumps(document), flush=True)
-    return DONE if verification.met else MISSED
+    document = {"settings": {**section, **setting.values()}, "slo_p99_ms": slo, "rates": rates}
+    return tell_verified(TOOL, document | verification.record(), met=verification.met)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.bench.report import console, machine, table
-from scripts.loop.settings import ROOT
 from scripts.tuning.choice import pareto, reachable
 from scripts.tuning.display import busy
 from scripts.tuning.page import Cell, Page, Row
 from scripts.tuning.samples import Cost, Standing, cost
+from scripts.tuning.telling import facts, finite, show_written, shown
 
 if TYPE_CHECKING:
     from scripts.tuning.batch import Outcome, Verification
@@ -105,13 +105,7 @@ def show(outcome: Outcome) -> None:
         console.print(f"and {len(rows) - SHOWN} more in the page", highlight=False)
     console.print(verdict(outcome), highlight=False)
     if outcome.written is not None:
-        for path in (outcome.written.fragment, outcome.written.whole):
-            if path is not None:
-                console.print(f"written: {shown(path)}", highlight=False, soft_wrap=True)
-        if not outcome.written.kept_comments:
-            console.print(
-                "the configuration is laid out unusually: its comments are not in the new one", highlight=False
-            )
+        show_written(outcome.written)
 
 
 def show_verification(verification: Verification) -> None:
@@ -131,19 +125,6 @@ def show_verification(verification: Verification) -> None:
     )
     met = "met" if verification.met else "MISSED"
     console.print(f"p99 of {verification.target.slo_p99_ms:g} ms: {met}", highlight=False)
-
-
-def shown(path: Path) -> str:
-    """A path as people type it from the repository's root."""
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
-
-
-def facts() -> list[str]:
-    m = machine()
-    return [
-        f"{m['cpu']}, {m['cores']} cores, Linux {m['kernel']}",
-        f"Go {m['go']}, TensorFlow {m['tensorflow']}, commit {m['commit']}",
-    ]
 
 
 def write(outcome: Outcome, directory: Path) -> None:
@@ -243,8 +224,3 @@ def document(outcome: Outcome, directory: Path) -> dict[str, Any]:
         },
         "machine": machine(),
     }
-
-
-def finite(value: float) -> float | None:
-    """A number as JSON has it: none where it is infinite."""
-    return round(value, 3) if math.isfinite(value) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +13,7 @@ from scripts.bench.report import machine
 from scripts.loop.settings import ROOT
 from scripts.tuning import capacity
 from scripts.tuning.display import Display, clock, say
+from scripts.tuning.errors import DONE, MISSED, TuneError
 from scripts.tuning.journal import Journal, fingerprint
 from scripts.tuning.output import point_latest
 from scripts.tuning.session import Clock, Fleet, Pace, Session
@@ -79,6 +81,37 @@ def session(
         yield opened
         made, load = opened.made, len(journal.of("load"))
         say(f"{made} measurements made, {load - made} found; {clock(opened.clock.used_s)} in all")
+
+
+@contextmanager
+def verifying(tool: str, common: Common) -> Iterator[tuple[Session, Trial]]:
+    """A session that measures the settings of a file anew, in a directory of its own, and the world it does so in."""
+    _, trial = plan_of(tool, common, {})
+    directory = common.directory / tool / "verify"
+    trial = replace(trial, directory=directory / "world")
+    with session(
+        f"tune_{tool} verify",
+        directory,
+        trial,
+        minutes=common.minutes,
+        connections=common.connections,
+        fresh=True,
+        latest=False,
+    ) as opened:
+        yield opened, trial
+
+
+def tell_verified(tool: str, document: Mapping[str, Any], *, met: bool) -> int:
+    """Print a verification for programs; the exit status."""
+    print(json.dumps({"tool": f"tune_{tool} verify", **document, "machine": machine()}), flush=True)
+    return DONE if met else MISSED
+
+
+def told(about: Mapping[str, Any], given: float | None, name: str, option: str, file: Path) -> float:
+    """A target: the one given, or that which a file's head says it was tuned for."""
+    if target := given or about.get(name):
+        return float(target)
+    raise TuneError(f"{file} does not say what target it was tuned for; name one with {option}")
 
 
 def loads(

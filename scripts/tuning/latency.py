@@ -9,10 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.report import machine
 from scripts.tuning import latency_report
-from scripts.tuning.common import Common, loads, plan_of, session
-from scripts.tuning.errors import DONE, MISSED, TuneError
+from scripts.tuning.common import Common, loads, plan_of, session, tell_verified, told, verifying
 from scripts.tuning.latency_sweep import TIMEOUTS, Options, Outcome, Tuning
 from scripts.tuning.output import Written, settings_of, write_settings
 
@@ -34,6 +32,8 @@ def run(options: Options) -> int:
         document = latency_report.document(outcome, directory)
         document |= {"measured_now": opened.made, "seconds": round(time.monotonic() - began, 1)}
     (directory / "result.json").write_text(json.dumps(document, indent=1) + "\n")
+    if outcome.written is not None:
+        outcome.written.check()
     latency_report.show(outcome)
     print(json.dumps(document), flush=True)
     return outcome.status
@@ -65,14 +65,11 @@ def run_verify(
 ) -> int:
     """Measure the settings of a file, and say whether they keep the late share; the exit status."""
     section, about = settings_of(file, "auction")
-    target = late_share or about.get("late_share")
-    if not target:
-        raise TuneError(f"{file} does not say what target it was tuned for; name one with --late-share")
+    target = told(about, late_share, "late_share", "--late-share", file)
     changes: dict[str, Any] = {"auction.tmax_margin": section["tmax_margin"]} if "tmax_margin" in section else {}
     limits, _ = settings_of(file, "limits", needed=False)
     changes |= {key: limits[key.split(".")[1]] for key in TIMEOUTS if key.split(".")[1] in limits}
-    if not common.rates:
-        common = replace(common, rates=about.get("rates", []))
+    common = replace(common, rates=common.rates or about.get("rates", []))
     options = Options(
         late_share=target,
         margins_ms=[],
@@ -81,30 +78,12 @@ def run_verify(
         timeouts_us=[],
         common=common,
     )
-    _, trial = plan_of(TOOL, common, {})
-    directory = common.directory / TOOL / "verify"
-    trial = replace(trial, directory=directory / "world")
-    with session(
-        "tune_latency verify",
-        directory,
-        trial,
-        minutes=common.minutes,
-        connections=common.connections,
-        fresh=True,
-        latest=False,
-    ) as opened:
+    with verifying(TOOL, common) as (opened, trial):
         tuning = Tuning(opened, trial, options)
         tuning.rates, _ = loads(opened, "verify", changes, trial.bodies, common)
         rounds = common.verify_rounds
         opened.display.plan(opened.clock.used_s + rounds * len(tuning.rates) * common.pace.cost_s)
         verification = tuning.verify(changes, rounds)
     latency_report.show_verification(verification)
-    document = {
-        "tool": "tune_latency verify",
-        "settings": changes,
-        "network_ms": options.network_ms,
-        **latency_report.verified(verification),
-        "machine": machine(),
-    }
-    print(json.dumps(document), flush=True)
-    return DONE if verification.met else MISSED
+    document = {"settings": changes, "network_ms": options.network_ms, **latency_report.verified(verification)}
+    return tell_verified(TOOL, document, met=verification.met)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.bench.report import console, machine, table
-from scripts.tuning.batch_report import facts, finite, shown
 from scripts.tuning.display import busy
 from scripts.tuning.margins import settled, total, unnoticed
 from scripts.tuning.page import Cell as PageCell
 from scripts.tuning.page import Page, Row
 from scripts.tuning.settings import duration
+from scripts.tuning.telling import facts, finite, show_written, shown
 
 if TYPE_CHECKING:
     from scripts.tuning.latency_sweep import Outcome, Verification
@@ -110,13 +110,7 @@ def show(outcome: Outcome) -> None:
         )
     console.print(verdict(outcome), highlight=False)
     if outcome.written is not None:
-        for path in (outcome.written.fragment, outcome.written.whole):
-            if path is not None:
-                console.print(f"written: {shown(path)}", highlight=False, soft_wrap=True)
-        if not outcome.written.kept_comments:
-            console.print(
-                "the configuration is laid out unusually: its comments are not in the new one", highlight=False
-            )
+        show_written(outcome.written)
 
 
 def show_verification(verification: Verification) -> None:
@@ -140,17 +134,13 @@ def verified(verification: Verification) -> dict[str, Any]:
         "late_share_wanted": verification.late_share,
         "late": counted.late,
         "sent": counted.sent,
-        "late_share": finite6(counted.late_share),
-        "could_be": finite6(unnoticed(counted.late, counted.sent)),
+        "late_share": finite(counted.late_share, 6),
+        "could_be": finite(unnoticed(counted.late, counted.sent), 6),
         "cells": {
-            f"{rate:g}/{tmax}": {"sent": c.sent, "late": c.late, "bids_in_time": finite6(c.bid_share)}
+            f"{rate:g}/{tmax}": {"sent": c.sent, "late": c.late, "bids_in_time": finite(c.bid_share, 6)}
             for (rate, tmax), c in ((key, cell.total) for key, cell in sorted(verification.cells.items()))
         },
     }
-
-
-def finite6(value: float) -> float | None:
-    return round(value, 6) if math.isfinite(value) else None
 
 
 def write(outcome: Outcome, directory: Path) -> None:
@@ -236,11 +226,11 @@ def document(outcome: Outcome, directory: Path) -> dict[str, Any]:
         "margin_ms": outcome.choice.margin_ms if outcome.choice.meets else None,
         "now_ms": outcome.base_ms,
         "why": outcome.choice.why,
-        "late_share": finite6(outcome.choice.late_share),
-        "best_reachable": {"margin_ms": outcome.choice.margin_ms, "late_share": finite6(outcome.choice.late_share)},
+        "late_share": finite(outcome.choice.late_share, 6),
+        "best_reachable": {"margin_ms": outcome.choice.margin_ms, "late_share": finite(outcome.choice.late_share, 6)},
         "margins": {
             f"{margin:g}": {
-                "late_share": finite6(max(late[margin].values(), default=math.nan)),
+                "late_share": finite(max(late[margin].values(), default=math.nan), 6),
                 "given_up_early": finite(lost(outcome, margin)),
                 "requests": total(cells.values()).sent,
                 "late": total(cells.values()).late,

@@ -26,6 +26,25 @@ class Written:
     whole: Path | None  # the user's configuration with the keys replaced
     kept_comments: bool
 
+    @property
+    def files(self) -> list[Path]:
+        return [path for path in (self.fragment, self.whole) if path is not None]
+
+    def check(self) -> None:
+        """Have the bidder read what was written.
+
+        The fragment names no campaigns, and so those shipped are looked for: from the repository's root. The user's own
+        configuration is read from where the user is.
+
+        Raises
+        ------
+        TuneError
+            The bidder refuses it.
+        """
+        check(self.fragment, cwd=ROOT)
+        if self.whole is not None:
+            check(self.whole, cwd=Path.cwd())
+
 
 def write_settings(
     directory: Path,
@@ -35,26 +54,22 @@ def write_settings(
     *,
     config: Path | None,
 ) -> Written:
-    """Write the changes (dotted keys) as a fragment, and into a copy of the user's configuration.
-
-    Both are read by the bidder itself before this returns.
-    """
+    """Write the changes (dotted keys) as a fragment, and into a copy of the user's configuration."""
     head = "".join(f"# {line}\n" for line in comment) + MARK + json.dumps(dict(about)) + "\n"
     fragment = directory / "settings.yaml"
     fragment.write_text(head + merge("", changes).text.lstrip("\n"))
-    check(fragment)
     if config is None:
         return Written(fragment, None, kept_comments=True)
     merged = merge(config.read_text(), changes)
     whole = directory / "bidder.yaml"
     whole.write_text(head + merged.text)
-    check(whole)
     return Written(fragment, whole, merged.kept_comments)
 
 
-def check(path: Path) -> None:
-    """Have the bidder read a configuration."""
-    done = subprocess.run([ROOT / "bin/bidder", "check", "--config", path], capture_output=True, text=True, check=False)
+def check(path: Path, *, cwd: Path) -> None:
+    """Have the bidder read a configuration, as it would if it were started in a directory."""
+    command: list[str | Path] = [ROOT / "bin/bidder", "check", "--config", path.resolve()]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise TuneError(f"the bidder refuses {path}:\n{done.stderr.strip()}")
 

@@ -103,15 +103,17 @@ class Paper(Session):
         super().__init__(Journal(directory), Fleet(trial), Clock(minutes * 60), Display("test"))
         self.behaviour = behaviour
         self.offered: list[str] = []
+        self.settings: dict[str, Mapping[str, Any]] = {}  # by name of the bidder
         self.stop_after = stop_after  # measurements, then Ctrl-C; negative: never
         self.time = time or Time()
 
-    def offer(  # type: ignore[override] # only what is used
-        self, name: str, _settings: Mapping[str, Any], *, rate: float, pace: Pace, seed: int = 1, **_options: Any
+    def offer(
+        self, name: str, settings: Mapping[str, Any], *, rate: float, pace: Pace, seed: int = 1, **_options: Any
     ) -> Load:
         if len(self.offered) == self.stop_after:
             raise KeyboardInterrupt
         self.offered.append(f"{name}@{rate:g}")
+        self.settings[name] = settings
         self.time.now += pace.cost_s
         return self.behaviour(name, rate, seed)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +127,7 @@ def test_loads_are_shares_of_a_capacity_found_first(tmp_path: Path, time: Time) 
     assert list(outcome.race.target.rates) == pytest.approx([outcome.capacity * s for s in (0.25, 0.5)], rel=0.05)
 
 
-def test_what_was_found_is_written_down_whole(tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.tuning.output.check", lambda *_, **__: None)
+def test_what_was_found_is_written_down_whole(tmp_path: Path, time: Time) -> None:
     config = tmp_path / "bidder.yaml"
     config.write_text("name: mine # it is\nbatcher:\n  policy: adaptive # as shipped\n")
     options = batch.Options(slo_p99_ms=10, headroom=0.1, grid=GRID, common=common(config=config))
@@ -138,6 +139,52 @@ def test_what_was_found_is_written_down_whole(tmp_path: Path, time: Time, monkey
     assert "policy: window   # as shipped" in text
     assert "name: mine # it is" in text
     assert json.loads(text.split("# tuned: ")[1].splitlines()[0]) == {"slo_p99_ms": 10, "rates": [1000.0, 2000.0]}
+
+
+@pytest.fixture
+def papers(tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch) -> list[Paper]:
+    """The sessions that whole commands open, on paper."""
+    opened: list[Paper] = []
+
+    @contextmanager
+    def session(_title: str, directory: Path, _trial: Trial, *, minutes: float, **_options: Any) -> Iterator[Paper]:
+        with Paper(directory, bidders(GOOD), minutes=minutes, time=time) as paper:
+            opened.append(paper)
+            yield paper
+
+    monkeypatch.setattr("scripts.tuning.common.session", session)
+    monkeypatch.setattr("scripts.tuning.batch.session", session)
+    monkeypatch.chdir(tmp_path)
+    return opened
+
+
+@pytest.mark.usefixtures("papers")
+def test_a_run_from_elsewhere_is_read_by_the_bidder(tmp_path: Path) -> None:
+    options = batch.Options(slo_p99_ms=10, headroom=0.1, grid=GRID, common=common(directory=tmp_path / "tune"))
+    assert batch.run(options) == DONE
+
+
+@pytest.mark.usefixtures("papers")
+def test_what_the_bidder_refuses_is_reported_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, **_options: Any) -> None:
+        raise TuneError(f"the bidder refuses {path}")
+
+    monkeypatch.setattr("scripts.tuning.output.check", refuse)
+    options = batch.Options(slo_p99_ms=10, headroom=0.1, grid=GRID, common=common(directory=tmp_path))
+    with pytest.raises(TuneError, match=r"refuses .*settings\.yaml"):
+        batch.run(options)
+    (page,) = tmp_path.glob("batch/*/report.html")
+    assert json.loads(page.with_name("result.json").read_text())["recommended"]["policy"] == "window"
+
+
+def test_all_that_a_configuration_says_of_the_batcher_is_verified(tmp_path: Path, papers: list[Paper]) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("batcher: {policy: off, queue_rows: 64, models: {cvr: {runners: 2}}}\n")
+    assert batch.run_verify(file, slo_p99_ms=60, common=common(directory=tmp_path)) == DONE
+    ((_, measured),) = papers[0].settings.items()
+    assert measured["batcher.policy"] == "off"
+    assert measured["batcher.queue_rows"] == 64
+    assert measured["batcher.models"] == {"cvr": {"runners": 2}}
 
 
 # Exchanges' deadlines.
