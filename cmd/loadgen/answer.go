@@ -18,6 +18,9 @@ type answer struct {
 
 var errBadAnswer = errors.New("not an HTTP/1.1 response")
 
+// idleTimeout begins what a server says to a connection that asked nothing for too long, before it closes it.
+var idleTimeout = []byte("HTTP/1.1 408 ")
+
 const maxAnswer = 1 << 20
 
 // add takes what arrived; whole says that the response is complete.
@@ -39,6 +42,10 @@ func (a *answer) add(p []byte) (whole bool, err error) {
 	body := a.buf[a.head:]
 	if a.length >= 0 {
 		if len(body) > a.length {
+			if bytes.HasPrefix(body[a.length:], idleTimeout) {
+				a.closes = true
+				return true, nil
+			}
 			return false, fmt.Errorf("%w: %d bytes too many", errBadAnswer, len(body)-a.length)
 		}
 		return len(body) == a.length, nil

@@ -39,6 +39,15 @@ func TestAnswer(t *testing.T) {
 	f("no chunk", "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n0\r\n\r\n", 200, false)
 }
 
+// A 408 that arrives together with the answer before it ends the connection, and is no answer of its own.
+func TestAnswerWithIdleTimeout(t *testing.T) {
+	var a answer
+	whole, err := a.add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 408 Request Timeout\r\n"))
+	if !whole || err != nil || a.status != 200 || !a.closes {
+		t.Errorf("whole %v, error %v, status %d, closes %v", whole, err, a.status, a.closes)
+	}
+}
+
 func TestBadAnswer(t *testing.T) {
 	f := func(name, response string) {
 		t.Helper()

@@ -124,6 +124,13 @@ func (g *generator) run() error {
 	for {
 		now := g.now()
 		g.tally.advance(now)
+		for due != nil && due.next() <= now && due.next() < end { // noticed after the end, if this thread was held up
+			g.waiting = append(g.waiting, g.schedule(due.next()))
+			due.take()
+		}
+		if err := g.sendWaiting(); err != nil {
+			return err
+		}
 		if now >= end && (g.idle() || now >= giveUp) {
 			break
 		}
@@ -138,13 +145,6 @@ func (g *generator) run() error {
 				}
 			}
 		default:
-			for due.next() <= now && due.next() < end {
-				g.waiting = append(g.waiting, g.schedule(due.next()))
-				due.take()
-			}
-			if err := g.sendWaiting(); err != nil {
-				return err
-			}
 			until = min(due.next(), end)
 		}
 		n, err := g.wait(events, until-g.now())
@@ -267,7 +267,7 @@ func (g *generator) ready(c *conn, events uint32, again bool) error {
 		return nil
 	case err != nil || n == 0:
 		return g.broken(c)
-	case !c.busy && bytes.HasPrefix(g.buf[:n], []byte("HTTP/1.1 408 ")):
+	case !c.busy && bytes.HasPrefix(g.buf[:n], idleTimeout):
 		return g.broken(c) // the server tells so that it waited for a request in vain, and closes
 	case !c.busy:
 		return fmt.Errorf("the server sent %d bytes nobody asked for", n)
