@@ -78,6 +78,34 @@ func TestCloseInTime(t *testing.T) {
 	})
 }
 
+// A row whose caller commits it after Close has given up, and runners and clock are gone, is answered all the same.
+func TestCommitAfterClose(t *testing.T) {
+	f := func(name string, o QueueOptions, early bool) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 1, &fakeEngine{}, o, func(x *bench) {
+				writing := x.claim(0, 1, time.Time{}, rowFine)
+				ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+				defer cancel()
+				if err := x.p.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Close in 1 ms: %v, want its context's error", err)
+				}
+				if early {
+					writing.Commit()
+				}
+				if err := writing.Wait(context.Background(), make([]Result, 1)); !errors.Is(err, ErrClosed) {
+					t.Errorf("the row: %v, want ErrClosed", err)
+				}
+			})
+		})
+	}
+	f("left to Wait", QueueOptions{}, false)
+	f("committed early", QueueOptions{}, true)
+	f("a window", QueueOptions{Policy: Window}, true)
+	f("full already", QueueOptions{MaxRows: 1}, true)
+	f("off", QueueOptions{Policy: Off}, true)
+}
+
 func TestPoolRefusesAfterClose(t *testing.T) {
 	p, err := NewPool(PoolOptions{})
 	if err != nil {

@@ -1,7 +1,8 @@
 package batcher
 
 // committed is called when b has no row pending, or had a moment ago. With inline, it may return a runner's licence:
-// the caller then runs a batch itself. Under Off it runs b, which nobody else knows of.
+// the caller then runs a batch itself. Under Off it runs b, which nobody else knows of. Where Close has given up, runners
+// and the clock may be gone: the caller answers b, without the engine.
 func (q *Queue) committed(b *batch, now int64, inline bool) *runner {
 	q.mu.Lock()
 	if q.o.Policy == Off && q.running < q.o.MaxRunners && len(q.ready) == 0 {
@@ -12,16 +13,32 @@ func (q *Queue) committed(b *batch, now int64, inline bool) *runner {
 		q.run(b, nil)
 		return nil
 	}
-	defer q.mu.Unlock()
 	switch {
 	case b.pending.Load() != 0:
+		q.mu.Unlock()
 		return nil
 	case b.state == batchSealed:
 		q.makeReady(b)
 	case b.state == batchOpen && b.n > 0:
 		b.goAt = q.mayGoAt(b, now)
 	}
-	return q.announce(now, inline)
+	aborted := q.aborted.Load()
+	var r *runner
+	if !aborted {
+		r = q.announce(now, inline)
+	}
+	q.mu.Unlock()
+	if aborted {
+		q.abort()
+	}
+	return r
+}
+
+// abort answers every batch that is ready with ErrClosed.
+func (q *Queue) abort() {
+	for b := q.take(q.pool.now()); b != nil; b = q.take(q.pool.now()) {
+		q.run(b, nil)
+	}
 }
 
 // seal closes the open batch to new rows; the lock is held.
@@ -70,9 +87,6 @@ func (q *Queue) oldest(now int64) *batch {
 // announce asks the pool for a runner if one is wanted and not yet asked for; the lock is held. With inline, an idle
 // runner's licence may be returned instead.
 func (q *Queue) announce(now int64, inline bool) *runner {
-	if q.announced {
-		return nil
-	}
 	b := q.oldest(now)
 	if b == nil {
 		if b := q.open; b != nil && b.goAt != never && b.goAt > now {
@@ -80,24 +94,42 @@ func (q *Queue) announce(now int64, inline bool) *runner {
 		}
 		return nil
 	}
-	if inline && q.mayInline(b.n) {
-		if r := q.pool.borrow(); r != nil {
-			return r
+	if !q.announced {
+		if inline && q.mayInline(b.n) {
+			if r := q.pool.borrow(); r != nil {
+				return r
+			}
 		}
+		q.announced = true
+		q.pool.announce(q)
 	}
-	q.announced = true
-	q.pool.announce(q)
-	if q.o.RescueAfter >= 0 { // for hint, if no runner comes
-		q.pool.clock.alarm(b.dueAt + int64(q.o.RescueAfter))
+	if after := int64(q.o.RescueAfter); after >= 0 { // for hint, if no runner comes; the one announced may come to another batch
+		at := b.dueAt + after
+		if at <= now { // a tick has looked
+			at = now + after
+		}
+		q.pool.clock.alarm(at)
 	}
 	return nil
+}
+
+// serve is take for the runner that came because the queue was announced. It alone ends the announcement: another who
+// takes a batch leaves the pool's entry where it is, and a second one would be one too many.
+func (q *Queue) serve(now int64) *batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.announced = false
+	return q.takeLocked(now)
 }
 
 // take gives the oldest batch that may go to the caller, who must run it; nil if there is none.
 func (q *Queue) take(now int64) *batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.announced = false
+	return q.takeLocked(now)
+}
+
+func (q *Queue) takeLocked(now int64) *batch {
 	b := q.oldest(now)
 	if b == nil {
 		q.announce(now, false) // sets the alarm for one that is held

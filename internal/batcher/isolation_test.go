@@ -219,11 +219,18 @@ func TestRescueOfAFullBatch(t *testing.T) {
 		tk := x.claim(0, 1, time.Time{}, rowFine)
 		tk.Commit()
 		time.Sleep(5 * time.Millisecond) // the alarms of that claim are over
-		start := time.Now()
 		y := &bench{t: t, e: fast, p: x.p, q: q}
-		y.wait(y.claim(0, 4, time.Time{}, rowFine), 0)
-		if d := time.Since(start); d != 3*time.Millisecond {
-			t.Errorf("answered after %v, want 3ms: its longest wait, and 1 for a runner to come", d)
+		for range 5 { // the runner that the first announcement asked for does not come for any of them
+			start := time.Now()
+			y.wait(y.claim(0, 4, time.Time{}, rowFine), 0)
+			if d := time.Since(start); d != 3*time.Millisecond {
+				t.Errorf("answered after %v, want 3ms: its longest wait, and 1 for a runner to come", d)
+			}
+			x.p.mu.Lock()
+			if n := len(x.p.wanted); n > 1 {
+				t.Errorf("the queue is announced %d times, want once", n)
+			}
+			x.p.mu.Unlock()
 		}
 		x.wait(tk, 0)
 		if err := q.Close(context.Background()); err != nil {

@@ -114,7 +114,7 @@ func (p *Pool) runLoop(r *runner, started chan<- error) {
 	}
 	started <- err
 	for q := p.next(r); q != nil; q = p.next(r) {
-		if b := q.take(p.now()); b != nil {
+		if b := q.serve(p.now()); b != nil {
 			q.run(b, r)
 		}
 		p.leave(q)

@@ -378,9 +378,7 @@ func (q *Queue) Close(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	q.aborted.Store(true)
-	for b := q.take(q.pool.now()); b != nil; b = q.take(q.pool.now()) {
-		q.run(b, nil)
-	}
+	q.abort()
 	q.mu.Lock()
 	out := len(q.all) - len(q.idle)
 	q.mu.Unlock()
