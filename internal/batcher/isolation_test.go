@@ -1,8 +1,10 @@
 package batcher
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -58,6 +60,49 @@ func TestBadRows(t *testing.T) {
 	f("a panic in the search ends it", table, []int32{rowBad, 0, rowPanic, 0}, []error{ErrRow, nil, ErrRun, ErrRun}, 4, 6)
 	f("the search is bounded", QueueOptions{RetryRuns: 2}, []int32{rowBad, rowBad, rowBad, rowBad},
 		[]error{ErrRow, ErrRun, ErrRun, ErrRun}, 4, 4)
+}
+
+// checkPanics is an engine whose check of rows panics too.
+type checkPanics struct{ *fakeEngine }
+
+func (checkPanics) Validate(row []int32) error {
+	if row[3] == rowInvalid {
+		panic("engine: a check that panics")
+	}
+	return nil
+}
+
+// The stack of a panic is for the log, the first of a second; callers, who may pass the error on, get the cause.
+func TestPanicsAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		p, err := NewPool(PoolOptions{Runners: 1, RuntimeTimer: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := checkPanics{&fakeEngine{rowLen: 4}}
+		q, err := p.NewQueue(e, QueueOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := &bench{t: t, e: e.fakeEngine, p: p, q: q}
+		for i, want := range []string{"a row that panics", "a check that panics", "a check that panics"} {
+			last := []int32{rowPanic, rowInvalid, rowInvalid}[i]
+			err := x.claim(0, 1, time.Time{}, last).Wait(context.Background(), make([]Result, 1))
+			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "goroutine") {
+				t.Errorf("the caller got %q, want what it panicked with and no stack", err)
+			}
+			if i > 0 {
+				time.Sleep(time.Second)
+			}
+		}
+		if err := p.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(log.String(), "stack="); n != 2 || !strings.Contains(log.String(), "fakeBatch") {
+			t.Errorf("%d stacks logged, want one of each second with a panic:\n%s", n, &log)
+		}
+	})
 }
 
 // A broken engine is not blamed on rows, and costs few runs.

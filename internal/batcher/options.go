@@ -3,6 +3,7 @@ package batcher
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"slices"
 	"time"
@@ -45,6 +46,9 @@ type PoolOptions struct {
 	// it in place of an idle runner or to rescue what lies too long: where others take all the time there is, rows
 	// expire. It therefore excludes Off, and floating runners.
 	Nice int
+	// Logger gets the stacks of engines that panic, one a second at most; default slog.Default. Callers get what the
+	// engine panicked with alone.
+	Logger *slog.Logger
 }
 
 // QueueOptions configures a Queue. Zero values mean the defaults given.
@@ -76,8 +80,8 @@ type QueueOptions struct {
 	// RescueAfter is how long a due batch may lie before one of its waiting callers runs it; default 1 ms,
 	// negative: never, as in a pool with Nice.
 	RescueAfter time.Duration
-	// RetryRuns bounds the extra runs that search a failed batch for its bad rows; default 32. Rows left when they
-	// are used up get ErrRun.
+	// RetryRuns bounds the extra runs that search a failed batch for its bad rows; default 32, and one more of a row of
+	// zeros. Rows left when they are used up get ErrRun.
 	RetryRuns int
 	// CalibrationRuns is how often NewQueue runs rows of its own at sizes 1, 2, 4, … MaxRows, to warm the engine up
 	// and to start the cost curve; 0: not at all, the curve begins empty.
@@ -94,6 +98,7 @@ func (o *PoolOptions) fill() error {
 	if o.Nice < 0 || o.Nice > 19 || o.Nice > 0 && o.FloatingRunners {
 		return fmt.Errorf("batcher: cannot make a pool: nice is %d, must be 0 to 19, and 0 with floating runners", o.Nice)
 	}
+	setDefault(&o.Logger, slog.Default())
 	return nil
 }
 

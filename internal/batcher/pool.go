@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,7 @@ type Pool struct {
 	idleRunners atomic.Int32  // len(asleep)
 	loadBits    atomic.Uint64 // math.Float64bits of the runners' load, smoothed
 	weights     atomic.Uint64 // math.Float64bits of the sum of the weights of the queues that want or have a runner
+	panickedAt  atomic.Int64  // Unix second of the last panic that was logged
 	ended       sync.WaitGroup
 }
 
@@ -272,6 +274,13 @@ func (p *Pool) untilFree(now int64) int64 {
 // rivalry is by how much others slow q down: the weights of all queues that want or have a runner ÷ q's own.
 func (p *Pool) rivalry(q *Queue) float64 {
 	return max(math.Float64frombits(p.weights.Load())/q.o.Weight, 1)
+}
+
+// panicked logs the stack of a panic that was made err. Only the function that recovers calls it.
+func (p *Pool) panicked(err error) {
+	if now := time.Now().Unix(); p.panickedAt.Swap(now) != now { // all are counted
+		p.o.Logger.Error("panic recovered", "where", "batcher", "error", err, "stack", string(debug.Stack()))
+	}
 }
 
 // ticket is one with room for n results, its other fields to be set.

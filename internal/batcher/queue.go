@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,7 +70,7 @@ func (p *Pool) NewQueue(engine Engine, o QueueOptions) (*Queue, error) {
 	if q.rowLen < 1 {
 		return nil, fmt.Errorf("batcher: cannot make queue %q: the engine's rows have %d values, must be at least 1", o.Name, q.rowLen)
 	}
-	q.check = rowCheck(engine, o)
+	q.check = p.rowCheck(engine, o)
 	for range (o.QueueRows+o.MaxRows-1)/o.MaxRows + len(p.runners) + 2 {
 		b, err := q.newBatch()
 		if err != nil {
@@ -108,12 +107,13 @@ func (q *Queue) newBatch() (*batch, error) {
 		slots: make([]slot, rows), live: make([]int32, 0, rows)}, nil
 }
 
-func rowCheck(engine Engine, o QueueOptions) func([]int32) error {
+func (p *Pool) rowCheck(engine Engine, o QueueOptions) func([]int32) error {
 	if v, ok := engine.(Validator); ok {
 		return func(row []int32) (err error) {
 			defer func() {
 				if v := recover(); v != nil { // a ticket that is never committed would hold its batch for ever
-					err = rowRefused(o.Name, fmt.Errorf("panic in its check: %v\n%s", v, debug.Stack()))
+					err = rowRefused(o.Name, fmt.Errorf("panic in its check: %v", v))
+					p.panicked(err)
 				}
 			}()
 			if err := v.Validate(row); err != nil {

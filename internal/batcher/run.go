@@ -3,7 +3,6 @@ package batcher
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 )
 
 // run takes a batch from running to free: leaves out what is late, scores the rest, wakes every caller. r is the runner
@@ -98,8 +97,8 @@ func (s *search) try(lo, hi int) {
 		return
 	}
 	if s.runs == 0 && s.broken == nil {
-		s.broken = fmt.Errorf("%w: queue %q: too many bad rows in one batch, %d extra runs did not find them all "+
-			"(raise retry_runs)", ErrRun, s.q.o.Name, s.q.o.RetryRuns)
+		s.broken = fmt.Errorf("%w: queue %q: too many bad rows in one batch, %d extra runs did not find them all",
+			ErrRun, s.q.o.Name, s.q.o.RetryRuns)
 	}
 	if s.broken != nil {
 		s.b.fail(lo, hi, s.broken)
@@ -151,7 +150,8 @@ func (q *Queue) call(b *batch, n int) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			q.count.panics.Add(1)
-			err = fmt.Errorf("%w: queue %q: %w in the engine: %v\n%s", ErrRun, q.o.Name, errPanic, v, debug.Stack())
+			err = fmt.Errorf("%w: queue %q: %w in the engine: %v", ErrRun, q.o.Name, errPanic, v)
+			q.pool.panicked(err)
 		}
 	}()
 	q.count.runs.Add(1)
