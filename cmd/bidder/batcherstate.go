@@ -60,14 +60,13 @@ type pageRefusal struct {
 }
 
 type pageSettings struct {
-	Policy      batcher.Policy `json:"policy"`
-	MaxRows     int            `json:"max_rows"`
-	MaxWait     string         `json:"max_wait"`
-	QueueRows   int            `json:"queue_rows"`
-	Patience    float64        `json:"patience"`
-	MaxRunners  int            `json:"max_runners"`
-	Weight      float64        `json:"weight"`
-	RescueAfter string         `json:"rescue_after"`
+	Policy     batcher.Policy `json:"policy"`
+	MaxRows    int            `json:"max_rows"`
+	MaxWait    string         `json:"max_wait"`
+	QueueRows  int            `json:"queue_rows"`
+	Patience   float64        `json:"patience"`
+	MaxRunners int            `json:"max_runners"`
+	Weight     float64        `json:"weight"`
 }
 
 type pageCounts struct {
@@ -154,7 +153,7 @@ func newPageModel(st *servable.Status, s *batcher.Stats) pageModel {
 	if o := s.Settings; s.Name != "" {
 		m.Settings = &pageSettings{
 			Policy: o.Policy, MaxRows: o.MaxRows, MaxWait: o.MaxWait.String(), QueueRows: o.QueueRows, Patience: o.Patience,
-			MaxRunners: o.MaxRunners, Weight: o.Weight, RescueAfter: o.RescueAfter.String(),
+			MaxRunners: o.MaxRunners, Weight: o.Weight,
 		}
 	}
 	for _, c := range s.Curve {

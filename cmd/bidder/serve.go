@@ -269,6 +269,7 @@ func (b *bidder) startRunners(runners *pools, model string, own *batcher.PoolOpt
 	} else if runners.named(name) != nil {
 		return nil
 	}
+	options.Logger = b.log
 	pool, err := batcher.NewPool(options)
 	if err != nil {
 		return err
