@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"internal/modelstore": {},
 	"internal/openrtb":    {"internal/auction", "internal/iso"},
 	"internal/predict":    {},
+	"internal/process":    {},
 	"internal/recipe":     {"internal/features", "internal/strictyaml"},
 	"internal/servable":   {"internal/batcher", "internal/modelstore"},
 	"internal/trainer":    {"internal/auction", "internal/events", "internal/features", "internal/modelstore", "internal/recipe"},

@@ -2,26 +2,29 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/http/pprof"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"gavel/internal/process"
 )
 
-// adminServer answers operators: health, readiness, metrics, profiles, the batcher's page. It is no place for exchanges: bind it to
-// loopback or a private network.
-type adminServer struct {
-	server   *http.Server
-	listener net.Listener
+// startAdmin answers operators until stop.
+func (b *bidder) startAdmin(context.Context) error {
+	admin, err := newAdmin(b.config.AdminListen, b.metrics, b.ready, b.page, b.log)
+	if err != nil {
+		return err
+	}
+	b.onStop("admin", drainTimeout, admin.Shutdown)
+	return nil
 }
 
-// newAdminServer listens on addr. ready returns nil when the bidder can bid, else why it cannot. page may be nil: none.
-func newAdminServer(addr string, metrics prometheus.Gatherer, ready func() error, page *batcherPage, log *slog.Logger) (*adminServer, error) {
+// newAdmin serves health, readiness and the batcher's page beside metrics and profiles. ready returns nil when the bidder
+// can bid, else why it cannot. page may be nil: none.
+func newAdmin(address string, metrics prometheus.Gatherer, ready func() error, page *batcherPage, log *slog.Logger) (*process.Admin, error) {
 	mux := http.NewServeMux()
 	if page != nil {
 		page.register(mux)
@@ -34,29 +37,25 @@ func newAdminServer(addr string, metrics prometheus.Gatherer, ready func() error
 		}
 		fmt.Fprintln(w, "ready")
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("bidder: cannot listen on admin_listen %s: %w", addr, err)
-	}
-	return &adminServer{listener: listener, server: &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}}, nil
+	return process.StartAdmin(address, mux, metrics, log)
 }
 
-// serveLoop answers until shutdown.
-func (a *adminServer) serveLoop(log *slog.Logger) {
-	if err := a.server.Serve(a.listener); err != nil && err != http.ErrServerClosed {
-		log.Error("admin server ended", "error", err)
+// ready returns nil when the bidder can bid: the models that campaigns need are warm, and it is not stopping.
+func (b *bidder) ready() error {
+	switch {
+	case !b.serving.Load():
+		return errors.New("starting or stopping")
+	case b.click == nil: // baseline
+	case !b.click.Ready():
+		return b.unready(b.config.Models.Click)
+	case b.conversion != nil && !b.conversion.Ready():
+		return b.unready(b.config.Models.Conversion)
 	}
+	return nil
 }
 
-func (a *adminServer) shutdown(ctx context.Context) error { return a.server.Shutdown(ctx) }
+// unready says why a model keeps the bidder from being ready, and what to do.
+func (b *bidder) unready(model string) error {
+	return fmt.Errorf("no warm version of %s: it is loading, was refused (the log says why), or %s holds none "+
+		"(python -m pytrain init --recipe RECIPE --store %[2]s makes a first one)", model, b.config.Models.Store)
+}

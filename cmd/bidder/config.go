@@ -1,15 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"gavel/internal/process"
 	"gavel/internal/servable"
 	"gavel/internal/strictyaml"
 )
@@ -170,7 +168,7 @@ func (c *Config) Validate() (faults []error) {
 		fault("events.url: %q is not a URL; write nats://stream.internal:4222, say", c.Events.URL)
 	}
 	for key, value := range listens {
-		if _, _, err := splitPort(value); err != nil {
+		if _, _, err := process.SplitPort(value); err != nil {
 			fault("%s: %q is not host:port; write 127.0.0.1:8090, say", key, value)
 		}
 	}
@@ -237,14 +235,4 @@ func (c *Config) Validate() (faults []error) {
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return faults
-}
-
-// splitPort reads host:port; no host is loopback.
-func splitPort(address string) (host string, port int, err error) {
-	host, text, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", 0, err
-	}
-	n, err := strconv.ParseUint(text, 10, 16)
-	return cmp.Or(host, "127.0.0.1"), int(n), err
 }

@@ -183,20 +183,3 @@ func TestConfigDocumented(t *testing.T) {
 		t.Errorf("%d keys; documented without being there: %v", keys, documented)
 	}
 }
-
-func TestSplitPort(t *testing.T) {
-	f := func(address, host string, port int, ok bool) {
-		t.Helper()
-		gotHost, gotPort, err := splitPort(address)
-		if (err == nil) != ok || ok && (gotHost != host || gotPort != port) {
-			t.Errorf("%q: got %q, %d, %v", address, gotHost, gotPort, err)
-		}
-	}
-	f("127.0.0.1:4222", "127.0.0.1", 4222, true)
-	f(":4222", "127.0.0.1", 4222, true)
-	f("[::1]:0", "::1", 0, true)
-	f("stream.internal:4222", "stream.internal", 4222, true)
-	f("127.0.0.1", "", 0, false)
-	f("127.0.0.1:65536", "", 0, false)
-	f("127.0.0.1:-1", "", 0, false)
-}

@@ -144,13 +144,12 @@ func TestScrapeInProtobuf(t *testing.T) {
 
 func scrapeProtobuf(t *testing.T, metrics *prometheus.Registry) map[string]*dto.MetricFamily {
 	t.Helper()
-	admin, err := newAdminServer("127.0.0.1:0", metrics, func() error { return nil }, nil, slog.New(slog.DiscardHandler))
+	admin, err := newAdmin("127.0.0.1:0", metrics, func() error { return nil }, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	go admin.serveLoop(slog.New(slog.DiscardHandler))
-	defer admin.shutdown(context.Background())
-	request, err := http.NewRequest("GET", "http://"+admin.listener.Addr().String()+"/metrics", nil)
+	defer admin.Shutdown(context.Background())
+	request, err := http.NewRequest("GET", "http://"+admin.Addr()+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"gavel/internal/process"
 )
 
 const about = `Answers OpenRTB bid requests (POST /openrtb2/bid) with probabilities from TensorFlow models that run in this
@@ -97,16 +99,8 @@ func withConfig(ctx context.Context, path string, stderr io.Writer, run func(con
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(config.Limits.GCPercent)
 	}
-	return run(ctx, config, newLogger(config, stderr))
-}
-
-func newLogger(c Config, w io.Writer) *slog.Logger {
-	level, _ := parseLevel(c.Log.Level) // Validate has refused others
-	options := &slog.HandlerOptions{Level: level}
-	if c.Log.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
+	level, _ := parseLevel(config.Log.Level) // Validate has refused others
+	return run(ctx, config, process.NewLogger(level, config.Log.Format, stderr))
 }
 
 func parseLevel(name string) (slog.Level, error) {

@@ -21,13 +21,12 @@ import (
 // scrape reads the metrics from an admin server, by name with its labels.
 func scrape(t *testing.T, metrics *prometheus.Registry) map[string]string {
 	t.Helper()
-	admin, err := newAdminServer("127.0.0.1:0", metrics, func() error { return nil }, nil, slog.New(slog.DiscardHandler))
+	admin, err := newAdmin("127.0.0.1:0", metrics, func() error { return nil }, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	go admin.serveLoop(slog.New(slog.DiscardHandler))
-	defer admin.shutdown(context.Background())
-	response, err := http.Get("http://" + admin.listener.Addr().String() + "/metrics")
+	defer admin.Shutdown(context.Background())
+	response, err := http.Get("http://" + admin.Addr() + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

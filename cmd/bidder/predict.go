@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"gavel/internal/batcher"
 	"gavel/internal/predict"
+	"gavel/internal/process"
 	"gavel/internal/servable"
 )
 
@@ -31,16 +31,13 @@ func (b *bidder) startPredict(context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", c.Listen)
+	listener, err := process.Listen("predict.listen", c.Listen)
 	if err != nil {
-		return fmt.Errorf("cannot listen on predict.listen %s: %w", c.Listen, err)
+		return err
 	}
 	go func() { // ends with Shutdown
 		if err := server.Serve(listener); err != nil {
-			select {
-			case b.failed <- fmt.Errorf("bidder: the predictions' port ended: %w", err):
-			default: // the edge has failed already
-			}
+			b.fail(fmt.Errorf("bidder: the predictions' port ended: %w", err))
 		}
 	}()
 	b.onStop("predict", drainTimeout, server.Shutdown)
@@ -51,7 +48,7 @@ func (b *bidder) startPredict(context.Context) error {
 // predictFaults are the faults of predict's settings.
 func (c *Config) predictFaults(fault func(format string, args ...any)) {
 	p := c.Predict
-	if _, _, err := splitPort(p.Listen); p.Listen != "" && err != nil {
+	if _, _, err := process.SplitPort(p.Listen); p.Listen != "" && err != nil {
 		fault("predict.listen: %q is not host:port; write 127.0.0.1:8094, say, or nothing", p.Listen)
 	}
 	if p.Timeout < time.Millisecond || p.Timeout > predict.MaxTimeout {
@@ -137,6 +134,11 @@ func scoreRows(queue *batcher.Queue, size int, rows []int32, deadline time.Time,
 	if err != nil {
 		return predictError(err)
 	}
+	defer func() { // after a panic: rows that are never committed hold their batch for ever
+		if ticket != nil {
+			ticket.Abandon()
+		}
+	}()
 	for i := range results {
 		copy(ticket.Row(i), rows[i*size:])
 	}
@@ -146,6 +148,7 @@ func scoreRows(queue *batcher.Queue, size int, rows []int32, deadline time.Time,
 		answers = make([]batcher.Result, len(results))
 	}
 	err = ticket.Wait(context.Background(), answers)
+	ticket = nil
 	for i, a := range answers {
 		results[i] = predict.Result{Probability: a.Probability, Err: predictError(a.Err)}
 	}

@@ -90,15 +90,20 @@ func TestServePredictions(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	log := &signalWriter{want: "admin_listen=", found: make(chan struct{})}
+	log := &signalWriter{want: "msg=serving model=ctr", found: make(chan struct{})}
+	ports := &signalWriter{want: "admin_listen=", found: make(chan struct{})}
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, []string{"serve", "--config", config}, io.Discard, log) }()
-	select {
-	case <-log.found:
-	case err := <-ended:
-		t.Fatalf("ended: %v\n%s", err, log)
-	case <-time.After(time.Minute):
-		t.Fatalf("not serving after a minute\n%s", log)
+	go func() {
+		ended <- run(ctx, []string{"serve", "--config", config}, io.Discard, io.MultiWriter(log, ports))
+	}()
+	for _, begun := range []chan struct{}{log.found, ports.found} {
+		select {
+		case <-begun:
+		case err := <-ended:
+			t.Fatalf("ended: %v\n%s", err, log)
+		case <-time.After(time.Minute):
+			t.Fatalf("not serving after a minute\n%s", log)
+		}
 	}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}, Timeout: 20 * time.Second}
 	defer client.CloseIdleConnections()
@@ -115,17 +120,8 @@ func TestServePredictions(t *testing.T) {
 		answer, err := io.ReadAll(response.Body)
 		return response.StatusCode, string(answer), err
 	}
-	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		_, answer, err := call("GET", "", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(answer, `"AVAILABLE"`) {
-			break
-		}
-		if time.Since(began) > time.Minute {
-			t.Fatalf("the model does not serve: %s\n%s", answer, log)
-		}
+	if _, answer, err := call("GET", "", ""); err != nil || !strings.Contains(answer, `"AVAILABLE"`) {
+		t.Fatalf("the model does not serve: %v, %s\n%s", err, answer, log)
 	}
 	check := func(key, path string, rows [][]int32, want []float32) error {
 		body, err := json.Marshal(map[string]any{key: rows})
@@ -250,6 +246,21 @@ func TestScoreRows(t *testing.T) {
 	queue := queueOf(broken, 64)
 	broken.broken = true
 	f("a broken engine", queue, 1, soon, batcher.ErrRun)
+
+	panicking := queueOf(&engine{}, 64)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("rows of another size were scored")
+			}
+		}()
+		_ = scoreRows(panicking, 2, make([]int32, 1), soon, make([]predict.Result, 2))
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := panicking.Close(ctx); err != nil {
+		t.Errorf("a panic before Wait leaves its places claimed: %v", err)
+	}
 }
 
 func TestScoreRowsAllocs(t *testing.T) {

@@ -5,10 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,13 +13,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"gavel/internal/auction"
-	"gavel/internal/batcher"
 	"gavel/internal/campaigns"
 	"gavel/internal/events"
 	"gavel/internal/features"
 	"gavel/internal/leases"
-	"gavel/internal/modelstore"
 	"gavel/internal/openrtb"
+	"gavel/internal/process"
 	"gavel/internal/servable"
 )
 
@@ -63,7 +58,7 @@ type bidder struct {
 	landings   landings
 	server     *openrtb.Server
 	serving    atomic.Bool // the edge listens and is not stopping
-	failed     chan error  // why the edge ended by itself; room for the one there can be
+	failed     chan error  // why a port ended by itself; room for the first, which ends the process
 }
 
 // startStep is one part to start.
@@ -100,7 +95,7 @@ func serve(ctx context.Context, config Config, log *slog.Logger) error {
 	})
 }
 
-// run takes the steps, serves until ctx ends or the edge fails, and stops what was started.
+// run takes the steps, serves until ctx ends or a port fails, and stops what was started.
 func (b *bidder) run(ctx context.Context, steps []startStep) error {
 	for _, step := range steps {
 		began := time.Now()
@@ -143,140 +138,6 @@ func (b *bidder) stop() error {
 	}
 	b.stops = nil
 	return errors.Join(faults...)
-}
-
-func (b *bidder) startState(context.Context) (err error) {
-	if err := os.MkdirAll(b.config.StateDir, 0o700); err != nil {
-		return fmt.Errorf("cannot make state_dir: %w", err)
-	}
-	b.keys, err = events.OpenKeyring(filepath.Join(b.config.StateDir, "token.keys"))
-	return err
-}
-
-func (b *bidder) startStream(ctx context.Context) (err error) {
-	c := b.config.Events
-	options := events.StreamOptions{
-		URL: c.URL, TokenFile: c.TokenFile, Name: b.config.Name, MaxAge: c.MaxAge, MaxBytes: c.MaxBytes, Logger: b.log,
-	}
-	if c.URL == "" {
-		host, port, err := splitPort(c.EmbeddedListen)
-		if err != nil {
-			return err
-		}
-		options.Embedded, err = events.StartEmbedded(events.EmbedOptions{
-			Dir: c.EmbeddedDir, Host: host, Port: port, TokenFile: c.TokenFile, SyncAlways: c.SyncAlways, Logger: b.log,
-			MaxStoreBytes: 2 * c.MaxBytes,
-		})
-		if err != nil {
-			return fmt.Errorf("%w (events.embedded_listen %s, events.embedded_dir %s: does another process use them?)", err, c.EmbeddedListen, c.EmbeddedDir)
-		}
-		b.onStop("embedded stream", closeTimeout, func(context.Context) error { options.Embedded.Close(); return nil })
-	}
-	if b.stream, err = events.Connect(options); err != nil {
-		return err
-	}
-	b.onStop("stream", closeTimeout, func(context.Context) error { b.stream.Close(); return nil })
-	b.publisher, err = events.NewPublisher(events.PublisherOptions{
-		Stream: b.stream, Source: b.config.Name, Logger: b.log, Registerer: b.metrics,
-		SpillFile: filepath.Join(b.config.StateDir, "events.spill"), SpillMaxBytes: c.SpillMaxBytes,
-	})
-	if err != nil {
-		return err
-	}
-	b.onStop("events", flushTimeout, b.publisher.Close)
-	return nil
-}
-
-func (b *bidder) startBudget(ctx context.Context) (err error) {
-	b.ledger, err = auction.NewLedger(auction.LedgerOptions{
-		Expiry: b.config.Budget.Reservation + billingSlack, MaxBooked: rememberBooked,
-	})
-	if err != nil {
-		return err
-	}
-	b.booked = newCountedLedger(b.ledger, b.metrics)
-	up, cancel := context.WithTimeout(ctx, streamTimeout)
-	defer cancel()
-	if err := b.stream.WaitUp(up); err != nil {
-		if u, bad := url.Parse(b.config.Events.URL); bad == nil && u.Host != "" {
-			return fmt.Errorf("%w (events.url %s: does it run, and is its token in %s?)", err, u.Redacted(), b.config.Events.TokenFile)
-		}
-		return err
-	}
-	read, cancel := context.WithTimeout(ctx, spendTimeout)
-	defer cancel()
-	if err := b.publisher.WaitCaughtUp(read); err != nil {
-		return err
-	}
-	rebuilt, err := events.RebuildSpend(read, b.stream, b.config.Name, time.Now(), b.ledger)
-	if err != nil {
-		return err
-	}
-	if rebuilt.Bookings > 0 {
-		b.log.Info("today's spend restored from the stream", "bookings", rebuilt.Bookings, "spend", rebuilt.Spend.String())
-	}
-	b.leases, err = leases.New(leases.Options{
-		JetStream: b.stream.JetStream(), Bidder: b.config.Name, Ledger: b.ledger, Share: b.config.Budget.LeaseShare,
-		SpentOf: func(ctx context.Context, bidder string, day auction.Day) (map[string]auction.Micros, error) {
-			return events.SpendOf(ctx, b.stream, bidder, day)
-		},
-		Logger: b.log, Registerer: b.metrics,
-	})
-	if err != nil {
-		return err
-	}
-	b.onStop("budget leases", closeTimeout, b.leases.Close)
-	return nil
-}
-
-func (b *bidder) startModels(ctx context.Context) error {
-	var runners pools
-	batched := make(map[string]batching)
-	for _, model := range b.config.served() {
-		batched[model] = b.config.batching(model)
-		if err := b.startRunners(&runners, model, batched[model].own); err != nil {
-			return err
-		}
-	}
-	book := newQueueBook()
-	b.metrics.MustRegister(&batcherCollector{queues: book, pools: runners}, servable.NewUsageCollector())
-	b.page = &batcherPage{bidder: b.config.Name, threading: b.config.TensorFlow.Threading, pools: runners, queues: book}
-	v := &versions{queues: book, log: b.log, load: servable.LoadOptions{Threading: servable.Threading(b.config.TensorFlow.Threading)}}
-	store := modelstore.New(b.config.Models.Store)
-	start := func(model string) (*servable.Manager, error) {
-		m, err := v.manage(store, model, runners.of(model), batched[model].queue, b.metrics)
-		if err == nil {
-			b.page.statuses = append(b.page.statuses, m.Status)
-			b.onStop("model "+model, closeTimeout, m.Close)
-		}
-		return m, err
-	}
-	var err error
-	if b.click, err = start(b.config.Models.Click); err != nil {
-		return err
-	}
-	if b.config.Models.Conversion != "" {
-		b.conversion, err = start(b.config.Models.Conversion)
-	}
-	return err
-}
-
-// startRunners starts the pool that runs a model's batches: its own, or once the one that models share.
-func (b *bidder) startRunners(runners *pools, model string, own *batcher.PoolOptions) error {
-	name, part, options := sharedPool, "batcher", batcher.PoolOptions{Runners: b.config.Batcher.Runners}
-	if own != nil {
-		name, part, options = model, "batcher of "+model, *own
-	} else if runners.named(name) != nil {
-		return nil
-	}
-	options.Logger = b.log
-	pool, err := batcher.NewPool(options)
-	if err != nil {
-		return err
-	}
-	*runners = append(*runners, namedPool{name, pool})
-	b.onStop(part, closeTimeout, pool.Close)
-	return nil
 }
 
 func (b *bidder) startCampaigns(ctx context.Context) (err error) {
@@ -330,36 +191,6 @@ func setOptions(c Config) auction.SetOptions {
 	}
 }
 
-func (b *bidder) startAdmin(context.Context) error {
-	admin, err := newAdminServer(b.config.AdminListen, b.metrics, b.ready, b.page, b.log)
-	if err != nil {
-		return err
-	}
-	go admin.serveLoop(b.log)
-	b.onStop("admin", drainTimeout, admin.shutdown)
-	return nil
-}
-
-// ready returns nil when the bidder can bid: the models that campaigns need are warm, and it is not stopping.
-func (b *bidder) ready() error {
-	switch {
-	case !b.serving.Load():
-		return errors.New("starting or stopping")
-	case b.click == nil: // baseline
-	case !b.click.Ready():
-		return b.unready(b.config.Models.Click)
-	case b.conversion != nil && !b.conversion.Ready():
-		return b.unready(b.config.Models.Conversion)
-	}
-	return nil
-}
-
-// unready says why a model keeps the bidder from being ready, and what to do.
-func (b *bidder) unready(model string) error {
-	return fmt.Errorf("no warm version of %s: it is loading, was refused (the log says why), or %s holds none "+
-		"(python -m pytrain init --recipe RECIPE --store %[2]s makes a first one)", model, b.config.Models.Store)
-}
-
 func (b *bidder) startEdge(context.Context) error {
 	links, err := events.NewLinker(b.config.PublicURL, b.keys, nil)
 	if err != nil {
@@ -394,18 +225,26 @@ func (b *bidder) listen(auctions openrtb.Auctions, links openrtb.Linker, notices
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", c.Listen)
+	listener, err := process.Listen("listen", c.Listen)
 	if err != nil {
-		return fmt.Errorf("cannot listen on listen %s: %w", c.Listen, err)
+		return err
 	}
 	go func() { // ends with Shutdown
 		if err := b.server.Serve(listener); err != nil {
-			b.failed <- fmt.Errorf("bidder: the edge ended: %w", err)
+			b.fail(fmt.Errorf("bidder: the edge ended: %w", err))
 		}
 	}()
 	b.onStop("edge", drainTimeout, b.server.Shutdown)
 	b.serving.Store(true)
 	return nil
+}
+
+// fail has run end with err, unless another failure came first.
+func (b *bidder) fail(err error) {
+	select {
+	case b.failed <- err:
+	default:
+	}
 }
 
 // loop runs f until stop, which waits for it.

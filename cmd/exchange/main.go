@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"os"
@@ -32,6 +31,7 @@ import (
 	"gavel/internal/exchange/report"
 	"gavel/internal/exchange/sim"
 	"gavel/internal/openrtb"
+	"gavel/internal/process"
 	"gavel/internal/strictyaml"
 )
 
@@ -184,7 +184,7 @@ func hold(ctx context.Context, c *config, f *common, mode, name string, source l
 	if err != nil {
 		return badConfig{err}
 	}
-	stopStatus, err := serveStatus(ctx, c.StatusListen, e, log)
+	stopStatus, err := serveStatus(c.StatusListen, e, log)
 	if err != nil {
 		return errors.Join(badConfig{err}, e.Close())
 	}
@@ -225,11 +225,11 @@ func writeWhole(path string, text []byte) error {
 }
 
 // serveStatus answers GET /status, and profiles under /debug/pprof/, until stop is called.
-func serveStatus(ctx context.Context, listen string, e *engine.Engine, log *slog.Logger) (stop func(), err error) {
+func serveStatus(listen string, e *engine.Engine, log *slog.Logger) (stop func(), err error) {
 	if listen == "" {
 		return func() {}, nil
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
+	listener, err := process.Listen("status_listen", listen)
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve the status (choose another --status-listen): %w", err)
 	}

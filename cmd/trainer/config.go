@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"time"
 
+	"gavel/internal/process"
 	"gavel/internal/recipe"
 	"gavel/internal/strictyaml"
 )
@@ -66,7 +66,7 @@ func (c *config) Validate() []error {
 			faults = append(faults, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
 		}
 	}
-	_, _, err := net.SplitHostPort(c.AdminListen)
+	_, _, err := process.SplitPort(c.AdminListen)
 	check(err == nil, "admin_listen", "%q is no host:port, such as 127.0.0.1:8092", c.AdminListen)
 	u, err := url.Parse(c.StreamURL)
 	check(err == nil && u.Host != "", "stream_url", "want one such as nats://127.0.0.1:4222")

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/http/pprof"
 	"os"
 	"sync"
 	"syscall"
@@ -17,10 +15,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"gavel/internal/events"
 	"gavel/internal/modelstore"
+	"gavel/internal/process"
 	"gavel/internal/trainer"
 )
 
@@ -30,7 +28,7 @@ func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
-	log := newLogger(c, stderr)
+	log := process.NewLogger(c.Log.Level, c.Log.Format, stderr)
 	unlock, err := lockStateDir(c.StateDir)
 	if err != nil {
 		return err
@@ -64,7 +62,7 @@ func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
-	defer admin.stop(log)
+	defer stopAdmin(admin, log)
 
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -76,7 +74,7 @@ func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) 
 			cancel() // one recipe that cannot be learnt ends all, so that somebody notices
 		})
 	}
-	log.Info("trainer runs", "recipes", c.Recipes, "admin", admin.listener.Addr().String())
+	log.Info("trainer runs", "recipes", c.Recipes, "admin", admin.Addr())
 	wg.Wait()
 	close(ends)
 	var faults []error
@@ -85,14 +83,6 @@ func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) 
 	}
 	log.Info("trainer stopped")
 	return errors.Join(faults...)
-}
-
-func newLogger(c *config, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.Log.Level}
-	if c.Log.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
 }
 
 // lockStateDir makes sure that no second trainer learns with the same checkpoints.
@@ -112,14 +102,8 @@ func lockStateDir(dir string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// admin answers operators. It is for loopback or a private network.
-type admin struct {
-	server   *http.Server
-	listener net.Listener
-	done     chan struct{}
-}
-
-func startAdmin(addr string, metrics prometheus.Gatherer, pipelines []*trainer.Pipeline, log *slog.Logger) (*admin, error) {
+// startAdmin answers operators: what the pipelines do, and how they are.
+func startAdmin(address string, metrics prometheus.Gatherer, pipelines []*trainer.Pipeline, log *slog.Logger) (*process.Admin, error) {
 	status := func(ok func(trainer.Status) bool) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			all, code := make([]trainer.Status, 0, len(pipelines)), http.StatusOK
@@ -138,35 +122,17 @@ func startAdmin(addr string, metrics prometheus.Gatherer, pipelines []*trainer.P
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", status(func(s trainer.Status) bool { return s.State != "stopped" }))
 	mux.HandleFunc("GET /readyz", status(func(s trainer.Status) bool { return s.State == "learning" }))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	listener, err := net.Listen("tcp", addr)
+	admin, err := process.StartAdmin(address, mux, metrics, log)
 	if err != nil {
-		return nil, fmt.Errorf("trainer: cannot listen on admin_listen %s: %w", addr, err)
+		return nil, fmt.Errorf("trainer: cannot start: %w", err)
 	}
-	a := &admin{listener: listener, done: make(chan struct{}), server: &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}}
-	go a.serveLoop(log)
-	return a, nil
+	return admin, nil
 }
 
-// serveLoop answers until stop.
-func (a *admin) serveLoop(log *slog.Logger) {
-	defer close(a.done)
-	if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-		log.Error("admin server ended", "error", err)
-	}
-}
-
-func (a *admin) stop(log *slog.Logger) {
+func stopAdmin(admin *process.Admin, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	if err := a.server.Shutdown(ctx); err != nil {
+	if err := admin.Shutdown(ctx); err != nil {
 		log.Warn("admin connections were cut", "error", err)
-		_ = a.server.Close()
 	}
-	<-a.done
 }

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+
+	"gavel/internal/batcher"
+	"gavel/internal/modelstore"
+	"gavel/internal/servable"
+)
+
+func (b *bidder) startModels(ctx context.Context) error {
+	var runners pools
+	batched := make(map[string]batching)
+	for _, model := range b.config.served() {
+		batched[model] = b.config.batching(model)
+		if err := b.startRunners(&runners, model, batched[model].own); err != nil {
+			return err
+		}
+	}
+	book := newQueueBook()
+	b.metrics.MustRegister(&batcherCollector{queues: book, pools: runners}, servable.NewUsageCollector())
+	b.page = &batcherPage{bidder: b.config.Name, threading: b.config.TensorFlow.Threading, pools: runners, queues: book}
+	v := &versions{queues: book, log: b.log, load: servable.LoadOptions{Threading: servable.Threading(b.config.TensorFlow.Threading)}}
+	store := modelstore.New(b.config.Models.Store)
+	start := func(model string) (*servable.Manager, error) {
+		m, err := v.manage(store, model, runners.of(model), batched[model].queue, b.metrics)
+		if err == nil {
+			b.page.statuses = append(b.page.statuses, m.Status)
+			b.onStop("model "+model, closeTimeout, m.Close)
+		}
+		return m, err
+	}
+	var err error
+	if b.click, err = start(b.config.Models.Click); err != nil {
+		return err
+	}
+	if b.config.Models.Conversion != "" {
+		b.conversion, err = start(b.config.Models.Conversion)
+	}
+	return err
+}
+
+// startRunners starts the pool that runs a model's batches: its own, or once the one that models share.
+func (b *bidder) startRunners(runners *pools, model string, own *batcher.PoolOptions) error {
+	name, part, options := sharedPool, "batcher", batcher.PoolOptions{Runners: b.config.Batcher.Runners}
+	if own != nil {
+		name, part, options = model, "batcher of "+model, *own
+	} else if runners.named(name) != nil {
+		return nil
+	}
+	options.Logger = b.log
+	pool, err := batcher.NewPool(options)
+	if err != nil {
+		return err
+	}
+	*runners = append(*runners, namedPool{name, pool})
+	b.onStop(part, closeTimeout, pool.Close)
+	return nil
+}

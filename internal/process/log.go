@@ -1,0 +1,15 @@
+package process
+
+import (
+	"io"
+	"log/slog"
+)
+
+// NewLogger logs to w from a level on; format is json, or else text.
+func NewLogger(level slog.Level, format string, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
