@@ -16,10 +16,11 @@ import (
 // third-party packages either.
 var allowed = map[string][]string{
 	"internal/auction":    {"STANDARD"},
-	"internal/batcher":    {"STANDARD"},
+	"internal/batcher":    {"STANDARD", "internal/threads"},
 	"internal/iso":        {"STANDARD"},
 	"internal/overload":   {"STANDARD"},
 	"internal/strictyaml": {},
+	"internal/threads":    {"STANDARD"},
 	"internal/campaigns":  {"internal/auction", "internal/iso", "internal/strictyaml"},
 	"internal/events":     {"internal/auction"},
 	"internal/features":   {"internal/auction", "internal/iso"},
@@ -29,7 +30,7 @@ var allowed = map[string][]string{
 	"internal/predict":    {},
 	"internal/process":    {},
 	"internal/recipe":     {"internal/features", "internal/strictyaml"},
-	"internal/servable":   {"internal/batcher", "internal/modelstore"},
+	"internal/servable":   {"internal/batcher", "internal/modelstore", "internal/threads"},
 	"internal/trainer":    {"internal/auction", "internal/events", "internal/features", "internal/modelstore", "internal/recipe"},
 	// The exchange is the other side of the wire: it shares money, country codes and OpenRTB's rules, nothing else.
 	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/strictyaml"},

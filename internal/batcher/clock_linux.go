@@ -43,7 +43,7 @@ const (
 
 func (s *preciseSleeper) sleep(d time.Duration) {
 	if !s.locked {
-		runtime.LockOSThread() // for the goroutine's life: the thread ends with it, slack and all
+		runtime.LockOSThread() // for good: the thread ends with the goroutine, slack and all, or is never used again if it is the main one
 		s.locked = true
 		_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, prSetTimerSlack, timerSlackLeast, 0)
 	}

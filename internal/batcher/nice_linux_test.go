@@ -97,13 +97,17 @@ func TestNice(t *testing.T) {
 	if was > 0 {
 		f(1, 1, max(was, 1)) // nobody becomes less nice
 	}
-	var all sync.WaitGroup
+	var all, there sync.WaitGroup
+	there.Add(16)
 	for range 16 { // threads of the pools that have ended are not used again
 		all.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			there.Done()
+			there.Wait()
 			if n := niceness(); n != was {
 				t.Errorf("a thread has nice %d, want %d", n, was)
 			}
-			time.Sleep(time.Millisecond)
 		})
 	}
 	all.Wait()
@@ -155,45 +159,5 @@ func TestNiceFaults(t *testing.T) {
 	defer p.Close(context.Background())
 	if _, err := p.NewQueue(noop{}, QueueOptions{Policy: Off}); err == nil || errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "nice") {
 		t.Errorf("policy off in it: %v", err)
-	}
-}
-
-// The process's main thread does not become nice: a runner that starts there moves to another.
-func TestNiceSparesTheMainThread(t *testing.T) {
-	p, err := NewPool(PoolOptions{Runners: 1, Nice: 12, RuntimeTimer: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := make(chan struct{})
-	find := sync.OnceFunc(func() { close(found) })
-	var tried sync.WaitGroup
-	for range 64 { // each holds a thread, until one has the main one
-		tried.Go(func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			if !isMainThread() {
-				select {
-				case <-found:
-				case <-time.After(time.Second):
-				}
-				return
-			}
-			defer find()
-			was, started := niceness(), make(chan error, 1)
-			p.ended.Add(1)
-			p.runLoop(&runner{wake: make(chan struct{}, 1)}, started)
-			if err := <-started; err != nil || niceness() != was {
-				t.Errorf("the main thread has nice %d, had %d; %v", niceness(), was, err)
-			}
-		})
-	}
-	tried.Wait()
-	select {
-	case <-found:
-	default:
-		t.Log("nothing shown: another pool's clock ended in the main thread, and took it along")
-	}
-	if err := p.Close(context.Background()); err != nil {
-		t.Error(err)
 	}
 }

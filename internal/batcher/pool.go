@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gavel/internal/threads"
 )
 
 // Pool owns the runner threads and the clock that its queues share. A pool of its own reserves runners for a model.
@@ -75,7 +77,7 @@ func NewPool(o PoolOptions) (*Pool, error) {
 	started := make(chan error, o.Runners) // one of each runner
 	for _, r := range p.runners {
 		p.ended.Add(1)
-		go p.runLoop(r, started)
+		p.start(r, started)
 	}
 	p.ended.Add(1)
 	go p.clock.tickLoop()
@@ -93,28 +95,30 @@ func NewPool(o PoolOptions) (*Pool, error) {
 // now is the pool's clock: ns since it was made, monotonic, above 0.
 func (p *Pool) now() int64 { return int64(time.Since(p.epoch)) + 1 }
 
-// runLoop runs batches until the pool closes. started is told whether the runner's thread is as it should be.
-func (p *Pool) runLoop(r *runner, started chan<- error) {
-	defer p.ended.Done()
-	var err error
+// start starts a runner in its thread. started is told whether that is as it should be.
+func (p *Pool) start(r *runner, started chan<- error) {
 	switch {
 	case p.o.Nice > 0:
-		runtime.LockOSThread()
-		if isMainThread() { // which would not end with this goroutine; while it is held here, the next gets another
-			p.ended.Add(1)
-			moved := make(chan error)
-			go p.runLoop(r, moved)
-			started <- <-moved
-			runtime.UnlockOSThread()
-			return
-		}
-		// Never unlocked: priority can't be raised again without a privilege, so that the thread ends with the goroutine.
-		err = lowerPriority(p.o.Nice)
-	case !p.o.FloatingRunners:
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		threads.GoNice(p.o.Nice, func(err error) {
+			started <- err
+			p.runLoop(r)
+		})
+	case p.o.FloatingRunners:
+		started <- nil
+		go p.runLoop(r)
+	default:
+		started <- nil
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			p.runLoop(r)
+		}()
 	}
-	started <- err
+}
+
+// runLoop runs batches until the pool closes.
+func (p *Pool) runLoop(r *runner) {
+	defer p.ended.Done()
 	for q := p.next(r); q != nil; q = p.next(r) {
 		if b := q.serve(p.now()); b != nil {
 			q.run(b, r)

@@ -5,13 +5,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"gavel/internal/modelstore"
+	"gavel/internal/threads"
 )
 
 // watchLoop acts on what the store says until ctx ends, which closes states.
@@ -183,23 +181,13 @@ func (m *Manager) load(ctx context.Context, dir string, version int64, serving b
 	return s, nil
 }
 
-// inLowThread runs do in a thread of low priority and waits for it. The thread ends then: priority can't be raised again
-// without a privilege, and must not stay with a thread that others use.
+// inLowThread runs do in a thread of low priority and waits for it.
 func inLowThread(nice int, do func()) {
 	done := make(chan struct{})
-	go func() {
+	threads.GoNice(nice, func(error) { // refused by a sandbox at worst; then it is as kind as it can be
 		defer close(done)
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			// The main thread can't end. While it is held here, the next try gets another.
-			inLowThread(nice, do)
-			runtime.UnlockOSThread()
-			return
-		}
-		// Never unlocked: the runtime ends the thread with the goroutine.
-		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, nice) // refused by a sandbox at worst; then it is as kind as it can be
 		do()
-	}()
+	})
 	<-done
 }
 

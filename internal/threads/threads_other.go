@@ -1,6 +1,6 @@
 //go:build !linux
 
-package batcher
+package threads
 
 import "errors"
 

@@ -1,4 +1,4 @@
-package batcher
+package threads
 
 import "syscall"
 
