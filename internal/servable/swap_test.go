@@ -48,11 +48,16 @@ func (l *atomicLines) count(part string) (n int) {
 func TestSwapUnderLoad(t *testing.T) {
 	store := modelstore.New(t.TempDir())
 	names := []string{"a", "b", "c"}
+	usual, ok := niceOf("/proc/self/stat") // the tests may be nice themselves
+	if !ok {
+		t.Fatal("cannot tell how nice this process is")
+	}
 	want := map[int64]float32{}
 	type pool struct{ batches sync.Pool } // each version's own batches
 	var opened sync.Map
 	m := newManager(t, Options{
 		Store: store,
+		Nice:  usual + 5,
 		Prepare: func(_ context.Context, s *Servable) error {
 			p := &pool{}
 			p.batches.New = func() any {
@@ -118,7 +123,7 @@ func TestSwapUnderLoad(t *testing.T) {
 		before := runs.Load()
 		publish(t, store, names[i%len(names)], int64(i+1))
 		eventually(t, fmt.Sprintf("version %d serves", i+1), func() bool {
-			low.Add(int64(lowThreads(t)))
+			low.Add(int64(lowThreads(t, usual)))
 			return m.Status().Stable.Version == int64(i+1)
 		})
 		eventually(t, "runs go on", func() bool { return runs.Load() > before })
@@ -135,28 +140,35 @@ func TestSwapUnderLoad(t *testing.T) {
 	if low.Load() == 0 {
 		t.Error("no load was seen at low priority")
 	}
-	eventually(t, "no thread keeps the low priority of loading", func() bool { return lowThreads(t) == 0 })
+	eventually(t, "no thread keeps the low priority of loading", func() bool { return lowThreads(t, usual) == 0 })
 	t.Logf("%d runs over %d swaps", runs.Load(), swaps)
 }
 
-// lowThreads counts the process's threads whose priority is below ordinary.
-func lowThreads(t *testing.T) (n int) {
+// lowThreads counts the process's threads that are nicer than usual.
+func lowThreads(t *testing.T, usual int) (n int) {
 	t.Helper()
 	tasks, err := filepath.Glob("/proc/self/task/*/stat")
 	if err != nil || len(tasks) == 0 {
 		t.Fatalf("cannot list the threads: %v", err)
 	}
 	for _, task := range tasks {
-		data, err := os.ReadFile(task)
-		if err != nil {
-			continue // it has ended
-		}
-		_, rest, _ := strings.Cut(string(data), ") ") // fields from the third, state, on; nice is the 19th
-		if fields := strings.Fields(rest); len(fields) > 16 && fields[16] != "0" {
+		if nice, ok := niceOf(task); ok && nice > usual {
 			n++
 		}
 	}
 	return n
+}
+
+// niceOf reads a thread's niceness from its stat file; not ok, it has ended.
+func niceOf(stat string) (nice int, ok bool) {
+	data, err := os.ReadFile(stat)
+	_, rest, _ := strings.Cut(string(data), ") ") // fields from the third, state, on; nice is the 19th
+	fields := strings.Fields(rest)
+	if err != nil || len(fields) < 17 {
+		return 0, false
+	}
+	nice, err = strconv.Atoi(fields[16])
+	return nice, err == nil
 }
 
 // TestMemoryStaysFlat loads, runs and frees a model of 9 MB again and again: what the process holds must not grow.
