@@ -157,7 +157,6 @@ func (ps pools) stats() (sum batcher.PoolStats) {
 		sum.Idle += s.Idle
 		sum.Busy += s.Busy
 		sum.Load = max(sum.Load, s.Load)
-		sum.Queues = append(sum.Queues, s.Queues...)
 	}
 	return sum
 }

@@ -30,8 +30,11 @@ type batch struct {
 	goAt     int64 // when its queue's policy lets it go; never until it has been asked
 	heldAt   int   // the rows at which the adaptive policy waits for another claim; 0: it does not, or one has come
 
-	live      []int32 // live[pos] is the slot of the row at position pos, while it is run
-	predicted int64   // expected run time of all its rows when it was sealed or taken
+	live []int32 // live[pos] is the slot of the row at position pos, while it is run
+	// The runs since begin, in ns: CPU time of those for which it was measured and how long these took, how long the
+	// others did.
+	cpu, metered, unmetered int64
+	predicted               int64 // expected run time of all its rows when it was sealed or taken
 }
 
 // slot is who claimed a place.
@@ -111,6 +114,7 @@ func (b *batch) tickets(f func(t *Ticket, rows int)) {
 // names them. Only the runner calls it.
 func (b *batch) begin(now int64) {
 	b.live = b.live[:0]
+	b.cpu, b.metered, b.unmetered = 0, 0, 0
 	for i := 0; i < b.n; {
 		t, j := b.slots[i].t, i+1
 		for j < b.n && b.slots[j].t == t {
@@ -118,11 +122,14 @@ func (b *batch) begin(now int64) {
 		}
 		t.expire(now)
 		if t.state.Load() == ticketWaiting {
-			b.q.hist.queueTime.addTime(now-t.claimed, uint64(j-i))
+			placed := len(b.live)
 			for ; i < j; i++ {
 				if !b.slots[i].refused {
 					b.place(len(b.live), i)
 				}
+			}
+			if placed = len(b.live) - placed; placed > 0 {
+				b.q.hist.queueTime.addTime(now-t.claimed, uint64(placed))
 			}
 		}
 		i = j

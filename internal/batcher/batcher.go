@@ -9,7 +9,7 @@
 //	err = t.Wait(ctx, out)               // one wake for all n rows
 //
 // A Pool owns runner threads and a clock. A Queue belongs to one engine (one version of one model), so that versions
-// never mix in a batch, and fills batches by its Policy. Runners are shared between queues by run time.
+// never mix in a batch, and fills batches by its Policy. Runners are shared between queues by CPU time.
 package batcher
 
 import (

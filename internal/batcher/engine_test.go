@@ -3,6 +3,7 @@ package batcher
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,7 +12,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // engines panic here
+	goleak.VerifyTestMain(m)
+}
 
 // fakeEngine scores a row as answerOf(row), in the time that cost says. It fails as the rows' last value demands, and
 // notices misuse: overlapping runs of one batch, a batch used after Close, one not closed.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -163,6 +164,31 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
+// A row that is answered after its deadline is late, though the clock has not come to tell its caller.
+func TestExpiryWithoutTheClock(t *testing.T) {
+	f := func(name string, early bool) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
+			inBubble(t, 1, e, QueueOptions{MaxRows: 4, Policy: Eager}, func(x *bench) {
+				x.p.clock.stop()
+				tk := x.claim(0, 1, time.Now().Add(5*time.Millisecond), rowFine)
+				if early {
+					tk.Commit()
+				}
+				if err := tk.Wait(context.Background(), make([]Result, 1)); err != ErrExpired {
+					t.Errorf("%v, want ErrExpired", err)
+				}
+				if s := x.q.Stats(); s.Expired != 1 || s.Answered != 0 {
+					t.Errorf("expired %d, answered %d; want 1 and 0", s.Expired, s.Answered)
+				}
+			})
+		})
+	}
+	f("run by a runner", true)
+	f("run by its caller", false)
+}
+
 // A batch of which every row expired is not run; a caller is told at its deadline even while the run goes on.
 func TestExpiryInTheRun(t *testing.T) {
 	e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
@@ -279,6 +305,72 @@ func TestRescueOfAFullBatch(t *testing.T) {
 		}
 		x.wait(tk, 0)
 		if err := q.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// meteredEngine tells of every fourth run, the first among them, that it took cpu.
+type meteredEngine struct {
+	fakeEngine
+	cpu  time.Duration
+	seen int // runs; one runner runs them all
+}
+
+type meteredBatch struct {
+	*fakeBatch
+	e    *meteredEngine
+	last time.Duration
+}
+
+func (e *meteredEngine) NewBatch(capacity int) (Batch, error) {
+	b, err := e.fakeEngine.NewBatch(capacity)
+	return &meteredBatch{fakeBatch: b.(*fakeBatch), e: e}, err
+}
+
+func (b *meteredBatch) Run(n int) error {
+	b.last = 0
+	if b.e.seen++; b.e.seen%4 == 1 {
+		b.last = b.e.cpu
+	}
+	return b.fakeBatch.Run(n)
+}
+
+func (b *meteredBatch) RunCPU() time.Duration { return b.last }
+
+// Runs of the same CPU time take turns, though those of one queue stand still for half of their time.
+func TestFairShareOfCPU(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := NewPool(PoolOptions{Runners: 1, RuntimeTimer: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		engines := []*meteredEngine{{cpu: 2 * time.Millisecond}, {cpu: 2 * time.Millisecond}}
+		stop := time.Now().Add(2 * time.Second)
+		var all sync.WaitGroup
+		for i, e := range engines {
+			e.rowLen = 4
+			e.cost = func(int) time.Duration { return time.Duration(2+2*i) * time.Millisecond }
+			q, err := p.NewQueue(e, QueueOptions{MaxRows: 1, RescueAfter: -1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := &bench{t: t, e: &e.fakeEngine, p: p, q: q}
+			for range 4 {
+				all.Go(func() {
+					for time.Now().Before(stop) {
+						tk := x.claim(7, 1, time.Time{}, rowFine)
+						tk.Commit()
+						x.wait(tk, 7)
+					}
+				})
+			}
+		}
+		all.Wait()
+		if a, b := engines[0].seen, engines[1].seen; math.Abs(float64(a)/float64(b)-1) > 0.1 {
+			t.Errorf("%d runs and %d, want as many of each", a, b)
+		}
+		if err := p.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -36,7 +36,7 @@ type PoolOptions struct {
 	// Runners is how many batches may run at once; 0: one per CPU that Go may use.
 	Runners int
 	// FloatingRunners leaves runners unlocked from their OS threads. Locked ones keep the engine's thread-local
-	// caches warm; floating ones wake up cheaper.
+	// caches warm; floating ones wake up cheaper, and benchmarks compare the two: no configuration has it.
 	FloatingRunners bool
 	// RuntimeTimer uses Go's timers, which an idle Linux process rounds up to a millisecond, in place of a thread
 	// that sleeps precisely. It is needed under testing/synctest, and implied where there is no such thread.
@@ -71,7 +71,7 @@ type QueueOptions struct {
 	// TableRows: every index of a row must lie in [0, TableRows), or the row gets ErrRow; 0: not checked. An engine
 	// that implements Validator is asked instead.
 	TableRows int
-	// Weight is this queue's share of the runners' time, relative to other queues that want it; default 1.
+	// Weight is this queue's share of the CPU time of runs, relative to other queues that want it; default 1.
 	Weight float64
 	// MaxRunners is how many runners may run this queue's batches at once; default all. A slow model beside fast
 	// ones should leave them one. Under Off it bounds the callers that run, each of which occupies an OS thread;

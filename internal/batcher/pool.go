@@ -18,7 +18,7 @@ import (
 // Pool owns the runner threads and the clock that its queues share. A pool of its own reserves runners for a model.
 //
 // A queue that has a batch to run is announced here. A runner with nothing to do takes the announced queue that has had
-// the least run time for its weight (its virtual time), so that a slow model gets its share and no more. A queue that
+// the least CPU time for its weight (its virtual time), so that a slow model gets its share and no more. A queue that
 // comes back after a rest starts at the virtual time of now: rest is not saved up.
 type Pool struct {
 	o       PoolOptions
@@ -31,7 +31,7 @@ type Pool struct {
 	wanted   []*Queue   // announced, and not yet picked
 	asleep   []*runner  // waiting, the last to fall asleep on top: its caches are the warmest
 	queues   []*Queue
-	virtual  float64 // of the queue picked last, ns of run time per weight
+	virtual  float64 // of the queue picked last, ns of CPU time per weight
 	busy     int64   // ns run in all
 	busyLast int64   // … at the time of the last load sample
 	sampled  int64   // that time
@@ -56,9 +56,26 @@ type runner struct {
 
 // share is a queue's standing among the others; the pool's lock guards it.
 type share struct {
-	virtual float64
-	active  int // announcements not yet served: wanted, or with a runner
+	virtual   float64
+	active    int     // announcements not yet served: wanted, or with a runner
+	cpu, wall float64 // of runs whose CPU time was measured, lately, ns
 }
+
+// spent is the CPU time of b's runs: that of those for which it was not measured is reckoned from what runs lately took.
+func (s *share) spent(b *batch) float64 {
+	if b.metered > 0 {
+		s.cpu += shareMemory*float64(b.cpu) - shareMemory*s.cpu
+		s.wall += shareMemory*float64(b.metered) - shareMemory*s.wall
+	}
+	rest := float64(b.unmetered)
+	if s.wall > 0 {
+		rest *= s.cpu / s.wall
+	}
+	return float64(b.cpu) + rest
+}
+
+// shareMemory is the weight of a measured batch.
+const shareMemory = 1.0 / 16
 
 // NewPool starts the runners and the clock; Close ends them.
 func NewPool(o PoolOptions) (*Pool, error) {
@@ -239,12 +256,13 @@ func (p *Pool) giveBack(r *runner) {
 
 const loadSample = 20e6 // ns
 
-// charge books ns of run time to q.
-func (p *Pool) charge(q *Queue, ns int64) {
+// charge books b's runs to its queue, and ns to the runners.
+func (p *Pool) charge(b *batch, ns int64) {
+	q := b.q
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	q.share.virtual += float64(ns) / q.o.Weight
+	q.share.virtual += q.share.spent(b) / q.o.Weight
 	p.busy += ns
 	if d := now - p.sampled; d >= loadSample {
 		share := float64(p.busy-p.busyLast) / (float64(d) * float64(len(p.runners)))
@@ -326,16 +344,11 @@ func (p *Pool) snapshot(buf []*Queue) []*Queue {
 	return append(buf[:0], p.queues...)
 }
 
-// Stats is what the pool and each of its queues have done. Queues that were closed are not in it.
+// Stats is what the pool's runners have done.
 func (p *Pool) Stats() PoolStats {
-	queues := p.snapshot(nil)
 	p.mu.Lock()
-	s := PoolStats{Runners: len(p.runners), Idle: len(p.asleep), Busy: float64(p.busy) / 1e9, Load: p.load()}
-	p.mu.Unlock()
-	for _, q := range queues {
-		s.Queues = append(s.Queues, q.Stats())
-	}
-	return s
+	defer p.mu.Unlock()
+	return PoolStats{Runners: len(p.runners), Idle: len(p.asleep), Busy: float64(p.busy) / 1e9, Load: p.load()}
 }
 
 // Close closes every queue as Queue.Close does, side by side, then ends the runners and the clock. Where ctx ends first,

@@ -28,7 +28,7 @@ type Queue struct {
 	queued    int        // rows claimed whose run has not begun
 	high      int
 	running   int   // batches in state running
-	rescuing  int   // callers hinted to run a batch, or running one
+	rescuing  int   // callers that run a batch because no runner came
 	announced bool  // the pool knows that a runner is wanted
 	ahead     int64 // predicted run time of sealed and ready batches, ns
 	closing   bool

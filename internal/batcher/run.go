@@ -27,9 +27,12 @@ func (q *Queue) run(b *batch, r *runner) {
 		}
 	}
 	end := p.now()
-	p.charge(q, end-start)
+	p.charge(b, end-start)
 	q.ran(b, end)
-	b.tickets(func(t *Ticket, _ int) { t.partDone() })
+	b.tickets(func(t *Ticket, _ int) {
+		t.expire(end) // the clock may not have come to it
+		t.partDone()
+	})
 	q.free(b)
 }
 
@@ -149,6 +152,7 @@ func (q *Queue) call(b *batch, n int) (err error) {
 	start := q.pool.now()
 	defer func() {
 		if v := recover(); v != nil {
+			b.unmetered += q.pool.now() - start
 			q.count.panics.Add(1)
 			err = fmt.Errorf("%w: queue %q: %w in the engine: %v", ErrRun, q.o.Name, errPanic, v)
 			q.pool.panicked(err)
@@ -156,10 +160,17 @@ func (q *Queue) call(b *batch, n int) (err error) {
 	}()
 	q.count.runs.Add(1)
 	q.count.runRows.Add(uint64(n))
-	if err := b.mem.Run(n); err != nil {
+	err = b.mem.Run(n)
+	ns := q.pool.now() - start
+	if cpu := metered(b.mem, ns); cpu > 0 {
+		b.metered, b.cpu = b.metered+ns, b.cpu+cpu
+	} else {
+		b.unmetered += ns
+	}
+	if err != nil {
 		q.count.runErrors.Add(1)
 		return fmt.Errorf("%w: queue %q, %d rows: %w", ErrRun, q.o.Name, n, err)
 	}
-	q.observe(b, n, q.pool.now()-start)
+	q.observe(b, n, ns)
 	return nil
 }

@@ -62,7 +62,6 @@ type PoolStats struct {
 	Runners, Idle int
 	Busy          float64 // seconds of run time, rescues included
 	Load          float64 // lately used share of the runners' time, or of the process's CPUs if that is more, 0 to 1
-	Queues        []Stats
 }
 
 // CurvePoint is what the cost curve says of one size.
