@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/valyala/fasthttp"
 )
@@ -23,8 +24,8 @@ type work struct {
 	out     []byte
 }
 
-// maxKept bounds the buffers that a work keeps for the next request.
-const maxKept = 64 << 10
+// maxKept bounds each buffer that a work keeps for the next request, in bytes.
+const maxKept = 256 << 10
 
 const (
 	pathPrefix    = "/v1/models/"
@@ -74,17 +75,22 @@ func (s *Server) end(c *fasthttp.RequestCtx, w *work) {
 		writeError(c, fasthttp.StatusInternalServerError, "the request failed inside; the bidder's log says how")
 		return
 	}
+	w.trim()
+	s.work.Put(w)
+}
+
+// trim lets go of what the next request shall not find: values, and buffers that one large request made.
+func (w *work) trim() {
 	if cap(w.out) > maxKept {
 		w.out = nil
 	}
-	if cap(w.request.rows) > maxKept {
+	if cap(w.request.rows) > maxKept/4 { // int32
 		w.request.rows = nil
 	}
-	if cap(w.results) > maxKept {
+	if cap(w.results) > maxKept/int(unsafe.Sizeof(Result{})) {
 		w.results = nil
 	}
 	clear(w.results)
-	s.work.Put(w)
 }
 
 // predict reads the rows, has them scored and writes the answer, or returns why not.

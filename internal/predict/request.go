@@ -1,13 +1,9 @@
 package predict
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math/bits"
 	"strconv"
-	"strings"
 )
 
 // shape is what a request may hold.
@@ -177,25 +173,6 @@ func (r *request) signature() error {
 	return err
 }
 
-// quoted reads s, if that is what stands there in quotes.
-func (r *request) quoted(s string) bool {
-	rest, n := r.data[r.at:], len(s)
-	if len(rest) < n+2 || rest[0] != '"' || rest[n+1] != '"' || string(rest[1:n+1]) != s {
-		return false
-	}
-	r.at += n + 2
-	return true
-}
-
-// text reads any string.
-func (r *request) text() (s string, err error) {
-	data, err := r.value()
-	if err != nil {
-		return "", err
-	}
-	return s, json.Unmarshal(data, &s)
-}
-
 // openInput and closeInput read what stands around rows that are named by their input.
 func (r *request) openInput() error {
 	r.at++ // past {
@@ -310,29 +287,6 @@ func (r *request) indices() error {
 	return nil
 }
 
-// digits reads a number of one to seven digits, as nearly all indices are; not ok, it has read nothing. Eight bytes are
-// looked at together: those before the first that is no digit are moved to the end, behind zeros, then each pair of
-// neighbours becomes one number, thrice.
-func (r *request) digits() (v uint64, ok bool) {
-	r.next()
-	if len(r.data)-r.at < 8 {
-		return 0, false
-	}
-	x := binary.LittleEndian.Uint64(r.data[r.at:]) ^ 0x3030303030303030 // digits are 0 to 9 now
-	size := bits.TrailingZeros64((x+0x7676767676767676|x)&0x8080808080808080) / 8
-	if size == 0 || size > 7 || size > 1 && x&0xff == 0 {
-		return 0, false
-	}
-	if c := r.data[r.at+size]; c != ',' && c != ']' && !space(c) {
-		return 0, false
-	}
-	r.at += size
-	x <<= 64 - 8*size
-	x = x * (10<<8 + 1) >> 8 & 0x00ff00ff00ff00ff
-	x = x * (100<<16 + 1) >> 16 & 0x0000ffff0000ffff
-	return x * (10000<<32 + 1) >> 32, true
-}
-
 // odd reads any value in the place of an index, and says why it is none, if it is none.
 func (r *request) odd() (v uint64, why string, err error) {
 	text, err := r.value()
@@ -358,85 +312,4 @@ func (r *request) refuse(format string, args ...any) {
 		r.faults = append(r.faults, "; "...)
 	}
 	r.faults = fmt.Appendf(r.faults, format, args...)
-}
-
-// value reads any value and returns its text.
-func (r *request) value() ([]byte, error) {
-	r.next()
-	text := r.data[r.at:r.extent()]
-	if len(text) == 0 {
-		return nil, r.unexpected("a value")
-	}
-	if !json.Valid(text) {
-		return nil, fmt.Errorf("the body is not JSON: %s at byte %d is no value", show(text), r.at)
-	}
-	r.at += len(text)
-	return text, nil
-}
-
-// extent is where the value that begins here ends, if it is one: by its quotes, its brackets, or what must follow it.
-func (r *request) extent() int {
-	depth := 0
-	for at := r.at; at < len(r.data); at++ {
-		switch r.data[at] {
-		case '"':
-			for at++; at < len(r.data) && r.data[at] != '"'; at++ {
-				if r.data[at] == '\\' {
-					at++
-				}
-			}
-			if depth == 0 {
-				return min(at+1, len(r.data))
-			}
-		case '[', '{':
-			depth++
-		case ']', '}':
-			if depth--; depth < 0 {
-				return at
-			} else if depth == 0 {
-				return at + 1
-			}
-		case ',', ':', ' ', '\n', '\r', '\t':
-			if depth == 0 {
-				return at
-			}
-		}
-	}
-	return len(r.data)
-}
-
-// next is the next byte that is not white space, not yet read; 0 at the end.
-func (r *request) next() byte {
-	if r.at < len(r.data) && r.data[r.at] > ' ' {
-		return r.data[r.at]
-	}
-	return r.skip()
-}
-
-func (r *request) skip() byte {
-	for ; r.at < len(r.data); r.at++ {
-		if c := r.data[r.at]; !space(c) {
-			return c
-		}
-	}
-	return 0
-}
-
-func space(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
-
-// unexpected says what stands where something else must.
-func (r *request) unexpected(want string) error {
-	if r.at >= len(r.data) {
-		return fmt.Errorf("the body ends where %s is expected, at byte %d", want, r.at)
-	}
-	return fmt.Errorf("the body has %q where %s is expected, at byte %d", r.data[r.at], want, r.at)
-}
-
-// show is text for a message: its beginning.
-func show[T ~string | ~[]byte](text T) string {
-	s := string(text)
-	if len(s) > maxShown {
-		s = s[:maxShown] + "…"
-	}
-	return strings.ToValidUTF8(s, "?")
 }

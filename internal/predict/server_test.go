@@ -1,7 +1,6 @@
 package predict
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +19,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
-	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttputil"
 	"go.uber.org/goleak"
 )
@@ -313,71 +311,6 @@ func TestOptionsFaults(t *testing.T) {
 	}
 }
 
-// Shutdown answers what came, closes the connections, and takes no new ones.
-func TestShutdown(t *testing.T) {
-	m := &fakeModel{}
-	entered, release := make(chan struct{}), make(chan struct{})
-	m.score = func([]int32, time.Time, []Result) (bool, error) {
-		close(entered)
-		<-release
-		return false, nil
-	}
-	s, client := startServer(t, map[string]Model{"ctr": m}, Options{})
-	type answer struct {
-		status int
-		text   string
-	}
-	answered := make(chan answer, 1)
-	go func() {
-		status, text := ask(t, client, "POST /v1/models/ctr:predict", one)
-		answered <- answer{status, text}
-	}()
-	<-entered
-	done := make(chan error, 1)
-	go func() { done <- s.Shutdown(context.Background()) }()
-	close(release)
-	if a := <-answered; a != (answer{200, `{"predictions":[1.2]}`}) {
-		t.Errorf("the request that ran was answered %+v", a)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if resp, err := client.Get("http://predict/v1/models/ctr"); err == nil {
-		resp.Body.Close()
-		t.Error("still listening after Shutdown")
-	}
-	if n := m.held.Load(); n != 0 {
-		t.Errorf("%d versions held", n)
-	}
-}
-
-// Shutdown gives up when its context ends, and says what is left; that is answered all the same.
-func TestShutdownTimeout(t *testing.T) {
-	m := &fakeModel{}
-	entered, release := make(chan struct{}), make(chan struct{})
-	m.score = func([]int32, time.Time, []Result) (bool, error) {
-		close(entered)
-		<-release
-		return true, ErrClosed
-	}
-	s, client := startServer(t, map[string]Model{"ctr": m}, Options{})
-	answered := make(chan int, 1)
-	go func() {
-		status, _ := ask(t, client, "POST /v1/models/ctr:predict", one)
-		answered <- status
-	}()
-	<-entered
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "1 connections left") {
-		t.Errorf("error %v, want canceled with 1 connection left", err)
-	}
-	close(release)
-	if status := <-answered; status != 503 {
-		t.Errorf("status %d, want 503", status)
-	}
-}
-
 // Numbers come back as the float32 they were, and as floats.
 func TestAppendFloat(t *testing.T) {
 	f := func(p float32, want string) {
@@ -396,85 +329,4 @@ func TestAppendFloat(t *testing.T) {
 	f(math.Nextafter32(1, 0), "0.99999994")
 	f(1.25e-9, "1.25e-09")
 	f(math.SmallestNonzeroFloat32, "1e-45")
-}
-
-// handled is a request that a server handles without a connection.
-func handled(t testing.TB, s *Server, body string) func() {
-	var request fasthttp.Request
-	request.Header.SetMethod("POST")
-	request.SetRequestURI("http://h/v1/models/ctr:predict")
-	request.SetBodyString(body)
-	var c fasthttp.RequestCtx
-	c.Init(&request, nil, nil)
-	return func() {
-		c.Response.Reset()
-		s.handle(&c)
-		if c.Response.StatusCode() != 200 {
-			t.Fatalf("status %d: %s", c.Response.StatusCode(), c.Response.Body())
-		}
-	}
-}
-
-// A prediction allocates nothing, but for what scores the rows.
-func TestPredictAllocs(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector makes pools drop items")
-	}
-	s, _ := startServer(t, map[string]Model{"ctr": steady{&fakeVersion{new(fakeModel), 7}}}, Options{})
-	f := func(name, body string) {
-		t.Helper()
-		if n := testing.AllocsPerRun(1000, handled(t, s, body)); n > 0 {
-			t.Errorf("%s: %v allocations", name, n)
-		}
-	}
-	f("a row", one)
-	f("many rows", `{"instances":[`+strings.Repeat("[1,2],", 1000)+`[1,2]]}`)
-}
-
-// steady is a model that always hands out the same version.
-type steady struct{ *fakeVersion }
-
-func (m steady) Acquire(int64) (Version, error) { return m.fakeVersion, nil }
-func (m steady) Versions() []VersionStatus      { return nil }
-
-// BenchmarkPredict answers one row in process, without a connection, by a model that takes no time.
-func BenchmarkPredict(b *testing.B) {
-	s, _ := startServer(b, map[string]Model{"ctr": steady{&fakeVersion{new(fakeModel), 7}}}, Options{})
-	serve := handled(b, s, one)
-	b.ReportAllocs()
-	for b.Loop() {
-		serve()
-	}
-}
-
-// A request that is never finished costs its connection, and is counted.
-func TestSlowRequest(t *testing.T) {
-	o := Options{ReadTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()}
-	s, err := NewServer(map[string]Model{"ctr": &fakeModel{}}, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // connections in memory have other timeouts
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(listener) }()
-	conn, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprint(conn, "POST /v1/models/ctr:predict HTTP/1.1\r\nHost: x\r\n")
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != 408 || !resp.Close || counted(t, s.metrics.unread) != 1 {
-		t.Errorf("status %d, close %v, %v counted; want 408, true, 1", resp.StatusCode, resp.Close, counted(t, s.metrics.unread))
-	}
-	if err := errors.Join(s.Shutdown(context.Background()), <-served); err != nil {
-		t.Error(err)
-	}
 }
