@@ -6,7 +6,7 @@ PYTHON_ENV := .venv/bin/python
 -include build/go.mk
 GO ?= go
 
-# What a run takes: make run DURATION=90 RATE=500 KEEP=1; make replay DATA=../shared/data/ipinyou_2997
+# What a run takes: make run DURATION=90 RATE=500 KEEP=1; make replay DATA=path/to/ipinyou_2997
 DURATION ?=
 RATE ?=
 KEEP ?=
@@ -29,7 +29,7 @@ run: setup ## the closed loop with simulated traffic (DURATION=seconds RATE=auct
 
 .PHONY: replay
 replay: setup ## the closed loop on a real log (DATA=directory)
-	@test -n "$(DATA)" || { echo "replay: name the data set: make replay DATA=../shared/data/ipinyou_2997" >&2; exit 2; }
+	@test -n "$(DATA)" || { echo "replay: name the data set: make replay DATA=path/to/ipinyou_2997" >&2; exit 2; }
 	@exec $(PYTHON_ENV) -m scripts.loop --replay "$(DATA)" $(run_flags)
 
 .PHONY: test

@@ -39,7 +39,7 @@ def main(
 ) -> None:
     """Run Gavel's whole loop and report on it.
 
-    Examples: `make run DURATION=90 RATE=1000`, `make replay DATA=../shared/data/ipinyou_2997`.
+    Examples: `make run DURATION=90 RATE=1000`, `make replay DATA=path/to/ipinyou_2997`.
     """
     try:
         plan = (

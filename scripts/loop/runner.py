@@ -64,7 +64,7 @@ class Plan:
     def of_replay(data: Path, *, rate: float, duration_s: float | None) -> Plan:
         """A real log; the recipe and campaigns that go with it lie in `models/replay` and `configs/replay`."""
         if not data.is_dir():
-            raise LoopError(f"no such directory: {data}; name a data set such as ../shared/data/ipinyou_2997")
+            raise LoopError(f"no such directory: {data}; name a data set such as path/to/ipinyou_2997")
         known = sorted(path.name for path in (ROOT / "models/replay").iterdir() if (path / "recipe.yaml").exists())
         name = data.resolve().name
         if name not in known:
