@@ -113,7 +113,20 @@ func labelled(desc *prometheus.Desc, values map[string]func(*batcher.Stats) uint
 }
 
 // Describe implements prometheus.Collector.
-func (c *batcherCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+func (c *batcherCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range runnerMetrics {
+		ch <- m.desc
+	}
+	for _, m := range queueMetrics { // those with several labels share one; repeats are allowed
+		ch <- m.desc
+	}
+	ch <- batchCostDesc
+	ch <- curveDesc
+	ch <- curveHighDesc
+	for i := range histogramDescs {
+		ch <- histogramDescs[i].desc
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (c *batcherCollector) Collect(ch chan<- prometheus.Metric) {

@@ -48,6 +48,9 @@ func TestMetricsInOneScrape(t *testing.T) {
 	metrics := prometheus.NewRegistry()
 	book := newQueueBook()
 	metrics.MustRegister(&batcherCollector{queues: book})
+	if err := metrics.Register(&batcherCollector{queues: newQueueBook()}); err == nil {
+		t.Error("a second collector of the same metrics was taken: the first named none")
+	}
 	ledger, err := auction.NewLedger(auction.LedgerOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,6 @@ package overload
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -172,9 +171,4 @@ func (l *Limiter) adjust() {
 		l.exact, l.limiting = float64(l.o.Most), false
 	}
 	l.limit.Store(int64(l.exact))
-}
-
-// String is for logs.
-func (s Stats) String() string {
-	return fmt.Sprintf("%d under way, at most %d (of %d), %d refused", s.UnderWay, s.Limit, s.Most, s.Reached)
 }

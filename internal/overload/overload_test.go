@@ -142,7 +142,7 @@ func TestBegin(t *testing.T) {
 		t.Fatalf("%d began in one place, want 1", got)
 	}
 	if s := l.Stats(); s != (Stats{UnderWay: 3, Limit: 3, Most: 3, Reached: 6}) {
-		t.Errorf("stats: %v", s)
+		t.Errorf("stats: %+v", s)
 	}
 }
 
@@ -171,7 +171,7 @@ func TestBeginConcurrently(t *testing.T) {
 	}
 	all.Wait()
 	if most > 8 || l.Stats().UnderWay != 0 {
-		t.Errorf("%d were under way at once, at most 8 may be; %v at the end", most, l.Stats())
+		t.Errorf("%d were under way at once, at most 8 may be; %+v at the end", most, l.Stats())
 	}
 }
 
