@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,6 +29,7 @@ type fakeEngine struct {
 	mu    sync.Mutex
 	sizes []int // of runs, in order of their beginning
 	begun []time.Time
+	ran   map[string]bool // goroutines that ran a batch; nil: not noted
 
 	batches, closed atomic.Int64
 	misuse          atomic.Pointer[string]
@@ -74,6 +77,20 @@ func (e *fakeEngine) runs() ([]int, []time.Time) {
 	return append([]int(nil), e.sizes...), append([]time.Time(nil), e.begun...)
 }
 
+// ranHere says whether the calling goroutine has run a batch: one that rescued may be answered when its run ends.
+func (e *fakeEngine) ranHere() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ran[goroutine()]
+}
+
+// goroutine names the calling one.
+func goroutine() string {
+	head := make([]byte, 32) // "goroutine 7 [running]:…"
+	name, _, _ := strings.Cut(string(head[:runtime.Stack(head, false)]), " [")
+	return name
+}
+
 type fakeBatch struct {
 	e      *fakeEngine
 	rows   []int32
@@ -104,6 +121,9 @@ func (b *fakeBatch) Run(n int) error {
 	e.mu.Lock()
 	e.sizes = append(e.sizes, n)
 	e.begun = append(e.begun, time.Now())
+	if e.ran != nil {
+		e.ran[goroutine()] = true
+	}
 	e.mu.Unlock()
 	if e.cost != nil {
 		time.Sleep(e.cost(n))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -12,27 +13,58 @@ import (
 )
 
 // Real time, real threads, the precise clock: callers that cancel, bad rows, panics, overload, and queues that are
-// swapped under them. Nothing is answered wrongly, nothing is left.
+// swapped under them. Nothing is answered wrongly, nothing is left. BATCHER_STRESS=10m makes it last so long.
 func TestStress(t *testing.T) {
+	length := 700 * time.Millisecond
+	if s := os.Getenv("BATCHER_STRESS"); s != "" {
+		var err error
+		if length, err = time.ParseDuration(s); err != nil {
+			t.Fatalf("BATCHER_STRESS: %v", err)
+		}
+	}
 	p, err := NewPool(PoolOptions{Runners: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var engines []*fakeEngine
-	newQueue := func(policy Policy) *Queue {
+	type served struct {
+		*Queue
+		e    *fakeEngine
+		used sync.RWMutex // read-held by those who call it: they count how their rows ended after Close has returned
+	}
+	newQueue := func(policy Policy) *served {
 		e := &fakeEngine{rowLen: 3, cost: func(n int) time.Duration { return time.Duration(n) * time.Microsecond }}
-		engines = append(engines, e)
 		q, err := p.NewQueue(e, QueueOptions{MaxRows: 16, QueueRows: 64, MaxWait: 300 * time.Microsecond, Policy: policy,
 			TableRows: 1 << 24, RetryRuns: 200, CalibrationRuns: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return q
+		return &served{Queue: q, e: e}
 	}
-	var queues []*Queue
-	var current atomic.Pointer[Queue]
+	var sum Stats
+	queues := 0
+	end := func(s *served) {
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		s.e.check(t)
+		s.used.Lock()
+		defer s.used.Unlock()
+		queues++
+		st := s.Stats()
+		if ends := st.Answered + st.Refused + st.Expired + st.Failed + st.Closed + st.Abandoned; ends != st.Rows {
+			t.Errorf("%d rows claimed, %d ended", st.Rows, ends)
+		}
+		for _, n := range []struct{ sum, of *uint64 }{
+			{&sum.Answered, &st.Answered}, {&sum.Refused, &st.Refused}, {&sum.Expired, &st.Expired}, {&sum.Failed, &st.Failed},
+			{&sum.Abandoned, &st.Abandoned}, {&sum.Rescued, &st.Rescued}, {&sum.Inline, &st.Inline}, {&sum.Batches, &st.Batches},
+			{&sum.ShedFull, &st.ShedFull}, {&sum.ShedLate, &st.ShedLate}, {&sum.Panics, &st.Panics},
+		} {
+			*n.sum += *n.of
+		}
+	}
+	var current atomic.Pointer[served]
 	current.Store(newQueue(Adaptive))
-	stop := time.Now().Add(700 * time.Millisecond)
+	stop := time.Now().Add(length)
 	var answered atomic.Int64
 	var callers sync.WaitGroup
 	for c := range 24 {
@@ -53,7 +85,11 @@ func TestStress(t *testing.T) {
 				if r.IntN(20) == 0 {
 					pc.leaves = time.Duration(1+r.IntN(1000)) * time.Microsecond
 				}
-				if err := stressOnce(current.Load(), c*1000, pc); err != nil {
+				s := current.Load()
+				s.used.RLock()
+				err := stressOnce(s.Queue, c*1000, pc)
+				s.used.RUnlock()
+				if err != nil {
 					t.Errorf("caller %d: %v", c, err)
 					return
 				}
@@ -64,35 +100,25 @@ func TestStress(t *testing.T) {
 	}
 	for i := 1; time.Now().Before(stop); i++ {
 		time.Sleep(20 * time.Millisecond)
-		old := current.Swap(newQueue(Policies[i%len(Policies)]))
-		if err := old.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-		queues = append(queues, old)
+		end(current.Swap(newQueue(Policies[i%len(Policies)])))
 	}
 	callers.Wait()
-	var sum Stats
-	for _, q := range queues {
-		s := q.Stats()
-		if ends := s.Answered + s.Refused + s.Expired + s.Failed + s.Closed + s.Abandoned; ends != s.Rows {
-			t.Errorf("%d rows claimed, %d ended", s.Rows, ends)
-		}
-		sum.Answered, sum.Refused, sum.Expired, sum.Failed = sum.Answered+s.Answered, sum.Refused+s.Refused, sum.Expired+s.Expired, sum.Failed+s.Failed
-		sum.Abandoned, sum.Rescued, sum.Inline, sum.Batches = sum.Abandoned+s.Abandoned, sum.Rescued+s.Rescued, sum.Inline+s.Inline, sum.Batches+s.Batches
-		sum.ShedFull, sum.ShedLate = sum.ShedFull+s.ShedFull, sum.ShedLate+s.ShedLate
-	}
+	end(current.Load())
 	if err := p.Close(context.Background()); err != nil {
 		t.Error(err)
-	}
-	for _, e := range engines {
-		e.check(t)
 	}
 	if answered.Load() < 100 {
 		t.Errorf("only %d calls came through: the test shows nothing", answered.Load())
 	}
-	t.Logf("%d calls, %d queues, rows answered %d, refused %d, failed %d, expired %d, abandoned %d, shed %d; %d batches, %d inline, %d rescued",
-		answered.Load(), len(engines), sum.Answered, sum.Refused, sum.Failed, sum.Expired, sum.Abandoned, sum.ShedFull+sum.ShedLate,
-		sum.Batches, sum.Inline, sum.Rescued)
+	for what, n := range map[string]uint64{"was shed": sum.ShedFull + sum.ShedLate, "expired": sum.Expired, "was abandoned": sum.Abandoned,
+		"was refused": sum.Refused, "panicked": sum.Panics} {
+		if n == 0 {
+			t.Errorf("nothing %s: the test shows nothing of that", what)
+		}
+	}
+	t.Logf("%d calls, %d queues, rows answered %d, refused %d, failed %d, expired %d, abandoned %d, shed %d; %d batches, %d panics, %d inline, %d rescued",
+		answered.Load(), queues, sum.Answered, sum.Refused, sum.Failed, sum.Expired, sum.Abandoned, sum.ShedFull+sum.ShedLate,
+		sum.Batches, sum.Panics, sum.Inline, sum.Rescued)
 }
 
 // stressOnce is callOnce in real time, where another second may pass between any two lines.
