@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	drainTimeout  = 6 * time.Second  // for accepted auctions and open notices; fasthttp closes connections never asked on after 5 s
+	drainTimeout  = 6 * time.Second  // for accepted auctions and open notices; connections never asked on are closed after 5 s
 	flushTimeout  = 10 * time.Second // for events
 	closeTimeout  = 10 * time.Second // for batches and versions
 	streamTimeout = 15 * time.Second // for the stream at the start

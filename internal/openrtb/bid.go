@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"gavel/internal/auction"
+	"gavel/internal/edge"
 )
 
 // work is the memory of one auction.
@@ -31,6 +32,22 @@ const (
 	defaultVersion = "2.6"
 )
 
+const bidPath = "/openrtb2/bid"
+
+// begin is asked of every request, before it is decoded, whether there is room for it.
+func (s *Server) begin(method, path []byte) edge.Verdict {
+	switch {
+	case string(path) != bidPath || string(method) != fasthttp.MethodPost:
+		return edge.Pass
+	case s.options.Limit.Begin():
+		return edge.Admit
+	}
+	s.metrics.refused.Inc() // whatever it is, there is no time to find out
+	s.metrics.noBid(auction.NoBidShed)
+	s.metrics.latency.Observe(0)
+	return edge.Refuse
+}
+
 // bid answers POST /openrtb2/bid.
 func (s *Server) bid(c *fasthttp.RequestCtx) {
 	received := time.Now() // fasthttp calls us with the body read
@@ -39,15 +56,6 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 		c.Response.Header.Set("Allow", "POST")
 		s.refuse(c, outcomeMethod, fasthttp.StatusMethodNotAllowed)
 		return
-	}
-	if limit := s.options.Limit; limit != nil {
-		if !limit.Begin() { // whatever it is, there is no time to find out
-			s.metrics.refused.Inc()
-			s.metrics.noBid(auction.NoBidShed)
-			c.SetStatusCode(fasthttp.StatusNoContent)
-			return
-		}
-		defer limit.End()
 	}
 	version := string(c.Request.Header.Peek(versionHeader))
 	if version = strings.TrimSpace(version); version == "" {

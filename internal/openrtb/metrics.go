@@ -92,11 +92,11 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 		notices:   map[NoticeKind]map[string]prometheus.Counter{},
 	}
 	all = append(all, m.latency, m.inFlight)
-	gauge("gavel_openrtb_connections", "Open connections.", func() float64 { return float64(s.http.GetOpenConnectionsCount()) })
+	gauge("gavel_openrtb_connections", "Open connections.", func() float64 { return float64(s.http.Connections()) })
 	gauge("gavel_openrtb_connections_limit", "Connections that may be open at once.", func() float64 { return float64(s.options.MaxConnections) })
 	all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "gavel_openrtb_connections_limit_reached_total", Help: "Connections refused because the limit was reached.",
-	}, func() float64 { return float64(s.http.GetRejectedConnectionsCount()) }))
+	}, func() float64 { return float64(s.http.Refused()) }))
 
 	requests := vector("gavel_openrtb_requests_total", "Requests for bids by how they were answered.", "outcome")
 	for _, o := range outcomes {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+
+	"gavel/internal/edge"
 )
 
 // Limit bounds the auctions that run at once. Begin reports whether one more may, before anything is spent on it; End
@@ -77,26 +79,23 @@ func ptr[T any](v T) *T { return &v }
 
 // Server is the bidder's public port: bid requests and notices.
 //
-// Every request is handled on a goroutine of its connection, from the last byte read to the answer. Shutdown has two
-// steps: from its start new auctions are refused (204) and their connections closed, while those accepted run on and
-// notices are taken; it ends when every connection is closed.
+// Auctions past the limit are refused on the event loop; every other request is handled on a goroutine, from the last byte
+// read to the answer. Shutdown has two steps: from its start new auctions are refused (204) and their connections closed,
+// while those accepted run on and notices are taken; it ends when every connection is closed.
 type Server struct {
 	options  Options
 	auctions Auctions
 	notices  Notices
 	encoder  *Encoder
 	metrics  *metrics
-	http     *fasthttp.Server
+	http     *edge.Server
 
 	base     context.Context // of every auction and notice; ends with the server
 	cancel   context.CancelFunc
 	draining atomic.Bool
 	inFlight atomic.Int64
 
-	mu       sync.Mutex // guards what follows
-	listener net.Listener
-	shut     bool
-	work     sync.Pool // *work
+	work sync.Pool // *work
 	// What is logged for single requests, a line a second each.
 	panicLog, noticeLog, bidLog throttle
 }
@@ -114,21 +113,21 @@ func NewServer(auctions Auctions, linker Linker, notices Notices, options Option
 	s := &Server{options: options, auctions: auctions, notices: notices, encoder: encoder}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.work.New = func() any { return new(work) }
-	s.http = &fasthttp.Server{
-		Handler:                      s.handle,
-		ErrorHandler:                 s.unreadable,
-		Concurrency:                  options.MaxConnections,
-		MaxRequestBodySize:           options.MaxBody,
-		ReadBufferSize:               16 << 10, // bounds the request line and headers
-		ReadTimeout:                  options.ReadTimeout,
-		WriteTimeout:                 options.WriteTimeout,
-		IdleTimeout:                  options.IdleTimeout,
-		TCPKeepalive:                 true,
-		CloseOnShutdown:              true,
-		NoDefaultServerHeader:        true,
-		NoDefaultContentType:         true,
-		DisablePreParseMultipartForm: true,
-		Logger:                       discard{},
+	serve := edge.Options{
+		Handler:        s.handle,
+		ErrorHandler:   s.unreadable,
+		MaxConnections: s.options.MaxConnections,
+		MaxBody:        s.options.MaxBody,
+		MaxHead:        16 << 10,
+		ReadTimeout:    s.options.ReadTimeout,
+		WriteTimeout:   s.options.WriteTimeout,
+		IdleTimeout:    s.options.IdleTimeout,
+	}
+	if options.Limit != nil {
+		serve.Gate = &edge.Gate{Status: fasthttp.StatusNoContent, Ask: s.begin, Leave: options.Limit.End}
+	}
+	if s.http, err = edge.NewServer(serve); err != nil {
+		return nil, fmt.Errorf("openrtb: %w", err)
 	}
 	if s.metrics, err = newMetrics(options.Registerer, s); err != nil {
 		return nil, err
@@ -139,29 +138,10 @@ func NewServer(auctions Auctions, linker Linker, notices Notices, options Option
 // Serve answers on listener until Shutdown, and returns nil then, or at once where Shutdown came first. It closes the
 // listener.
 func (s *Server) Serve(listener net.Listener) error {
-	s.mu.Lock()
-	if s.shut {
-		s.mu.Unlock()
-		return listener.Close()
-	}
-	s.listener = &closeOnce{Listener: listener}
-	s.mu.Unlock()
-	if err := s.http.Serve(s.listener); err != nil {
+	if err := s.http.Serve(listener); err != nil {
 		return fmt.Errorf("openrtb: cannot serve on %s: %w", listener.Addr(), err)
 	}
 	return nil
-}
-
-// closeOnce is a listener whose later closes do nothing.
-type closeOnce struct {
-	net.Listener
-	once sync.Once
-	err  error
-}
-
-func (l *closeOnce) Close() error {
-	l.once.Do(func() { l.err = l.Listener.Close() })
-	return l.err
 }
 
 // Drain refuses new auctions from now on; everything else goes on. Shutdown begins with it.
@@ -172,15 +152,9 @@ func (s *Server) Drain() { s.draining.Store(true) }
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	defer s.cancel()
-	s.mu.Lock()
-	s.shut = true
-	if s.listener != nil {
-		_ = s.listener.Close() // fasthttp, which closes it too, knows it only once it has begun to serve
-	}
-	s.mu.Unlock()
-	if err := s.http.ShutdownWithContext(ctx); err != nil {
+	if err := s.http.Shutdown(ctx); err != nil {
 		return fmt.Errorf("openrtb: shutdown with %d auctions and %d connections left: %w",
-			s.inFlight.Load(), s.http.GetOpenConnectionsCount(), err)
+			s.inFlight.Load(), s.http.Connections(), err)
 	}
 	return nil
 }
@@ -192,7 +166,7 @@ func (s *Server) InFlight() int { return int(s.inFlight.Load()) }
 func (s *Server) handle(c *fasthttp.RequestCtx) {
 	path := string(c.Path())
 	switch {
-	case path == "/openrtb2/bid":
+	case path == bidPath:
 		s.bid(c)
 	case strings.HasPrefix(path, noticePrefix):
 		s.notice(c, path[len(noticePrefix):])
@@ -220,11 +194,6 @@ func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
 	}
 	c.SetConnectionClose()
 }
-
-// discard swallows fasthttp's log, which has a line for every connection a peer breaks.
-type discard struct{}
-
-func (discard) Printf(string, ...any) {}
 
 // throttle lets one log line a second pass and counts the rest.
 type throttle struct {

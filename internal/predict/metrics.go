@@ -66,7 +66,7 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 			NativeHistogramMinResetDuration: 3600e9,
 		}),
 	}
-	gauge("gavel_predict_connections", "Open connections.", func() float64 { return float64(s.http.GetOpenConnectionsCount()) })
+	gauge("gavel_predict_connections", "Open connections.", func() float64 { return float64(s.http.Connections()) })
 	gauge("gavel_predict_connections_limit", "Connections that may be open at once.", func() float64 { return float64(s.options.MaxConnections) })
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gavel_predict_requests_total", Help: "Requests for predictions by how they were answered.",
@@ -76,7 +76,7 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 	}
 	all = append(all, requests, m.latency, prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "gavel_predict_connections_limit_reached_total", Help: "Connections refused because the limit was reached.",
-	}, func() float64 { return float64(s.http.GetRejectedConnectionsCount()) }))
+	}, func() float64 { return float64(s.http.Refused()) }))
 	var faults []error
 	for _, c := range all {
 		if err := registerer.Register(c); err != nil {

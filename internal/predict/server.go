@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+
+	"gavel/internal/edge"
 )
 
 // Options configure a Server. The zero value of a number or duration is its default.
@@ -68,12 +70,12 @@ func (o *Options) fill() error {
 // MaxTimeout bounds how long a prediction may take.
 const MaxTimeout = time.Minute
 
-// Server answers on one port. Every request is handled on a goroutine of its connection.
+// Server answers on one port. Every request is handled on a goroutine.
 type Server struct {
 	options Options
 	models  map[string]Model
 	metrics *metrics
-	http    *fasthttp.Server
+	http    *edge.Server
 	work    sync.Pool // *work
 
 	panicked atomic.Int64 // Unix s of the last panic
@@ -90,21 +92,18 @@ func NewServer(models map[string]Model, options Options) (*Server, error) {
 	}
 	s := &Server{options: options, models: models}
 	s.work.New = func() any { return new(work) }
-	s.http = &fasthttp.Server{
-		Handler:                      s.handle,
-		ErrorHandler:                 s.unreadable,
-		Concurrency:                  options.MaxConnections,
-		MaxRequestBodySize:           options.MaxBody,
-		ReadBufferSize:               16 << 10, // bounds the request line and headers
-		ReadTimeout:                  options.ReadTimeout,
-		WriteTimeout:                 options.WriteTimeout,
-		IdleTimeout:                  options.IdleTimeout,
-		TCPKeepalive:                 true,
-		CloseOnShutdown:              true,
-		NoDefaultServerHeader:        true,
-		NoDefaultContentType:         true,
-		DisablePreParseMultipartForm: true,
-		Logger:                       discard{},
+	s.http, err = edge.NewServer(edge.Options{
+		Handler:        s.handle,
+		ErrorHandler:   s.unreadable,
+		MaxConnections: options.MaxConnections,
+		MaxBody:        options.MaxBody,
+		MaxHead:        16 << 10,
+		ReadTimeout:    options.ReadTimeout,
+		WriteTimeout:   options.WriteTimeout,
+		IdleTimeout:    options.IdleTimeout,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("predict: %w", err)
 	}
 	if s.metrics, err = newMetrics(options.Registerer, s); err != nil {
 		return nil, err
@@ -123,8 +122,8 @@ func (s *Server) Serve(listener net.Listener) error {
 // Shutdown stops listening, and waits until the requests that came are answered and all connections closed. If ctx ends
 // first it returns an error; requests that still run are answered if their rows are.
 func (s *Server) Shutdown(ctx context.Context) error {
-	if err := s.http.ShutdownWithContext(ctx); err != nil {
-		return fmt.Errorf("predict: shutdown with %d connections left: %w", s.http.GetOpenConnectionsCount(), err)
+	if err := s.http.Shutdown(ctx); err != nil {
+		return fmt.Errorf("predict: shutdown with %d connections left: %w", s.http.Connections(), err)
 	}
 	return nil
 }
@@ -149,8 +148,3 @@ func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
 	}
 	c.SetConnectionClose()
 }
-
-// discard swallows fasthttp's log, which has a line for every connection a peer breaks.
-type discard struct{}
-
-func (discard) Printf(string, ...any) {}

@@ -19,7 +19,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
-	"github.com/valyala/fasthttp/fasthttputil"
 	"go.uber.org/goleak"
 )
 
@@ -80,7 +79,7 @@ func (v *fakeVersion) Score(rows []int32, deadline time.Time, results []Result) 
 	return nil
 }
 
-// startServer serves the models in memory until the test ends.
+// startServer serves the models on a free port until the test ends.
 func startServer(t testing.TB, models map[string]Model, o Options) (*Server, *http.Client) {
 	t.Helper()
 	if o.Logger == nil {
@@ -91,12 +90,17 @@ func startServer(t testing.TB, models map[string]Model, o Options) (*Server, *ht
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener := fasthttputil.NewInmemoryListener()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 	transport := &http.Transport{
 		DisableCompression: true, MaxIdleConnsPerHost: 16,
-		DialContext: func(context.Context, string, string) (net.Conn, error) { return listener.Dial() },
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, listener.Addr().String())
+		},
 	}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()

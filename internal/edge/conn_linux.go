@@ -1,0 +1,51 @@
+package edge
+
+import (
+	"net"
+	"sync/atomic"
+)
+
+// conn is one connection. Its state says whose it is:
+//
+//	idle     the loop's: it reads, closes it when it has waited too long, and makes it busy
+//	busy     its worker's, which makes it idle again after an answer
+//	pending  busy, and epoll has told of it since the worker last read: there may be more to read
+//	waiting  its worker sleeps until epoll tells of it, or the deadline passes; the loop makes it busy and wakes the worker
+//	closing  the loop's: it lingers or is about to be closed
+//
+// epoll is edge-triggered: each arrival is told once, so a worker that would give the connection back while it is
+// pending reads first.
+type conn struct {
+	fd            int
+	slot          uint32 // in the loop's table
+	local, remote net.Addr
+
+	state    atomic.Uint32
+	deadline atomic.Int64 // of a worker that waits, by the loop's clock, ns
+
+	// Of whose it is:
+	asked bool  // it has had a request
+	since int64 // when it became idle, or began to linger, ns
+
+	// The loop's:
+	held  []byte // the beginning of a request
+	need  int    // bytes until that is whole; 0: unknown
+	began int64  // when its first byte came, ns
+
+	worker *worker // while it isn't idle
+	rude   bool    // its last request was not read to the end: linger
+}
+
+const (
+	idle uint32 = iota
+	busy
+	pending
+	waiting
+	closing
+)
+
+// collect makes a pending connection busy and reports whether it was pending.
+func (c *conn) collect() bool { return c.state.CompareAndSwap(pending, busy) }
+
+// release gives a busy connection back to the loop, unless it is pending.
+func (c *conn) release() bool { return c.state.CompareAndSwap(busy, idle) }

@@ -1,0 +1,311 @@
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	tick       = 100 * time.Millisecond // between looks at what has waited too long
+	trimEvery  = 10 * time.Second       // between looks at workers without work
+	maxHeld    = 32 << 10               // bytes of a request that the loop waits for; a worker reads larger ones
+	newGrace   = 5 * time.Second        // after which a shutdown closes connections that were never asked on
+	lingerTime = time.Second            // for a peer that was answered before it had sent all, to read the answer
+	lingerMost = 1 << 20                // bytes thrown away meanwhile
+	acceptMost = 64                     // connections accepted between other events
+)
+
+// Slots of the table that are no connection.
+const (
+	listenerSlot = math.MaxUint32
+	wakeSlot     = math.MaxUint32 - 1
+)
+
+// loop is the event loop. What has no comment of its own is the loop's goroutine's alone.
+type loop struct {
+	server   *Server
+	epoll    int
+	listener int // -1: closed
+	waker    int // an eventfd that ends epoll's wait
+	start    time.Time
+	clock    atomic.Int64 // ns since start, as of the last event
+	swept    int64        // when expired things were looked for last, ns
+	trimmed  int64
+	deaf     bool // accepting waits for the next tick, for want of descriptors
+
+	slots   []*conn
+	ages    []uint32 // generation of each slot
+	free    []uint32
+	events  []unix.EpollEvent
+	scratch []byte   // what is read goes here first
+	spare   [][]byte // buffers of held requests
+	answer  []byte   // to a refused request
+
+	again   []*conn // have more to read, but others had their turn
+	resumed []*conn // as again was
+
+	mu     sync.Mutex // guards what follows
+	ending []*conn    // given up by their workers
+}
+
+func newLoop(s *Server, listener net.Listener) (*loop, error) {
+	l := &loop{
+		server: s, listener: -1, waker: -1, epoll: -1, start: time.Now(),
+		events: make([]unix.EpollEvent, 256), scratch: make([]byte, 64<<10),
+	}
+	fail := func(err error) (*loop, error) {
+		l.closeAll()
+		return nil, fmt.Errorf("edge: cannot make an event loop: %w", err)
+	}
+	var err error
+	if l.listener, err = duplicate(listener); err != nil {
+		return fail(err)
+	}
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fail(err)
+	}
+	if l.waker, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fail(err)
+	}
+	if err := errors.Join(l.watch(l.listener, unix.EPOLLIN, listenerSlot, 0), l.watch(l.waker, unix.EPOLLIN|unix.EPOLLET, wakeSlot, 0)); err != nil {
+		return fail(err)
+	}
+	l.tell()
+	return l, nil
+}
+
+// duplicate is a descriptor of the listener that Go's poller does not know.
+func duplicate(listener net.Listener) (fd int, err error) {
+	known, ok := listener.(syscall.Conn)
+	if !ok {
+		return -1, fmt.Errorf("%T has no descriptor", listener)
+	}
+	raw, err := known.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	failed := raw.Control(func(from uintptr) { fd, err = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 0) })
+	return fd, errors.Join(failed, err)
+}
+
+func (l *loop) watch(fd int, events uint32, slot, generation uint32) error {
+	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(slot), Pad: int32(generation)})
+}
+
+// now is the loop's clock, in ns.
+func (l *loop) now() int64 { return int64(time.Since(l.start)) }
+
+// run serves until the server is stopping and no connection is left.
+func (l *loop) run() {
+	for {
+		n := l.wait()
+		l.clock.Store(l.now())
+		for i := range l.events[:n] {
+			l.event(&l.events[i])
+		}
+		l.resume()
+		l.bury()
+		l.sweep()
+		if l.server.stopping.Load() && l.stop() {
+			return
+		}
+	}
+}
+
+// wait returns how many events there are. To block gives the processor away, and who comes back waits for another with
+// everybody else, so it looks once before.
+func (l *loop) wait() int {
+	if n := poll(l.epoll, l.events); n > 0 {
+		return n
+	}
+	if len(l.again) > 0 {
+		return 0
+	}
+	timeout := -1
+	if l.server.counts.open.Load() > 0 || l.deaf {
+		timeout = int(tick / time.Millisecond)
+	}
+	n, err := unix.EpollWait(l.epoll, l.events, timeout)
+	if err != nil {
+		return 0 // interrupted
+	}
+	return n
+}
+
+func (l *loop) event(e *unix.EpollEvent) {
+	switch slot := uint32(e.Fd); slot {
+	case wakeSlot: // what it woke for is looked at after every event
+	case listenerSlot:
+		l.accept()
+	default:
+		if l.ages[slot] != uint32(e.Pad) {
+			return // of a connection that was closed since
+		}
+		l.ready(l.slots[slot], e.Events)
+	}
+}
+
+// ready tells whose connection it is that something happened.
+func (l *loop) ready(c *conn, events uint32) {
+	for {
+		switch c.state.Load() {
+		case idle:
+			l.receive(c, events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
+			return
+		case busy:
+			if c.state.CompareAndSwap(busy, pending) {
+				return
+			}
+		case waiting:
+			if c.state.CompareAndSwap(waiting, busy) {
+				c.worker.wake <- struct{}{}
+				return
+			}
+		case closing:
+			l.linger(c)
+			return
+		default:
+			return
+		}
+	}
+}
+
+// accept takes connections, some at a time: epoll tells again of those that are left.
+func (l *loop) accept() {
+	for range acceptMost {
+		fd, peer, err := unix.Accept4(l.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch {
+		case err == nil:
+			l.admit(fd, peer)
+		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
+			l.deaf = true
+			_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, l.listener, nil)
+			return
+		case errors.Is(err, unix.EAGAIN):
+			return
+		} // else that one connection broke before it was accepted
+	}
+}
+
+// admit makes a connection of an accepted socket, or refuses it if there are too many.
+func (l *loop) admit(fd int, peer unix.Sockaddr) {
+	if l.server.counts.open.Load() >= int64(l.server.options.MaxConnections) {
+		l.server.counts.refused.Add(1)
+		_, _ = write(fd, tooMany)
+		_ = unix.Close(fd)
+		return
+	}
+	// Small answers go at once, and peers that vanished are noticed; a socket that can't have it does without.
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15)
+	if len(l.free) == 0 {
+		l.free = append(l.free, uint32(len(l.slots)))
+		l.slots, l.ages = append(l.slots, nil), append(l.ages, 0)
+	}
+	slot := l.free[len(l.free)-1]
+	c := &conn{fd: fd, slot: slot, since: l.clock.Load(), remote: address(peer), local: l.server.local}
+	const events = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+	if err := l.watch(fd, events, slot, l.ages[slot]); err != nil {
+		_ = unix.Close(fd)
+		return
+	}
+	l.free = l.free[:len(l.free)-1]
+	l.slots[slot] = c
+	l.server.counts.open.Add(1)
+}
+
+var tooMany = []byte("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+func address(peer unix.Sockaddr) net.Addr {
+	switch a := peer.(type) {
+	case *unix.SockaddrInet4:
+		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+	case *unix.SockaddrInet6:
+		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+	}
+	return &net.TCPAddr{}
+}
+
+// close ends a connection that is the loop's.
+func (l *loop) close(c *conn) {
+	c.state.Store(closing)
+	l.discard(c)
+	l.server.counts.open.Add(-1) // first, so that who sees its end finds its place free
+	_ = unix.Close(c.fd)         // epoll forgets it
+	l.ages[c.slot]++
+	l.slots[c.slot] = nil
+	l.free = append(l.free, c.slot)
+}
+
+// giveUp leaves a connection to the loop to close. Workers call it.
+func (l *loop) giveUp(c *conn) {
+	c.since = never
+	c.state.Store(closing)
+	l.mu.Lock()
+	l.ending = append(l.ending, c)
+	first := len(l.ending) == 1
+	l.mu.Unlock()
+	if first {
+		l.rouse()
+	}
+}
+
+// rouse makes the loop look around. Anybody may call it until the loop has ended.
+func (l *loop) rouse() {
+	_, _ = unix.Write(l.waker, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // it fails only where the loop is awake for sure
+}
+
+// bury closes what workers gave up.
+func (l *loop) bury() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, c := range l.ending {
+		l.ending[i] = nil
+		if !c.rude || unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
+			l.close(c)
+			continue
+		}
+		c.since, c.need = l.clock.Load(), 0
+		l.linger(c)
+	}
+	l.ending = l.ending[:0]
+}
+
+// linger throws away what a peer still sends after its answer, so that the answer is not lost with it: closing a
+// socket with unread bytes resets the connection.
+func (l *loop) linger(c *conn) {
+	if c.since == never { // its worker has just given it up
+		return
+	}
+	for {
+		n, errno := read(c.fd, l.scratch)
+		switch {
+		case errno == unix.EAGAIN:
+			return
+		case errno == unix.EINTR:
+		case errno != 0 || n == 0 || c.need > lingerMost:
+			l.close(c)
+			return
+		default:
+			c.need += n
+		}
+	}
+}
+
+func (l *loop) closeAll() {
+	for _, fd := range []int{l.listener, l.waker, l.epoll} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package edge
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Workers without work end by and by, and connections are served on.
+func TestTrim(t *testing.T) {
+	const most = 8
+	entered, release := make(chan struct{}), make(chan struct{})
+	s, address := start(t, func(o *Options) {
+		o.Handler = func(*fasthttp.RequestCtx) { entered <- struct{}{}; <-release }
+	})
+	var all []*net.TCPConn
+	for range most {
+		c := dial(t, address)
+		send(t, c, request("GET", "/", ""))
+		<-entered
+		all = append(all, c)
+	}
+	close(release)
+	for _, c := range all {
+		answers(t, c, 1, false)
+	}
+	for range most { // the first begins to count; each of the others ends half
+		s.workers.trim()
+	}
+	s.workers.mu.Lock()
+	if n := len(s.workers.parked); n > most/4 {
+		t.Errorf("%d workers are left", n)
+	}
+	s.workers.mu.Unlock()
+	go func() { <-entered }()
+	send(t, all[0], request("GET", "/", ""))
+	answers(t, all[0], 1, false)
+}
+
+// Refusing a peer that floods the server keeps nobody else waiting.
+func TestFlood(t *testing.T) {
+	var g gate
+	_, address := start(t, func(o *Options) { o.Gate = g.gate() })
+	flood, c := dial(t, address), dial(t, address)
+	text := strings.Repeat(request("POST", "/shed", strings.Repeat("x", 1000)), 100)
+	done := make(chan struct{})
+	defer func() { flood.Close(); <-done }()
+	go func() {
+		defer close(done)
+		go func() { _, _ = io.Copy(io.Discard, flood) }()
+		for {
+			if _, err := io.WriteString(flood, text); err != nil {
+				return
+			}
+		}
+	}()
+	for range 100 {
+		send(t, c, request("POST", "/a", ""))
+		if got := answers(t, c, 1, false); got[0] != "200 POST /a 0" {
+			t.Errorf("answered %v", got)
+		}
+	}
+}
+
+// Connections that come, ask, break and go in every way: each answer is its asker's, and nothing is left.
+func TestStress(t *testing.T) {
+	descriptors := func() int {
+		all, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip(err)
+		}
+		return len(all)
+	}
+	if listener, err := net.Listen("tcp", "127.0.0.1:0"); err != nil { // Go's poller has descriptors too
+		t.Fatal(err)
+	} else if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := descriptors()
+	var g gate
+	t.Run("all", func(t *testing.T) { // what it leaves is seen after its end
+		_, address := start(t, func(o *Options) { o.Gate = g.gate() })
+		var all sync.WaitGroup
+		for i := range 16 {
+			all.Go(func() {
+				for j := range 60 {
+					misbehave(t, address, i, j)
+				}
+			})
+		}
+		all.Wait()
+	})
+	if a, r, l := g.admitted.Load(), g.refused.Load(), g.left.Load(); a == 0 || r == 0 || a != l {
+		t.Errorf("%d admitted, %d refused, %d left", a, r, l)
+	}
+	if after := descriptors(); after > before {
+		t.Errorf("%d descriptors are open, %d were before", after, before)
+	}
+}
+
+// misbehave opens one connection, asks some requests on it and leaves in one of several ways.
+func misbehave(t *testing.T, address string, i, j int) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close()
+	c := conn.(*net.TCPConn)
+	id := fmt.Sprintf("/%d/%d", i, j)
+	text := request("GET", id, "") + request("POST", "/shed", id) + request("POST", id, id)
+	cut := (i*31 + j*17) % len(text)
+	_, _ = io.WriteString(c, text[:cut])
+	switch (i + j) % 4 {
+	case 0: // resets
+		_ = c.SetLinger(0)
+		return
+	case 1: // leaves in the middle
+		return
+	}
+	_, _ = io.WriteString(c, text[cut:])
+	if (i+j)%4 == 2 {
+		_ = c.CloseWrite()
+	}
+	in := bufio.NewReader(c)
+	for k, want := range []string{fmt.Sprintf("GET %s 0 ", id), "", fmt.Sprintf("POST %s %d %s", id, len(id), id)} {
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Errorf("%s, answer %d: %v", id, k, err)
+			return
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || string(body) != want {
+			t.Errorf("%s, answer %d: %q, %v; want %q", id, k, body, err, want)
+		}
+	}
+}
