@@ -21,6 +21,7 @@ const (
 	lingerTime = time.Second            // for a peer that was answered before it had sent all, to read the answer
 	lingerMost = 1 << 20                // bytes thrown away meanwhile
 	acceptMost = 64                     // connections accepted between other events
+	patience   = 20 * time.Microsecond  // without a turn, before workers have one
 )
 
 // Slots of the table that are no connection.
@@ -29,15 +30,18 @@ const (
 	wakeSlot     = math.MaxUint32 - 1
 )
 
-// loop is the event loop. What has no comment of its own is the loop's goroutine's alone.
+// loop is the event loop. Its goroutine waits for events, but while others have the processors it waits for one of those
+// too; so whoever holds turn may take the events, and workers do when they have answered: see help.
 type loop struct {
-	server   *Server
-	epoll    int
-	listener int // -1: closed
-	waker    int // an eventfd that ends epoll's wait
-	start    time.Time
-	clock    atomic.Int64 // ns since start, as of the last event
-	swept    int64        // when expired things were looked for last, ns
+	server *Server
+	epoll  int
+	waker  int // an eventfd that ends the wait
+	start  time.Time
+	clock  atomic.Int64 // ns since start, as of the last turn
+
+	turn     sync.Mutex // guards what follows
+	listener int        // -1: closed
+	swept    int64      // when expired things were looked for last, ns
 	trimmed  int64
 	deaf     bool // accepting waits for the next tick, for want of descriptors
 
@@ -106,38 +110,52 @@ func (l *loop) now() int64 { return int64(time.Since(l.start)) }
 // run serves until the server is stopping and no connection is left.
 func (l *loop) run() {
 	for {
-		n := l.wait()
-		l.clock.Store(l.now())
-		for i := range l.events[:n] {
-			l.event(&l.events[i])
-		}
-		l.resume()
-		l.bury()
-		l.sweep()
-		if l.server.stopping.Load() && l.stop() {
+		l.turn.Lock()
+		more := l.take()
+		done := l.server.stopping.Load() && l.stop()
+		l.turn.Unlock()
+		if done {
 			return
+		}
+		if !more {
+			l.wait()
 		}
 	}
 }
 
-// wait returns how many events there are. To block gives the processor away, and who comes back waits for another with
-// everybody else, so it looks once before.
-func (l *loop) wait() int {
-	if n := poll(l.epoll, l.events); n > 0 {
-		return n
+// help has a turn for the loop, where that has had none for a while and nobody else has one.
+func (l *loop) help() {
+	if l.now()-l.clock.Load() < int64(patience) || !l.turn.TryLock() {
+		return
 	}
-	if len(l.again) > 0 {
-		return 0
+	l.take()
+	l.turn.Unlock()
+	if l.server.stopping.Load() {
+		l.rouse() // what the loop was roused for may have been this turn's
 	}
+}
+
+// take handles what has happened, without waiting, and reports whether there may be more.
+func (l *loop) take() bool {
+	n := poll(l.epoll, l.events)
+	l.clock.Store(l.now())
+	for i := range l.events[:n] {
+		l.event(&l.events[i])
+	}
+	l.resume()
+	l.bury()
+	l.sweep()
+	return n > 0 || len(l.again) > 0
+}
+
+// wait returns when something has happened, or a tick has passed. It takes no event, so that others can while it has no
+// processor to go on with.
+func (l *loop) wait() {
 	timeout := -1
 	if l.server.counts.open.Load() > 0 || l.deaf {
 		timeout = int(tick / time.Millisecond)
 	}
-	n, err := unix.EpollWait(l.epoll, l.events, timeout)
-	if err != nil {
-		return 0 // interrupted
-	}
-	return n
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(l.epoll), Events: unix.POLLIN}}, timeout) // fails only where it is interrupted
 }
 
 func (l *loop) event(e *unix.EpollEvent) {

@@ -25,7 +25,7 @@ func (l *loop) receive(c *conn, hung bool) {
 			return
 		}
 		more := n == len(l.scratch) || hung
-		l.take(c, l.scratch[:n], more)
+		l.find(c, l.scratch[:n], more)
 		if !more || c.state.Load() != idle {
 			return
 		}
@@ -51,9 +51,9 @@ type task struct {
 	late     bool // the request did not come whole in time
 }
 
-// take finds the requests in what was read: it answers those that are refused, gives the connection to a worker with
+// find finds the requests in what was read: it answers those that are refused, gives the connection to a worker with
 // the first that is not, and holds what isn't whole.
-func (l *loop) take(c *conn, data []byte, more bool) {
+func (l *loop) find(c *conn, data []byte, more bool) {
 	if len(c.held) == 0 {
 		c.began = l.clock.Load()
 	} else {

@@ -52,7 +52,7 @@ func (w *worker) workLoop() {
 	}
 }
 
-// await parks the worker until it is given a connection. It returns false when there will be none.
+// await parks the worker until it is given a connection, by itself perhaps. It returns false when there will be none.
 func (w *worker) await() bool {
 	if cap(w.buffer) > maxKept {
 		w.buffer = nil
@@ -61,6 +61,7 @@ func (w *worker) await() bool {
 		w.over = true
 		return false
 	}
+	w.server.loop.help()
 	c, ok := <-w.next
 	w.conn, w.over = c, !ok
 	return ok

@@ -6,10 +6,11 @@
 //
 // A Limiter turns it into a limit on what may be under way at once. When goroutines have waited longer than the target,
 // period after period, the limit becomes a part of what was under way, the less the longer they wait; from then on it
-// falls while their mean wait is above the target and grows while it is below, until it is back at its upper bound. A
-// moment's waiting begins nothing: a collection or a neighbour's time slice passes by itself, and only a queue that
-// stands is too long (the idea of CoDel: Nichols and Jacobson, 2012). So a bidder that is offered twice what it can serve
-// goes on serving nearly all it can, and refuses the rest in microseconds, before it has cost anything.
+// falls while their mean wait is above half the target and grows while it is below, until it is back at its upper bound:
+// what is begun in an overload is to be answered early, and the overload is over when there is room again. A moment's
+// waiting begins nothing: a collection or a neighbour's time slice passes by itself, and only a queue that stands is too
+// long (the idea of CoDel: Nichols and Jacobson, 2012). So a bidder that is offered twice what it can serve goes on serving
+// nearly all it can, and refuses the rest in microseconds, before it has cost anything.
 package overload
 
 import (
@@ -25,7 +26,8 @@ type Options struct {
 	Most int
 	// Least is the limit's lower bound; default 16. It keeps the process busy where waits have other causes.
 	Least int
-	// Target is how long goroutines may wait for a processor, in the mean of each period; default 2 ms.
+	// Target is how long goroutines may wait for a processor, in the mean of each period; half of it while limiting;
+	// default 2 ms.
 	Target time.Duration
 	// Period is how often the limit is set; default 10 ms.
 	Period time.Duration
@@ -70,7 +72,7 @@ type Limiter struct {
 	count    uint64
 	limiting bool
 	over     int     // periods in a row in which goroutines waited too long, while not limiting
-	times    float64 // mean wait ÷ target, while limiting
+	times    float64 // mean wait ÷ what it may be, while limiting
 	exact    float64 // the limit, while limiting
 }
 
@@ -132,10 +134,11 @@ const (
 	standing = 10   // periods in a row make a queue a standing one
 	mostCut  = 0.5  // of what was under way is left at least when limiting begins
 	leastCut = 0.95 // … and at most
+	held     = 0.5  // of the target is what goroutines may wait while limiting
 	memory   = 0.3  // weight of a period in the mean wait, while limiting
-	cut      = 0.05 // of the limit, for each target that waits are longer than it
+	cut      = 0.05 // of the limit, for each time that waits are longer than they may be
 	cutMost  = 0.1  // … a period at most
-	growth   = 0.02 // of the limit, where nothing waits; less the nearer waits are to the target
+	growth   = 0.02 // of the limit, where nothing waits; less the nearer waits are to what they may be
 )
 
 // adjust sets the limit by what was seen since the last call.
@@ -156,10 +159,10 @@ func (l *Limiter) adjust() {
 		if l.over++; l.over < standing {
 			return
 		}
-		l.limiting, l.over, l.times = true, 0, times
+		l.limiting, l.over, l.times = true, 0, times/held
 		l.exact = peak * min(max(1/times, mostCut), leastCut)
 	} else {
-		l.times += memory * (times - l.times)
+		l.times += memory * (times/held - l.times)
 		if l.times > 1 {
 			l.exact = min(l.exact, peak) * (1 - min(cut*(l.times-1), cutMost))
 		} else {
