@@ -16,9 +16,10 @@ import (
 // third-party packages either.
 var allowed = map[string][]string{
 	"internal/auction":    {"STANDARD"},
-	"internal/batcher":    {"STANDARD", "internal/threads"},
+	"internal/batcher":    {"STANDARD", "internal/seldom", "internal/threads"},
 	"internal/iso":        {"STANDARD"},
 	"internal/overload":   {"STANDARD"},
+	"internal/seldom":     {"STANDARD"},
 	"internal/strictyaml": {},
 	"internal/threads":    {"STANDARD"},
 	"internal/campaigns":  {"internal/auction", "internal/iso", "internal/strictyaml"},
@@ -27,14 +28,14 @@ var allowed = map[string][]string{
 	"internal/leases":     {"internal/auction"},
 	"internal/modelstore": {},
 	"internal/edge":       {},
-	"internal/openrtb":    {"internal/auction", "internal/edge", "internal/iso"},
-	"internal/predict":    {"internal/edge"},
+	"internal/openrtb":    {"internal/auction", "internal/edge", "internal/iso", "internal/seldom"},
+	"internal/predict":    {"internal/edge", "internal/seldom"},
 	"internal/process":    {},
 	"internal/recipe":     {"internal/features", "internal/strictyaml"},
 	"internal/servable":   {"internal/batcher", "internal/modelstore", "internal/threads"},
 	"internal/trainer":    {"internal/auction", "internal/events", "internal/features", "internal/modelstore", "internal/recipe"},
-	// The exchange is the other side of the wire: it shares money, country codes and OpenRTB's rules, nothing else.
-	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/strictyaml"},
+	// The exchange is the other side of the wire: it shares money, country codes, OpenRTB's rules and how to log, nothing else.
+	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/seldom", "internal/strictyaml"},
 }
 
 type listed struct {

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"gavel/internal/auction"
 	"gavel/internal/events"
 	"gavel/internal/openrtb"
+	"gavel/internal/seldom"
 )
 
 // The rooms do not know each other: these small types stand between the edge (openrtb) and what it is served by.
@@ -21,7 +21,7 @@ type auctions struct {
 	ledger     *auction.Ledger
 	publisher  events.Publisher
 	log        *slog.Logger
-	lost       throttle
+	lost       seldom.Line
 }
 
 // Run implements openrtb.Auctions.
@@ -34,7 +34,7 @@ func (a *auctions) Run(ctx context.Context, req *auction.Request, dst []auction.
 func (a *auctions) Sent(req *auction.Request, bid *auction.Bid) {
 	ev := events.NewBid(req, bid, time.Now())
 	if err := a.publisher.Publish(&ev); err != nil {
-		a.lost.warn(a.log, "bid not recorded: it will be missing from training", "error", err)
+		a.lost.Warn(a.log, "bid not recorded: it will be missing from training", "error", err)
 	}
 }
 
@@ -70,19 +70,4 @@ type linker struct{ *events.Linker }
 // Links implements openrtb.Linker.
 func (l linker) Links(req *auction.Request, bid *auction.Bid, dst *openrtb.Links) {
 	*dst = openrtb.Links(l.Linker.Links(req, bid))
-}
-
-// throttle lets one warning a second through and says how many it held back.
-type throttle struct {
-	last atomic.Int64 // Unix ns
-	held atomic.Int64
-}
-
-func (t *throttle) warn(log *slog.Logger, msg string, args ...any) {
-	now, last := time.Now().UnixNano(), t.last.Load()
-	if now-last < int64(time.Second) || !t.last.CompareAndSwap(last, now) {
-		t.held.Add(1)
-		return
-	}
-	log.Warn(msg, append(args, "repeated", t.held.Swap(0))...)
 }

@@ -12,6 +12,7 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/batcher"
+	"gavel/internal/seldom"
 	"gavel/internal/servable"
 )
 
@@ -22,7 +23,7 @@ type scorer struct {
 	click      acquire
 	conversion acquire // nil: no model of conversions
 	log        *slog.Logger
-	refused    throttle
+	refused    seldom.Line
 	scratch    sync.Pool // *scoring
 }
 
@@ -137,7 +138,7 @@ func (s *scorer) Score(ctx context.Context, req *auction.Request, candidates []a
 // note logs a refused row: the domain only counts it.
 func (s *scorer) note(err error) {
 	if err != nil {
-		s.refused.warn(s.log, "a row was not scored", "error", err)
+		s.refused.Warn(s.log, "a row was not scored", "error", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gavel/internal/seldom"
 	"gavel/internal/threads"
 )
 
@@ -44,7 +45,7 @@ type Pool struct {
 	idleRunners atomic.Int32  // len(asleep)
 	loadBits    atomic.Uint64 // math.Float64bits of the runners' load, smoothed
 	weights     atomic.Uint64 // math.Float64bits of the sum of the weights of the queues that want or have a runner
-	panickedAt  atomic.Int64  // Unix second of the last panic that was logged
+	panicLog    seldom.Line
 	ended       sync.WaitGroup
 }
 
@@ -300,8 +301,8 @@ func (p *Pool) rivalry(q *Queue) float64 {
 
 // panicked logs the stack of a panic that was made err. Only the function that recovers calls it.
 func (p *Pool) panicked(err error) {
-	if now := time.Now().Unix(); p.panickedAt.Swap(now) != now { // all are counted
-		p.o.Logger.Error("panic recovered", "where", "batcher", "error", err, "stack", string(debug.Stack()))
+	if held, ok := p.panicLog.Due(time.Now()); ok {
+		p.o.Logger.Error("panic recovered", "where", "batcher", "error", err, "stack", string(debug.Stack()), "not_logged", held)
 	}
 }
 

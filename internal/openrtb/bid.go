@@ -152,8 +152,8 @@ func (s *Server) run(c *fasthttp.RequestCtx, w *work) {
 	}
 	var err error
 	if w.out, err = s.encoder.Bids(w.out[:0], req, &result, w.verdict); err != nil {
-		if skipped, ok := s.bidLog.pass(time.Now()); ok {
-			s.options.Logger.Error("bid response not encoded", slog.Any("err", err), slog.Int64("not_logged", skipped))
+		if held, ok := s.bidLog.Due(time.Now()); ok {
+			s.options.Logger.Error("bid response not encoded", slog.Any("err", err), slog.Int64("not_logged", held))
 		}
 		for i := range result.Bids {
 			s.withdraw(req, &result.Bids[i], auction.NoBidInternal)
@@ -189,12 +189,12 @@ func (s *Server) withdraw(req *auction.Request, bid *auction.Bid, why auction.No
 		c.Inc()
 	}
 	if why == auction.NoBidFormat {
-		if skipped, ok := s.bidLog.pass(time.Now()); ok {
+		if held, ok := s.bidLog.Due(time.Now()); ok {
 			imp := &req.Impressions[bid.Candidate.Impression]
 			s.options.Logger.Warn("bid withdrawn: its markup does not suit the impression "+
 				"(http: URLs on a secure one, or a native asset is missing)",
 				slog.String("campaign", bid.Candidate.Campaign.ID), slog.String("creative", bid.Candidate.Creative.ID),
-				slog.Bool("secure", imp.Secure), slog.Int64("not_logged", skipped))
+				slog.Bool("secure", imp.Secure), slog.Int64("not_logged", held))
 		}
 	}
 	s.auctions.Withdraw(req, bid, why)
@@ -297,8 +297,8 @@ func exchangeName(name string) bool {
 // panicked counts a panic and logs it.
 func (s *Server) panicked(cause any, where string) {
 	s.metrics.panics.Inc()
-	if skipped, ok := s.panicLog.pass(time.Now()); ok {
+	if held, ok := s.panicLog.Due(time.Now()); ok {
 		s.options.Logger.Error("panic recovered", slog.String("where", where), slog.Any("cause", cause),
-			slog.String("stack", string(debug.Stack())), slog.Int64("not_logged", skipped))
+			slog.String("stack", string(debug.Stack())), slog.Int64("not_logged", held))
 	}
 }

@@ -125,21 +125,6 @@ func TestShutdownTimeout(t *testing.T) {
 	<-answered
 }
 
-func TestThrottle(t *testing.T) {
-	var limit throttle
-	f := func(after time.Duration, wantSkipped int64, want bool) {
-		t.Helper()
-		if skipped, ok := limit.pass(received.Add(after)); skipped != wantSkipped || ok != want {
-			t.Errorf("after %v: %d skipped, pass %v; want %d, %v", after, skipped, ok, wantSkipped, want)
-		}
-	}
-	f(0, 0, true)
-	f(time.Millisecond, 0, false)
-	f(999*time.Millisecond, 0, false)
-	f(time.Second, 2, true)
-	f(3*time.Second, 0, true)
-}
-
 // A server that is shut down before it has begun to serve does not begin.
 func TestShutdownBeforeServe(t *testing.T) {
 	s, err := NewServer(&fakeAuctions{}, testLinker{}, noticeFunc(nil), Options{

@@ -100,9 +100,9 @@ func (s *Server) answerNotice(c *fasthttp.RequestCtx, kind NoticeKind, result No
 }
 
 func (s *Server) failed(kind NoticeKind, err error) {
-	if skipped, ok := s.noticeLog.pass(time.Now()); ok {
+	if held, ok := s.noticeLog.Due(time.Now()); ok {
 		s.options.Logger.Warn("notice not booked", slog.String("kind", string(kind)), slog.Any("err", err),
-			slog.Int64("not_logged", skipped))
+			slog.Int64("not_logged", held))
 	}
 }
 

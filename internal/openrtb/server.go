@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"gavel/internal/edge"
+	"gavel/internal/seldom"
 )
 
 // Limit bounds the auctions that run at once. Begin reports whether one more may, before anything is spent on it; End
@@ -97,7 +98,7 @@ type Server struct {
 
 	work sync.Pool // *work
 	// What is logged for single requests, a line a second each.
-	panicLog, noticeLog, bidLog throttle
+	panicLog, noticeLog, bidLog seldom.Line
 }
 
 // NewServer makes a server that is not listening yet. The error joins every fault of the options.
@@ -193,20 +194,4 @@ func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
 		c.SetStatusCode(fasthttp.StatusBadRequest)
 	}
 	c.SetConnectionClose()
-}
-
-// throttle lets one log line a second pass and counts the rest.
-type throttle struct {
-	last    atomic.Int64 // Unix ns
-	skipped atomic.Int64
-}
-
-// pass reports whether to log now, and how many were not logged since the last time.
-func (t *throttle) pass(now time.Time) (skipped int64, ok bool) {
-	last := t.last.Load()
-	if now.UnixNano()-last < int64(time.Second) || !t.last.CompareAndSwap(last, now.UnixNano()) {
-		t.skipped.Add(1)
-		return 0, false
-	}
-	return t.skipped.Swap(0), true
 }

@@ -68,9 +68,9 @@ func (s *Server) end(c *fasthttp.RequestCtx, w *work) {
 	if cause := recover(); cause != nil {
 		s.metrics.panics.Inc()
 		s.metrics.requests[outcomeFailed].Inc()
-		if now := time.Now().Unix(); s.panicked.Swap(now) != now { // a line a second; all are counted
+		if held, ok := s.panicked.Due(time.Now()); ok {
 			s.options.Logger.Error("panic recovered", slog.String("where", "predict"), slog.Any("cause", cause),
-				slog.String("stack", string(debug.Stack())))
+				slog.String("stack", string(debug.Stack())), slog.Int64("not_logged", held))
 		}
 		writeError(c, fasthttp.StatusInternalServerError, "the request failed inside; the bidder's log says how")
 		return

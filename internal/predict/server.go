@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
 	"gavel/internal/edge"
+	"gavel/internal/seldom"
 )
 
 // Options configure a Server. The zero value of a number or duration is its default.
@@ -78,7 +78,7 @@ type Server struct {
 	http    *edge.Server
 	work    sync.Pool // *work
 
-	panicked atomic.Int64 // Unix s of the last panic
+	panicked seldom.Line
 }
 
 // NewServer makes a server of models by name that is not listening yet. The error joins every fault of the options.

@@ -25,6 +25,7 @@ import (
 	"gavel/internal/exchange/notify"
 	"gavel/internal/exchange/openloop"
 	"gavel/internal/exchange/report"
+	"gavel/internal/seldom"
 )
 
 // Parts are what an engine works with.
@@ -56,7 +57,7 @@ type Engine struct {
 	caller   *notify.Client
 	books    *report.Books
 	state    atomic.Pointer[string]
-	warned   throttle
+	warned   seldom.Line
 }
 
 // New makes an engine and starts its notifier; Run or Close ends it.
@@ -79,7 +80,7 @@ func New(o Options, p Parts) (*Engine, error) {
 		Workers: o.NoticeWorkers, Attempts: o.NoticeAttempts, Backoff: o.NoticeBackoff,
 		Duplicate: o.DuplicateShare, Reorder: o.ReorderShare, Seed: o.Seed,
 		Failed: func(n *notify.Notice, err error) {
-			e.warned.warn(p.Log, "notice given up", "kind", string(n.Kind), "error", err)
+			e.warned.Warn(p.Log, "notice given up", "kind", string(n.Kind), "error", err)
 		},
 	})
 	e.setState("waiting for the bidder")
@@ -197,25 +198,6 @@ func (e *Engine) workLoop(jobs <-chan job, pool *sync.Pool) {
 		e.hold(call, j.lot, j.due)
 		pool.Put(j.lot)
 	}
-}
-
-// throttle lets one warning a second through and says how many it held back.
-type throttle struct {
-	mu   sync.Mutex // guards what follows
-	next time.Time
-	held int
-}
-
-func (t *throttle) warn(log *slog.Logger, message string, args ...any) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := time.Now()
-	if now.Before(t.next) {
-		t.held++
-		return
-	}
-	log.Warn(message, append(args, "held_back", t.held)...)
-	t.next, t.held = now.Add(time.Second), 0
 }
 
 // awaitBidder tries to connect until it works, for at most wait.

@@ -39,7 +39,7 @@ func (e *Engine) hold(call *call, l *lot.Lot, due time.Time) {
 		answer, err = report.Failed, errors.New("engine: the bidder answered 400 to a well-formed request")
 	}
 	if err != nil {
-		e.warned.warn(e.log, "auction failed", "lot", l.ID, "error", err)
+		e.warned.Warn(e.log, "auction failed", "lot", l.ID, "error", err)
 	}
 	timing := report.Timing{Due: due, Sent: sent, Answered: answered, TMax: l.TMax}
 	if resp == nil {
@@ -50,7 +50,7 @@ func (e *Engine) hold(call *call, l *lot.Lot, due time.Time) {
 	problems = e.check(l, resp, bids, problems)
 	e.books.Answered(answer, len(bids), timing)
 	if len(problems) > 0 {
-		e.warned.warn(e.log, "invalid bids", "problems", strings.Join(problems, "; "))
+		e.warned.Warn(e.log, "invalid bids", "problems", strings.Join(problems, "; "))
 	}
 	for i := range bids {
 		e.books.Bid(campaignOf(bids[i].Bid), bids[i].Loss == 0)
@@ -143,7 +143,7 @@ func (e *Engine) won(l *lot.Lot, b *auctionhouse.Bid, macros auctionhouse.Macros
 func (e *Engine) click(k dice.Key, campaign, clickURL string, at time.Time, out report.Outcome) {
 	if clickURL == "" {
 		e.books.Untold()
-		e.warned.warn(e.log, "the markup has no click URL that may be called", "bid", out.BidID)
+		e.warned.Warn(e.log, "the markup has no click URL that may be called", "bid", out.BidID)
 		return
 	}
 	e.notifier.Send(notify.Notice{Kind: notify.Click, URL: clickURL, At: at, Done: func(r notify.Reply) {
@@ -154,7 +154,7 @@ func (e *Engine) click(k dice.Key, campaign, clickURL string, at time.Time, out 
 		target, err := e.conversionURL(clickURL, r.Location, out.BidID)
 		if err != nil {
 			e.books.Untold()
-			e.warned.warn(e.log, "conversion not told", "bid", out.BidID, "error", err)
+			e.warned.Warn(e.log, "conversion not told", "bid", out.BidID, "error", err)
 			return
 		}
 		e.notifier.Send(notify.Notice{Kind: notify.Conversion, URL: target,
