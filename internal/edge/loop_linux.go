@@ -158,6 +158,9 @@ func (l *loop) ready(c *conn, events uint32) {
 	for {
 		switch c.state.Load() {
 		case idle:
+			if c.again { // what came is read then, its end too
+				return
+			}
 			l.receive(c, events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
 			return
 		case busy:

@@ -5,7 +5,7 @@ import (
 )
 
 // readsMost bounds the reads of one connection before others have their turn.
-const readsMost = 4
+const readsMost = 2
 
 // receive reads an idle connection until nothing is left, a worker has it or it is others' turn. If the peer has closed
 // its side, hung, there may be an end behind what is read.
@@ -30,6 +30,7 @@ func (l *loop) receive(c *conn, hung bool) {
 			return
 		}
 	}
+	c.again = true
 	l.again = append(l.again, c)
 }
 
@@ -37,7 +38,7 @@ func (l *loop) receive(c *conn, hung bool) {
 func (l *loop) resume() {
 	l.again, l.resumed = l.resumed[:0], l.again
 	for i, c := range l.resumed {
-		l.resumed[i] = nil
+		l.resumed[i], c.again = nil, false
 		if c.state.Load() == idle {
 			l.receive(c, true)
 		}

@@ -1,0 +1,67 @@
+package edge
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// stepped is a loop that does not run by itself, with one connection.
+func stepped(t *testing.T, g *gate) (l *loop, c *conn, peer net.Conn) {
+	t.Helper()
+	s, err := NewServer(options(func(o *Options) { o.Gate = g.gate() }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if l, err = newLoop(s, listener); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.closeAll)
+	peer = dial(t, listener.Addr().String())
+	for len(l.slots) == 0 {
+		l.accept()
+	}
+	c = l.slots[0]
+	t.Cleanup(func() {
+		if c.state.Load() == idle {
+			l.close(c)
+		}
+	})
+	return l, c, peer
+}
+
+// A connection that always has more to read has one turn a round, however often epoll tells of it.
+func TestTurns(t *testing.T) {
+	var g gate
+	l, c, peer := stepped(t, &g)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		text := strings.Repeat(request("POST", "/shed", strings.Repeat("x", 20_000)), 10) // its answers find room unread
+		for {
+			if _, err := io.WriteString(peer, text); err != nil {
+				return
+			}
+		}
+	}()
+	defer func() { peer.Close(); <-done }()
+	for turns := 0; turns < 100; {
+		l.ready(c, unix.EPOLLIN)
+		l.resume()
+		if len(l.again) > 1 {
+			t.Fatalf("it has %d turns", len(l.again))
+		}
+		turns += len(l.again)
+		if c.state.Load() != idle {
+			t.Fatal("it was closed")
+		}
+	}
+}
