@@ -21,6 +21,7 @@ const (
 	lingerTime = time.Second            // for a peer that was answered before it had sent all, to read the answer
 	lingerMost = 1 << 20                // bytes thrown away meanwhile
 	acceptMost = 64                     // connections accepted between other events
+	refuseMost = 64                     // requests refused by one write
 )
 
 // Slots of the table that are no connection.
@@ -47,7 +48,7 @@ type loop struct {
 	events  []unix.EpollEvent
 	scratch []byte   // what is read goes here first
 	spare   [][]byte // buffers of held requests
-	answer  []byte   // to a refused request
+	answers []byte   // to refuseMost refused requests
 
 	again   []*conn // have more to read, but others had their turn
 	resumed []*conn // as again was

@@ -65,3 +65,16 @@ func TestTurns(t *testing.T) {
 		}
 	}
 }
+
+// Where what was refused can't be answered, the request that was admitted behind it leaves.
+func TestLeaveUnanswered(t *testing.T) {
+	var g gate
+	l, c, _ := stepped(t, &g)
+	if err := unix.Shutdown(c.fd, unix.SHUT_WR); err != nil {
+		t.Fatal(err)
+	}
+	l.take(c, []byte(request("POST", "/shed", "")+request("POST", "/a", "")), false)
+	if a, n := g.admitted.Load(), g.left.Load(); a != 1 || n != 1 || c.state.Load() != closing {
+		t.Errorf("%d admitted, %d left, state %d; want 1, 1, closing", a, n, c.state.Load())
+	}
+}

@@ -52,8 +52,8 @@ type task struct {
 	late     bool // the request did not come whole in time
 }
 
-// take finds the requests in what was read: it answers those that are refused, gives the connection to a worker with
-// the first that is not, and holds what isn't whole.
+// take finds the requests in what was read: it answers those that are refused, many at once, gives the connection to a
+// worker with the first that is not, and holds what isn't whole.
 func (l *loop) take(c *conn, data []byte, more bool) {
 	if len(c.held) == 0 {
 		c.began = l.clock.Load()
@@ -64,28 +64,35 @@ func (l *loop) take(c *conn, data []byte, more bool) {
 		}
 		data = c.held
 	}
+	refused := 0 // and not answered yet
 	for len(data) > 0 {
 		f := scan(data, l.server.options.MaxHead)
-		switch {
-		case f.kind == unfinished, f.kind == simple && f.size > len(data) && f.size <= maxHeld:
-			l.hold(c, data, f.size)
-			return
-		case f.kind == simple && f.size <= len(data):
-			verdict := l.ask(&f)
-			if verdict != Refuse {
-				l.dispatch(c, data, task{unread: more, admitted: verdict == Admit})
-				return
-			}
-			if !l.refuse(c) {
-				l.close(c)
-				return
-			}
+		whole, verdict := f.kind == simple && f.size <= len(data), Pass
+		if whole {
+			verdict = l.ask(&f)
+		}
+		if verdict == Refuse {
+			refused++
 			data = data[f.size:]
 			c.began = l.clock.Load()
-		default:
-			l.dispatch(c, data, task{unread: more})
-			return
+			continue
 		}
+		switch {
+		case !l.refuse(c, refused):
+			if verdict == Admit {
+				l.server.options.Gate.Leave()
+			}
+			l.close(c)
+		case f.kind == unfinished, f.kind == simple && !whole && f.size <= maxHeld:
+			l.hold(c, data, f.size)
+		default:
+			l.dispatch(c, data, task{unread: more, admitted: verdict == Admit})
+		}
+		return
+	}
+	if !l.refuse(c, refused) {
+		l.close(c)
+		return
 	}
 	l.discard(c)
 	c.since = l.clock.Load()
@@ -100,11 +107,18 @@ func (l *loop) ask(f *frame) Verdict {
 	return gate.Ask(f.method, f.path)
 }
 
-// refuse answers a request that was refused. It returns false if the peer reads no answers.
-func (l *loop) refuse(c *conn) bool {
-	c.asked = true
-	n, errno := write(c.fd, l.answer)
-	return errno == 0 && n == len(l.answer)
+// refuse answers n requests that were refused. It returns false if the peer reads no answers.
+func (l *loop) refuse(c *conn, n int) bool {
+	for n > 0 {
+		c.asked = true
+		some := min(n, refuseMost)
+		out := l.answers[:len(l.answers)/refuseMost*some]
+		if sent, errno := write(c.fd, out); errno != 0 || sent != len(out) {
+			return false
+		}
+		n -= some
+	}
+	return true
 }
 
 // hold keeps the beginning of a request that is whole at need bytes; 0: nobody knows.
