@@ -146,7 +146,8 @@ const maxSpare = 256
 func (l *loop) dispatch(c *conn, data []byte, t task) {
 	w := l.server.workers.take()
 	w.buffer = append(w.buffer[:0], data...)
-	w.in, w.began, w.admitted, w.unread, w.late = w.buffer, c.began, t.admitted, t.unread, t.late
+	w.in, w.began, w.fresh = w.buffer, c.began, true
+	w.admitted, w.unread, w.late = t.admitted, t.unread, t.late
 	l.discard(c)
 	c.asked, c.worker = true, w
 	c.state.Store(busy)
