@@ -31,6 +31,7 @@ type conn struct {
 	held  []byte // the beginning of a request
 	need  int    // bytes until that is whole; 0: unknown
 	began int64  // when its first byte came, ns
+	again bool   // it is in the loop's list of those that have more to read, once
 
 	worker *worker // while it isn't idle
 	rude   bool    // its last request was not read to the end: linger

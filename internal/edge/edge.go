@@ -43,8 +43,8 @@ const (
 type Gate struct {
 	// Status is what refused requests are answered with; it must be one without a body, 204 say.
 	Status int
-	// Ask is called once for every request, on the loop where the request is a simple one: it must not block, nor keep its
-	// arguments. The path is decoded if a worker asks, and as it came on the loop.
+	// Ask is called for every request, on the loop where the request is a simple one: it must not block, nor keep its
+	// arguments. The path is decoded if a worker asks, and as it came on the loop; what passes there is asked about again.
 	Ask func(method, path []byte) Verdict
 	// Leave is called once for every request that was admitted, when its handler has returned or it turned out to be none
 	// that can be read; it comes before the answer is written.
@@ -53,6 +53,8 @@ type Gate struct {
 
 // Options configure a Server. All but Gate must be set.
 type Options struct {
+	// Handler answers a request. It must not keep its context, nor what that holds, for another request or another
+	// connection is next in it; so it can't hijack the connection, which is answered with 500. Its panics are the process's.
 	Handler fasthttp.RequestHandler
 	// ErrorHandler answers what is not an HTTP request that can be read, as fasthttp.Server's does.
 	ErrorHandler func(*fasthttp.RequestCtx, error)
@@ -102,6 +104,17 @@ func (s *Server) Connections() int { return int(s.counts.open.Load()) }
 
 // Refused is how many connections were refused since the limit was reached.
 func (s *Server) Refused() uint64 { return s.counts.refused.Load() }
+
+// handle runs the handler.
+func (o *Options) handle(c *fasthttp.RequestCtx) {
+	o.Handler(c)
+	if c.Hijacked() {
+		c.Hijack(nil)
+		c.Response.Reset()
+		c.SetStatusCode(fasthttp.StatusInternalServerError)
+		c.SetConnectionClose()
+	}
+}
 
 // codec is fasthttp's server, of which only the handling of one connection is used.
 func codec(o *Options, handler fasthttp.RequestHandler) *fasthttp.Server {

@@ -24,9 +24,9 @@ var (
 )
 
 // scan looks at the request that b begins with. It calls simple only what every reader of HTTP must take for the same
-// number of bytes: HTTP/1.1, lines that end in CRLF, no continued lines, names of letters, digits and '-', at most one
-// Content-Length of digits alone, no Transfer-Encoding, Expect or Upgrade, and Connection only as keep-alive. Whether
-// it is valid besides is not looked at.
+// number of bytes: HTTP/1.1, lines that end in CRLF and have no other CR, no continued lines, names of letters, digits
+// and '-', at most one Content-Length of digits alone, no Transfer-Encoding, Expect or Upgrade, and Connection only as
+// keep-alive. Whether it is valid besides is not looked at.
 func scan(b []byte, maxHead int) frame {
 	end := bytes.Index(b, headEnd)
 	if end < 0 {
@@ -83,10 +83,11 @@ func scan(b []byte, maxHead int) frame {
 	return frame{kind: simple, method: method, path: path, size: end + len(headEnd) + body}
 }
 
-// cutLine cuts the first line off, and reports whether it ends in CRLF as it must; b ends so.
+// cutLine cuts the first line off, and reports whether its only CR is that of its CRLF, as it must be: some readers take
+// another for a line's end. b ends in CRLF.
 func cutLine(b []byte) (line, rest []byte, ok bool) {
 	end := bytes.IndexByte(b, '\n')
-	if end == 0 || b[end-1] != '\r' {
+	if end == 0 || bytes.IndexByte(b[:end], '\r') != end-1 {
 		return nil, nil, false
 	}
 	return b[:end-1], b[end+1:], true

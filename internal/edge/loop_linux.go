@@ -22,6 +22,7 @@ const (
 	lingerMost = 1 << 20                // bytes thrown away meanwhile
 	acceptMost = 64                     // connections accepted between other events
 	patience   = 20 * time.Microsecond  // without a turn, before workers have one
+	refuseMost = 64                     // requests refused by one write
 )
 
 // Slots of the table that are no connection.
@@ -51,7 +52,7 @@ type loop struct {
 	events  []unix.EpollEvent
 	scratch []byte   // what is read goes here first
 	spare   [][]byte // buffers of held requests
-	answer  []byte   // to a refused request
+	answers []byte   // to refuseMost refused requests
 
 	again   []*conn // have more to read, but others had their turn
 	resumed []*conn // as again was
@@ -176,6 +177,9 @@ func (l *loop) ready(c *conn, events uint32) {
 	for {
 		switch c.state.Load() {
 		case idle:
+			if c.again { // what came is read then, its end too
+				return
+			}
 			l.receive(c, events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
 			return
 		case busy:

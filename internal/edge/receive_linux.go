@@ -5,7 +5,7 @@ import (
 )
 
 // readsMost bounds the reads of one connection before others have their turn.
-const readsMost = 4
+const readsMost = 2
 
 // receive reads an idle connection until nothing is left, a worker has it or it is others' turn. If the peer has closed
 // its side, hung, there may be an end behind what is read.
@@ -30,6 +30,7 @@ func (l *loop) receive(c *conn, hung bool) {
 			return
 		}
 	}
+	c.again = true
 	l.again = append(l.again, c)
 }
 
@@ -37,7 +38,7 @@ func (l *loop) receive(c *conn, hung bool) {
 func (l *loop) resume() {
 	l.again, l.resumed = l.resumed[:0], l.again
 	for i, c := range l.resumed {
-		l.resumed[i] = nil
+		l.resumed[i], c.again = nil, false
 		if c.state.Load() == idle {
 			l.receive(c, true)
 		}
@@ -51,8 +52,8 @@ type task struct {
 	late     bool // the request did not come whole in time
 }
 
-// find finds the requests in what was read: it answers those that are refused, gives the connection to a worker with
-// the first that is not, and holds what isn't whole.
+// find finds the requests in what was read: it answers those that are refused, many at once, gives the connection to a
+// worker with the first that is not, and holds what isn't whole.
 func (l *loop) find(c *conn, data []byte, more bool) {
 	if len(c.held) == 0 {
 		c.began = l.clock.Load()
@@ -63,28 +64,35 @@ func (l *loop) find(c *conn, data []byte, more bool) {
 		}
 		data = c.held
 	}
+	refused := 0 // and not answered yet
 	for len(data) > 0 {
 		f := scan(data, l.server.options.MaxHead)
-		switch {
-		case f.kind == unfinished, f.kind == simple && f.size > len(data) && f.size <= maxHeld:
-			l.hold(c, data, f.size)
-			return
-		case f.kind == simple && f.size <= len(data):
-			verdict := l.ask(&f)
-			if verdict != Refuse {
-				l.dispatch(c, data, task{unread: more, admitted: verdict == Admit})
-				return
-			}
-			if !l.refuse(c) {
-				l.close(c)
-				return
-			}
+		whole, verdict := f.kind == simple && f.size <= len(data), Pass
+		if whole {
+			verdict = l.ask(&f)
+		}
+		if verdict == Refuse {
+			refused++
 			data = data[f.size:]
 			c.began = l.clock.Load()
-		default:
-			l.dispatch(c, data, task{unread: more})
-			return
+			continue
 		}
+		switch {
+		case !l.refuse(c, refused):
+			if verdict == Admit {
+				l.server.options.Gate.Leave()
+			}
+			l.close(c)
+		case f.kind == unfinished, f.kind == simple && !whole && f.size <= maxHeld:
+			l.hold(c, data, f.size)
+		default:
+			l.dispatch(c, data, task{unread: more, admitted: verdict == Admit})
+		}
+		return
+	}
+	if !l.refuse(c, refused) {
+		l.close(c)
+		return
 	}
 	l.discard(c)
 	c.since = l.clock.Load()
@@ -99,11 +107,18 @@ func (l *loop) ask(f *frame) Verdict {
 	return gate.Ask(f.method, f.path)
 }
 
-// refuse answers a request that was refused. It returns false if the peer reads no answers.
-func (l *loop) refuse(c *conn) bool {
-	c.asked = true
-	n, errno := write(c.fd, l.answer)
-	return errno == 0 && n == len(l.answer)
+// refuse answers n requests that were refused. It returns false if the peer reads no answers.
+func (l *loop) refuse(c *conn, n int) bool {
+	for n > 0 {
+		c.asked = true
+		some := min(n, refuseMost)
+		out := l.answers[:len(l.answers)/refuseMost*some]
+		if sent, errno := write(c.fd, out); errno != 0 || sent != len(out) {
+			return false
+		}
+		n -= some
+	}
+	return true
 }
 
 // hold keeps the beginning of a request that is whole at need bytes; 0: nobody knows.
@@ -131,7 +146,8 @@ const maxSpare = 256
 func (l *loop) dispatch(c *conn, data []byte, t task) {
 	w := l.server.workers.take()
 	w.buffer = append(w.buffer[:0], data...)
-	w.in, w.began, w.admitted, w.unread, w.late = w.buffer, c.began, t.admitted, t.unread, t.late
+	w.in, w.began, w.fresh = w.buffer, c.began, true
+	w.admitted, w.unread, w.late = t.admitted, t.unread, t.late
 	l.discard(c)
 	c.asked, c.worker = true, w
 	c.state.Store(busy)

@@ -102,7 +102,7 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 	if verdict == Refuse {
 		c.SetStatusCode(s.options.Gate.Status)
 	} else {
-		s.options.Handler(c)
+		s.options.handle(c)
 	}
 	w.leave()
 	if s.stopping.Load() {

@@ -80,5 +80,5 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 			defer gate.Leave()
 		}
 	}
-	s.options.Handler(c)
+	s.options.handle(c)
 }

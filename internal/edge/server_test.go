@@ -267,6 +267,21 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// A connection is not its handler's to take: it would be read by another's worker.
+func TestHijack(t *testing.T) {
+	_, address := start(t, func(o *Options) {
+		o.Handler = func(c *fasthttp.RequestCtx) {
+			c.Hijack(func(net.Conn) { t.Error("hijacked") })
+			c.HijackSetNoResponse(true)
+		}
+	})
+	c := dial(t, address)
+	send(t, c, request("GET", "/", ""))
+	if got := answers(t, c, 1, true); got[0] != "500" {
+		t.Errorf("answered %v, want 500", got)
+	}
+}
+
 // Shutdown answers what runs, with the connection's end, and closes what is idle.
 func TestShutdown(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})

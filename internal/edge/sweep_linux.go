@@ -56,7 +56,7 @@ func (l *loop) expire(c *conn, now int64) {
 	}
 }
 
-// tell renews the answer to refused requests, which bears the date.
+// tell renews the answers to refused requests, which bear the date.
 func (l *loop) tell() {
 	gate := l.server.options.Gate
 	if gate == nil {
@@ -65,7 +65,10 @@ func (l *loop) tell() {
 	var r fasthttp.ResponseHeader
 	r.SetStatusCode(gate.Status)
 	r.SetNoDefaultContentType(true)
-	l.answer = r.AppendBytes(l.answer[:0])
+	l.answers = r.AppendBytes(l.answers[:0])
+	for one := len(l.answers); len(l.answers) < refuseMost*one; {
+		l.answers = append(l.answers, l.answers[:one]...)
+	}
 }
 
 // stop closes the listener and what nothing is asked on, and reports whether nothing is left. The server is stopping.

@@ -29,7 +29,7 @@ type worker struct {
 	in       []byte // what the loop has read and fasthttp has not; of buffer
 	began    int64  // when the request's first byte came, ns
 	between  bool   // fasthttp has no byte of a request
-	fresh    bool   // the first byte of the request came to an empty buffer
+	fresh    bool   // the request is the first of those that the loop has read, and its time runs already
 	admitted bool   // Leave is due
 	unread   bool   // there may be more to read
 	late     bool   // the time is over
@@ -79,7 +79,6 @@ func (w *worker) leave() {
 func (w *worker) Read(p []byte) (int, error) {
 	for {
 		if len(w.in) > 0 {
-			w.fresh = true
 			n := copy(p, w.in)
 			w.in = w.in[n:]
 			return n, nil
@@ -117,10 +116,12 @@ func (w *worker) release() bool {
 	return false
 }
 
-// receive reads from the socket. If nothing is there it waits, or, between requests, returns EAGAIN.
+// receive reads from the socket. If nothing is there it waits, or, between requests, returns EAGAIN. A peer that always
+// has more to send, and so never lets it wait, has no more time than others.
 func (w *worker) receive(p []byte) (int, error) {
+	l, deadline := w.server.loop, w.began+int64(w.server.options.ReadTimeout)
 	for {
-		if w.late {
+		if w.late || !w.between && l.clock.Load() >= deadline {
 			return 0, os.ErrDeadlineExceeded
 		}
 		w.conn.collect()
@@ -133,7 +134,7 @@ func (w *worker) receive(p []byte) (int, error) {
 			if w.between {
 				return 0, errno
 			}
-			w.wait(w.began + int64(w.server.options.ReadTimeout))
+			w.wait(deadline)
 		case errno != 0:
 			return 0, errno
 		case n == 0:
@@ -207,7 +208,7 @@ func (w *worker) SetDeadline(time.Time) error { return nil }
 // SetReadDeadline implements net.Conn: it tells where requests begin and end.
 func (w *worker) SetReadDeadline(t time.Time) error {
 	w.between = !t.IsZero()
-	if !w.between && !w.fresh { // the request has begun with bytes that came with the last one's
+	if !w.between && !w.fresh { // it begins now: before, the last one was answered
 		w.began = w.server.loop.clock.Load()
 	}
 	w.fresh = false

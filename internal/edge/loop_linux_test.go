@@ -1,0 +1,108 @@
+package edge
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stepped is a loop that does not run by itself, with one connection.
+func stepped(t *testing.T, g *gate) (l *loop, c *conn, peer net.Conn) {
+	t.Helper()
+	s, err := NewServer(options(func(o *Options) { o.Gate = g.gate() }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if l, err = newLoop(s, listener); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.closeAll)
+	peer = dial(t, listener.Addr().String())
+	for len(l.slots) == 0 {
+		l.accept()
+	}
+	c = l.slots[0]
+	t.Cleanup(func() {
+		if c.state.Load() == idle {
+			l.close(c)
+		}
+	})
+	return l, c, peer
+}
+
+// A connection that always has more to read has one turn a round, however often epoll tells of it.
+func TestTurns(t *testing.T) {
+	var g gate
+	l, c, peer := stepped(t, &g)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		text := strings.Repeat(request("POST", "/shed", strings.Repeat("x", 20_000)), 10) // its answers find room unread
+		for {
+			if _, err := io.WriteString(peer, text); err != nil {
+				return
+			}
+		}
+	}()
+	defer func() { peer.Close(); <-done }()
+	for turns := 0; turns < 100; {
+		l.ready(c, unix.EPOLLIN)
+		l.resume()
+		if len(l.again) > 1 {
+			t.Fatalf("it has %d turns", len(l.again))
+		}
+		turns += len(l.again)
+		if c.state.Load() != idle {
+			t.Fatal("it was closed")
+		}
+	}
+}
+
+// A request that never ends, but never pauses either, ends in time.
+func TestEndless(t *testing.T) {
+	var g gate
+	l, c, peer := stepped(t, &g)
+	c.state.Store(busy)
+	defer c.state.Store(idle)
+	l.server.loop = l
+	w := &worker{server: l.server, conn: c}
+	send(t, peer, "abcd")
+	in := make([]byte, 1)
+	if n, err := w.Read(in); n != 1 || err != nil {
+		t.Errorf("in time: %d, %v", n, err)
+	}
+	l.clock.Store(int64(l.server.options.ReadTimeout))
+	if n, err := w.Read(in); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("too late: %d, %v", n, err)
+	}
+	if err := errors.Join(w.SetReadDeadline(time.Now()), w.SetReadDeadline(time.Time{})); err != nil { // the next request
+		t.Error(err)
+	}
+	if n, err := w.Read(in); n != 1 || err != nil {
+		t.Errorf("the next: %d, %v", n, err)
+	}
+}
+
+// Where what was refused can't be answered, the request that was admitted behind it leaves.
+func TestLeaveUnanswered(t *testing.T) {
+	var g gate
+	l, c, _ := stepped(t, &g)
+	if err := unix.Shutdown(c.fd, unix.SHUT_WR); err != nil {
+		t.Fatal(err)
+	}
+	l.find(c, []byte(request("POST", "/shed", "")+request("POST", "/a", "")), false)
+	if a, n := g.admitted.Load(), g.left.Load(); a != 1 || n != 1 || c.state.Load() != closing {
+		t.Errorf("%d admitted, %d left, state %d; want 1, 1, closing", a, n, c.state.Load())
+	}
+}
