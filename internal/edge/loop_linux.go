@@ -130,9 +130,10 @@ func (l *loop) help() {
 		return
 	}
 	l.take()
+	more := len(l.again) > 0
 	l.turn.Unlock()
-	if l.server.stopping.Load() {
-		l.rouse() // what the loop was roused for may have been this turn's
+	if more || l.server.stopping.Load() {
+		l.rouse() // of what is left epoll tells nobody, and what the loop was roused for may have been this turn's
 	}
 }
 
@@ -149,14 +150,11 @@ func (l *loop) take() bool {
 	return n > 0 || len(l.again) > 0
 }
 
-// wait returns when something has happened, or a tick has passed. It takes no event, so that others can while it has no
-// processor to go on with.
+// wait returns when something has happened, or a tick has passed, even where there is no connection: another's turn may
+// accept one meanwhile. It takes no event, so that others can while it has no processor to go on with.
 func (l *loop) wait() {
-	timeout := -1
-	if l.server.counts.open.Load() > 0 || l.deaf {
-		timeout = int(tick / time.Millisecond)
-	}
-	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(l.epoll), Events: unix.POLLIN}}, timeout) // fails only where it is interrupted
+	events := []unix.PollFd{{Fd: int32(l.epoll), Events: unix.POLLIN}}
+	_, _ = unix.Poll(events, int(tick/time.Millisecond)) // fails only where it is interrupted
 }
 
 func (l *loop) event(e *unix.EpollEvent) {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stepped is a loop that does not run by itself, with one connection.
+// stepped is a loop that does not run by itself, with one connection. The test has its turns.
 func stepped(t *testing.T, g *gate) (l *loop, c *conn, peer net.Conn) {
 	t.Helper()
 	s, err := NewServer(options(func(o *Options) { o.Gate = g.gate() }))
@@ -41,10 +41,8 @@ func stepped(t *testing.T, g *gate) (l *loop, c *conn, peer net.Conn) {
 	return l, c, peer
 }
 
-// A connection that always has more to read has one turn a round, however often epoll tells of it.
-func TestTurns(t *testing.T) {
-	var g gate
-	l, c, peer := stepped(t, &g)
+// flood sends requests to be refused until the connection is closed, and returns what waits for that.
+func flood(peer net.Conn) (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -55,7 +53,14 @@ func TestTurns(t *testing.T) {
 			}
 		}
 	}()
-	defer func() { peer.Close(); <-done }()
+	return func() { peer.Close(); <-done }
+}
+
+// A connection that always has more to read has one turn a round, however often epoll tells of it.
+func TestTurns(t *testing.T) {
+	var g gate
+	l, c, peer := stepped(t, &g)
+	defer flood(peer)()
 	for turns := 0; turns < 100; {
 		l.ready(c, unix.EPOLLIN)
 		l.resume()
@@ -66,6 +71,43 @@ func TestTurns(t *testing.T) {
 		if c.state.Load() != idle {
 			t.Fatal("it was closed")
 		}
+	}
+}
+
+// A turn that leaves something to read rouses the loop, which epoll would not tell of it.
+func TestHelpLeaves(t *testing.T) {
+	var g gate
+	l, c, peer := stepped(t, &g)
+	defer flood(peer)()
+	for len(l.again) == 0 {
+		l.clock.Store(l.now() - int64(patience))
+		l.help()
+		if c.state.Load() != idle {
+			t.Fatal("it was closed")
+		}
+	}
+	for _, e := range l.events[:poll(l.epoll, l.events)] {
+		if uint32(e.Fd) == wakeSlot {
+			return
+		}
+	}
+	t.Error("the loop sleeps on")
+}
+
+// The loop looks around each tick even where it knows of no connection.
+func TestWait(t *testing.T) {
+	var g gate
+	l, c, _ := stepped(t, &g)
+	l.close(c)
+	poll(l.epoll, l.events) // of the connection
+	waited := make(chan struct{})
+	go func() { defer close(waited); l.wait() }()
+	select {
+	case <-waited:
+	case <-time.After(10 * time.Second):
+		t.Error("it sleeps on")
+		l.rouse()
+		<-waited
 	}
 }
 
