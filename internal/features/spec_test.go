@@ -76,6 +76,7 @@ func TestTransforms(t *testing.T) {
 	f("os_major", "Android 9", "9")
 	f("os_major", "Vista", "vista")
 	f("domain", "news.example.co.uk", "example.co.uk")
+	f("domain", "a..uk", "uk")
 	f("domain", "https://www.Example.com:8080/a?b", "example.com")
 	f("domain", "user@a.b.example.org", "example.org")
 	f("domain", "localhost", "localhost")

@@ -171,7 +171,7 @@ func domainText(s string, buf *[]byte) (string, bool) {
 	if len(s)-last-1 == 2 && isRegistry(s[second+1:last]) {
 		second = strings.LastIndexByte(s[:second], '.')
 	}
-	return s[second+1:], true
+	return strings.TrimLeft(s[second+1:], "."), true // a label before it may be empty
 }
 
 func isRegistry(label string) bool {
