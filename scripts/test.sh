@@ -5,5 +5,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 eval "$(sed -n 's/^export \(GO[A-Z]*\) := \(.*\)$/export \1="\2"/p' build/go.mk)"
 "$GO" test -race -timeout 10m ./...
-"$GO" test -run Alloc ./cmd/bidder ./internal/{auction,batcher,features,iso,predict,servable}
+"$GO" test -run Alloc ./cmd/bidder ./internal/{auction,batcher,edge,features,iso,predict,servable}
 .venv/bin/python -m pytest "$@"

@@ -19,6 +19,7 @@ var allowed = map[string][]string{
 	"internal/batcher":    {"STANDARD", "internal/seldom", "internal/threads"},
 	"internal/iso":        {"STANDARD"},
 	"internal/overload":   {"STANDARD"},
+	"internal/race":       {"STANDARD"},
 	"internal/seldom":     {"STANDARD"},
 	"internal/strictyaml": {},
 	"internal/threads":    {"STANDARD"},

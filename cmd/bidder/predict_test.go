@@ -23,6 +23,7 @@ import (
 	"gavel/internal/batcher"
 	"gavel/internal/modelstore"
 	"gavel/internal/predict"
+	"gavel/internal/race"
 )
 
 // newStore has pytrain write the first version of the recipe's model.
@@ -264,7 +265,7 @@ func TestScoreRows(t *testing.T) {
 }
 
 func TestScoreRowsAllocs(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector makes pools drop items")
 	}
 	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: 1})

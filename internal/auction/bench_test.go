@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gavel/internal/race"
 )
 
 // manyCampaigns returns n campaigns of which the first matching suit plainRequest; the others ask for other countries,
@@ -113,7 +115,7 @@ func TestTenTimesTheCampaigns(t *testing.T) {
 
 // TestNoAllocations pins what the hot path promises.
 func TestNoAllocations(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector makes sync.Pool drop items at random")
 	}
 	set, req := benchSet(t, 1_000), benchRequest()

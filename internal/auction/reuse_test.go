@@ -3,6 +3,8 @@ package auction
 import (
 	"reflect"
 	"testing"
+
+	"gavel/internal/race"
 )
 
 // fillRequest builds the same request through the reusing builders.
@@ -56,7 +58,7 @@ func TestResetReusesMemory(t *testing.T) {
 	if !reflect.DeepEqual(visible(&used), visible(&fresh)) {
 		t.Errorf("got  %+v\nwant %+v", used.Impressions, fresh.Impressions)
 	}
-	if n := testing.AllocsPerRun(100, func() { used.Reset(); fillRequest(&used) }); n != 0 && !raceEnabled {
+	if n := testing.AllocsPerRun(100, func() { used.Reset(); fillRequest(&used) }); n != 0 && !race.Enabled {
 		t.Errorf("%v allocations to build the request again", n)
 	}
 }

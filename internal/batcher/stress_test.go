@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gavel/internal/race"
 )
 
 // Real time, real threads, the precise clock: callers that cancel, bad rows, panics, overload, and queues that are
@@ -135,7 +137,7 @@ func TestNoAllocations(t *testing.T) {
 	f := func(name string, o QueueOptions, rows int, early bool) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			if raceEnabled {
+			if race.Enabled {
 				t.Skip("sync.Pool drops at random under the race detector")
 			}
 			p, err := NewPool(PoolOptions{})

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/valyala/fasthttp"
+
+	"gavel/internal/race"
 )
 
 // asked is a function that sends a request on a connection and reads its answer, which ends it with an empty line.
@@ -40,7 +42,7 @@ func asked(t testing.TB, path string) func() {
 
 // A request costs no memory, neither refused nor handled.
 func TestAllocs(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	for _, path := range []string{"/shed", "/a"} {

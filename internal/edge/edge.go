@@ -76,21 +76,16 @@ func (o *Options) validate() error {
 		}
 	}
 	require(o.Handler != nil && o.ErrorHandler != nil, "no handler given, or none of errors")
-	require(o.Gate == nil || o.Gate.Ask != nil && o.Gate.Leave != nil, "the gate must have Ask and Leave")
-	require(o.Gate == nil || o.Gate.Status == 204 || o.Gate.Status == 304, "the gate's status %d must have no body: 204 or 304", gateStatus(o.Gate))
+	if g := o.Gate; g != nil {
+		require(g.Ask != nil && g.Leave != nil, "the gate must have Ask and Leave")
+		require(g.Status == 204 || g.Status == 304, "the gate's status %d must have no body: 204 or 304", g.Status)
+	}
 	require(o.MaxConnections > 0, "max connections %d must be positive", o.MaxConnections)
 	require(o.MaxBody > 0, "max body %d must be positive", o.MaxBody)
 	require(o.MaxHead >= 256, "max head %d must be at least 256 bytes", o.MaxHead)
 	require(o.ReadTimeout > 0 && o.WriteTimeout > 0 && o.IdleTimeout > 0,
 		"timeouts must be positive, have read %v, write %v, idle %v", o.ReadTimeout, o.WriteTimeout, o.IdleTimeout)
 	return errors.Join(faults...)
-}
-
-func gateStatus(g *Gate) int {
-	if g == nil {
-		return 0
-	}
-	return g.Status
 }
 
 // counts are a server's connections.

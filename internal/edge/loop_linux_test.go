@@ -41,12 +41,13 @@ func stepped(t *testing.T, g *gate) (l *loop, c *conn, peer net.Conn) {
 	return l, c, peer
 }
 
-// flood sends requests to be refused until the connection is closed, and returns what waits for that.
-func flood(peer net.Conn) (wait func()) {
+// flood sends requests to be refused, with bodies of size bytes, until the connection is closed by the function that it
+// returns.
+func flood(peer net.Conn, size int) (end func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		text := strings.Repeat(request("POST", "/shed", strings.Repeat("x", 20_000)), 10) // its answers find room unread
+		text := strings.Repeat(request("POST", "/shed", strings.Repeat("x", size)), 200_000/size)
 		for {
 			if _, err := io.WriteString(peer, text); err != nil {
 				return
@@ -60,7 +61,7 @@ func flood(peer net.Conn) (wait func()) {
 func TestTurns(t *testing.T) {
 	var g gate
 	l, c, peer := stepped(t, &g)
-	defer flood(peer)()
+	defer flood(peer, 20_000)() // its answers find room unread
 	for turns := 0; turns < 100; {
 		l.ready(c, unix.EPOLLIN)
 		l.resume()
@@ -78,7 +79,7 @@ func TestTurns(t *testing.T) {
 func TestHelpLeaves(t *testing.T) {
 	var g gate
 	l, c, peer := stepped(t, &g)
-	defer flood(peer)()
+	defer flood(peer, 20_000)() // its answers find room unread
 	for len(l.again) == 0 {
 		l.clock.Store(l.now() - int64(patience))
 		l.help()

@@ -15,6 +15,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/goleak"
+
+	"gavel/internal/edge/edgetest"
 )
 
 func TestMain(m *testing.M) {
@@ -77,23 +79,12 @@ func start(t testing.TB, change func(*Options)) (s *Server, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(listener) }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := errors.Join(s.Shutdown(ctx), <-served); err != nil {
-			t.Error(err)
-		}
+	t.Cleanup(func() { // when it has been shut down
 		if n := s.Connections(); n != 0 {
 			t.Errorf("%d connections are left", n)
 		}
 	})
-	return s, listener.Addr().String()
+	return s, edgetest.Serve(t, s)
 }
 
 func dial(t testing.TB, address string) *net.TCPConn {

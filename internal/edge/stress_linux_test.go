@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 
@@ -49,19 +48,9 @@ func TestTrim(t *testing.T) {
 func TestFlood(t *testing.T) {
 	var g gate
 	_, address := start(t, func(o *Options) { o.Gate = g.gate() })
-	flood, c := dial(t, address), dial(t, address)
-	text := strings.Repeat(request("POST", "/shed", strings.Repeat("x", 1000)), 100)
-	done := make(chan struct{})
-	defer func() { flood.Close(); <-done }()
-	go func() {
-		defer close(done)
-		go func() { _, _ = io.Copy(io.Discard, flood) }()
-		for {
-			if _, err := io.WriteString(flood, text); err != nil {
-				return
-			}
-		}
-	}()
+	peer, c := dial(t, address), dial(t, address)
+	go func() { _, _ = io.Copy(io.Discard, peer) }()
+	defer flood(peer, 1000)()
 	for range 100 {
 		send(t, c, request("POST", "/a", ""))
 		if got := answers(t, c, 1, false); got[0] != "200 POST /a 0" {

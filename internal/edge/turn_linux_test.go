@@ -1,17 +1,14 @@
 package edge
 
 import (
+	"net"
 	"testing"
 	"time"
 )
 
 // Requests are answered while the loop's goroutine gets no turn, because workers have theirs.
 func TestOthersTurn(t *testing.T) {
-	s, address := start(t, nil)
-	c := dial(t, address)
-	send(t, c, request("GET", "/", ""))
-	answers(t, c, 1, false)
-	l := s.serving()
+	l, c := serving(t)
 	l.turn.Lock()
 	send(t, c, request("GET", "/", ""))
 	l.wait()
@@ -22,11 +19,7 @@ func TestOthersTurn(t *testing.T) {
 
 // Help takes events, and where nobody needs it or another has the turn it leaves them.
 func TestHelp(t *testing.T) {
-	s, address := start(t, nil)
-	c := dial(t, address)
-	send(t, c, request("GET", "/", ""))
-	answers(t, c, 1, false)
-	l := s.serving()
+	l, _ := serving(t)
 	taken := func() bool {
 		before := l.clock.Load()
 		l.help()
@@ -50,9 +43,14 @@ func TestHelp(t *testing.T) {
 	t.Error("no help in 1000 tries")
 }
 
-// serving is the loop of a server that has answered.
-func (s *Server) serving() *loop {
+// serving is the loop of a server that has answered on c.
+func serving(t *testing.T) (l *loop, c net.Conn) {
+	t.Helper()
+	s, address := start(t, nil)
+	c = dial(t, address)
+	send(t, c, request("GET", "/", ""))
+	answers(t, c, 1, false)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.loop
+	return s.loop, c
 }

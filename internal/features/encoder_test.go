@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gavel/internal/auction"
+	"gavel/internal/race"
 )
 
 // sample is a request with two impressions and its candidates.
@@ -208,7 +209,7 @@ func TestEncodeAllocatesNothing(t *testing.T) {
 	}); n > 0 {
 		t.Errorf("%v allocations for %d candidates, want 0", n, len(cands))
 	}
-	if raceDetector {
+	if race.Enabled {
 		return
 	}
 	if n := testing.AllocsPerRun(200, func() { e.Encode(req, &cands[0], row) }); n > 0 {

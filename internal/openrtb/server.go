@@ -117,12 +117,12 @@ func NewServer(auctions Auctions, linker Linker, notices Notices, options Option
 	serve := edge.Options{
 		Handler:        s.handle,
 		ErrorHandler:   s.unreadable,
-		MaxConnections: s.options.MaxConnections,
-		MaxBody:        s.options.MaxBody,
+		MaxConnections: options.MaxConnections,
+		MaxBody:        options.MaxBody,
 		MaxHead:        16 << 10,
-		ReadTimeout:    s.options.ReadTimeout,
-		WriteTimeout:   s.options.WriteTimeout,
-		IdleTimeout:    s.options.IdleTimeout,
+		ReadTimeout:    options.ReadTimeout,
+		WriteTimeout:   options.WriteTimeout,
+		IdleTimeout:    options.IdleTimeout,
 	}
 	if options.Limit != nil {
 		serve.Gate = &edge.Gate{Status: fasthttp.StatusNoContent, Ask: s.begin, Leave: options.Limit.End}

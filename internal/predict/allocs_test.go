@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"github.com/valyala/fasthttp"
+
+	"gavel/internal/race"
 )
 
 // handled is a request that a server handles without a connection.
@@ -27,7 +29,7 @@ func handled(t testing.TB, s *Server, body string) func() {
 
 // A prediction allocates nothing, but for what scores the rows.
 func TestPredictAllocs(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector makes pools drop items")
 	}
 	s, _ := startServer(t, map[string]Model{"ctr": steady{&fakeVersion{new(fakeModel), 7}}}, Options{})

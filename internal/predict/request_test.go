@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"gavel/internal/race"
 )
 
 // small is the shape of most tests: rows of two indices below 10.
@@ -233,7 +235,7 @@ func inputOf(data []byte) (json.RawMessage, bool) {
 }
 
 func TestParseAllocs(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	var r request

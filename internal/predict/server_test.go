@@ -20,6 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
+
+	"gavel/internal/edge/edgetest"
 )
 
 func TestMain(m *testing.M) {
@@ -90,29 +92,14 @@ func startServer(t testing.TB, models map[string]Model, o Options) (*Server, *ht
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(listener) }()
+	address := edgetest.Serve(t, s)
 	transport := &http.Transport{
 		DisableCompression: true, MaxIdleConnsPerHost: 16,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, listener.Addr().String())
+			return new(net.Dialer).DialContext(ctx, network, address)
 		},
 	}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := s.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(transport.CloseIdleConnections)
 	return s, &http.Client{Transport: transport}
 }
 

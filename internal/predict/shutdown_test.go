@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"gavel/internal/edge/edgetest"
 )
 
 // Shutdown answers what came, closes the connections, and takes no new ones.
@@ -87,13 +89,7 @@ func TestSlowRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(listener) }()
-	conn, err := net.Dial("tcp", listener.Addr().String())
+	conn, err := net.Dial("tcp", edgetest.Serve(t, s))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,8 +102,5 @@ func TestSlowRequest(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != 408 || !resp.Close || counted(t, s.metrics.unread) != 1 {
 		t.Errorf("status %d, close %v, %v counted; want 408, true, 1", resp.StatusCode, resp.Close, counted(t, s.metrics.unread))
-	}
-	if err := errors.Join(s.Shutdown(context.Background()), <-served); err != nil {
-		t.Error(err)
 	}
 }

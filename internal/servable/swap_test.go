@@ -15,6 +15,7 @@ import (
 
 	"gavel/internal/batcher"
 	"gavel/internal/modelstore"
+	"gavel/internal/race"
 )
 
 // atomicLines is a log that tests read while it is written.
@@ -182,7 +183,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 		s.Release()
 	}
 	cycles := 20
-	if raceEnabled || testing.Short() {
+	if race.Enabled || testing.Short() {
 		cycles = 5
 	}
 	for range 5 {

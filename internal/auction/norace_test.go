@@ -1,5 +1,0 @@
-//go:build !race
-
-package auction
-
-const raceEnabled = false

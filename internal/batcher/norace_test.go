@@ -1,5 +1,0 @@
-//go:build !race
-
-package batcher
-
-const raceEnabled = false

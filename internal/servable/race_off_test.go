@@ -1,5 +1,0 @@
-//go:build !race
-
-package servable
-
-const raceEnabled = false
