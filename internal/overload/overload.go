@@ -4,18 +4,19 @@
 // answer comes later for all, and the way out is to begin less; slow peers, slow models and long waits in a batch do
 // not show in it, since they take no processor.
 //
-// A Limiter turns it into a limit on what may be under way at once. When goroutines have waited longer than the target,
-// period after period, the limit becomes a part of what was under way, the less the longer they wait; from then on it
-// falls while their mean wait is above half the target and grows while it is below, until it is back at its upper bound:
-// what is begun in an overload is to be answered early, and the overload is over when there is room again. A moment's
-// waiting begins nothing: a collection or a neighbour's time slice passes by itself, and only a queue that stands is too
-// long (the idea of CoDel: Nichols and Jacobson, 2012). So a bidder that is offered twice what it can serve goes on serving
-// nearly all it can, and refuses the rest in microseconds, before it has cost anything.
+// A Limiter turns it into a limit on what may be under way at once. Limiting begins when a queue stands: over a tenth of a
+// second every other goroutine has waited longer than three times the target. Bursts, collections and a neighbour's time
+// slices lift the mean of moments, and pass by themselves; only a queue that stands is too long (the idea of CoDel: Nichols
+// and Jacobson, 2012). The limit then becomes a part of what was under way, the less the longer they wait; from then on it
+// falls while their mean wait is above the target and grows while it is below, for what is begun in an overload is to be
+// answered early. It is lifted when for a tenth of a second none has been refused. So a bidder that is offered twice what
+// it can serve goes on serving nearly all it can, and refuses the rest in microseconds, before it has cost anything.
 package overload
 
 import (
 	"context"
 	"errors"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -26,19 +27,24 @@ type Options struct {
 	Most int
 	// Least is the limit's lower bound; default 16. It keeps the process busy where waits have other causes.
 	Least int
-	// Target is how long goroutines may wait for a processor, in the mean of each period; half of it while limiting;
-	// default 2 ms.
+	// Target is how long goroutines may wait for a processor in an overload, in the mean; default 1 ms.
 	Target time.Duration
 	// Period is how often the limit is set; default 10 ms.
 	Period time.Duration
-	// Waits reads how long goroutines have waited in all, and how many did; default: the runtime's own histogram.
-	Waits func() (total time.Duration, count uint64)
+	// Waits is read once a period; default: from the runtime's own histogram.
+	Waits func() Waits
+}
+
+// Waits says how long goroutines waited for a processor; zero where none did.
+type Waits struct {
+	Mean   time.Duration // in the last period
+	Median time.Duration // in the last standing periods
 }
 
 func (o *Options) fill() error {
 	setDefault(&o.Most, 4096)
 	setDefault(&o.Least, 16)
-	setDefault(&o.Target, 2*time.Millisecond)
+	setDefault(&o.Target, time.Millisecond)
 	setDefault(&o.Period, 10*time.Millisecond)
 	if o.Waits == nil {
 		o.Waits = newSchedulerWaits().read
@@ -67,13 +73,12 @@ type Limiter struct {
 	peak     atomic.Int64 // the most under way in this period
 	reached  atomic.Uint64
 
-	// Run's alone:
-	total    time.Duration // Waits as it was last read
-	count    uint64
+	// Run's alone, of the time while it limits:
 	limiting bool
-	over     int     // periods in a row in which goroutines waited too long, while not limiting
-	times    float64 // mean wait ÷ what it may be, while limiting
-	exact    float64 // the limit, while limiting
+	refused  uint64  // what reached was at the last period's end
+	idle     int     // periods in a row in which none was refused
+	times    float64 // mean wait ÷ target
+	exact    float64 // the limit
 }
 
 // New makes a limiter. It stays at Most until Run runs.
@@ -83,7 +88,6 @@ func New(o Options) (*Limiter, error) {
 	}
 	l := &Limiter{o: o}
 	l.limit.Store(int64(o.Most))
-	l.total, l.count = o.Waits()
 	return l, nil
 }
 
@@ -131,47 +135,53 @@ func (l *Limiter) Run(ctx context.Context) error {
 }
 
 const (
-	standing = 10   // periods in a row make a queue a standing one
+	standing = 10   // periods are as long as a queue must stand, and as none may have been refused when it is gone
+	stands   = 3    // times the target is what every other goroutine waits for longer where a queue stands
 	mostCut  = 0.5  // of what was under way is left at least when limiting begins
 	leastCut = 0.95 // … and at most
-	held     = 0.5  // of the target is what goroutines may wait while limiting
-	memory   = 0.3  // weight of a period in the mean wait, while limiting
-	cut      = 0.05 // of the limit, for each time that waits are longer than they may be
+	memory   = 0.3  // weight of a period in the mean wait
+	cut      = 0.05 // of the limit, for each time the target that waits are longer
 	cutMost  = 0.1  // … a period at most
-	growth   = 0.02 // of the limit, where nothing waits; less the nearer waits are to what they may be
+	growth   = 0.02 // of the limit, where nothing waits; less the nearer waits are to the target
 )
 
 // adjust sets the limit by what was seen since the last call.
 func (l *Limiter) adjust() {
-	total, count := l.o.Waits()
-	waited, n := total-l.total, count-l.count
-	l.total, l.count = total, count
+	waits := l.o.Waits()
 	peak := float64(l.peak.Swap(l.underWay.Load()))
-	times := 0.0 // how many times the target goroutines waited
-	if n > 0 {
-		times = float64(waited) / float64(n) / float64(l.o.Target)
-	}
+	times := float64(waits.Mean) / float64(l.o.Target)
 	if !l.limiting {
-		if times <= 1 {
-			l.over = 0
-			return
+		if waits.Median > stands*l.o.Target && peak > float64(l.o.Least) {
+			l.begin(times, peak)
 		}
-		if l.over++; l.over < standing {
-			return
-		}
-		l.limiting, l.over, l.times = true, 0, times/held
-		l.exact = peak * min(max(1/times, mostCut), leastCut)
-	} else {
-		l.times += memory * (times/held - l.times)
-		if l.times > 1 {
-			l.exact = min(l.exact, peak) * (1 - min(cut*(l.times-1), cutMost))
-		} else {
-			l.exact *= 1 + growth*(1-l.times)
-		}
+		return
 	}
-	l.exact = max(l.exact, float64(l.o.Least))
-	if l.exact >= float64(l.o.Most) {
-		l.exact, l.limiting = float64(l.o.Most), false
+	if refused := l.reached.Load(); refused != l.refused {
+		l.refused, l.idle = refused, 0
+	} else if l.idle++; l.idle == standing {
+		l.limiting = false
+		l.limit.Store(int64(l.o.Most))
+		return
 	}
+	l.times += memory * (times - l.times)
+	if l.times <= 1 {
+		l.set(l.exact * (1 + growth*(1-l.times)))
+		return
+	}
+	from := l.exact
+	if peak < math.Floor(from) { // the limit was not reached
+		from = peak
+	}
+	l.set(from * (1 - min(cut*(l.times-1), cutMost)))
+}
+
+// begin limits: goroutines wait so many times the target, with so much under way.
+func (l *Limiter) begin(times, peak float64) {
+	l.limiting, l.refused, l.idle, l.times = true, l.reached.Load(), 0, times
+	l.set(peak * min(max(1/times, mostCut), leastCut))
+}
+
+func (l *Limiter) set(limit float64) {
+	l.exact = min(max(limit, float64(l.o.Least)), float64(l.o.Most))
 	l.limit.Store(int64(l.exact))
 }

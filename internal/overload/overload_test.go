@@ -13,30 +13,28 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// waits is what a test says goroutines have waited.
+// waits is what a test says that goroutines waited.
 type waits struct {
-	mu    sync.Mutex
-	total time.Duration
-	count uint64
+	mu  sync.Mutex
+	now Waits
 }
 
-func (w *waits) read() (time.Duration, uint64) {
+func (w *waits) read() Waits {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.total, w.count
+	return w.now
 }
 
-// add says that n goroutines waited for each.
-func (w *waits) add(n uint64, each time.Duration) {
+// set says that goroutines waited so long in each period, and that every other one of the last periods did.
+func (w *waits) set(mean, median time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.total += time.Duration(n) * each
-	w.count += n
+	w.now = Waits{mean, median}
 }
 
 func newTest(t *testing.T, o Options) (*Limiter, *waits) {
 	t.Helper()
-	w := &waits{total: time.Hour, count: 1000} // before the limiter was made; must not count
+	w := &waits{}
 	o.Waits = w.read
 	l, err := New(o)
 	if err != nil {
@@ -72,67 +70,79 @@ func TestLimit(t *testing.T) {
 			}
 		})
 	}
-	f("as long as nothing waits", 1000, func(l *Limiter, w *waits) {
-		begin(l, 200)
-		w.add(100, 900*time.Microsecond)
-		l.adjust()
-	})
-	f("nothing happened at all", 1000, func(l *Limiter, _ *waits) { l.adjust() })
-	overloaded := func(l *Limiter, w *waits, periods int, each time.Duration) {
+	const ms = time.Millisecond
+	// waiting lets so many periods pass in which goroutines waited so long.
+	waiting := func(l *Limiter, w *waits, periods int, mean, median time.Duration) {
+		w.set(mean, median)
 		for range periods {
-			w.add(100, each)
 			l.adjust()
 		}
 	}
-	f("a moment passes by itself", 1000, func(l *Limiter, w *waits) {
+	f("nothing happened at all", 1000, func(l *Limiter, _ *waits) { l.adjust() })
+	f("a queue that comes and goes", 1000, func(l *Limiter, w *waits) {
 		begin(l, 200)
-		for range 3 {
-			overloaded(l, w, standing-1, 50*time.Millisecond)
-			overloaded(l, w, 1, 0)
-		}
+		waiting(l, w, 100, 50*ms, 3*ms)
+	})
+	f("one that stands, with little under way", 1000, func(l *Limiter, w *waits) {
+		begin(l, 10)
+		waiting(l, w, 100, 50*ms, 50*ms)
 	})
 	f("a standing queue is cut by how long it waits", 160, func(l *Limiter, w *waits) {
 		begin(l, 200)
-		overloaded(l, w, standing, 1250*time.Microsecond)
+		waiting(l, w, 1, 1250*time.Microsecond, 4*ms)
 	})
 	f("the peak of the period counts", 190, func(l *Limiter, w *waits) {
 		begin(l, 200)
-		overloaded(l, w, standing-1, 1001*time.Microsecond)
 		end(l, 150)
-		overloaded(l, w, 1, 1001*time.Microsecond)
+		waiting(l, w, 1, ms, 4*ms)
 	})
 	f("at first by half at most", 100, func(l *Limiter, w *waits) {
 		begin(l, 200)
-		overloaded(l, w, standing, time.Second)
+		waiting(l, w, 1, time.Second, time.Second)
 	})
 	f("then by a tenth at most, each period", 81, func(l *Limiter, w *waits) {
 		begin(l, 200)
-		overloaded(l, w, standing, time.Second)
+		waiting(l, w, 1, time.Second, time.Second)
 		end(l, 100)
-		overloaded(l, w, 2, time.Second)
+		waiting(l, w, 2, time.Second, time.Second)
 	})
 	f("never below the least", 10, func(l *Limiter, w *waits) {
-		begin(l, 1)
-		overloaded(l, w, standing, time.Second)
+		begin(l, 11)
+		waiting(l, w, standing, time.Second, time.Second)
 	})
-	// Limited to 100 at once while goroutines waited twice the target, and then not at all: the mean of waits falls by
-	// memory each period, and only below what is held does the limit grow.
-	relieved := func(l *Limiter, w *waits, periods int) {
+	// Limited to 100 at once while goroutines waited twice the target, and then less, with refusals in each period: the
+	// mean of waits falls by memory each period, and only below the target does the limit grow.
+	relieved := func(l *Limiter, w *waits, periods int, mean time.Duration) {
 		begin(l, 200)
-		overloaded(l, w, standing, 2*time.Millisecond)
+		waiting(l, w, 1, 2*ms, 4*ms)
 		end(l, 100)
-		overloaded(l, w, periods, 0)
+		for range periods {
+			begin(l, 1000)
+			end(l, l.Stats().UnderWay)
+			waiting(l, w, 1, mean, mean)
+		}
 	}
-	f("one good period does not lift it", 91, func(l *Limiter, w *waits) { relieved(l, w, 1) })
-	f("some lift it a little", 89, func(l *Limiter, w *waits) { relieved(l, w, 8) })
-	f("waits between half the target and the target lower it", 87, func(l *Limiter, w *waits) {
-		relieved(l, w, 8)
-		overloaded(l, w, 10, 600*time.Microsecond)
+	f("one good period lifts it a little at most", 98, func(l *Limiter, w *waits) { relieved(l, w, 1, 0) })
+	f("some lift it more", 106, func(l *Limiter, w *waits) { relieved(l, w, 8, 0) })
+	f("waits above the target lower it", 77, func(l *Limiter, w *waits) { relieved(l, w, 8, 1500*time.Microsecond) })
+	f("in the end it is gone", 1000, func(l *Limiter, w *waits) { relieved(l, w, 150, 0) })
+	f("it stays where waits are at the target", 88, func(l *Limiter, w *waits) {
+		relieved(l, w, 1, ms)
+		for range 10 * standing {
+			begin(l, 1000)
+			end(l, l.Stats().UnderWay)
+			waiting(l, w, 1, ms, ms)
+		}
 	})
-	f("in the end it is gone", 1000, func(l *Limiter, w *waits) { relieved(l, w, 140) })
-	f("and a moment passes by itself again", 1000, func(l *Limiter, w *waits) {
-		relieved(l, w, 140)
-		overloaded(l, w, standing-1, 50*time.Millisecond)
+	f("it is lifted when none was refused", 1000, func(l *Limiter, w *waits) {
+		relieved(l, w, 1, 0)
+		waiting(l, w, standing, 900*time.Microsecond, 900*time.Microsecond)
+	})
+	f("and comes back as it came first", 100, func(l *Limiter, w *waits) {
+		relieved(l, w, 1, 0)
+		waiting(l, w, standing, 0, 0)
+		begin(l, 200)
+		waiting(l, w, 1, time.Second, time.Second)
 	})
 }
 
@@ -186,13 +196,11 @@ func TestRun(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- l.Run(ctx) }()
-		for range standing {
-			w.add(10, 2*time.Millisecond)
-			time.Sleep(10 * time.Millisecond)
-			synctest.Wait()
-		}
+		w.set(2*time.Millisecond, 4*time.Millisecond)
+		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
 		if got := l.Stats().Limit; got != 50 {
-			t.Errorf("limit %d after %d periods, want 50", got, standing)
+			t.Errorf("limit %d after a period, want 50", got)
 		}
 		cancel()
 		if err := <-done; err != nil {
@@ -204,7 +212,6 @@ func TestRun(t *testing.T) {
 // TestSchedulerWaits: more goroutines than processors that all want to run do wait.
 func TestSchedulerWaits(t *testing.T) {
 	s := newSchedulerWaits()
-	before, countBefore := s.read()
 	var all sync.WaitGroup
 	for range 8 * runtime.GOMAXPROCS(0) {
 		all.Go(func() {
@@ -216,9 +223,14 @@ func TestSchedulerWaits(t *testing.T) {
 		})
 	}
 	all.Wait()
-	after, countAfter := s.read()
-	if n := countAfter - countBefore; n == 0 || (after-before)/time.Duration(n) < 50*time.Microsecond {
-		t.Errorf("%d goroutines waited %v in all; with 8 a processor each should wait for the others", n, after-before)
+	if w := s.read(); w.Mean < 50*time.Microsecond || w.Median < 50*time.Microsecond {
+		t.Errorf("waits: %+v; with 8 goroutines a processor each should wait for the others", w)
+	}
+	for range standing {
+		s.read()
+	}
+	if w := s.read(); w.Median > time.Millisecond {
+		t.Errorf("median of waits %v when nothing has run for %d periods", w.Median, standing)
 	}
 	if n := testing.AllocsPerRun(10, func() { s.read() }); n > 0 {
 		t.Errorf("%v allocations a reading", n)
