@@ -65,7 +65,7 @@ type QueueOptions struct {
 	// Policy; default Adaptive.
 	Policy Policy
 	// Patience is how many seconds of a row's waiting the adaptive policy gives for a second of runner time saved;
-	// default 2; more while processors are scarce (see policy.go). A held row waits Patience × half the fixed cost of a
+	// default 3; more while processors are scarce (see policy.go). A held row waits Patience × half the fixed cost of a
 	// run, in the mean, where they are idle. Less than 0: never hold.
 	Patience float64
 	// TableRows: every index of a row must lie in [0, TableRows), or the row gets ErrRow; 0: not checked. An engine
@@ -109,7 +109,7 @@ func (o *QueueOptions) fill(pool PoolOptions) error {
 	setDefault(&o.MaxWait, 5*time.Millisecond)
 	setDefault(&o.QueueRows, 32*o.MaxRows)
 	setDefault(&o.Policy, Adaptive)
-	setDefault(&o.Patience, 2)
+	setDefault(&o.Patience, 3)
 	setDefault(&o.Weight, 1)
 	if o.Policy == Off {
 		runners = offRunners
