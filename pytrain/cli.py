@@ -31,7 +31,7 @@ app.command("port-sklearn")(cli_port.port_sklearn)
 
 def main() -> NoReturn:
     """Run one command; a fault ends as one line on stderr that names place and remedy."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and errors
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(lambda r: r.levelno >= logging.WARNING or r.name == "pytrain")  # TensorFlow tells of every export

@@ -4,19 +4,19 @@
 // answer comes later for all, and the way out is to begin less; slow peers, slow models and long waits in a batch do
 // not show in it, since they take no processor.
 //
-// A Limiter turns it into a limit on what may be under way at once. Limiting begins when a queue stands: over a tenth of a
-// second every other goroutine has waited longer than three times the target. Bursts, collections and a neighbour's time
-// slices lift the mean of moments, and pass by themselves; only a queue that stands is too long (the idea of CoDel: Nichols
-// and Jacobson, 2012). The limit then becomes a part of what was under way, the less the longer they wait; from then on it
-// falls while their mean wait is above the target and grows while it is below, for what is begun in an overload is to be
-// answered early. It is lifted when for a tenth of a second none has been refused. So a bidder that is offered twice what
-// it can serve goes on serving nearly all it can, and refuses the rest in microseconds, before it has cost anything.
+// A Limiter turns it into a limit on what may be under way at once. Limiting begins when a queue stands: of all that
+// waited in the last ten periods, half waited longer than three times the target. Bursts, collections and a neighbour's
+// time slices lift the mean of moments, and pass by themselves; only a queue that stands is too long (the idea of CoDel:
+// Nichols and Jacobson, 2012). The limit then becomes a part of what was under way, the less the longer goroutines wait;
+// from then on it falls while their mean wait is above the target and grows while it is below, for what is begun in an
+// overload is to be answered early. It is lifted when for ten periods none has been refused. So a bidder that is offered
+// twice what it can serve goes on serving nearly all it can, and refuses the rest in microseconds, before it has cost
+// anything (docs/decisions/0009-overload.md has what was measured).
 package overload
 
 import (
 	"context"
 	"errors"
-	"math"
 	"sync/atomic"
 	"time"
 )
@@ -25,7 +25,8 @@ import (
 type Options struct {
 	// Most is the limit while nothing is overloaded, and its upper bound; default 4096.
 	Most int
-	// Least is the limit's lower bound; default 16. It keeps the process busy where waits have other causes.
+	// Least is the limit's lower bound; default 16. It keeps the process busy where waits have other causes: nothing
+	// is limited while no more are under way.
 	Least int
 	// Target is how long goroutines may wait for a processor in an overload, in the mean; default 1 ms.
 	Target time.Duration
@@ -38,7 +39,7 @@ type Options struct {
 // Waits says how long goroutines waited for a processor; zero where none did.
 type Waits struct {
 	Mean   time.Duration // in the last period
-	Median time.Duration // in the last standing periods
+	Median time.Duration // in the last ten periods
 }
 
 func (o *Options) fill() error {
@@ -136,7 +137,7 @@ func (l *Limiter) Run(ctx context.Context) error {
 
 const (
 	standing = 10   // periods are as long as a queue must stand, and as none may have been refused when it is gone
-	stands   = 3    // times the target is what every other goroutine waits for longer where a queue stands
+	stands   = 3    // times the target is what half of the goroutines wait for longer where a queue stands
 	mostCut  = 0.5  // of what was under way is left at least when limiting begins
 	leastCut = 0.95 // … and at most
 	memory   = 0.3  // weight of a period in the mean wait
@@ -164,15 +165,12 @@ func (l *Limiter) adjust() {
 		return
 	}
 	l.times += memory * (times - l.times)
-	if l.times <= 1 {
-		l.set(l.exact * (1 + growth*(1-l.times)))
-		return
+	change := growth * (1 - l.times)
+	if l.times > 1 {
+		change = -min(cut*(l.times-1), cutMost)
 	}
-	from := l.exact
-	if peak < math.Floor(from) { // the limit was not reached
-		from = peak
-	}
-	l.set(from * (1 - min(cut*(l.times-1), cutMost)))
+	l.set(l.exact * (1 + change))
+	l.limiting = l.exact < float64(l.o.Most)
 }
 
 // begin limits: goroutines wait so many times the target, with so much under way.

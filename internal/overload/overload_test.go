@@ -2,7 +2,9 @@ package overload
 
 import (
 	"context"
+	"math"
 	"runtime"
+	"runtime/metrics"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,7 +27,7 @@ func (w *waits) read() Waits {
 	return w.now
 }
 
-// set says that goroutines waited so long in each period, and that every other one of the last periods did.
+// set says how long goroutines waited in each period, and in the last ones.
 func (w *waits) set(mean, median time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -126,23 +128,46 @@ func TestLimit(t *testing.T) {
 	f("some lift it more", 106, func(l *Limiter, w *waits) { relieved(l, w, 8, 0) })
 	f("waits above the target lower it", 77, func(l *Limiter, w *waits) { relieved(l, w, 8, 1500*time.Microsecond) })
 	f("in the end it is gone", 1000, func(l *Limiter, w *waits) { relieved(l, w, 150, 0) })
-	f("it stays where waits are at the target", 88, func(l *Limiter, w *waits) {
-		relieved(l, w, 1, ms)
-		for range 10 * standing {
-			begin(l, 1000)
-			end(l, l.Stats().UnderWay)
-			waiting(l, w, 1, ms, ms)
-		}
+	f("it stays where waits are at the target", 88, func(l *Limiter, w *waits) { relieved(l, w, 10*standing, ms) })
+	f("a lull lowers it by a tenth a period at most", 72, func(l *Limiter, w *waits) {
+		relieved(l, w, 0, 0)
+		waiting(l, w, 3, 100*ms, 100*ms)
 	})
+	quiet := func(l *Limiter, w *waits, periods int) { waiting(l, w, periods, ms/2, ms/2) }
 	f("it is lifted when none was refused", 1000, func(l *Limiter, w *waits) {
 		relieved(l, w, 1, 0)
-		waiting(l, w, standing, 900*time.Microsecond, 900*time.Microsecond)
+		quiet(l, w, standing)
 	})
-	f("and comes back as it came first", 100, func(l *Limiter, w *waits) {
+	f("not before", 102, func(l *Limiter, w *waits) {
 		relieved(l, w, 1, 0)
-		waiting(l, w, standing, 0, 0)
-		begin(l, 200)
-		waiting(l, w, 1, time.Second, time.Second)
+		quiet(l, w, standing-1)
+	})
+	f("nor with a refusal in between", 113, func(l *Limiter, w *waits) {
+		relieved(l, w, 1, 0)
+		quiet(l, w, standing-1)
+		end(l, begin(l, 1000))
+		quiet(l, w, standing)
+	})
+	f("refusals before it began do not keep it", 1000, func(l *Limiter, w *waits) {
+		begin(l, 2000)
+		waiting(l, w, 1, 2*ms, 4*ms)
+		end(l, 1000)
+		quiet(l, w, standing)
+	})
+	again := func(l *Limiter, w *waits) {
+		relieved(l, w, 1, 0)
+		quiet(l, w, standing)
+		relieved(l, w, 0, 0)
+	}
+	f("it comes back as it came first", 100, again)
+	f("and is lifted again", 1000, func(l *Limiter, w *waits) {
+		again(l, w)
+		quiet(l, w, standing)
+	})
+	f("at the most it is gone, and only a standing queue brings it back", 1000, func(l *Limiter, w *waits) {
+		relieved(l, w, 150, 0)
+		begin(l, 2000)
+		waiting(l, w, 10*standing, 50*ms, 3*ms)
 	})
 }
 
@@ -235,6 +260,38 @@ func TestSchedulerWaits(t *testing.T) {
 	if n := testing.AllocsPerRun(10, func() { s.read() }); n > 0 {
 		t.Errorf("%v allocations a reading", n)
 	}
+}
+
+func TestWindow(t *testing.T) {
+	h := &metrics.Float64Histogram{
+		Counts:  []uint64{7, 7, 7, 7}, // before the first reading; must not count
+		Buckets: []float64{math.Inf(-1), 0.001, 0.002, 0.004, math.Inf(1)},
+	}
+	const ms = time.Millisecond
+	var w window
+	w.fill(h.Counts)
+	f := func(name string, want Waits, counts ...uint64) {
+		t.Helper()
+		for i, n := range counts {
+			h.Counts[i] += n
+		}
+		if got := w.add(h); got != want {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+	f("nothing waited", Waits{}, 0, 0, 0, 0)
+	f("some did not wait", Waits{Mean: ms / 2, Median: ms}, 2, 2, 0, 0)
+	f("each as its bucket's bound", Waits{Mean: 3 * ms, Median: 2 * ms}, 0, 0, 2, 2)
+	f("the median is of all, the mean of the last", Waits{Mean: 4 * ms, Median: 2 * ms}, 0, 0, 0, 1)
+	f("most did not wait long", Waits{Median: 0}, 20, 0, 0, 0)
+	for range 6 {
+		f("it stays so", Waits{Mean: ms, Median: 0}, 0, 1, 0, 0)
+	}
+	f("what is older is forgotten", Waits{Mean: 4 * ms, Median: 4 * ms}, 0, 0, 0, 40)
+	for range standing - 1 {
+		f("and stays", Waits{Median: 4 * ms}, 0, 0, 0, 0)
+	}
+	f("until it is old", Waits{}, 0, 0, 0, 0)
 }
 
 func BenchmarkBeginEnd(b *testing.B) {

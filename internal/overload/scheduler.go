@@ -7,37 +7,58 @@ import (
 )
 
 // schedulerWaits reads how long goroutines have waited, able to run, for a processor: the Go runtime keeps a histogram
-// of it, of one in eight goroutines.
+// of it, of one wait in eight.
 type schedulerWaits struct {
 	sample []metrics.Sample
-	last   [standing][]uint64 // the histogram's counts at the last readings, a ring
-	next   int                // the oldest reading
+	window window
 }
 
 func newSchedulerWaits() *schedulerWaits {
 	s := &schedulerWaits{sample: []metrics.Sample{{Name: "/sched/latencies:seconds"}}}
-	metrics.Read(s.sample)
-	if s.sample[0].Value.Kind() == metrics.KindFloat64Histogram {
-		counts := s.sample[0].Value.Float64Histogram().Counts
-		for i := range s.last {
-			s.last[i] = append([]uint64(nil), counts...)
-		}
+	if h := s.histogram(); h != nil {
+		s.window.fill(h.Counts)
 	}
 	return s
 }
 
-// read says how goroutines have waited: each wait counts as its bucket's lower bound. It allocates nothing.
-func (s *schedulerWaits) read() Waits {
+// histogram is nil in a runtime without it: no sign of overload is ever seen there.
+func (s *schedulerWaits) histogram() *metrics.Float64Histogram {
 	metrics.Read(s.sample)
 	if s.sample[0].Value.Kind() != metrics.KindFloat64Histogram {
-		return Waits{} // a runtime without it: no sign of overload is ever seen
+		return nil
 	}
-	h := s.sample[0].Value.Float64Histogram()
-	oldest, newest := s.last[s.next], s.last[(s.next+standing-1)%standing]
-	w := Waits{Mean: mean(h, newest), Median: median(h, oldest)}
+	return s.sample[0].Value.Float64Histogram()
+}
+
+// read says how goroutines have waited since the last call and in the last ten. It allocates nothing.
+func (s *schedulerWaits) read() Waits {
+	h := s.histogram()
+	if h == nil {
+		return Waits{}
+	}
+	return s.window.add(h)
+}
+
+// window has what a histogram had counted at its last readings.
+type window struct {
+	counts [standing][]uint64 // a ring
+	oldest int
+}
+
+// fill makes all of them the same reading.
+func (w *window) fill(counts []uint64) {
+	for i := range w.counts {
+		w.counts[i] = append([]uint64(nil), counts...)
+	}
+}
+
+// add takes one more in, and says what has been counted since those before: each wait counts as its bucket's lower bound.
+func (w *window) add(h *metrics.Float64Histogram) Waits {
+	oldest, newest := w.counts[w.oldest], w.counts[(w.oldest+standing-1)%standing]
+	waits := Waits{Mean: mean(h, newest), Median: median(h, oldest)}
 	copy(oldest, h.Counts)
-	s.next = (s.next + 1) % standing
-	return w
+	w.oldest = (w.oldest + 1) % standing
+	return waits
 }
 
 // mean is that of the waits which h has counted since before.

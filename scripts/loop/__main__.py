@@ -19,7 +19,7 @@ from scripts.loop.processes import LoopError
 from scripts.loop.runner import Loop, Plan
 from scripts.loop.settings import ROOT, Ports, Run
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of this process and all it starts: warnings only
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of this process and all it starts: errors only
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
