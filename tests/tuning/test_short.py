@@ -42,8 +42,13 @@ SHORT = ["--seconds", "1", "--rounds", "2", "--verify-rounds", "1", "--minutes",
 
 def test_batch(directory: Path) -> None:
     flags = [*BATCH, *SHORT, "--slo-p99-ms", "5000"]
+    # What a shell began with & ignores Ctrl-C, these tests and what they start too.
     process = subprocess.Popen(
-        command("tune_batch.py", directory, *flags), cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ["env", "--default-signal=INT", *command("tune_batch.py", directory, *flags)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr is not None
     for line in process.stderr:
