@@ -1,6 +1,7 @@
 package batcher
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -98,28 +99,28 @@ func (o *PoolOptions) fill() error {
 	if o.Nice < 0 || o.Nice > 19 || o.Nice > 0 && o.FloatingRunners {
 		return fmt.Errorf("batcher: cannot make a pool: nice is %d, must be 0 to 19, and 0 with floating runners", o.Nice)
 	}
-	setDefault(&o.Logger, slog.Default())
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return nil
 }
 
 // fill sets the defaults, then checks, and reports every fault.
 func (o *QueueOptions) fill(pool PoolOptions) error {
 	runners := pool.Runners
-	setDefault(&o.MaxRows, 128)
-	setDefault(&o.MaxWait, 5*time.Millisecond)
-	setDefault(&o.QueueRows, 32*o.MaxRows)
-	setDefault(&o.Policy, Adaptive)
-	setDefault(&o.Patience, 3)
-	setDefault(&o.Weight, 1)
+	o.MaxRows = cmp.Or(o.MaxRows, 128)
+	o.MaxWait = cmp.Or(o.MaxWait, 5*time.Millisecond)
+	o.QueueRows = cmp.Or(o.QueueRows, 32*o.MaxRows)
+	o.Policy = cmp.Or(o.Policy, Adaptive)
+	o.Patience = cmp.Or(o.Patience, 3)
+	o.Weight = cmp.Or(o.Weight, 1)
 	if o.Policy == Off {
 		runners = offRunners
 	}
-	setDefault(&o.MaxRunners, runners)
-	setDefault(&o.RescueAfter, time.Millisecond)
+	o.MaxRunners = cmp.Or(o.MaxRunners, runners)
+	o.RescueAfter = cmp.Or(o.RescueAfter, time.Millisecond)
 	if pool.Nice > 0 {
 		o.RescueAfter = -1
 	}
-	setDefault(&o.RetryRuns, 32)
+	o.RetryRuns = cmp.Or(o.RetryRuns, 32)
 	var faults []error
 	fault := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -138,11 +139,4 @@ func (o *QueueOptions) fill(pool PoolOptions) error {
 	fault(o.RetryRuns >= 1 && o.RetryRuns <= 1<<16, "retry_runs is %d, must be 1 to 65536", o.RetryRuns)
 	fault(o.CalibrationRuns >= 0 && o.CalibrationRuns <= 1000, "calibration_runs is %d, must be 0 to 1000", o.CalibrationRuns)
 	return errors.Join(faults...)
-}
-
-func setDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }

@@ -15,6 +15,7 @@
 package overload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -43,10 +44,10 @@ type Waits struct {
 }
 
 func (o *Options) fill() error {
-	setDefault(&o.Most, 4096)
-	setDefault(&o.Least, 16)
-	setDefault(&o.Target, time.Millisecond)
-	setDefault(&o.Period, 10*time.Millisecond)
+	o.Most = cmp.Or(o.Most, 4096)
+	o.Least = cmp.Or(o.Least, 16)
+	o.Target = cmp.Or(o.Target, time.Millisecond)
+	o.Period = cmp.Or(o.Period, 10*time.Millisecond)
 	if o.Waits == nil {
 		o.Waits = newSchedulerWaits().read
 	}
@@ -55,13 +56,6 @@ func (o *Options) fill() error {
 		return errors.New("overload: cannot make a limiter: most, least, target and period must not be negative")
 	}
 	return nil
-}
-
-func setDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }
 
 // Limiter bounds what is under way at once. Begin and End are safe for concurrent use, cost an atomic addition each,
@@ -74,12 +68,11 @@ type Limiter struct {
 	peak     atomic.Int64 // the most under way in this period
 	reached  atomic.Uint64
 
-	// Run's alone, of the time while it limits:
-	limiting bool
-	refused  uint64  // what reached was at the last period's end
-	idle     int     // periods in a row in which none was refused
-	times    float64 // mean wait ÷ target
-	exact    float64 // the limit
+	// Run's alone:
+	refused uint64  // what reached was at the last period's end
+	idle    int     // periods in a row in which none was refused
+	times   float64 // mean wait ÷ target
+	exact   float64 // the limit; less than Most while it limits
 }
 
 // New makes a limiter. It stays at Most until Run runs.
@@ -88,7 +81,7 @@ func New(o Options) (*Limiter, error) {
 		return nil, err
 	}
 	l := &Limiter{o: o}
-	l.limit.Store(int64(o.Most))
+	l.set(float64(o.Most))
 	return l, nil
 }
 
@@ -151,7 +144,7 @@ func (l *Limiter) adjust() {
 	waits := l.o.Waits()
 	peak := float64(l.peak.Swap(l.underWay.Load()))
 	times := float64(waits.Mean) / float64(l.o.Target)
-	if !l.limiting {
+	if l.exact == float64(l.o.Most) {
 		if waits.Median > stands*l.o.Target && peak > float64(l.o.Least) {
 			l.begin(times, peak)
 		}
@@ -160,8 +153,7 @@ func (l *Limiter) adjust() {
 	if refused := l.reached.Load(); refused != l.refused {
 		l.refused, l.idle = refused, 0
 	} else if l.idle++; l.idle == standing {
-		l.limiting = false
-		l.limit.Store(int64(l.o.Most))
+		l.set(float64(l.o.Most))
 		return
 	}
 	l.times += memory * (times - l.times)
@@ -170,12 +162,11 @@ func (l *Limiter) adjust() {
 		change = -min(cut*(l.times-1), cutMost)
 	}
 	l.set(l.exact * (1 + change))
-	l.limiting = l.exact < float64(l.o.Most)
 }
 
 // begin limits: goroutines wait so many times the target, with so much under way.
 func (l *Limiter) begin(times, peak float64) {
-	l.limiting, l.refused, l.idle, l.times = true, l.reached.Load(), 0, times
+	l.refused, l.idle, l.times = l.reached.Load(), 0, times
 	l.set(peak * min(max(1/times, mostCut), leastCut))
 }
 

@@ -3,6 +3,7 @@ package overload
 import (
 	"math"
 	"runtime/metrics"
+	"slices"
 	"time"
 )
 
@@ -48,7 +49,7 @@ type window struct {
 // fill makes all of them the same reading.
 func (w *window) fill(counts []uint64) {
 	for i := range w.counts {
-		w.counts[i] = append([]uint64(nil), counts...)
+		w.counts[i] = slices.Clone(counts)
 	}
 }
 

@@ -10,11 +10,9 @@ from pathlib import Path
 
 from scripts.bench import capacity
 from scripts.bench.bidder import running
-from scripts.bench.load import Load, offer
+from scripts.bench.load import MANY_CONNECTIONS, Load, offer
 from scripts.bench.report import Target, finish, median, say, table
 from scripts.bench.world import World
-
-CONNECTIONS = 512
 
 
 def run(directory: Path, *, candidates: int, seconds: float, rounds: int, rate: float) -> int:
@@ -24,7 +22,7 @@ def run(directory: Path, *, candidates: int, seconds: float, rounds: int, rate: 
     at_full: list[Load] = []
     at_twice: list[Load] = []
     with running(world, "overload") as bidder:
-        full = rate or capacity.find(bidder, world.bodies, start=6000, connections=CONNECTIONS)
+        full = rate or capacity.find(bidder, world.bodies, start=6000, connections=MANY_CONNECTIONS)
         for round_ in range(rounds):
             for loads, times in ((at_full, 1), (at_twice, 2)):
                 say(f"round {round_ + 1} of {rounds}: {times} × capacity, {times * full:,.0f} auctions/s")
@@ -35,7 +33,7 @@ def run(directory: Path, *, candidates: int, seconds: float, rounds: int, rate: 
                         rate=times * full,
                         seconds=seconds,
                         warmup_s=2.0,
-                        connections=CONNECTIONS,
+                        connections=MANY_CONNECTIONS,
                         seed=round_ + 1,
                     )
                 )
@@ -69,4 +67,4 @@ def report(at_full: list[Load], at_twice: list[Load], full: float) -> int:
         Target("shed_p99_ms", median([load.latency("p99", 204) for load in at_twice]), 5, least=False),
     ]
     raw = {name: [dict(load.result) for load in loads] for name, loads in (("full", at_full), ("twice", at_twice))}
-    return finish("overload", {"capacity": full, "connections": CONNECTIONS}, targets, raw=raw)
+    return finish("overload", {"capacity": full, "connections": MANY_CONNECTIONS}, targets, raw=raw)

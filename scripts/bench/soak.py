@@ -18,14 +18,13 @@ from typing import Any
 from pytrain.store import write_pointer
 from scripts.bench import capacity
 from scripts.bench.bidder import Bidder, Reading, running
-from scripts.bench.load import command, offering, result_of
+from scripts.bench.load import MANY_CONNECTIONS, command, offering, result_of
 from scripts.bench.percentiles import Slice, percentile, read
 from scripts.bench.report import Target, finish, say, table
 from scripts.bench.world import MODEL, World
 
 WINDOW_S = 3.0
 WARMUP_S = 5.0
-CONNECTIONS = 512  # enough that auctions wait in the bidder, where they can be shed, and not in the generator
 SETTLE_S = 90.0  # reservations of bids without a notice live 70 s: memory grows that long, whatever is right
 
 
@@ -77,7 +76,7 @@ def run(directory: Path, *, minutes: float, swaps: int, share: float, rate: floa
     write_pointer(world.store / MODEL, stable=1)
     series = directory / "soak-series.jsonl"
     with running(world, "soak") as bidder:
-        full = rate / share if rate else capacity.find(bidder, world.bodies, start=6000, connections=CONNECTIONS)
+        full = rate / share if rate else capacity.find(bidder, world.bodies, start=6000, connections=MANY_CONNECTIONS)
         seconds = minutes * 60
         before = bidder.read()
         say(f"{minutes:g} minutes at {full * share:,.0f} auctions/s, {share:.0%} of {full:,.0f}, with {swaps} swaps")
@@ -87,7 +86,7 @@ def run(directory: Path, *, minutes: float, swaps: int, share: float, rate: floa
             rate=full * share,
             seconds=seconds,
             warmup_s=WARMUP_S,
-            connections=CONNECTIONS,
+            connections=MANY_CONNECTIONS,
             series=series,
         )
         with offering(load) as generator:
