@@ -196,6 +196,26 @@ func BenchmarkAdmitReserveRelease(b *testing.B) {
 	})
 }
 
+// BenchmarkReserveAmongMany reserves where half a million ids are held, of which one expires for each that comes.
+func BenchmarkReserveAmongMany(b *testing.B) {
+	const held = 500_000
+	l := newTestLedger(b, maxDaily, LedgerOptions{Expiry: held * time.Microsecond})
+	ids := make([]string, 2*held)
+	for i := range ids {
+		ids[i] = NewID()
+	}
+	reserve := func(i int) { l.Reserve("c", ids[i%len(ids)], 1, noon.Add(time.Duration(i)*time.Microsecond)) }
+	for i := range held {
+		reserve(i)
+	}
+	b.ReportAllocs()
+	i := held
+	for b.Loop() {
+		reserve(i)
+		i++
+	}
+}
+
 func BenchmarkNewCampaignSet(b *testing.B) {
 	campaigns := manyCampaigns(10_000, 12)
 	b.ReportAllocs()

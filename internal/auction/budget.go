@@ -39,9 +39,9 @@ type LedgerOptions struct {
 // reserved) can break it, because money that an exchange bills is spent whatever we held.
 //
 // Ids live in 16 shards, each a slab of entries with a lock of its own; a campaign's sums live in its account, with
-// another. A shard's lock is taken before the one on the accounts, and both before an account's, never after. Entries form two lists a shard: open ones by expiry,
-// booked ones by age. Expired reservations are freed by the next Reserve in their shard, by whoever finds a campaign
-// without money, and by Expire.
+// another. A shard's lock is taken before the one on the accounts, and both before an account's, never after. Entries
+// form two lists a shard: open ones by expiry, booked ones by age. Expired reservations are freed by the next Reserve in
+// their shard, by whoever finds a campaign without money, and by Expire.
 type Ledger struct {
 	options LedgerOptions
 	seeds   [2]maphash.Seed // of idKey
@@ -97,7 +97,7 @@ func NewLedger(o LedgerOptions) (*Ledger, error) {
 	}
 	l := &Ledger{options: o, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, accounts: make(map[string]*account)}
 	for i := range l.shards {
-		l.shards[i].init()
+		l.shards[i].init(o.MaxOpen/ledgerShards + o.MaxBooked/ledgerShards + 1)
 	}
 	return l, nil
 }
