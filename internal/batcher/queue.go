@@ -1,7 +1,6 @@
 package batcher
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -274,74 +273,6 @@ func (q *Queue) grow(n int) error {
 	return nil
 }
 
-// admit says why n rows can't be taken in, nil if they can.
-func (q *Queue) admit(n int, now, deadline int64) error {
-	if q.closing {
-		return ErrClosed
-	}
-	room := 0
-	if q.open != nil {
-		room = len(q.open.slots) - q.open.n
-	}
-	need := 0 // batches to open
-	if n > room {
-		need = (n - room + q.o.MaxRows - 1) / q.o.MaxRows
-	}
-	if q.queued+n > q.o.QueueRows || need > len(q.idle) {
-		q.reached++
-		q.count.shedFull.Add(uint64(n))
-		return errFull
-	}
-	if deadline != never && q.queued+q.running > 0 && now+q.expectedWait(n, now) > deadline {
-		q.count.shedLate.Add(uint64(n))
-		return errLate
-	}
-	return nil
-}
-
-// expectedWait predicts how long n more rows take to be answered if nothing more comes, in ns: until a runner is free,
-// the batches before theirs at this queue's share of the runners, and the high estimate for their own. A queue that
-// holds nothing is not asked: a row alone may always try, so that a wrong prediction is corrected.
-func (q *Queue) expectedWait(n int, now int64) int64 {
-	if !q.curve.known() {
-		return 0
-	}
-	if q.open != nil {
-		n += q.open.n
-	}
-	before := float64(q.ahead)
-	if full := (n - 1) / q.o.MaxRows; full > 0 {
-		mean, _ := q.curve.predict(q.o.MaxRows)
-		before += float64(full) * mean
-		n -= full * q.o.MaxRows
-	}
-	_, own := q.curve.predict(n)
-	if q.o.Policy == Off && q.running < q.o.MaxRunners { // nobody is before them
-		return int64(before - float64(q.ahead) + own)
-	}
-	p := q.pool
-	runners := min(len(p.runners), q.o.MaxRunners)
-	return p.untilFree(now) + int64(before*p.rivalry(q)/float64(runners)+own)
-}
-
-// reckonDue sets when b must go: after the longest wait, or early enough for its earliest deadline. Where no run time is
-// known, half of the time there is goes to waiting.
-func (q *Queue) reckonDue(b *batch) {
-	b.dueAt = b.opened + int64(q.o.MaxWait)
-	if b.deadline == never {
-		return
-	}
-	latest := b.opened + (b.deadline-b.opened)/2
-	if q.curve.known() {
-		_, high := q.curve.predict(b.n)
-		latest = b.deadline - int64(high) - wakeUp
-	}
-	b.dueAt = min(b.dueAt, latest)
-}
-
-// wakeUp is reckoned for waking a runner before a run and its callers after, in ns.
-const wakeUp = 100e3
-
 // observe tells the curves what b's run of n rows took.
 func (q *Queue) observe(b *batch, n int, ns int64) {
 	q.hist.runTime.addTime(ns, 1)
@@ -354,59 +285,4 @@ func (q *Queue) observe(b *batch, n int, ns int64) {
 	}
 	q.curve.observe(n, ns)
 	q.price.observe(n, metered(b.mem, ns))
-}
-
-// Close takes no more claims, runs what is queued (cause stop), answers every row, and frees every batch. It waits for
-// callers to commit or abandon what they have claimed. When ctx ends first, rows whose run has not begun get ErrClosed,
-// and the error says how many batches are out; they are freed when their callers and runs let go, and Close may be
-// called again to wait for that.
-func (q *Queue) Close(ctx context.Context) error {
-	q.mu.Lock()
-	q.closing = true
-	now := q.pool.now()
-	if b := q.open; b != nil {
-		q.seal(b, causeStop, now)
-	}
-	last := q.lastOut()
-	q.mu.Unlock()
-	if last {
-		q.destroy()
-	}
-	select {
-	case <-q.drained:
-		return nil
-	case <-ctx.Done():
-	}
-	q.aborted.Store(true)
-	q.abort()
-	q.mu.Lock()
-	out := len(q.all) - len(q.idle)
-	q.mu.Unlock()
-	if out == 0 {
-		<-q.drained
-		return nil
-	}
-	return fmt.Errorf("batcher: cannot close queue %q in time: %d of its batches are still running or being written: %w",
-		q.o.Name, out, context.Cause(ctx))
-}
-
-// lastOut says, once, that the queue is closing and holds nothing; the lock is held, and the caller destroys.
-func (q *Queue) lastOut() bool {
-	if !q.closing || q.destroyed || len(q.idle) < len(q.all) || q.making > 0 {
-		return false
-	}
-	q.destroyed = true
-	return true
-}
-
-func (q *Queue) destroy() {
-	q.pool.remove(q)
-	q.freeMemory()
-	close(q.drained)
-}
-
-func (q *Queue) freeMemory() {
-	for _, b := range q.all {
-		b.mem.Close()
-	}
 }

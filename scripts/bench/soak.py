@@ -170,6 +170,7 @@ def report(
         "slowest_swap_seconds": slowest_s,
         "memory_mib": memory[-1].mib,
         "latency_ms": result["latency_ms"],
+        "send_lag_p99_ms": result["send_lag_ms"]["p99"],  # large: auctions waited in the generator, out of connections
     }
     raw = {"result": result, "memory": [vars(m) for m in memory], "swapped": [vars(w) for w in swapped]}
     return finish("soak", figures, targets, raw=raw)

@@ -1,0 +1,69 @@
+package batcher
+
+// admit says why n rows can't be taken in, nil if they can.
+func (q *Queue) admit(n int, now, deadline int64) error {
+	if q.closing {
+		return ErrClosed
+	}
+	room := 0
+	if q.open != nil {
+		room = len(q.open.slots) - q.open.n
+	}
+	need := 0 // batches to open
+	if n > room {
+		need = (n - room + q.o.MaxRows - 1) / q.o.MaxRows
+	}
+	if q.queued+n > q.o.QueueRows || need > len(q.idle) {
+		q.reached++
+		q.count.shedFull.Add(uint64(n))
+		return errFull
+	}
+	if deadline != never && q.queued+q.running > 0 && now+q.expectedWait(n, now) > deadline {
+		q.count.shedLate.Add(uint64(n))
+		return errLate
+	}
+	return nil
+}
+
+// expectedWait predicts how long n more rows take to be answered if nothing more comes, in ns: until a runner is free,
+// the batches before theirs at this queue's share of the runners, and the high estimate for their own. A queue that
+// holds nothing is not asked: a row alone may always try, so that a wrong prediction is corrected.
+func (q *Queue) expectedWait(n int, now int64) int64 {
+	if !q.curve.known() {
+		return 0
+	}
+	if q.open != nil {
+		n += q.open.n
+	}
+	before := float64(q.ahead)
+	if full := (n - 1) / q.o.MaxRows; full > 0 {
+		mean, _ := q.curve.predict(q.o.MaxRows)
+		before += float64(full) * mean
+		n -= full * q.o.MaxRows
+	}
+	_, own := q.curve.predict(n)
+	if q.o.Policy == Off && q.running < q.o.MaxRunners { // nobody is before them
+		return int64(before - float64(q.ahead) + own)
+	}
+	p := q.pool
+	runners := min(len(p.runners), q.o.MaxRunners)
+	return p.untilFree(now) + int64(before*p.rivalry(q)/float64(runners)+own)
+}
+
+// reckonDue sets when b must go: after the longest wait, or early enough for its earliest deadline. Where no run time is
+// known, half of the time there is goes to waiting.
+func (q *Queue) reckonDue(b *batch) {
+	b.dueAt = b.opened + int64(q.o.MaxWait)
+	if b.deadline == never {
+		return
+	}
+	latest := b.opened + (b.deadline-b.opened)/2
+	if q.curve.known() {
+		_, high := q.curve.predict(b.n)
+		latest = b.deadline - int64(high) - wakeUp
+	}
+	b.dueAt = min(b.dueAt, latest)
+}
+
+// wakeUp is reckoned for waking a runner before a run and its callers after, in ns.
+const wakeUp = 100e3

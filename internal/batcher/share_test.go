@@ -1,0 +1,119 @@
+package batcher
+
+import (
+	"context"
+	"math"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// meteredEngine tells of every fourth run, the first among them, that it took cpu.
+type meteredEngine struct {
+	fakeEngine
+	cpu  time.Duration
+	seen int // runs; one runner runs them all
+}
+
+type meteredBatch struct {
+	*fakeBatch
+	e    *meteredEngine
+	last time.Duration
+}
+
+func (e *meteredEngine) NewBatch(capacity int) (Batch, error) {
+	b, err := e.fakeEngine.NewBatch(capacity)
+	return &meteredBatch{fakeBatch: b.(*fakeBatch), e: e}, err
+}
+
+func (b *meteredBatch) Run(n int) error {
+	b.last = 0
+	if b.e.seen++; b.e.seen%4 == 1 {
+		b.last = b.e.cpu
+	}
+	return b.fakeBatch.Run(n)
+}
+
+func (b *meteredBatch) RunCPU() time.Duration { return b.last }
+
+// Runs of the same CPU time take turns, though those of one queue stand still for half of their time.
+func TestFairShareOfCPU(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := NewPool(PoolOptions{Runners: 1, RuntimeTimer: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		engines := []*meteredEngine{{cpu: 2 * time.Millisecond}, {cpu: 2 * time.Millisecond}}
+		stop := time.Now().Add(2 * time.Second)
+		var all sync.WaitGroup
+		for i, e := range engines {
+			e.rowLen = 4
+			e.cost = func(int) time.Duration { return time.Duration(2+2*i) * time.Millisecond }
+			q, err := p.NewQueue(e, QueueOptions{MaxRows: 1, RescueAfter: -1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := &bench{t: t, e: &e.fakeEngine, p: p, q: q}
+			for range 4 {
+				all.Go(func() {
+					for time.Now().Before(stop) {
+						tk := x.claim(7, 1, time.Time{}, rowFine)
+						tk.Commit()
+						x.wait(tk, 7)
+					}
+				})
+			}
+		}
+		all.Wait()
+		if a, b := engines[0].seen, engines[1].seen; math.Abs(float64(a)/float64(b)-1) > 0.1 {
+			t.Errorf("%d runs and %d, want as many of each", a, b)
+		}
+		if err := p.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Two queues that both always have work share the one runner by their weights.
+func TestFairShare(t *testing.T) {
+	f := func(name string, costA, costB time.Duration, weightA, weightB, want float64) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			a := &fakeEngine{cost: func(int) time.Duration { return costA }}
+			inBubble(t, 1, a, QueueOptions{MaxRows: 1, Weight: weightA, RescueAfter: -1}, func(x *bench) {
+				b := &fakeEngine{rowLen: 4, cost: func(int) time.Duration { return costB }}
+				q, err := x.p.NewQueue(b, QueueOptions{MaxRows: 1, Weight: weightB, RescueAfter: -1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				y := &bench{t: t, e: b, p: x.p, q: q}
+				stop := time.Now().Add(2 * time.Second)
+				var all sync.WaitGroup
+				for range 4 {
+					for _, z := range []*bench{x, y} {
+						all.Go(func() {
+							for time.Now().Before(stop) {
+								tk := z.claim(7, 1, time.Time{}, rowFine)
+								tk.Commit()
+								z.wait(tk, 7)
+							}
+						})
+					}
+				}
+				all.Wait()
+				runsA, _ := a.runs()
+				runsB, _ := b.runs()
+				timeA, timeB := float64(len(runsA))*costA.Seconds(), float64(len(runsB))*costB.Seconds()
+				if got := timeA / timeB; got < want*0.9 || got > want*1.1 {
+					t.Errorf("run time %.3fs and %.3fs, ratio %.2f, want %.2f", timeA, timeB, got, want)
+				}
+			})
+			a.check(t)
+		})
+	}
+	const ms = time.Millisecond
+	f("equal weights, equal costs", 2*ms, 2*ms, 1, 1, 1)
+	f("a slow model gets no more than a fast one", 20*ms, ms, 1, 1, 1)
+	f("weights count", 5*ms, ms, 3, 1, 3)
+}
