@@ -33,7 +33,7 @@ const (
 	// must find it.
 	billingSlack = 10 * time.Second
 	// rememberBooked is how many billed bids are known, so that a repeated notice counts once: 580 a second for the
-	// hour in which notices are believed. They take about 150 bytes each.
+	// hour in which notices are believed. They take some 90 bytes each.
 	rememberBooked = 1 << 21
 )
 

@@ -214,6 +214,9 @@ func BenchmarkReserveAmongMany(b *testing.B) {
 		reserve(i)
 		i++
 	}
+	if s := l.Stats(); s.Refused > 0 {
+		b.Errorf("%d were refused", s.Refused)
+	}
 }
 
 func BenchmarkNewCampaignSet(b *testing.B) {

@@ -97,7 +97,7 @@ func NewLedger(o LedgerOptions) (*Ledger, error) {
 	}
 	l := &Ledger{options: o, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, accounts: make(map[string]*account)}
 	for i := range l.shards {
-		l.shards[i].init(o.MaxOpen/ledgerShards + o.MaxBooked/ledgerShards + 1)
+		l.shards[i].init()
 	}
 	return l, nil
 }

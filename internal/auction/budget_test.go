@@ -116,7 +116,15 @@ func TestLedgerIsBounded(t *testing.T) {
 	}
 	entries := 0
 	for i := range l.shards {
-		entries += l.shards[i].openCount + l.shards[i].bookedCount
+		sh := &l.shards[i]
+		for _, first := range sh.buckets {
+			for j := first; j != none; j = sh.slab[j].chained {
+				entries++
+			}
+		}
+		if most := 160/ledgerShards + 160/ledgerShards + 1; len(sh.slab) > most {
+			t.Errorf("a slab of %d entries, want %d at most", len(sh.slab), most)
+		}
 	}
 	if s := l.Stats(); s.Booked != 2000 || entries > 160 || s.Forgotten != uint64(2000-entries) || l.Spent("c", DayOf(noon)) != 2000 {
 		t.Errorf("%d entries, %+v", entries, s)

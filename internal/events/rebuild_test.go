@@ -60,7 +60,6 @@ func TestRebuildSpend(t *testing.T) {
 	}
 }
 
-// Bills are believed for an hour after the bid: just after midnight, yesterday's last ids must be known.
 // Bills that were in the journal when a process died are spend too: the next one waits for them before it counts.
 func TestWaitCaughtUp(t *testing.T) {
 	dir := t.TempDir()
@@ -100,6 +99,7 @@ func TestWaitCaughtUp(t *testing.T) {
 	}
 }
 
+// Bills are believed for an hour after the bid: just after midnight, yesterday's last ids must be known.
 func TestRebuildSpendAfterMidnight(t *testing.T) {
 	s := connect(t, startServer(t, t.TempDir(), 0))
 	ctx := within(t, 20*time.Second)
