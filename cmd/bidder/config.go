@@ -116,7 +116,7 @@ func Defaults() Config {
 	c.Batcher.Runners = 1
 	c.Batcher.MaxRows = 128
 	c.Batcher.MaxWait = 5 * time.Millisecond
-	c.Batcher.Patience = 3
+	c.Batcher.Patience = 1.2
 	c.Batcher.QueueRows = 4096
 	c.TensorFlow.Threading = string(servable.CallerThread)
 	c.Predict.Timeout = 100 * time.Millisecond

@@ -15,8 +15,8 @@ package batcher
 // A second of CPU is worth w seconds of waiting (Patience) where processors are idle, and 1/(1−ρ)³ times as much where
 // they are not: by that factor every bit of load adds to the mean square of the time in an M/M/1 queue, 2/(μ(1−ρ))². The
 // square, for it is the tail that comes late. ρ is the load there would be if each claim were run alone: the share that
-// is used of the runners' time, or of the process's CPUs if more, and what joining claims now saves of it. Without the
-// latter holding would undo its own reason.
+// is used of the runners' time, of the process's CPUs or of the machine's, whichever is most, and what joining claims now
+// saves of it. Without the latter holding would undo its own reason.
 //
 // So batches grow to about a·w·μ/(1−ρ)³ rows: each then waits half of a·w/(1−ρ)³ in the mean, whatever the rate; below a
 // rate of (1−ρ)³/(a·w) nothing waits. Holding goes on while a runner is free or none is: a batch taken by the first

@@ -43,7 +43,8 @@ type Pool struct {
 	cpus        float64       // processors that Go may use
 	cpu         func() int64  // CPU time the process has used, ns; nil: not known
 	idleRunners atomic.Int32  // len(asleep)
-	loadBits    atomic.Uint64 // math.Float64bits of the runners' load, smoothed
+	loadBits    atomic.Uint64 // math.Float64bits of the runners' load or the process's, smoothed
+	machine     machine
 	weights     atomic.Uint64 // math.Float64bits of the sum of the weights of the queues that want or have a runner
 	panicLog    seldom.Line
 	ended       sync.WaitGroup
@@ -85,7 +86,7 @@ func NewPool(o PoolOptions) (*Pool, error) {
 	}
 	p := &Pool{cpus: float64(runtime.GOMAXPROCS(0)), o: o, epoch: time.Now()}
 	if !o.RuntimeTimer { // fake time and real CPU time make no load
-		p.cpu = processCPU
+		p.cpu, p.machine.read = processCPU, machineCPU
 		p.cpuLast = processCPU()
 	}
 	p.clock = newClock(p, o.RuntimeTimer)
@@ -261,6 +262,7 @@ const loadSample = 20e6 // ns
 func (p *Pool) charge(b *batch, ns int64) {
 	q := b.q
 	now := p.now()
+	p.machine.sample(now)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q.share.virtual += q.share.spent(b) / q.o.Weight
@@ -278,9 +280,11 @@ func (p *Pool) charge(b *batch, ns int64) {
 	}
 }
 
-// load is how scarce processors are, 0 to 1: the runners' share of time that is used, or the process's of its
-// processors, whichever is more. Callers' own work counts in the latter.
-func (p *Pool) load() float64 { return math.Float64frombits(p.loadBits.Load()) }
+// load is how scarce processors are, 0 to 1: the share that is used of the runners' time, of the process's processors,
+// or of the machine's, whichever is most. Callers' own work counts in the second, other processes' in the third.
+func (p *Pool) load() float64 {
+	return max(math.Float64frombits(p.loadBits.Load()), p.machine.busy())
+}
 
 // untilFree is how long until the first runner is expected to be free, in ns.
 func (p *Pool) untilFree(now int64) int64 {

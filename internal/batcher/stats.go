@@ -61,7 +61,7 @@ type Stats struct {
 type PoolStats struct {
 	Runners, Idle int
 	Busy          float64 // seconds of run time, rescues included
-	Load          float64 // lately used share of the runners' time, or of the process's CPUs if that is more, 0 to 1
+	Load          float64 // lately used share of the runners' time, the process's CPUs or the machine's, whichever is most: 0 to 1
 }
 
 // CurvePoint is what the cost curve says of one size.
