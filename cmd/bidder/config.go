@@ -115,8 +115,8 @@ func Defaults() Config {
 	c.Batcher.Policy = "adaptive"
 	c.Batcher.Runners = 1
 	c.Batcher.MaxRows = 128
-	c.Batcher.MaxWait = 5 * time.Millisecond
-	c.Batcher.Patience = 1.2
+	c.Batcher.MaxWait = 6 * time.Millisecond
+	c.Batcher.Patience = 2
 	c.Batcher.QueueRows = 4096
 	c.TensorFlow.Threading = string(servable.CallerThread)
 	c.Predict.Timeout = 100 * time.Millisecond

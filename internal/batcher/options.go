@@ -58,7 +58,7 @@ type QueueOptions struct {
 	Name string
 	// MaxRows is the capacity of a batch; default 128.
 	MaxRows int
-	// MaxWait is the longest a committed row waits for company before its batch is due; default 5 ms.
+	// MaxWait is the longest a committed row waits for company before its batch is due; default 6 ms.
 	MaxWait time.Duration
 	// QueueRows bounds the rows claimed whose run has not begun, under Off those whose run has not ended; default
 	// 32 × MaxRows.
@@ -66,7 +66,7 @@ type QueueOptions struct {
 	// Policy; default Adaptive.
 	Policy Policy
 	// Patience is how many seconds of a row's waiting the adaptive policy gives for a second of runner time saved;
-	// default 1.2; more while processors are scarce (see policy.go). A held row waits Patience × half the fixed cost of a
+	// default 2; more while processors are scarce (see policy.go). A held row waits Patience × half the fixed cost of a
 	// run, in the mean, where they are idle. Less than 0: never hold.
 	Patience float64
 	// TableRows: every index of a row must lie in [0, TableRows), or the row gets ErrRow; 0: not checked. An engine
@@ -107,10 +107,10 @@ func (o *PoolOptions) fill() error {
 func (o *QueueOptions) fill(pool PoolOptions) error {
 	runners := pool.Runners
 	o.MaxRows = cmp.Or(o.MaxRows, 128)
-	o.MaxWait = cmp.Or(o.MaxWait, 5*time.Millisecond)
+	o.MaxWait = cmp.Or(o.MaxWait, 6*time.Millisecond)
 	o.QueueRows = cmp.Or(o.QueueRows, 32*o.MaxRows)
 	o.Policy = cmp.Or(o.Policy, Adaptive)
-	o.Patience = cmp.Or(o.Patience, 1.2)
+	o.Patience = cmp.Or(o.Patience, 2)
 	o.Weight = cmp.Or(o.Weight, 1)
 	if o.Policy == Off {
 		runners = offRunners
