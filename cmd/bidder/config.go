@@ -66,6 +66,7 @@ type Config struct {
 		Auctions     int           `yaml:"auctions"`
 		CPUWait      time.Duration `yaml:"cpu_wait"`
 		GCPercent    int           `yaml:"gc_percent"`
+		GCBytes      int64         `yaml:"gc_bytes"`
 		Connections  int           `yaml:"connections"`
 		ReadTimeout  time.Duration `yaml:"read_timeout"`
 		WriteTimeout time.Duration `yaml:"write_timeout"`
@@ -116,7 +117,7 @@ func Defaults() Config {
 	c.Batcher.Runners = 1
 	c.Batcher.MaxRows = 128
 	c.Batcher.MaxWait = 6 * time.Millisecond
-	c.Batcher.Patience = 2
+	c.Batcher.Patience = 0.5
 	c.Batcher.QueueRows = 4096
 	c.TensorFlow.Threading = string(servable.CallerThread)
 	c.Predict.Timeout = 100 * time.Millisecond
@@ -127,6 +128,7 @@ func Defaults() Config {
 	c.Limits.Auctions = 4096
 	c.Limits.CPUWait = time.Millisecond
 	c.Limits.GCPercent = 400
+	c.Limits.GCBytes = 256 << 20
 	c.Limits.Connections = 16384
 	c.Limits.ReadTimeout = 5 * time.Second
 	c.Limits.WriteTimeout = 5 * time.Second
@@ -215,7 +217,7 @@ func (c *Config) Validate() (faults []error) {
 	positive := map[string]int64{
 		"limits.body_bytes": int64(c.Limits.BodyBytes), "limits.connections": int64(c.Limits.Connections),
 		"limits.auctions": int64(c.Limits.Auctions), "limits.cpu_wait": int64(c.Limits.CPUWait),
-		"limits.gc_percent":      int64(c.Limits.GCPercent),
+		"limits.gc_percent": int64(c.Limits.GCPercent), "limits.gc_bytes": c.Limits.GCBytes,
 		"events.spill_max_bytes": c.Events.SpillMaxBytes,
 		"limits.read_timeout":    int64(c.Limits.ReadTimeout), "limits.write_timeout": int64(c.Limits.WriteTimeout),
 		"limits.idle_timeout": int64(c.Limits.IdleTimeout), "budget.reservation": int64(c.Budget.Reservation),

@@ -9,12 +9,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"gavel/internal/garbage"
 	"gavel/internal/process"
 )
 
@@ -97,7 +97,7 @@ func withConfig(ctx context.Context, path string, stderr io.Writer, run func(con
 		return fmt.Errorf("%w:\n%w", errConfig, err)
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(config.Limits.GCPercent)
+		defer garbage.Limit(config.Limits.GCPercent, config.Limits.GCBytes).Stop()
 	}
 	level, _ := parseLevel(config.Log.Level) // Validate has refused others
 	return run(ctx, config, process.NewLogger(level, config.Log.Format, stderr))
