@@ -117,7 +117,7 @@ func Defaults() Config {
 	c.Batcher.Runners = 1
 	c.Batcher.MaxRows = 128
 	c.Batcher.MaxWait = 6 * time.Millisecond
-	c.Batcher.Patience = 0.5
+	c.Batcher.Patience = 0.3
 	c.Batcher.QueueRows = 4096
 	c.TensorFlow.Threading = string(servable.CallerThread)
 	c.Predict.Timeout = 100 * time.Millisecond

@@ -66,7 +66,7 @@ type QueueOptions struct {
 	// Policy; default Adaptive.
 	Policy Policy
 	// Patience is how many seconds of a row's waiting the adaptive policy gives for a second of runner time saved;
-	// default 0.5; more while processors are scarce (see policy.go). A held row waits Patience × half the fixed cost of a
+	// default 0.3; more while processors are scarce (see policy.go). A held row waits Patience × half the fixed cost of a
 	// run, in the mean, where they are idle. Less than 0: never hold.
 	Patience float64
 	// TableRows: every index of a row must lie in [0, TableRows), or the row gets ErrRow; 0: not checked. An engine
@@ -110,7 +110,7 @@ func (o *QueueOptions) fill(pool PoolOptions) error {
 	o.MaxWait = cmp.Or(o.MaxWait, 6*time.Millisecond)
 	o.QueueRows = cmp.Or(o.QueueRows, 32*o.MaxRows)
 	o.Policy = cmp.Or(o.Policy, Adaptive)
-	o.Patience = cmp.Or(o.Patience, 0.5)
+	o.Patience = cmp.Or(o.Patience, 0.3)
 	o.Weight = cmp.Or(o.Weight, 1)
 	if o.Policy == Off {
 		runners = offRunners
