@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gavel/internal/batcher"
 	"gavel/internal/process"
 	"gavel/internal/servable"
 	"gavel/internal/strictyaml"
@@ -113,11 +114,11 @@ func Defaults() Config {
 	c.Auction.MaxCandidates = 16
 	c.Auction.NoBidStatus = 204
 	c.Auction.FirstPriceBidders = 5
-	c.Batcher.Policy = "adaptive"
+	c.Batcher.Policy = string(batcher.Adaptive)
 	c.Batcher.Runners = 1
-	c.Batcher.MaxRows = 128
-	c.Batcher.MaxWait = 6 * time.Millisecond
-	c.Batcher.Patience = 0.3
+	c.Batcher.MaxRows = batcher.DefaultMaxRows
+	c.Batcher.MaxWait = batcher.DefaultMaxWait
+	c.Batcher.Patience = batcher.DefaultPatience
 	c.Batcher.QueueRows = 4096
 	c.TensorFlow.Threading = string(servable.CallerThread)
 	c.Predict.Timeout = 100 * time.Millisecond

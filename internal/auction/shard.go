@@ -26,7 +26,7 @@ type entry struct {
 
 // shard is a part of a ledger's ids: a slab of entries, found by id, each on one of two lists.
 //
-// What finds them is a hash table with a chain of entries a bucket, twice as many buckets as entries or more. Go's map
+// What finds them is a hash table with a chain of entries a bucket, twice as many buckets as entries, or nearly. Go's map
 // would do, but under ids that come and go it doubles, and doubles again ever more slowly, to four times its size:
 // deleted slots fill its tables, which split and never join. A bidder at 8,400 auctions a second grew by a tenth in ten
 // minutes for it.

@@ -52,13 +52,21 @@ type PoolOptions struct {
 	Logger *slog.Logger
 }
 
+// Defaults of QueueOptions, which the bidder's configuration shares.
+const (
+	DefaultMaxRows  = 128
+	DefaultMaxWait  = 6 * time.Millisecond
+	DefaultPatience = 0.3
+)
+
 // QueueOptions configures a Queue. Zero values mean the defaults given.
 type QueueOptions struct {
 	// Name is used in errors and in Stats; usually "model/version".
 	Name string
-	// MaxRows is the capacity of a batch; default 128.
+	// MaxRows is the capacity of a batch; default DefaultMaxRows.
 	MaxRows int
-	// MaxWait is the longest a committed row waits for company before its batch is due; default 6 ms.
+	// MaxWait is the longest a committed row waits for company before its batch is due; default
+	// DefaultMaxWait.
 	MaxWait time.Duration
 	// QueueRows bounds the rows claimed whose run has not begun, under Off those whose run has not ended; default
 	// 32 × MaxRows.
@@ -66,8 +74,8 @@ type QueueOptions struct {
 	// Policy; default Adaptive.
 	Policy Policy
 	// Patience is how many seconds of a row's waiting the adaptive policy gives for a second of runner time saved;
-	// default 0.3; more while processors are scarce (see policy.go). A held row waits Patience × half the fixed cost of a
-	// run, in the mean, where they are idle. Less than 0: never hold.
+	// default DefaultPatience; more while processors are scarce (see policy.go). A held row waits Patience × half the
+	// fixed cost of a run, in the mean, where they are idle. Less than 0: never hold.
 	Patience float64
 	// TableRows: every index of a row must lie in [0, TableRows), or the row gets ErrRow; 0: not checked. An engine
 	// that implements Validator is asked instead.
@@ -106,11 +114,11 @@ func (o *PoolOptions) fill() error {
 // fill sets the defaults, then checks, and reports every fault.
 func (o *QueueOptions) fill(pool PoolOptions) error {
 	runners := pool.Runners
-	o.MaxRows = cmp.Or(o.MaxRows, 128)
-	o.MaxWait = cmp.Or(o.MaxWait, 6*time.Millisecond)
+	o.MaxRows = cmp.Or(o.MaxRows, DefaultMaxRows)
+	o.MaxWait = cmp.Or(o.MaxWait, DefaultMaxWait)
 	o.QueueRows = cmp.Or(o.QueueRows, 32*o.MaxRows)
 	o.Policy = cmp.Or(o.Policy, Adaptive)
-	o.Patience = cmp.Or(o.Patience, 0.3)
+	o.Patience = cmp.Or(o.Patience, DefaultPatience)
 	o.Weight = cmp.Or(o.Weight, 1)
 	if o.Policy == Off {
 		runners = offRunners

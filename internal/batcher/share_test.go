@@ -37,6 +37,19 @@ func (b *meteredBatch) Run(n int) error {
 
 func (b *meteredBatch) RunCPU() time.Duration { return b.last }
 
+// callUntil has four callers who have a row scored and then the next, until stop; all waits for them.
+func (x *bench) callUntil(stop time.Time, all *sync.WaitGroup) {
+	for range 4 {
+		all.Go(func() {
+			for time.Now().Before(stop) {
+				tk := x.claim(7, 1, time.Time{}, rowFine)
+				tk.Commit()
+				x.wait(tk, 7)
+			}
+		})
+	}
+}
+
 // Runs of the same CPU time take turns, though those of one queue stand still for half of their time.
 func TestFairShareOfCPU(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -55,15 +68,7 @@ func TestFairShareOfCPU(t *testing.T) {
 				t.Fatal(err)
 			}
 			x := &bench{t: t, e: &e.fakeEngine, p: p, q: q}
-			for range 4 {
-				all.Go(func() {
-					for time.Now().Before(stop) {
-						tk := x.claim(7, 1, time.Time{}, rowFine)
-						tk.Commit()
-						x.wait(tk, 7)
-					}
-				})
-			}
+			x.callUntil(stop, &all)
 		}
 		all.Wait()
 		if a, b := engines[0].seen, engines[1].seen; math.Abs(float64(a)/float64(b)-1) > 0.1 {
@@ -90,17 +95,8 @@ func TestFairShare(t *testing.T) {
 				y := &bench{t: t, e: b, p: x.p, q: q}
 				stop := time.Now().Add(2 * time.Second)
 				var all sync.WaitGroup
-				for range 4 {
-					for _, z := range []*bench{x, y} {
-						all.Go(func() {
-							for time.Now().Before(stop) {
-								tk := z.claim(7, 1, time.Time{}, rowFine)
-								tk.Commit()
-								z.wait(tk, 7)
-							}
-						})
-					}
-				}
+				x.callUntil(stop, &all)
+				y.callUntil(stop, &all)
 				all.Wait()
 				runsA, _ := a.runs()
 				runsB, _ := b.runs()

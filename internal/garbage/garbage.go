@@ -27,8 +27,9 @@ type Bound struct {
 	sample  []metrics.Sample
 }
 
-// bell is garbage that each collection finds: its finalizer is how Go tells that one has ended.
-type bell struct{ b *Bound }
+// bell is garbage that the next collection finds: its cleanup is how Go tells that one has ended. It holds a pointer, for
+// what holds none may be kept together with its neighbours.
+type bell struct{ _ *byte }
 
 // Limit lets percent of the memory in use be allocated between two collections, but no more than bytes, and no less than a
 // quarter of it. Both must be above 0. One Bound may be in force at a time.
@@ -37,7 +38,7 @@ func Limit(percent int, bytes int64) *Bound {
 	for _, name := range []string{"/gc/heap/live:bytes", "/gc/scan/stack:bytes", "/gc/scan/globals:bytes"} {
 		b.sample = append(b.sample, metrics.Sample{Name: name})
 	}
-	b.adjust(&bell{b})
+	b.adjust()
 	return b
 }
 
@@ -52,7 +53,7 @@ func (b *Bound) Stop() {
 }
 
 // adjust sets the percentage after a collection, and waits for the next.
-func (b *Bound) adjust(next *bell) {
+func (b *Bound) adjust() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.stopped {
@@ -61,15 +62,13 @@ func (b *Bound) adjust(next *bell) {
 	metrics.Read(b.sample)
 	used := uint64(0) // what the percentage is of: see the Go runtime's GC guide
 	for _, s := range b.sample {
-		if s.Value.Kind() == metrics.KindUint64 {
-			used += s.Value.Uint64()
-		}
+		used += s.Value.Uint64()
 	}
 	if p := percentFor(b.percent, b.bytes, used); p != b.now {
 		b.now = p
 		debug.SetGCPercent(p) // stops the world for some microseconds
 	}
-	runtime.SetFinalizer(next, func(rung *bell) { rung.b.adjust(rung) })
+	runtime.AddCleanup(new(bell), (*Bound).adjust, b)
 }
 
 // percentFor is the percentage that allows percent of used bytes, or as many bytes as said if that is less.

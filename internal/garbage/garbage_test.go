@@ -34,7 +34,7 @@ func TestLimit(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d MiB in use, the next collection at %d", m.HeapAlloc>>20, m.NextGC>>20)
 		}
-		runtime.GC() // the finalizer runs some time after
+		runtime.GC() // the cleanup runs some time after
 	}
 	runtime.KeepAlive(used)
 	b.Stop()
