@@ -103,7 +103,7 @@ func TestBatcherState(t *testing.T) {
 		t.Fatalf("got %+v", got)
 	}
 	ctr, cvr := got.Models[0], got.Models[1]
-	if ctr.Stable.Version != 7 || ctr.Stable.Age < 3600 || ctr.Canary != nil || ctr.Settings.MaxRows != 128 || ctr.Settings.MaxWait != "6ms" {
+	if ctr.Stable.Version != 7 || ctr.Stable.Age < 3600 || ctr.Canary != nil || ctr.Settings.MaxRows != 128 || ctr.Settings.MaxWait != batcher.DefaultMaxWait.String() {
 		t.Errorf("version %+v, settings %+v", ctr.Stable, ctr.Settings)
 	}
 	if c := ctr.Counts; c.Rows != 6 || c.Answered != 6 || c.Claims != 3 || c.Full+c.Due+c.Idle+c.Close != c.Batches {

@@ -84,7 +84,7 @@ var runnerMetrics = []struct {
 		func(s *batcher.PoolStats) float64 { return float64(s.Idle) }},
 	{describePool("busy_seconds_total", "Run time of all batches, rescues included."), prometheus.CounterValue,
 		func(s *batcher.PoolStats) float64 { return s.Busy }},
-	{describePool("load", "Share of the runners' time, of the process's CPUs or of the machine's, whichever is most, that was lately used: 0 to 1."), prometheus.GaugeValue,
+	{describePool("load", "Share of the runners' time, or of the machine's processors, whichever is more, that would be used if every claim were run alone: 0 to 1."), prometheus.GaugeValue,
 		func(s *batcher.PoolStats) float64 { return s.Load }},
 }
 

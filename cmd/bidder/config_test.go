@@ -113,7 +113,7 @@ func TestConfigOfAModelsBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctr, cvr := c.batching("ctr"), c.batching("cvr")
-	if want := (batcher.QueueOptions{Policy: "adaptive", MaxRows: 64, MaxWait: 6 * time.Millisecond, QueueRows: 4096, Patience: -1, Weight: 1,
+	if want := (batcher.QueueOptions{Policy: "adaptive", MaxRows: 64, MaxWait: batcher.DefaultMaxWait, QueueRows: 4096, Patience: -1, Weight: 1,
 		CalibrationRuns: 8}); ctr.queue != want || ctr.own != nil {
 		t.Errorf("ctr: %+v, pool %+v, want %+v and none", ctr.queue, ctr.own, want)
 	}

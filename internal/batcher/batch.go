@@ -23,6 +23,7 @@ type batch struct {
 
 	state    batchState
 	n        int   // places claimed
+	claims   int   // … by so many tickets
 	cause    cause // of its flush
 	opened   int64 // when its first row was claimed, ns on the pool's clock
 	dueAt    int64 // when it must go: opened + MaxWait, or in time for its earliest deadline
@@ -34,7 +35,8 @@ type batch struct {
 	// The runs since begin, in ns: CPU time of those for which it was measured and how long these took, how long the
 	// others did.
 	cpu, metered, unmetered int64
-	predicted               int64 // expected run time of all its rows when it was sealed or taken
+	saved                   float64 // CPU that joining its claims was expected to save when it was flushed, ns
+	predicted               int64   // expected run time of all its rows when it was sealed or taken
 }
 
 // slot is who claimed a place.
@@ -73,7 +75,7 @@ func (b *batch) row(slot int) []int32 {
 
 // open starts a free batch; the queue's lock is held.
 func (b *batch) open(now int64, maxWait int64) {
-	b.state, b.n, b.heldAt = batchOpen, 0, 0
+	b.state, b.n, b.claims, b.heldAt = batchOpen, 0, 0, 0
 	b.opened, b.dueAt, b.deadline, b.goAt = now, now+maxWait, never, never
 }
 
@@ -85,6 +87,7 @@ func (b *batch) join(t *Ticket, first, n int) int {
 	}
 	t.parts = append(t.parts, part{b: b, slot: b.n, first: first, n: n})
 	b.n += n
+	b.claims++
 	b.pending.Add(int32(n))
 	b.deadline = min(b.deadline, t.deadline)
 	return n

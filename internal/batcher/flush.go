@@ -64,8 +64,8 @@ func (q *Queue) flush(b *batch, c cause) {
 	b.cause = c
 	mean, _ := q.curve.predict(b.n)
 	b.predicted = int64(mean)
+	b.saved = float64(b.claims-1) * q.price.ofBatch()
 	q.batches++
-	q.flushed.add(q.pool.now())
 	q.flushes[c]++
 	q.hist.batchRows.addRows(b.n)
 }

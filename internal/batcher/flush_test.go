@@ -276,10 +276,10 @@ func TestAdaptiveHolds(t *testing.T) {
 				var took atomic.Int64
 				for caller := range callers {
 					all.Go(func() {
-						for i := range 2000 {
-							id, start := caller*2000+i, time.Now()
+						for i := range 3000 {
+							id, start := caller*3000+i, time.Now()
 							x.wait(x.claim(id, 1, time.Time{}, rowFine), id)
-							if i >= 1000 { // it has learnt by then
+							if i >= 2000 { // it has learnt by then
 								took.Add(int64(time.Since(start)))
 							}
 						}
@@ -296,6 +296,49 @@ func TestAdaptiveHolds(t *testing.T) {
 	closed(1)
 	closed(2)
 	closed(32)
+}
+
+// While it holds batches, the adaptive policy runs rows alone now and then, and so sees what that costs now.
+func TestLooks(t *testing.T) {
+	var alone atomic.Int64
+	alone.Store(int64(100 * time.Microsecond))
+	cost := func(n int) time.Duration {
+		if n == 1 {
+			return time.Duration(alone.Load())
+		}
+		return time.Duration(100+n) * time.Microsecond
+	}
+	o := QueueOptions{MaxRows: 64, MaxWait: 5 * time.Millisecond, CalibrationRuns: 2, Patience: 16}
+	inBubble(t, 1, &fakeEngine{cost: cost}, o, func(x *bench) {
+		var all sync.WaitGroup
+		traffic := func(d time.Duration) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(200 * time.Microsecond) {
+				all.Go(func() { x.wait(x.claim(0, 1, time.Time{}, rowFine), 0) })
+			}
+		}
+		want := func(when string, low, high time.Duration) {
+			t.Helper()
+			if got := x.q.Stats().BatchCost; got < low || got > high {
+				t.Errorf("%s a batch costs %v, want %v to %v", when, got, low, high)
+			}
+		}
+		traffic(500 * time.Millisecond)
+		want("before a look", 85*time.Microsecond, 105*time.Microsecond)
+		alone.Store(int64(180 * time.Microsecond))
+		traffic(8 * time.Second) // looks after 1, 2, 4 and 8 s
+		all.Wait()
+		want("after four looks", 150*time.Microsecond, 190*time.Microsecond)
+		runs, begun := x.e.runs()
+		single := 0
+		for i, rows := range runs {
+			if rows == 1 && begun[i].Sub(begun[0]) > 600*time.Millisecond {
+				single++
+			}
+		}
+		if single < 4*lookRuns || single > 5*lookRuns {
+			t.Errorf("%d of %d runs were of a single row, want the %d of four looks, or hardly more", single, len(runs), 4*lookRuns)
+		}
+	})
 }
 
 func TestAdmission(t *testing.T) {

@@ -1,166 +1,129 @@
 package batcher
 
 import (
-	"context"
-	"fmt"
-	"math/rand/v2"
-	"slices"
-	"sync"
-	"sync/atomic"
+	"math"
 	"testing"
 	"time"
 )
 
-// burner costs CPU like a small DeepFM: 40 µs a run and 3 µs a row, in loops counted beforehand.
-type burner struct{ fixed, perRow time.Duration }
-
-type burnerBatch struct {
-	noopBatch
-	e burner
+// day is a process that has claims run on a machine of two processors, time after time of the same length.
+type day struct {
+	*load
+	now, used int64   // ns
+	idle, all float64 // ticks of 10 ms
 }
 
-func (burner) RowLen() int { return 32 }
-func (e burner) NewBatch(capacity int) (Batch, error) {
-	return &burnerBatch{noopBatch{make([]int32, capacity*32), make([]float32, capacity)}, e}, nil
+func newDay() *day {
+	d := &day{now: 1}
+	d.load = &load{cpus: 2, cpu: func() int64 { return d.used }, machine: func() (float64, float64, bool) { return d.idle, d.all, true }}
+	d.sample(d.now)
+	return d
 }
-func (b *burnerBatch) Run(n int) error { burn(b.e.fixed + time.Duration(n)*b.e.perRow); return nil }
 
-var (
-	burnt     atomic.Uint64
-	loopsOnce sync.Once
-	loopsPer  float64 // ns
-)
+// pass has so many seconds pass with claims that cost µs each, of which joining saves some, while others keep a share of
+// both processors busy.
+func (d *day) pass(seconds int, claims, cost, saved int, others float64) {
+	for range seconds * 10 {
+		used := int64(claims) * int64(cost) * 100 // of a tenth of a second
+		d.now, d.used, d.all = d.now+100e6, d.used+used, d.all+20
+		d.idle += max(20*(1-others-float64(used)/200e6), 0)
+		d.claims.Add(uint64(claims / 10))
+		d.saved.Add(int64(claims) * int64(saved) * 100)
+		d.sample(d.now)
+	}
+}
 
-func burn(d time.Duration) {
-	loopsOnce.Do(func() {
-		best := time.Hour
-		for range 20 {
-			start := time.Now()
-			spin(1e5)
-			best = min(best, time.Since(start))
+func (d *day) want(t *testing.T, when string, low, high float64) {
+	t.Helper()
+	if got := d.share(); got < low-1e-9 || got > high+1e-9 {
+		t.Errorf("%s: ρ is %.3f, want %.3f to %.3f", when, got, low, high)
+	}
+}
+
+func TestLoadOfClaims(t *testing.T) {
+	d := newDay()
+	d.want(t, "at first", 0, 0)
+	d.pass(10, 4000, 200, 100, 0.1)
+	d.want(t, "as if nothing were joined", 0.69, 0.70)
+	d.pass(10, 2000, 350, 20, 0.1)
+	d.want(t, "half of the claims, each dearer for there is time", 0.39, 0.41)
+	d.pass(10, 4000, 300, 0, 0.1)
+	d.want(t, "all of them again, none joined", 0.69, 0.71)
+	d.pass(10, 4000, 150, 50, 0.1)
+	d.want(t, "cheaper ones", 0.49, 0.52)
+	d.pass(10, 0, 0, 0, 0.6)
+	d.want(t, "others alone", 0.59, 0.61)
+}
+
+// A higher cost is believed where processors are busy, and else only if it lasts.
+func TestLoadOfDearerClaims(t *testing.T) {
+	d := newDay()
+	d.pass(10, 1000, 200, 0, 0)
+	d.want(t, "cheap ones", 0.09, 0.11)
+	d.pass(20, 1000, 600, 0, 0)
+	d.want(t, "dear ones of 20 s", 0.10, 0.12)
+	d.pass(1800, 1000, 600, 0, 0)
+	d.want(t, "of half an hour", 0.28, 0.30)
+
+	d = newDay()
+	d.pass(10, 1000, 200, 0, 0)
+	d.pass(20, 3000, 600, 0, 0)
+	d.want(t, "on busy processors", 0.88, 0.91)
+	d = newDay()
+	d.pass(10, 1000, 200, 0, 0)
+	d.pass(20, 1000, 600, 0, 0.6)
+	d.want(t, "on processors that others keep busy", 0.88, 0.91)
+}
+
+func TestLoadOfFewClaims(t *testing.T) {
+	d := newDay()
+	d.pass(10, 50, 200, 0, 0)
+	d.want(t, "as many as say nothing of their cost in a second", 0.004, 0.006)
+	if d.least != 0 {
+		t.Errorf("%d claims a second taught it a cost of %.0f ns", 50, d.least)
+	}
+	d.pass(10, 1000, 200, 0, 0)
+	d.now, d.used, d.all, d.idle = d.now+60e9, d.used+60e9, d.all+12000, d.idle+6000
+	d.sample(d.now)
+	d.want(t, "a minute without a claim", 0.09, 0.11)
+	d.pass(10, 1000, 200, 0, 0)
+	d.want(t, "after it", 0.09, 0.11)
+}
+
+func TestLoadUnknown(t *testing.T) {
+	d := newDay()
+	d.machine = nil
+	d.pass(10, 4000, 200, 100, 0.1)
+	d.want(t, "where others are not known", 0.59, 0.61)
+	(&load{}).ran(1, 1) // nor the process
+}
+
+func TestLoadSampledTooSoon(t *testing.T) {
+	d := newDay()
+	d.pass(10, 4000, 200, 0, 0)
+	was := d.share()
+	d.used += 1e9
+	d.sample(d.now + loadSample - 1)
+	if got := d.share(); math.Abs(got-was) > 0 {
+		t.Errorf("ρ went from %v to %v within one sample", was, got)
+	}
+}
+
+// A pool's load is that of the processors, though its runners do next to nothing.
+func TestLoadIsOfTheMachine(t *testing.T) {
+	inBubble(t, 1, &fakeEngine{}, QueueOptions{Policy: Eager}, func(x *bench) {
+		all := 0.0
+		x.p.load = &load{
+			cpus: 1, epoch: time.Now(),
+			cpu:     func() int64 { return 0 },
+			machine: func() (float64, float64, bool) { all += 20; return 0, all, true },
 		}
-		loopsPer = 1e5 / float64(best)
+		for id := range 20 {
+			x.wait(x.claim(id, 1, time.Time{}, 0), id)
+			time.Sleep(loadSample)
+		}
+		if got := x.p.Stats().Load; got < 0.9 {
+			t.Errorf("load %v, want that of the machine, near 1", got)
+		}
 	})
-	spin(int(float64(d) * loopsPer))
-}
-
-func spin(n int) {
-	x := uint64(n)
-	for range n {
-		x = x*6364136223846793005 + 1442695040888963407
-	}
-	burnt.Add(x & 1)
-}
-
-// BenchmarkClosedLoop has callers that each do 20 µs of work of their own, then wait for one row. An op is a request.
-func BenchmarkClosedLoop(b *testing.B) {
-	for _, floating := range []bool{false, true} {
-		for _, callers := range []int{1, 8, 32, 128} {
-			for _, policy := range []Policy{Off, Eager, Adaptive, Window} {
-				b.Run(fmt.Sprintf("callers=%d/policy=%s/floating=%v", callers, policy, floating), func(b *testing.B) {
-					p, q := burnerQueue(b, PoolOptions{FloatingRunners: floating}, QueueOptions{Policy: policy})
-					b.ResetTimer()
-					cpu := time.Duration(processCPU())
-					var wg sync.WaitGroup
-					var next atomic.Int64
-					lat := make([]time.Duration, b.N)
-					for range callers {
-						wg.Go(func() {
-							var out [1]Result
-							for i := next.Add(1); int(i) <= b.N; i = next.Add(1) {
-								burn(20 * time.Microsecond)
-								lat[i-1] = askOnce(b, q, out[:])
-							}
-						})
-					}
-					wg.Wait()
-					b.StopTimer()
-					report(b, p, q, lat, cpu)
-				})
-			}
-		}
-	}
-}
-
-// BenchmarkOpenLoop offers single rows at a rate, by Poisson arrivals. An op is a request; p50 and p99 are from the
-// time the request was due.
-func BenchmarkOpenLoop(b *testing.B) {
-	for _, rate := range []int{2000, 6000, 12000} {
-		for _, policy := range []Policy{Off, Eager, Adaptive, Window} {
-			b.Run(fmt.Sprintf("rate=%d/policy=%s", rate, policy), func(b *testing.B) {
-				p, q := burnerQueue(b, PoolOptions{}, QueueOptions{Policy: policy})
-				b.ResetTimer()
-				cpu := time.Duration(processCPU())
-				var wg sync.WaitGroup
-				lat := make([]time.Duration, b.N)
-				s := newPreciseSleeper()
-				if s == nil {
-					s = newTimerSleeper()
-				}
-				at := time.Now()
-				for i := range b.N {
-					at = at.Add(time.Duration(rand.ExpFloat64() / float64(rate) * 1e9))
-					for d := time.Until(at); d > 0; d = time.Until(at) {
-						s.sleep(d)
-					}
-					due := at
-					wg.Go(func() {
-						var out [1]Result
-						burn(20 * time.Microsecond)
-						askOnce(b, q, out[:])
-						lat[i] = time.Since(due)
-					})
-				}
-				wg.Wait()
-				s.close()
-				b.StopTimer()
-				report(b, p, q, lat, cpu)
-			})
-		}
-	}
-}
-
-func burnerQueue(b *testing.B, po PoolOptions, qo QueueOptions) (*Pool, *Queue) {
-	p, err := NewPool(po)
-	if err != nil {
-		b.Fatal(err)
-	}
-	burn(0)
-	qo.CalibrationRuns = 5
-	q, err := p.NewQueue(burner{40 * time.Microsecond, 3 * time.Microsecond}, qo)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return p, q
-}
-
-func askOnce(b *testing.B, q *Queue, out []Result) time.Duration {
-	start := time.Now()
-	t, err := q.Claim(len(out), time.Time{})
-	if err != nil {
-		b.Error(err)
-		return 0
-	}
-	if err := t.Wait(context.Background(), out); err != nil {
-		b.Error(err)
-	}
-	return time.Since(start)
-}
-
-func report(b *testing.B, p *Pool, q *Queue, lat []time.Duration, cpuBefore time.Duration) {
-	cpu := time.Duration(processCPU()) - cpuBefore
-	s := q.Stats()
-	slices.Sort(lat)
-	n := len(lat)
-	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "req/s")
-	b.ReportMetric(float64(cpu.Nanoseconds())/1e3/float64(n), "cpu-µs/req")
-	b.ReportMetric(float64(lat[n/2].Nanoseconds())/1e3, "p50-µs")
-	b.ReportMetric(float64(lat[n*99/100].Nanoseconds())/1e3, "p99-µs")
-	b.ReportMetric(float64(s.Rows)/float64(max(s.Batches, 1)), "rows/batch")
-	b.ReportMetric(float64(s.Inline)/float64(max(s.Batches, 1)), "inline")
-	b.ReportMetric(float64(s.Rescued), "rescued")
-	b.ReportMetric(0, "ns/op")
-	if err := p.Close(context.Background()); err != nil {
-		b.Error(err)
-	}
 }

@@ -55,8 +55,8 @@ type PoolOptions struct {
 // Defaults of QueueOptions, which the bidder's configuration shares.
 const (
 	DefaultMaxRows  = 128
-	DefaultMaxWait  = 6 * time.Millisecond
-	DefaultPatience = 0.3
+	DefaultMaxWait  = 8 * time.Millisecond
+	DefaultPatience = 0.5
 )
 
 // QueueOptions configures a Queue. Zero values mean the defaults given.

@@ -9,24 +9,23 @@ import "math"
 //	eager     at once. It goes when a runner takes it, and is open until then.
 //	adaptive  when holding it for one more claim would no longer pay:
 //
-//	              h(n) · a · w/(1−ρ)⁵  ≤  n / μ
+//	              h(n) · a · w/(1−ρ)⁶  ≤  n / μ
 //
 // n is the rows it holds; claims arrive at μ a second (over about 20 ms); a is what a batch costs in CPU beyond its rows,
 // and so what is saved when two are joined (see price); h(n) is the share of holds at n rows that lately brought a claim.
 // So n/μ is the waiting (rows × seconds) that holding for one more claim costs, and h·a the CPU it is expected to save.
-// A second of CPU is worth w seconds of waiting (Patience) where processors are idle, and 1/(1−ρ)⁵ times as much where
-// they are not: by that factor every bit of load adds to the mean fourth power of the time in an M/M/1 queue,
-// 24/(μ(1−ρ))⁴. So high a power, for it is the tail that comes late. ρ is the load there would be if each claim were run
-// alone: the share that is used of the runners' time, of the process's CPUs or of the machine's, whichever is most, and
-// what joining claims now saves of it. Without the latter holding would undo its own reason.
+// A second of CPU is worth w seconds of waiting (Patience) where processors are idle, and 1/(1−ρ)⁶ times as much where
+// they are not: by that factor every bit of load adds to the mean fifth power of the time in an M/M/1 queue,
+// 120/(μ(1−ρ))⁵. So high a power, for it is the tail that comes late. ρ is the load there would be if each claim were run
+// alone (see load): with the load that there is, holding would undo its own reason.
 //
-// So batches grow to about a·w·μ/(1−ρ)⁵ rows: each then waits half of a·w/(1−ρ)⁵ in the mean, whatever the rate; below a
-// rate of (1−ρ)⁵/(a·w) nothing waits. Holding goes on while a runner is free or none is: a batch taken by the first
+// So batches grow to about a·w·μ/(1−ρ)⁶ rows: each then waits half of a·w/(1−ρ)⁶ in the mean, whatever the rate; below a
+// rate of (1−ρ)⁶/(a·w) nothing waits. Holding goes on while a runner is free or none is: a batch taken by the first
 // runner that comes would carry the few rows that arrived during the run before it, and every second batch would be small.
 //
 // Claims do not always come as they came. h(n) learns where they end: if 32 callers each wait for their answer before
 // they claim again, a batch of 32 is not held, though one of 31 is. And nothing is held for longer than what it saves is
-// worth to its first row, a·w/(1−ρ)⁵ from its opening, nor for longer than silence gaps since the last claim, which a
+// worth to its first row, a·w/(1−ρ)⁶ from its opening, nor for longer than silence gaps since the last claim, which a
 // Poisson stream hardly ever leaves, nor beyond its due time. Each commit asks anew.
 func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 	switch {
@@ -38,11 +37,11 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 		return now
 	}
 	gap := q.arrivals.gap()
-	if gap <= 0 || now+int64(gap) >= b.dueAt {
+	if q.looks.due(now) || gap <= 0 || now+int64(gap) >= b.dueAt {
 		return now
 	}
-	idle := 1 - min(q.pool.load()+q.saved(), maxLoad)
-	worth := q.price.ofBatch() * q.o.Patience / math.Pow(idle, 5)
+	idle := 1 - min(q.pool.scarcity(), maxLoad)
+	worth := q.price.ofBatch() * q.o.Patience / math.Pow(idle, 6)
 	cost := float64(b.n) * gap
 	until := min(b.dueAt, b.opened+int64(worth), now+int64(silence*gap))
 	if worth <= cost || until <= now || !q.holds.try(b.n, worth, cost) {
@@ -52,16 +51,49 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 	return until
 }
 
-// saved is the share of the process's CPUs that joining claims saves now.
-func (q *Queue) saved() float64 {
-	joined := max(q.arrivals.rate-q.flushed.rate, 0) // claims per ns that opened no batch of their own
-	return joined * q.price.ofBatch() / q.pool.cpus
+const (
+	maxLoad = 0.7 // beyond it a batch is worth all the waiting there may be, and a factor of 1372 enough
+	silence = 8
+)
+
+// looks has the adaptive policy run rows alone for a moment, now and then, to see what that costs: no other way tells it
+// while batches are large. The queue's lock guards it.
+type looks struct {
+	first, next, until int64
+	left               int // runs that this one still wants to see
 }
 
 const (
-	maxLoad = 0.8 // beyond it a batch is worth all the waiting there may be, and a factor of 3125 enough
-	silence = 8
+	lookRuns  = 32   // of single rows, or
+	lookFor   = 20e6 // ns, whichever comes first
+	lookFirst = 1e9  // ns after the first claim; each look is as late again as the one before, until there are
+	lookEvery = 10e9 // ns between them
 )
+
+// due says whether this is such a moment.
+func (l *looks) due(now int64) bool {
+	switch {
+	case l.on(now):
+		return true
+	case l.first == 0:
+		l.first, l.next = now, now+lookFirst
+	case now >= l.next:
+		l.until, l.next, l.left = now+lookFor, now+min(now-l.first, lookEvery), lookRuns
+		return true
+	}
+	return false
+}
+
+func (l *looks) on(now int64) bool { return now < l.until && l.left > 0 }
+
+// saw takes a run of so many rows, and says whether it was looked for.
+func (l *looks) saw(rows int, now int64) bool {
+	on := l.on(now)
+	if on && rows == 1 {
+		l.left--
+	}
+	return on
+}
 
 // mayInline says whether the caller who completes a batch may run it in its own goroutine, in place of an idle runner.
 // That spares two switches of threads, but keeps the caller's processor from other callers, who might have joined: so
@@ -87,7 +119,7 @@ type hold struct {
 
 const (
 	heldSizes = 257 // sizes from 256 rows on are one
-	retryHold = 256 // so many chances to hold are left out before one is tried against expectation
+	retryHold = 512 // so many chances to hold are left out before one is tried against expectation
 	heldShare = 1.0 / 8
 )
 

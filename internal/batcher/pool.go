@@ -34,17 +34,14 @@ type Pool struct {
 	queues   []*Queue
 	virtual  float64 // of the queue picked last, ns of CPU time per weight
 	busy     int64   // ns run in all
-	busyLast int64   // … at the time of the last load sample
-	sampled  int64   // that time
-	cpuLast  int64   // process CPU time then
+	wanting  float64 // CPU time of the runs since the last sample, were every claim run alone, ns
+	sampled  int64   // the time of that sample
 	refusing bool    // no more queues
 	closing  bool    // runners end
 
-	cpus        float64       // processors that Go may use
-	cpu         func() int64  // CPU time the process has used, ns; nil: not known
+	load        *load
 	idleRunners atomic.Int32  // len(asleep)
-	loadBits    atomic.Uint64 // math.Float64bits of the runners' load or the process's, smoothed
-	machine     machine
+	shareBits   atomic.Uint64 // math.Float64bits of the share of the runners' time, smoothed
 	weights     atomic.Uint64 // math.Float64bits of the sum of the weights of the queues that want or have a runner
 	panicLog    seldom.Line
 	ended       sync.WaitGroup
@@ -84,10 +81,9 @@ func NewPool(o PoolOptions) (*Pool, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
 	}
-	p := &Pool{cpus: float64(runtime.GOMAXPROCS(0)), o: o, epoch: time.Now()}
-	if !o.RuntimeTimer { // fake time and real CPU time make no load
-		p.cpu, p.machine.read = processCPU, machineCPU
-		p.cpuLast = processCPU()
+	p := &Pool{load: ofProcess, o: o, epoch: time.Now()}
+	if o.RuntimeTimer { // fake time and real CPU time make no load
+		p.load = &load{}
 	}
 	p.clock = newClock(p, o.RuntimeTimer)
 	for range o.Runners {
@@ -256,34 +252,31 @@ func (p *Pool) giveBack(r *runner) {
 	}
 }
 
-const loadSample = 20e6 // ns
+const shareSample = 20e6 // ns
 
 // charge books b's runs to its queue, and ns to the runners.
 func (p *Pool) charge(b *batch, ns int64) {
 	q := b.q
 	now := p.now()
-	p.machine.sample(now)
+	p.load.ran(b.claims, b.saved)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	q.share.virtual += q.share.spent(b) / q.o.Weight
+	spent := q.share.spent(b)
+	q.share.virtual += spent / q.o.Weight
 	p.busy += ns
-	if d := now - p.sampled; d >= loadSample {
-		share := float64(p.busy-p.busyLast) / (float64(d) * float64(len(p.runners)))
-		if p.cpu != nil {
-			cpu := p.cpu()
-			share = max(share, float64(cpu-p.cpuLast)/(float64(d)*p.cpus))
-			p.cpuLast = cpu
-		}
-		was := math.Float64frombits(p.loadBits.Load())
-		p.loadBits.Store(math.Float64bits(was/2 + min(share, 1)/2))
-		p.busyLast, p.sampled = p.busy, now
+	p.wanting += spent + b.saved
+	if d := now - p.sampled; d >= shareSample {
+		share := p.wanting / (float64(d) * float64(len(p.runners)))
+		was := math.Float64frombits(p.shareBits.Load())
+		p.shareBits.Store(math.Float64bits(was/2 + min(share, 1)/2))
+		p.wanting, p.sampled = 0, now
 	}
 }
 
-// load is how scarce processors are, 0 to 1: the share that is used of the runners' time, of the process's processors,
-// or of the machine's, whichever is most. Callers' own work counts in the second, other processes' in the third.
-func (p *Pool) load() float64 {
-	return max(math.Float64frombits(p.loadBits.Load()), p.machine.busy())
+// scarcity is the load there would be if every claim were run alone, 0 to 1: of the runners or of all processors,
+// whichever is more.
+func (p *Pool) scarcity() float64 {
+	return max(math.Float64frombits(p.shareBits.Load()), p.load.share())
 }
 
 // untilFree is how long until the first runner is expected to be free, in ns.
@@ -353,7 +346,7 @@ func (p *Pool) snapshot(buf []*Queue) []*Queue {
 func (p *Pool) Stats() PoolStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return PoolStats{Runners: len(p.runners), Idle: len(p.asleep), Busy: float64(p.busy) / 1e9, Load: p.load()}
+	return PoolStats{Runners: len(p.runners), Idle: len(p.asleep), Busy: float64(p.busy) / 1e9, Load: p.scarcity()}
 }
 
 // Close closes every queue as Queue.Close does, side by side, then ends the runners and the clock. Where ctx ends first,

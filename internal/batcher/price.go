@@ -4,18 +4,18 @@ package batcher
 //
 //	(n·c₁ − c(n)) / (n − 1)
 //
-// with n the mean rows of what is run now and c(n) its mean cost. c₁ is the cost of a single row as traffic last saw it
-// (calibration until then), be it a while ago. A line through what is run now would not do: batches of one size say
-// little of its slope; and of big batches fewer are run, each finds the caches colder, and the line's height at no rows
-// tells twice of what running the rows alone would cost. Where singles are rare c₁ may be stale: too low, it makes
-// batches smaller and singles come back; too high, c(n) is fresh all the same.
+// with n the mean rows of what is run now and c(n) its mean cost. c₁ is the cost of a single row where single rows are
+// what is run: at most loads they are, and else for a moment now and then (see looks; calibration until then). A line
+// through what is run now would not do: batches of one size say little of its slope; and of big batches fewer are run,
+// each finds the caches colder, and the line's height at no rows tells twice of what running the rows alone would cost.
+// Nor would the few single rows between large batches: each comes after a lull or a stall, at up to twice the cost.
 //
 // Costs are CPU time where the engine is a Meter, else durations. All means are exponentially weighted. The queue's lock
 // guards it.
 type price struct {
 	calibrated curve
-	all, alone average // cost of all runs in traffic; of those of one row
-	rows       average // of all runs in traffic
+	all, rows  average // cost and rows of all runs in traffic
+	alone      average // cost of those of one row, where they are no exception
 }
 
 // average is an exponentially weighted mean, of what was seen so far until that is enough.
@@ -52,8 +52,8 @@ func (p *price) calibrate(rows int, cost int64) {
 	}
 }
 
-// observe takes a run in traffic.
-func (p *price) observe(rows int, cost int64) {
+// observe takes a run in traffic; looking says that rows are run alone where they can be.
+func (p *price) observe(rows int, cost int64, looking bool) {
 	if cost <= 0 {
 		return
 	}
@@ -63,7 +63,7 @@ func (p *price) observe(rows int, cost int64) {
 	}
 	p.all.add(c)
 	p.rows.add(float64(rows))
-	if rows == 1 {
+	if rows == 1 && (looking || p.rows.value < fewRows) {
 		p.alone.add(c)
 	}
 }

@@ -31,7 +31,7 @@ func TestPrice(t *testing.T) {
 			}
 			for range 1000 {
 				n := size()
-				p.observe(n, int64(traffic(n)))
+				p.observe(n, int64(traffic(n)), true)
 			}
 			if got := p.ofBatch(); got < low || got > high {
 				t.Errorf("a batch costs %.0f ns, want %.0f to %.0f", got, low, high)
@@ -60,9 +60,9 @@ func TestPrice(t *testing.T) {
 
 func TestPriceKnown(t *testing.T) {
 	var p price
-	p.observe(4, 0) // was not measured
+	p.observe(4, 0, false) // was not measured
 	for range enough {
-		p.observe(4, 50e3)
+		p.observe(4, 50e3, false)
 	}
 	if p.known() || p.ofBatch() != 0 {
 		t.Error("it knows what nobody told it")
@@ -72,14 +72,35 @@ func TestPriceKnown(t *testing.T) {
 	}
 }
 
+// The few single rows between large batches don't move the price, unless they were looked for.
+func TestPriceOfRareSingles(t *testing.T) {
+	p := calibratedPrice(line(40e3, 3e3))
+	traffic := func(looking bool) {
+		for range 100 {
+			p.observe(1, 90e3, looking)
+			for range 100 {
+				p.observe(24, int64(line(40e3, 3e3)(24)), false)
+			}
+		}
+	}
+	traffic(false)
+	if got := p.ofOne(); got < 42e3 || got > 44e3 {
+		t.Errorf("a row alone costs %.0f ns after dear ones that came by themselves, want 43e3", got)
+	}
+	traffic(true)
+	if got := p.ofOne(); got < 80e3 || got > 90e3 {
+		t.Errorf("a row alone costs %.0f ns after dear ones that were looked for, want near 90e3", got)
+	}
+}
+
 // One stolen time slice hardly moves it.
 func TestPriceOutlier(t *testing.T) {
 	p := calibratedPrice(line(40e3, 3e3))
 	for i := range 500 {
-		p.observe(1+i%20, int64(line(40e3, 3e3)(1+i%20)))
+		p.observe(1+i%20, int64(line(40e3, 3e3)(1+i%20)), true)
 	}
 	was := p.ofBatch()
-	p.observe(8, 100e6)
+	p.observe(8, 100e6, false)
 	if got := p.ofBatch(); got > 1.1*was {
 		t.Errorf("a batch cost %.0f ns, and %.0f after one outlier", was, got)
 	}

@@ -35,8 +35,8 @@ type Queue struct {
 	curve     curve // of durations: when a run will have ended
 	price     price // of runs, to weigh waiting against
 	arrivals  pace  // claims
-	flushed   pace  // batches
 	holds     holds
+	looks     looks
 
 	claims, rows, batches, reached uint64
 	flushes                        [causes]uint64
@@ -284,5 +284,5 @@ func (q *Queue) observe(b *batch, n int, ns int64) {
 		q.hist.ratio.addRatio(float64(ns) / mean)
 	}
 	q.curve.observe(n, ns)
-	q.price.observe(n, metered(b.mem, ns))
+	q.price.observe(n, metered(b.mem, ns), q.looks.saw(n, q.pool.now()))
 }

@@ -61,7 +61,9 @@ type Stats struct {
 type PoolStats struct {
 	Runners, Idle int
 	Busy          float64 // seconds of run time, rescues included
-	Load          float64 // lately used share of the runners' time, the process's CPUs or the machine's, whichever is most: 0 to 1
+	// Load is the share of the runners' time, or of the machine's processors, whichever is more, that would be used if
+	// every claim were run alone: 0 to 1.
+	Load float64
 }
 
 // CurvePoint is what the cost curve says of one size.

@@ -1,0 +1,146 @@
+package batcher
+
+import (
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// load reckons ρ, how scarce processors would be if every claim were run alone, as a share of them:
+//
+//	ρ = others + r · c / processors
+//
+// others is the share that other processes keep busy, whoever they are, but for niced work, which makes way. r is the
+// claims a second, and c the CPU that one takes in this process, from the request's first byte to the answer's last, with
+// what joining saved of it added: (CPU used + CPU saved) ÷ claims.
+//
+// c is the least that was lately seen, not that of now. Where processors have time to spare each request wakes threads
+// and finds cold caches, and takes up to twice the CPU that it takes where they have none: reckoned with that, half of the load
+// that can be held looks like three quarters of it. So a lower c is believed soon, a higher one only where processors
+// are busy, and else within the quarter of an hour, for the work itself may have changed.
+//
+// One does for the process, whatever pools it has. Methods are safe for concurrent use.
+type load struct {
+	cpu     func() int64                        // CPU time the process has used, ns; nil: not known, and neither is ρ
+	machine func() (idle, all float64, ok bool) // time of all processors so far, in any unit; nil: not known
+	cpus    float64                             // processors that Go may use
+	epoch   time.Time
+
+	claims atomic.Uint64 // run so far
+	saved  atomic.Int64  // ns that joining them has saved
+	bits   atomic.Uint64 // math.Float64bits of ρ, smoothed
+
+	mu           sync.Mutex // guards what follows
+	last, looked reading    // at the last sample, and at the last look at c
+	least        float64    // c, ns; 0: not yet known
+}
+
+const (
+	loadSample = 100e6           // ns between samples; the system counts in steps of some 10 ms a processor
+	loadWeight = 1.0 / 4         // of a sample
+	loadPause  = 10 * loadSample // without a sample: what was is no more
+
+	costSample = 1e9       // ns between looks at c, long enough that it has its share of collecting garbage
+	costClaims = 100       // at least, in that time
+	costFalls  = 1.0 / 4   // weight of a lower one
+	costRises  = 1.0 / 512 // … of a higher one
+	costBusy   = 0.75      // share of busy processors from which on a higher one is believed like a lower one
+)
+
+// ofProcess is the load of this process.
+var ofProcess = &load{cpu: processCPU, machine: machineCPU, cpus: float64(runtime.GOMAXPROCS(0)), epoch: time.Now()}
+
+// ran books a batch that claims shared.
+func (l *load) ran(claims int, saved float64) {
+	l.claims.Add(uint64(claims))
+	l.saved.Add(int64(saved))
+	if l.cpu != nil {
+		l.sample(int64(time.Since(l.epoch)) + 1)
+	}
+}
+
+// sample reads anew where that is due. It may be called at any time; it reads a file.
+func (l *load) sample(now int64) {
+	if !l.mu.TryLock() {
+		return
+	}
+	defer l.mu.Unlock()
+	if l.last.at > 0 && now-l.last.at < loadSample {
+		return
+	}
+	r := l.read(now)
+	d := r.since(l.last)
+	began := l.last.at == 0 || d.at > loadPause
+	l.last = r
+	if began {
+		l.looked = r
+		return
+	}
+	if d := r.since(l.looked); d.at >= costSample {
+		l.learn(d)
+		l.looked = r
+	}
+	alone := l.least
+	if alone == 0 {
+		alone = d.cost()
+	}
+	own := float64(d.cpu) / l.time(d)
+	rho := min(max(d.busy()-own, 0)+alone*float64(d.claims)/l.time(d), 1)
+	l.bits.Store(math.Float64bits(l.share() + loadWeight*(rho-l.share())))
+}
+
+// learn takes what happened since it was called last.
+func (l *load) learn(d reading) {
+	if d.claims < costClaims {
+		return
+	}
+	c := d.cost()
+	weight := costRises
+	switch {
+	case l.least == 0:
+		weight = 1
+	case c < l.least || max(d.busy(), float64(d.cpu)/l.time(d)) > costBusy:
+		weight = costFalls
+	}
+	l.least += weight * (c - l.least)
+}
+
+func (l *load) read(now int64) reading {
+	r := reading{at: now, cpu: l.cpu(), claims: l.claims.Load(), saved: l.saved.Load()}
+	if l.machine != nil {
+		r.idle, r.all, _ = l.machine()
+	}
+	return r
+}
+
+// time is the processors' time in d, ns.
+func (l *load) time(d reading) float64 { return float64(d.at) * l.cpus }
+
+// share is ρ, 0 to 1; 0 where it is not known.
+func (l *load) share() float64 { return math.Float64frombits(l.bits.Load()) }
+
+// reading is what had happened by a time, or between two.
+type reading struct {
+	at        int64   // ns
+	cpu       int64   // that the process used, ns
+	claims    uint64  // run
+	saved     int64   // by joining them, ns
+	idle, all float64 // time of the machine's processors; 0: not known
+}
+
+func (r reading) since(was reading) reading {
+	return reading{r.at - was.at, r.cpu - was.cpu, r.claims - was.claims, r.saved - was.saved, r.idle - was.idle, r.all - was.all}
+}
+
+// busy is the share of the machine's processors that did anything but niced work.
+func (r reading) busy() float64 {
+	if r.all <= 0 {
+		return 0
+	}
+	return 1 - min(max(r.idle/r.all, 0), 1)
+}
+
+// cost is the CPU that a claim run alone would have taken, ns; claims is not 0.
+func (r reading) cost() float64 { return float64(r.cpu+r.saved) / float64(max(r.claims, 1)) }
