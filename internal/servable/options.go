@@ -26,8 +26,8 @@ type Options struct {
 	// and with it the batches. The session is closed when it returns.
 	Retire func(s *Servable)
 
-	// Nice lowers the priority of the thread that loads a version while another serves, as nice(1): default 5, at most
-	// 19; negative leaves it as it is.
+	// Nice lowers the priority of the thread that loads and prepares a version while another serves, as nice(1): default
+	// 5, at most 19; negative leaves it as it is.
 	Nice int
 
 	Watch modelstore.WatchOptions

@@ -148,14 +148,14 @@ func (m *Manager) obtain(ctx context.Context, cur *serving, version int64) *Serv
 	return s
 }
 
-// load loads a version, at low priority while another serves, and prepares it at ordinary priority.
+// load loads and prepares a version, at low priority while another serves.
 func (m *Manager) load(ctx context.Context, dir string, version int64, serving bool) (*Servable, error) {
 	if modelstore.Stamp(dir) == 0 {
 		return nil, refuse(ReasonMissing, fmt.Errorf("%s is not there or can't be read", dir))
 	}
 	var s *Servable
 	var err error
-	do := func() { s, err = Load(ctx, dir, m.opts.Model, version, m.opts.Load) }
+	do := func() { s, err = m.loadPrepared(ctx, dir, version) }
 	// Before anything serves there is nothing to be kind to, and TensorFlow's pools, which inherit the priority of the
 	// first load, keep theirs for good.
 	if serving && m.opts.Nice > 0 {
@@ -166,10 +166,6 @@ func (m *Manager) load(ctx context.Context, dir string, version int64, serving b
 	if err != nil {
 		return nil, err
 	}
-	if err := m.opts.Prepare(ctx, s); err != nil {
-		s.Release()
-		return nil, refuse(ReasonPrepare, err)
-	}
 	s.onZero = m.retire
 	m.retired.Add(1)
 	m.mu.Lock()
@@ -178,6 +174,18 @@ func (m *Manager) load(ctx context.Context, dir string, version int64, serving b
 	m.metrics.loadSeconds.Observe(s.loadTime.Seconds())
 	m.opts.Logger.Info("version loaded", "model", s.Model(), "version", version, "load_ms", s.loadTime.Milliseconds(),
 		"rows_learnt", s.manifest.Training.Rows)
+	return s, nil
+}
+
+func (m *Manager) loadPrepared(ctx context.Context, dir string, version int64) (*Servable, error) {
+	s, err := Load(ctx, dir, m.opts.Model, version, m.opts.Load)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.opts.Prepare(ctx, s); err != nil {
+		s.Release()
+		return nil, refuse(ReasonPrepare, err)
+	}
 	return s, nil
 }
 
