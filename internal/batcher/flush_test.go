@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -296,6 +297,25 @@ func TestAdaptiveHolds(t *testing.T) {
 	closed(1)
 	closed(2)
 	closed(32)
+}
+
+// A batch is not held for what is next to nothing beside the whole cost of its claims.
+func TestAdaptiveHoldsForMoreThanLittle(t *testing.T) {
+	o := QueueOptions{MaxRows: 64, MaxWait: 50 * time.Millisecond, CalibrationRuns: 2, Patience: 1e6}
+	cost := func(n int) time.Duration { return time.Duration(100+n) * time.Microsecond }
+	inBubble(t, 4, &fakeEngine{cost: cost}, o, func(x *bench) {
+		x.p.load.least.Store(math.Float64bits(600e3)) // ns a claim: 20 of them take 100 times what joining two saves, that apart
+		var all sync.WaitGroup
+		for id := range 2000 {
+			time.Sleep(100 * time.Microsecond)
+			all.Go(func() { x.wait(x.claim(id, 1, time.Time{}, rowFine), id) })
+		}
+		all.Wait()
+		s := x.q.Stats()
+		if mean := s.BatchRows.Sum / float64(s.Batches); mean < 18 || mean > 22 {
+			t.Errorf("batches of %.2f rows in the mean, want 20 or 21", mean)
+		}
+	})
 }
 
 // While it holds batches, the adaptive policy runs rows alone now and then, and so sees what that costs now.

@@ -12,13 +12,13 @@ import (
 //
 //	ρ = others + r · c / processors
 //
-// others is the share that other processes keep busy, whoever they are, but for niced work, which makes way. r is the
-// claims a second, and c the CPU that one takes in this process, from the request's first byte to the answer's last, with
+// others is the share of the machine that other processes keep busy, whoever they are, but for niced work, which makes way
+// (too little where Go may use only some of the machine's processors). r is the claims a second, and c the CPU that one takes in this process, from the request's first byte to the answer's last, with
 // what joining saved of it added: (CPU used + CPU saved) ÷ claims.
 //
-// c is the least that was lately seen, not that of now. Where processors have time to spare each request wakes threads
-// and finds cold caches, and takes up to twice the CPU that it takes where they have none: reckoned with that, half of the load
-// that can be held looks like three quarters of it. So a lower c is believed soon, a higher one only where processors
+// c is the least that was lately seen, not that of now. Where processors have time to spare each request wakes threads and
+// finds cold caches, and takes up to twice the CPU that it takes where they have none: reckoned with that, half of the
+// load that can be held looks like three quarters of it. So a lower c is believed soon, a higher one only where processors
 // are busy, and else within the quarter of an hour, for the work itself may have changed.
 //
 // One does for the process, whatever pools it has. Methods are safe for concurrent use.
@@ -30,11 +30,11 @@ type load struct {
 
 	claims atomic.Uint64 // run so far
 	saved  atomic.Int64  // ns that joining them has saved
-	bits   atomic.Uint64 // math.Float64bits of ρ, smoothed
+	rho    atomic.Uint64 // math.Float64bits of ρ, smoothed
+	least  atomic.Uint64 // math.Float64bits of c, ns; 0: not yet known
 
 	mu           sync.Mutex // guards what follows
 	last, looked reading    // at the last sample, and at the last look at c
-	least        float64    // c, ns; 0: not yet known
 }
 
 const (
@@ -82,13 +82,13 @@ func (l *load) sample(now int64) {
 		l.learn(d)
 		l.looked = r
 	}
-	alone := l.least
+	alone := l.cost()
 	if alone == 0 {
 		alone = d.cost()
 	}
 	own := float64(d.cpu) / l.time(d)
 	rho := min(max(d.busy()-own, 0)+alone*float64(d.claims)/l.time(d), 1)
-	l.bits.Store(math.Float64bits(l.share() + loadWeight*(rho-l.share())))
+	l.rho.Store(math.Float64bits(l.share() + loadWeight*(rho-l.share())))
 }
 
 // learn takes what happened since it was called last.
@@ -96,15 +96,15 @@ func (l *load) learn(d reading) {
 	if d.claims < costClaims {
 		return
 	}
-	c := d.cost()
+	c, was := d.cost(), l.cost()
 	weight := costRises
 	switch {
-	case l.least == 0:
+	case was == 0:
 		weight = 1
-	case c < l.least || max(d.busy(), float64(d.cpu)/l.time(d)) > costBusy:
+	case c < was || max(d.busy(), float64(d.cpu)/l.time(d)) > costBusy:
 		weight = costFalls
 	}
-	l.least += weight * (c - l.least)
+	l.least.Store(math.Float64bits(was + weight*(c-was)))
 }
 
 func (l *load) read(now int64) reading {
@@ -119,7 +119,10 @@ func (l *load) read(now int64) reading {
 func (l *load) time(d reading) float64 { return float64(d.at) * l.cpus }
 
 // share is ρ, 0 to 1; 0 where it is not known.
-func (l *load) share() float64 { return math.Float64frombits(l.bits.Load()) }
+func (l *load) share() float64 { return math.Float64frombits(l.rho.Load()) }
+
+// cost is c, ns; 0 where it is not yet known.
+func (l *load) cost() float64 { return math.Float64frombits(l.least.Load()) }
 
 // reading is what had happened by a time, or between two.
 type reading struct {

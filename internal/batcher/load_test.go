@@ -79,8 +79,8 @@ func TestLoadOfFewClaims(t *testing.T) {
 	d := newDay()
 	d.pass(10, 50, 200, 0, 0)
 	d.want(t, "as many as say nothing of their cost in a second", 0.004, 0.006)
-	if d.least != 0 {
-		t.Errorf("%d claims a second taught it a cost of %.0f ns", 50, d.least)
+	if d.cost() != 0 {
+		t.Errorf("%d claims a second taught it a cost of %.0f ns", 50, d.cost())
 	}
 	d.pass(10, 1000, 200, 0, 0)
 	d.now, d.used, d.all, d.idle = d.now+60e9, d.used+60e9, d.all+12000, d.idle+6000

@@ -23,6 +23,9 @@ import "math"
 // rate of (1−ρ)⁶/(a·w) nothing waits. Holding goes on while a runner is free or none is: a batch taken by the first
 // runner that comes would carry the few rows that arrived during the run before it, and every second batch would be small.
 //
+// Nor is a batch held once that would save little of what its k claims cost as it is: where a/k is below a hundredth of c − a,
+// c being the CPU that a claim takes in all when it is run alone (see load).
+//
 // Claims do not always come as they came. h(n) learns where they end: if 32 callers each wait for their answer before
 // they claim again, a batch of 32 is not held, though one of 31 is. And nothing is held for longer than what it saves is
 // worth to its first row, a·w/(1−ρ)⁶ from its opening, nor for longer than silence gaps since the last claim, which a
@@ -37,11 +40,15 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 		return now
 	}
 	gap := q.arrivals.gap()
-	if q.looks.due(now) || gap <= 0 || now+int64(gap) >= b.dueAt {
+	if gap <= 0 || q.mayLook(gap) && q.looks.due(now) || now+int64(gap) >= b.dueAt {
+		return now
+	}
+	saves := q.price.ofBatch()
+	if rest := q.pool.load.cost() - saves; saves < little*float64(b.claims)*rest {
 		return now
 	}
 	idle := 1 - min(q.pool.scarcity(), maxLoad)
-	worth := q.price.ofBatch() * q.o.Patience / math.Pow(idle, 6)
+	worth := saves * q.o.Patience / math.Pow(idle, 6)
 	cost := float64(b.n) * gap
 	until := min(b.dueAt, b.opened+int64(worth), now+int64(silence*gap))
 	if worth <= cost || until <= now || !q.holds.try(b.n, worth, cost) {
@@ -54,46 +61,8 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 const (
 	maxLoad = 0.7 // beyond it a batch is worth all the waiting there may be, and a factor of 1372 enough
 	silence = 8
+	little  = 1.0 / 100
 )
-
-// looks has the adaptive policy run rows alone for a moment, now and then, to see what that costs: no other way tells it
-// while batches are large. The queue's lock guards it.
-type looks struct {
-	first, next, until int64
-	left               int // runs that this one still wants to see
-}
-
-const (
-	lookRuns  = 32   // of single rows, or
-	lookFor   = 20e6 // ns, whichever comes first
-	lookFirst = 1e9  // ns after the first claim; each look is as late again as the one before, until there are
-	lookEvery = 10e9 // ns between them
-)
-
-// due says whether this is such a moment.
-func (l *looks) due(now int64) bool {
-	switch {
-	case l.on(now):
-		return true
-	case l.first == 0:
-		l.first, l.next = now, now+lookFirst
-	case now >= l.next:
-		l.until, l.next, l.left = now+lookFor, now+min(now-l.first, lookEvery), lookRuns
-		return true
-	}
-	return false
-}
-
-func (l *looks) on(now int64) bool { return now < l.until && l.left > 0 }
-
-// saw takes a run of so many rows, and says whether it was looked for.
-func (l *looks) saw(rows int, now int64) bool {
-	on := l.on(now)
-	if on && rows == 1 {
-		l.left--
-	}
-	return on
-}
 
 // mayInline says whether the caller who completes a batch may run it in its own goroutine, in place of an idle runner.
 // That spares two switches of threads, but keeps the caller's processor from other callers, who might have joined: so
