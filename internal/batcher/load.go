@@ -13,8 +13,9 @@ import (
 //	ρ = others + r · c / processors
 //
 // others is the share of the machine that other processes keep busy, whoever they are, but for niced work, which makes way
-// (too little where Go may use only some of the machine's processors). r is the claims a second, and c the CPU that one takes in this process, from the request's first byte to the answer's last, with
-// what joining saved of it added: (CPU used + CPU saved) ÷ claims.
+// (too little where Go may use only some of the machine's processors). r is the claims a second, and c the CPU that one
+// takes in this process, from the request's first byte to the answer's last, with what joining saved of it added:
+// (CPU used + CPU saved) ÷ claims.
 //
 // c is the least that was lately seen, not that of now. Where processors have time to spare each request wakes threads and
 // finds cold caches, and takes up to twice the CPU that it takes where they have none: reckoned with that, half of the
