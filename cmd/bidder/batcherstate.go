@@ -43,7 +43,7 @@ type pageModel struct {
 	QueueTime  pageHistogram `json:"queue_seconds"`
 	RunTime    pageHistogram `json:"run_seconds"`
 	Ratio      pageHistogram `json:"prediction_ratio"`
-	BatchCost  float64       `json:"batch_cost_seconds"` // CPU a batch costs beyond its rows; 0: not learnt
+	BatchCost  float64       `json:"batch_cost_seconds"` // CPU that joining two batches saves; 0: not learnt
 	Curve      [][3]float64  `json:"curve"`              // rows, expected seconds, high seconds
 	Sizes      [][4]float64  `json:"sizes"`              // runs of up to so many rows: their number, rows, seconds
 }

@@ -30,7 +30,7 @@ var (
 	rowOutcomeDesc = describe("row_outcomes_total", "Rows by how they ended.", "outcome")
 	flushDesc      = describe("flushes_total", "Batches by what closed them.", "cause")
 	curveDesc      = describe("curve_seconds", "Run time that the cost curve of the newest version expects of a batch of so many rows.", "rows")
-	batchCostDesc  = describe("batch_cost_seconds", "CPU that a batch of the newest version costs beyond its rows, as learnt: what joining two saves.")
+	batchCostDesc  = describe("batch_cost_seconds", "CPU that joining two batches of the newest version saves, as learnt.")
 	curveHighDesc  = describe("curve_high_seconds", "Run time that it reckons with against deadlines, about the 99th percentile.", "rows")
 
 	queueMetrics = append(append([]queueMetric{

@@ -36,6 +36,7 @@ type batch struct {
 	// others did.
 	cpu, metered, unmetered int64
 	saved                   float64 // CPU that joining its claims was expected to save when it was flushed, ns
+	sure                    bool    // what that is has been seen, not only calibrated
 	predicted               int64   // expected run time of all its rows when it was sealed or taken
 }
 

@@ -65,6 +65,7 @@ func (q *Queue) flush(b *batch, c cause) {
 	mean, _ := q.curve.predict(b.n)
 	b.predicted = int64(mean)
 	b.saved = float64(b.claims-1) * q.price.ofBatch()
+	b.sure = q.price.sure() || q.o.Policy != Adaptive || q.o.Patience < 0 // the others don't look
 	q.batches++
 	q.flushes[c]++
 	q.hist.batchRows.addRows(b.n)

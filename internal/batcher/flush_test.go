@@ -175,7 +175,7 @@ func TestDueBeforeDeadline(t *testing.T) {
 // Rows that come while every runner is busy join one batch, which stays open past its due time.
 func TestFillsWhileRunnersAreBusy(t *testing.T) {
 	e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
-	o := QueueOptions{MaxRows: 8, MaxWait: time.Millisecond, Policy: Eager, RescueAfter: -1}
+	o := QueueOptions{MaxRows: 8, MaxWait: 1500 * time.Microsecond, Policy: Eager, RescueAfter: -1}
 	inBubble(t, 1, e, o, func(x *bench) {
 		var all sync.WaitGroup
 		for id := range 6 {

@@ -13,7 +13,8 @@ import (
 //	ρ = others + r · c / processors
 //
 // others is the share of the machine that other processes keep busy, whoever they are, but for niced work, which makes way
-// (too little where Go may use only some of the machine's processors). r is the claims a second, and c the CPU that one
+// (too little where Go may use only some of the machine's processors, and while niced threads of this process work, as
+// those that load a version do). r is the claims a second, and c the CPU that one
 // takes in this process, from the request's first byte to the answer's last, with what joining saved of it added:
 // (CPU used + CPU saved) ÷ claims.
 //
@@ -30,31 +31,36 @@ type load struct {
 	epoch   time.Time
 
 	claims atomic.Uint64 // run so far
+	unsure atomic.Bool   // what joining saved of the claims since the last look at c is not known
 	saved  atomic.Int64  // ns that joining them has saved
 	rho    atomic.Uint64 // math.Float64bits of ρ, smoothed
 	least  atomic.Uint64 // math.Float64bits of c, ns; 0: not yet known
 
 	mu           sync.Mutex // guards what follows
 	last, looked reading    // at the last sample, and at the last look at c
+	others, own  float64    // the two parts of ρ, smoothed
 }
 
 const (
-	loadSample = 100e6           // ns between samples; the system counts in steps of some 10 ms a processor
-	loadWeight = 1.0 / 4         // of a sample
-	loadPause  = 10 * loadSample // without a sample: what was is no more
+	loadSample = 100e6   // ns between samples, at least; the system counts in steps of some 10 ms a processor
+	loadWeight = 1.0 / 4 // of a sample of that length
 
 	costSample = 1e9       // ns between looks at c, long enough that it has its share of collecting garbage
-	costClaims = 100       // at least, in that time
+	costClaims = 100       // at least, or it takes longer
 	costFalls  = 1.0 / 4   // weight of a lower one
-	costRises  = 1.0 / 512 // … of a higher one
+	costRises  = 1.0 / 512 // … of a higher one, which counts
+	costAtMost = 2         // times c at most: a lull has costs of its own
 	costBusy   = 0.75      // share of busy processors from which on a higher one is believed like a lower one
 )
 
 // ofProcess is the load of this process.
 var ofProcess = &load{cpu: processCPU, machine: machineCPU, cpus: float64(runtime.GOMAXPROCS(0)), epoch: time.Now()}
 
-// ran books a batch that claims shared.
-func (l *load) ran(claims int, saved float64) {
+// ran books a batch that claims shared. sure says whether what that saved is known; where it is not, c is not learnt.
+func (l *load) ran(claims int, saved float64, sure bool) {
+	if !sure && claims > 1 {
+		l.unsure.Store(true)
+	}
 	l.claims.Add(uint64(claims))
 	l.saved.Add(int64(saved))
 	if l.cpu != nil {
@@ -73,13 +79,13 @@ func (l *load) sample(now int64) {
 	}
 	r := l.read(now)
 	d := r.since(l.last)
-	began := l.last.at == 0 || d.at > loadPause
+	began := l.last.at == 0
 	l.last = r
 	if began {
 		l.looked = r
 		return
 	}
-	if d := r.since(l.looked); d.at >= costSample {
+	if d := r.since(l.looked); d.at >= costSample && d.claims >= costClaims {
 		l.learn(d)
 		l.looked = r
 	}
@@ -87,31 +93,41 @@ func (l *load) sample(now int64) {
 	if alone == 0 {
 		alone = d.cost()
 	}
-	own := float64(d.cpu) / l.time(d)
-	rho := min(max(d.busy()-own, 0)+alone*float64(d.claims)/l.time(d), 1)
-	l.rho.Store(math.Float64bits(l.share() + loadWeight*(rho-l.share())))
+	weight := min(loadWeight*float64(d.at)/loadSample, 1)
+	l.others += weight * (d.busy() - float64(d.cpu)/l.time(d) - l.others)
+	l.own += weight * (alone*float64(d.claims)/l.time(d) - l.own)
+	l.rho.Store(math.Float64bits(min(max(l.others, 0)+l.own, 1)))
 }
 
 // learn takes what happened since it was called last.
 func (l *load) learn(d reading) {
-	if d.claims < costClaims {
+	if l.unsure.Swap(false) {
 		return
 	}
-	c, was := d.cost(), l.cost()
+	c, was, busy := d.cost(), l.cost(), d.busy()
+	if d.all <= 0 {
+		busy = float64(d.cpu) / l.time(d)
+	}
 	weight := costRises
 	switch {
 	case was == 0:
 		weight = 1
-	case c < was || max(d.busy(), float64(d.cpu)/l.time(d)) > costBusy:
+	case c < was || busy > costBusy:
 		weight = costFalls
+	}
+	if was > 0 {
+		c = min(c, costAtMost*was)
 	}
 	l.least.Store(math.Float64bits(was + weight*(c-was)))
 }
 
 func (l *load) read(now int64) reading {
 	r := reading{at: now, cpu: l.cpu(), claims: l.claims.Load(), saved: l.saved.Load()}
+	r.idle, r.all = l.last.idle, l.last.all // where it can't be read now, it will be told with the next
 	if l.machine != nil {
-		r.idle, r.all, _ = l.machine()
+		if idle, all, ok := l.machine(); ok {
+			r.idle, r.all = idle, all
+		}
 	}
 	return r
 }

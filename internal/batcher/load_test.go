@@ -2,6 +2,7 @@ package batcher
 
 import (
 	"math"
+	"sync"
 	"testing"
 	"time"
 )
@@ -35,7 +36,7 @@ func (d *day) pass(seconds int, claims, cost, saved int, others float64) {
 
 func (d *day) want(t *testing.T, when string, low, high float64) {
 	t.Helper()
-	if got := d.share(); got < low-1e-9 || got > high+1e-9 {
+	if got := d.share(); !(got >= low-1e-9 && got <= high+1e-9) {
 		t.Errorf("%s: ρ is %.3f, want %.3f to %.3f", when, got, low, high)
 	}
 }
@@ -77,17 +78,54 @@ func TestLoadOfDearerClaims(t *testing.T) {
 
 func TestLoadOfFewClaims(t *testing.T) {
 	d := newDay()
-	d.pass(10, 50, 200, 0, 0)
-	d.want(t, "as many as say nothing of their cost in a second", 0.004, 0.006)
+	d.pass(1, 50, 200, 0, 0)
+	d.want(t, "before there were enough to tell c from", 0.003, 0.006)
 	if d.cost() != 0 {
-		t.Errorf("%d claims a second taught it a cost of %.0f ns", 50, d.cost())
+		t.Errorf("50 claims taught it a cost of %.0f ns", d.cost())
+	}
+	d.pass(9, 50, 200, 0, 0)
+	if got := d.cost(); math.Abs(got-200e3) > 1 {
+		t.Errorf("500 claims taught it a cost of %.0f ns, want 200e3", got)
 	}
 	d.pass(10, 1000, 200, 0, 0)
 	d.now, d.used, d.all, d.idle = d.now+60e9, d.used+60e9, d.all+12000, d.idle+6000
 	d.sample(d.now)
-	d.want(t, "a minute without a claim", 0.09, 0.11)
+	d.want(t, "a minute without a claim", 0, 0)
 	d.pass(10, 1000, 200, 0, 0)
 	d.want(t, "after it", 0.09, 0.11)
+}
+
+// While it is not known what joining saves, c is not learnt from joined claims.
+func TestLoadUnsure(t *testing.T) {
+	d := newDay()
+	d.pass(10, 4000, 200, 100, 0)
+	was := d.cost()
+	for range 20 {
+		d.unsure.Store(true)
+		d.pass(1, 4000, 200, 10, 0)
+	}
+	if got := d.cost(); got < 0.99*was {
+		t.Errorf("c fell from %.0f to %.0f ns while nobody knew what joining saved", was, got)
+	}
+	d.ran(2, 0, false)
+	if !d.unsure.Load() {
+		t.Error("two claims joined, nobody knows what that saved, and c may be learnt from it")
+	}
+}
+
+// A reading that fails is made up for by the next.
+func TestLoadUnreadable(t *testing.T) {
+	d := newDay()
+	d.pass(10, 1000, 200, 0, 0.1)
+	ok := true
+	d.machine = func() (float64, float64, bool) { return d.idle, d.all, ok }
+	d.idle, d.all = d.idle+1e6, d.all+2e6 // half busy since boot
+	d.last.idle, d.last.all = d.idle, d.all
+	ok = false
+	d.pass(1, 1000, 200, 0, 0.1)
+	ok = true
+	d.pass(5, 1000, 200, 0, 0.1)
+	d.want(t, "after a second unreadable", 0.19, 0.21)
 }
 
 func TestLoadUnknown(t *testing.T) {
@@ -95,7 +133,7 @@ func TestLoadUnknown(t *testing.T) {
 	d.machine = nil
 	d.pass(10, 4000, 200, 100, 0.1)
 	d.want(t, "where others are not known", 0.59, 0.61)
-	(&load{}).ran(1, 1) // nor the process
+	(&load{}).ran(1, 1, true) // nor the process
 }
 
 func TestLoadSampledTooSoon(t *testing.T) {
@@ -107,6 +145,30 @@ func TestLoadSampledTooSoon(t *testing.T) {
 	if got := d.share(); math.Abs(got-was) > 0 {
 		t.Errorf("ρ went from %v to %v within one sample", was, got)
 	}
+}
+
+// A pool's load counts what joining claims saves of the runners' time.
+func TestLoadCountsWhatIsSaved(t *testing.T) {
+	cost := func(n int) time.Duration { return 100*time.Microsecond + time.Duration(n)*time.Microsecond }
+	o := QueueOptions{Policy: Window, MaxWait: 4 * time.Millisecond, CalibrationRuns: 2}
+	inBubble(t, 1, &fakeEngine{cost: cost}, o, func(x *bench) {
+		var all sync.WaitGroup
+		for id := range 4000 {
+			time.Sleep(200 * time.Microsecond)
+			all.Go(func() { x.wait(x.claim(id, 1, time.Time{}, rowFine), id) })
+		}
+		got := x.p.Stats().Load // 5,000 claims a second of 101 µs, were they run alone
+		all.Wait()
+		if got < 0.4 || got > 0.6 {
+			t.Errorf("load %.2f, want 0.5; the runner is busy for 0.03", got)
+		}
+		if got := x.p.load.claims.Load(); got != 4000 {
+			t.Errorf("%d claims booked, want 4000", got)
+		}
+		if got := float64(x.p.load.saved.Load()) / 4000; got < 80e3 || got > 100e3 {
+			t.Errorf("%.0f ns saved a claim, want some 95e3", got)
+		}
+	})
 }
 
 // A pool's load is that of the processors, though its runners do next to nothing.

@@ -1,20 +1,17 @@
 package batcher
 
 // mayLook says whether claims leave room to run them alone.
-func (q *Queue) mayLook(gap float64) bool {
-	mean, _ := q.curve.predict(1)
-	return gap >= mean
-}
+func (q *Queue) mayLook(gap float64) bool { return gap >= q.price.ofOne() }
 
-// looks has the adaptive policy run rows alone for a moment, now and then, to see what that costs: no other way tells it
+// looks has the adaptive policy run claims alone for a moment, now and then, to see what that costs: no other way tells it
 // while batches are large. The queue's lock guards it.
 type looks struct {
-	first, next, until int64
-	left               int // runs that this one still wants to see
+	first, next, until int64 // ns on the pool's clock
+	left               int   // runs that this one still wants to see
 }
 
 const (
-	lookRuns  = 32   // of single rows, or
+	lookRuns  = 32   // of one claim, or
 	lookFor   = 20e6 // ns, whichever comes first
 	lookFirst = 1e9  // ns after the first claims; each look is as late again as the one before, until there are
 	lookEvery = 10e9 // ns between them
@@ -36,10 +33,10 @@ func (l *looks) due(now int64) bool {
 
 func (l *looks) on(now int64) bool { return now < l.until && l.left > 0 }
 
-// saw takes a run of so many rows, and says whether it was looked for.
-func (l *looks) saw(rows int, now int64) bool {
+// saw takes a run of so many claims, and says whether it was looked for.
+func (l *looks) saw(claims int, now int64) bool {
 	on := l.on(now)
-	if on && rows == 1 {
+	if on && claims == 1 {
 		l.left--
 	}
 	return on

@@ -14,7 +14,7 @@ import (
 type Policy string
 
 const (
-	// Adaptive is eager, unless the learned cost curve says that waiting for the next row pays (see policy.go).
+	// Adaptive is eager, unless waiting for the next claim pays, by what is learnt of costs and load (see policy.go).
 	Adaptive Policy = "adaptive"
 	// Eager runs what there is whenever a runner is free.
 	Eager Policy = "eager"
@@ -40,7 +40,8 @@ type PoolOptions struct {
 	// caches warm; floating ones wake up cheaper, and benchmarks compare the two: no configuration has it.
 	FloatingRunners bool
 	// RuntimeTimer uses Go's timers, which an idle Linux process rounds up to a millisecond, in place of a thread
-	// that sleeps precisely. It is needed under testing/synctest, and implied where there is no such thread.
+	// that sleeps precisely. It is needed under testing/synctest, and implied where there is no such thread. Under it the
+	// load of processors is not known: fake time and real CPU time make none.
 	RuntimeTimer bool
 	// Nice lowers the priority of the runners' threads, as nice(1), so that models in other pools go first where
 	// processors are few: 0 to 19, Linux alone. Callers, whose threads are not nice, then run nothing of this pool, be
@@ -74,8 +75,8 @@ type QueueOptions struct {
 	// Policy; default Adaptive.
 	Policy Policy
 	// Patience is how many seconds of a row's waiting the adaptive policy gives for a second of runner time saved;
-	// default DefaultPatience; more while processors are scarce (see policy.go). A held row waits Patience × half the
-	// fixed cost of a run, in the mean, where they are idle. Less than 0: never hold.
+	// default DefaultPatience; more while processors are scarce (see policy.go). A held row waits Patience × half of the
+	// CPU that joining saves, in the mean, where they are idle. Less than 0: never hold.
 	Patience float64
 	// TableRows: every index of a row must lie in [0, TableRows), or the row gets ErrRow; 0: not checked. An engine
 	// that implements Validator is asked instead.

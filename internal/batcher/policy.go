@@ -11,8 +11,8 @@ import "math"
 //
 //	              h(n) · a · w/(1−ρ)⁶  ≤  n / μ
 //
-// n is the rows it holds; claims arrive at μ a second (over about 20 ms); a is what a batch costs in CPU beyond its rows,
-// and so what is saved when two are joined (see price); h(n) is the share of holds at n rows that lately brought a claim.
+// n is the rows it holds; claims arrive at μ a second (over about 20 ms); a is the CPU that is saved when two batches are
+// joined (see price); h(n) is the share of holds at n rows that lately brought a claim.
 // So n/μ is the waiting (rows × seconds) that holding for one more claim costs, and h·a the CPU it is expected to save.
 // A second of CPU is worth w seconds of waiting (Patience) where processors are idle, and 1/(1−ρ)⁶ times as much where
 // they are not: by that factor every bit of load adds to the mean fifth power of the time in an M/M/1 queue,

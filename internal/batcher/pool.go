@@ -82,7 +82,7 @@ func NewPool(o PoolOptions) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{load: ofProcess, o: o, epoch: time.Now()}
-	if o.RuntimeTimer { // fake time and real CPU time make no load
+	if o.RuntimeTimer {
 		p.load = &load{}
 	}
 	p.clock = newClock(p, o.RuntimeTimer)
@@ -258,7 +258,6 @@ const shareSample = 20e6 // ns
 func (p *Pool) charge(b *batch, ns int64) {
 	q := b.q
 	now := p.now()
-	p.load.ran(b.claims, b.saved)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	spent := q.share.spent(b)
@@ -346,6 +345,7 @@ func (p *Pool) snapshot(buf []*Queue) []*Queue {
 func (p *Pool) Stats() PoolStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.load.ran(0, 0, true) // where no traffic samples it
 	return PoolStats{Runners: len(p.runners), Idle: len(p.asleep), Busy: float64(p.busy) / 1e9, Load: p.scarcity()}
 }
 

@@ -1,21 +1,23 @@
 package batcher
 
-// price learns what joining saves: the CPU of a row run alone, less what it adds to a batch,
+import "math"
+
+// price learns what joining saves: the CPU of a claim run alone, less what it adds to a batch,
 //
-//	(n·c₁ − c(n)) / (n − 1)
+//	(k·c₁ − c(k)) / (k − 1)
 //
-// with n the mean rows of what is run now and c(n) its mean cost. c₁ is the cost of a single row where single rows are
-// what is run: at most loads they are, and else for a moment now and then (see looks; calibration until then). A line
+// with k the mean claims of what is run now and c(k) its mean cost. c₁ is the cost of a single claim where single claims
+// are what is run: at most loads they are, and else for a moment now and then (see looks; calibration until then). A line
 // through what is run now would not do: batches of one size say little of its slope; and of big batches fewer are run,
-// each finds the caches colder, and the line's height at no rows tells twice of what running the rows alone would cost.
-// Nor would the few single rows between large batches: each comes after a lull or a stall, at up to twice the cost.
+// each finds the caches colder, and the line's height at no claims tells twice of what running them alone would cost.
+// Nor would the few single claims between large batches: each comes after a lull or a stall, at up to twice the cost.
 //
 // Costs are CPU time where the engine is a Meter, else durations. All means are exponentially weighted. The queue's lock
 // guards it.
 type price struct {
-	calibrated curve
-	all, rows  average // cost and rows of all runs in traffic
-	alone      average // cost of those of one row, where they are no exception
+	calibrated        curve
+	all, rows, claims average // cost, rows and claims of all runs in traffic
+	alone             average // cost of those of one claim, where they are no exception
 }
 
 // average is an exponentially weighted mean, of what was seen so far until that is enough.
@@ -24,16 +26,17 @@ type average struct {
 	value float64
 }
 
-func (a *average) add(x float64) {
+func (a *average) add(x, weight float64) {
 	a.seen++
-	a.value += max(priceWeight, 1/float64(a.seen)) * (x - a.value)
+	a.value += max(weight, 1/float64(a.seen)) * (x - a.value)
 }
 
 const (
 	priceWeight = 1.0 / 64
-	outlier     = 3  // times the expected cost is what a run counts for at most
-	enough      = 16 // single rows are believed before calibration
-	fewRows     = 2  // a batch: below it the difference from one is noise, and calibration's at typical rows counts
+	lookWeight  = 1.0 / 8 // of a claim run alone on purpose: there are few, of which the engine may measure one in eight
+	outlier     = 3       // times the expected cost is what a run counts for at most
+	enough      = 16      // single claims are believed before calibration
+	fewClaims   = 2       // a batch: below it the difference from one is noise, and calibration's at typical claims counts
 	typical     = 8
 )
 
@@ -52,8 +55,8 @@ func (p *price) calibrate(rows int, cost int64) {
 	}
 }
 
-// observe takes a run in traffic; looking says that rows are run alone where they can be.
-func (p *price) observe(rows int, cost int64, looking bool) {
+// observe takes a run in traffic, of so many claims; looking says that claims are run alone where they can be.
+func (p *price) observe(rows int, claims float64, cost int64, looking bool) {
 	if cost <= 0 {
 		return
 	}
@@ -61,10 +64,15 @@ func (p *price) observe(rows int, cost int64, looking bool) {
 	if expected := p.atMost(rows); expected > 0 {
 		c = min(c, outlier*expected)
 	}
-	p.all.add(c)
-	p.rows.add(float64(rows))
-	if rows == 1 && (looking || p.rows.value < fewRows) {
-		p.alone.add(c)
+	p.all.add(c, priceWeight)
+	p.rows.add(float64(rows), priceWeight)
+	p.claims.add(claims, priceWeight)
+	switch {
+	case claims != 1:
+	case looking:
+		p.alone.add(c, lookWeight)
+	case p.claims.value < fewClaims:
+		p.alone.add(c, priceWeight)
 	}
 }
 
@@ -77,28 +85,39 @@ func (p *price) atMost(rows int) float64 {
 	return p.all.value * max(1, float64(rows)/p.rows.value)
 }
 
-// ofOne is the cost of a single row run alone, 0 where it is not known.
+// ofOne is the cost of a single claim run alone, 0 where it is not known.
 func (p *price) ofOne() float64 {
-	if p.alone.seen >= enough {
+	if p.sure() {
 		return p.alone.value
 	}
-	c, _ := p.calibrated.predict(1)
+	return p.calibratedAt(1)
+}
+
+// calibratedAt is what calibration says of so many claims, of as many rows as claims lately had.
+func (p *price) calibratedAt(claims float64) float64 {
+	rows := 1.0
+	if p.claims.value > 0 {
+		rows = p.rows.value / p.claims.value
+	}
+	c, _ := p.calibrated.predict(max(int(math.Round(rows*claims)), 1))
 	return c
 }
+
+// sure says whether what a claim costs alone was seen in traffic.
+func (p *price) sure() bool { return p.alone.seen >= enough }
 
 // known says whether anything can be said.
 func (p *price) known() bool { return p.ofOne() > 0 }
 
 // ofBatch is what is saved when two batches are joined, in ns.
 func (p *price) ofBatch() float64 {
-	one, n, c := p.ofOne(), p.rows.value, p.all.value
-	if n < fewRows {
-		was, _ := p.calibrated.predict(1)
-		eight, _ := p.calibrated.predict(typical)
+	one, k, c := p.ofOne(), p.claims.value, p.all.value
+	if k < fewClaims {
+		was := p.calibratedAt(1)
 		if was == 0 {
 			return 0
 		}
-		n, c = typical, eight*one/was
+		k, c = typical, p.calibratedAt(typical)*one/was
 	}
-	return min(max((n*one-c)/(n-1), 0), one)
+	return min(max((k*one-c)/(k-1), 0), one)
 }

@@ -31,7 +31,7 @@ func TestPrice(t *testing.T) {
 			}
 			for range 1000 {
 				n := size()
-				p.observe(n, int64(traffic(n)), true)
+				p.observe(n, float64(n), int64(traffic(n)), true)
 			}
 			if got := p.ofBatch(); got < low || got > high {
 				t.Errorf("a batch costs %.0f ns, want %.0f to %.0f", got, low, high)
@@ -58,11 +58,28 @@ func TestPrice(t *testing.T) {
 	f("concave", line(40e3, 3e3), func(rows int) float64 { return 90e3 * math.Sqrt(float64(rows)) }, varied(1, 7), 55e3, 68e3)
 }
 
+// Claims may be of several rows: what is saved is saved a claim.
+func TestPriceOfLargeClaims(t *testing.T) {
+	p := calibratedPrice(line(40e3, 3e3))
+	for range 1000 {
+		p.observe(4, 1, int64(line(120e3, 9e3)(4)), false)
+	}
+	if got := p.ofBatch(); got < 110e3 || got > 125e3 {
+		t.Errorf("with single claims a batch costs %.0f ns, want 120e3", got)
+	}
+	for range 1000 {
+		p.observe(24, 6, int64(line(120e3, 9e3)(24)), false)
+	}
+	if got := p.ofBatch(); got < 115e3 || got > 125e3 {
+		t.Errorf("with batches of six claims a batch costs %.0f ns, want 120e3", got)
+	}
+}
+
 func TestPriceKnown(t *testing.T) {
 	var p price
-	p.observe(4, 0, false) // was not measured
+	p.observe(4, 4, 0, false) // was not measured
 	for range enough {
-		p.observe(4, 50e3, false)
+		p.observe(4, 4, 50e3, false)
 	}
 	if p.known() || p.ofBatch() != 0 {
 		t.Error("it knows what nobody told it")
@@ -77,9 +94,9 @@ func TestPriceOfRareSingles(t *testing.T) {
 	p := calibratedPrice(line(40e3, 3e3))
 	traffic := func(looking bool) {
 		for range 100 {
-			p.observe(1, 90e3, looking)
+			p.observe(1, 1, 90e3, looking)
 			for range 100 {
-				p.observe(24, int64(line(40e3, 3e3)(24)), false)
+				p.observe(24, 24, int64(line(40e3, 3e3)(24)), false)
 			}
 		}
 	}
@@ -97,10 +114,10 @@ func TestPriceOfRareSingles(t *testing.T) {
 func TestPriceOutlier(t *testing.T) {
 	p := calibratedPrice(line(40e3, 3e3))
 	for i := range 500 {
-		p.observe(1+i%20, int64(line(40e3, 3e3)(1+i%20)), true)
+		p.observe(1+i%20, float64(1+i%20), int64(line(40e3, 3e3)(1+i%20)), true)
 	}
 	was := p.ofBatch()
-	p.observe(8, 100e6, false)
+	p.observe(8, 8, 100e6, false)
 	if got := p.ofBatch(); got > 1.1*was {
 		t.Errorf("a batch cost %.0f ns, and %.0f after one outlier", was, got)
 	}

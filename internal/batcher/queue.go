@@ -1,6 +1,7 @@
 package batcher
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -160,8 +161,9 @@ func (q *Queue) calibrate() error {
 			}
 			if i > 0 {
 				took := q.pool.now() - start
-				q.curve.observe(n, took)
-				q.price.calibrate(n, metered(b.mem, took))
+				cost := metered(b.mem, took)
+				q.curve.observe(n, cmp.Or(cost, took)) // a version is prepared in a thread that others interrupt
+				q.price.calibrate(n, cost)
 			}
 		}
 		if n == q.o.MaxRows {
@@ -284,5 +286,6 @@ func (q *Queue) observe(b *batch, n int, ns int64) {
 		q.hist.ratio.addRatio(float64(ns) / mean)
 	}
 	q.curve.observe(n, ns)
-	q.price.observe(n, metered(b.mem, ns), q.looks.saw(n, q.pool.now()))
+	claims := float64(b.claims) * float64(n) / float64(b.n) // less where some of its rows are not run
+	q.price.observe(n, claims, metered(b.mem, ns), q.looks.saw(b.claims, q.pool.now()))
 }

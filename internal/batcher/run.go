@@ -33,6 +33,9 @@ func (q *Queue) run(b *batch, r *runner) {
 		t.expire(end) // the clock may not have come to it
 		t.partDone()
 	})
+	if n > 0 {
+		p.load.ran(b.claims, b.saved, b.sure)
+	}
 	q.free(b)
 }
 

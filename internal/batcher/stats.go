@@ -52,7 +52,7 @@ type Stats struct {
 	Predicted, Actual float64
 	PredictionRatio   Histogram
 	Curve             []CurvePoint // the learned cost curve at 1, 2, 4, … and MaxRows rows; none until it knows something
-	// BatchCost is what a batch costs in CPU beyond its rows, as learnt: what joining two saves (see mayGoAt).
+	// BatchCost is the CPU that joining two batches saves, as learnt (see price).
 	BatchCost time.Duration
 	Sizes     []SizeStats // what the curve was learnt from, by size, sizes never run left out
 }

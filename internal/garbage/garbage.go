@@ -32,7 +32,8 @@ type Bound struct {
 type bell struct{ _ *byte }
 
 // Limit lets percent of the memory in use be allocated between two collections, but no more than bytes, and no less than a
-// quarter of it. Both must be above 0. One Bound may be in force at a time.
+// quarter of it. What is in use is known from the last collection: the first after much has come into use is late. Both
+// must be above 0. One Bound may be in force at a time.
 func Limit(percent int, bytes int64) *Bound {
 	b := &Bound{percent: percent, bytes: bytes, was: debug.SetGCPercent(percent), now: percent}
 	for _, name := range []string{"/gc/heap/live:bytes", "/gc/scan/stack:bytes", "/gc/scan/globals:bytes"} {
