@@ -3,11 +3,8 @@ package batcher
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -241,122 +238,6 @@ func TestSlowWriter(t *testing.T) {
 		with.Wait()
 		if sizes, _ := x.e.runs(); !slices.Equal(sizes, []int{1, 2}) {
 			t.Errorf("runs of %v rows, want 1 and 2", sizes)
-		}
-	})
-}
-
-// The adaptive policy holds a batch while claims come fast, and stops where they do not come.
-func TestAdaptiveHolds(t *testing.T) {
-	cost := func(n int) time.Duration { return 100*time.Microsecond + time.Duration(n)*time.Microsecond }
-	f := func(name string, gap time.Duration, wantLow, wantHigh float64) {
-		t.Helper()
-		t.Run(name, func(t *testing.T) {
-			o := QueueOptions{MaxRows: 64, MaxWait: 5 * time.Millisecond, CalibrationRuns: 2, Patience: 16}
-			inBubble(t, 4, &fakeEngine{cost: cost}, o, func(x *bench) {
-				var all sync.WaitGroup
-				for id := range 2000 {
-					time.Sleep(gap)
-					all.Go(func() { x.wait(x.claim(id, 1, time.Time{}, rowFine), id) })
-				}
-				all.Wait()
-				s := x.q.Stats()
-				if mean := s.BatchRows.Sum / float64(s.Batches); mean < wantLow || mean > wantHigh {
-					t.Errorf("batches of %.2f rows in the mean, want %v to %v", mean, wantLow, wantHigh)
-				}
-			})
-		})
-	}
-	// Patience 16 × 100 µs: from a claim every 1.6 ms down, nothing waits.
-	f("a claim every 3 ms waits for nobody", 3*time.Millisecond, 1, 1.1)
-	f("a claim every 100 µs finds company", 100*time.Microsecond, 8, 32)
-
-	closed := func(callers int) {
-		t.Run(fmt.Sprintf("callers that wait for their answers are not held once all are there, %d", callers), func(t *testing.T) {
-			inBubble(t, 2, &fakeEngine{cost: cost}, QueueOptions{CalibrationRuns: 2}, func(x *bench) {
-				var all sync.WaitGroup
-				var took atomic.Int64
-				for caller := range callers {
-					all.Go(func() {
-						for i := range 3000 {
-							id, start := caller*3000+i, time.Now()
-							x.wait(x.claim(id, 1, time.Time{}, rowFine), id)
-							if i >= 2000 { // it has learnt by then
-								took.Add(int64(time.Since(start)))
-							}
-						}
-					})
-				}
-				all.Wait()
-				mean, run := time.Duration(took.Load()/int64(1000*callers)), cost(callers)
-				if mean > run+run/20 {
-					t.Errorf("an answer took %v in the mean, the run %v: holding brings nobody and should have stopped", mean, run)
-				}
-			})
-		})
-	}
-	closed(1)
-	closed(2)
-	closed(32)
-}
-
-// A batch is not held for what is next to nothing beside the whole cost of its claims.
-func TestAdaptiveHoldsForMoreThanLittle(t *testing.T) {
-	o := QueueOptions{MaxRows: 64, MaxWait: 50 * time.Millisecond, CalibrationRuns: 2, Patience: 1e6}
-	cost := func(n int) time.Duration { return time.Duration(100+n) * time.Microsecond }
-	inBubble(t, 4, &fakeEngine{cost: cost}, o, func(x *bench) {
-		x.p.load.least.Store(math.Float64bits(600e3)) // ns a claim: 20 of them take 100 times what joining two saves, that apart
-		var all sync.WaitGroup
-		for id := range 2000 {
-			time.Sleep(100 * time.Microsecond)
-			all.Go(func() { x.wait(x.claim(id, 1, time.Time{}, rowFine), id) })
-		}
-		all.Wait()
-		s := x.q.Stats()
-		if mean := s.BatchRows.Sum / float64(s.Batches); mean < 18 || mean > 22 {
-			t.Errorf("batches of %.2f rows in the mean, want 20 or 21", mean)
-		}
-	})
-}
-
-// While it holds batches, the adaptive policy runs rows alone now and then, and so sees what that costs now.
-func TestLooks(t *testing.T) {
-	var alone atomic.Int64
-	alone.Store(int64(100 * time.Microsecond))
-	cost := func(n int) time.Duration {
-		if n == 1 {
-			return time.Duration(alone.Load())
-		}
-		return time.Duration(100+n) * time.Microsecond
-	}
-	o := QueueOptions{MaxRows: 64, MaxWait: 5 * time.Millisecond, CalibrationRuns: 2, Patience: 16}
-	inBubble(t, 1, &fakeEngine{cost: cost}, o, func(x *bench) {
-		var all sync.WaitGroup
-		traffic := func(d time.Duration) {
-			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(200 * time.Microsecond) {
-				all.Go(func() { x.wait(x.claim(0, 1, time.Time{}, rowFine), 0) })
-			}
-		}
-		want := func(when string, low, high time.Duration) {
-			t.Helper()
-			if got := x.q.Stats().BatchCost; got < low || got > high {
-				t.Errorf("%s a batch costs %v, want %v to %v", when, got, low, high)
-			}
-		}
-		traffic(500 * time.Millisecond)
-		want("before a look", 85*time.Microsecond, 105*time.Microsecond)
-		alone.Store(int64(180 * time.Microsecond))
-		traffic(8 * time.Second) // looks after 1, 2, 4 and 8 s
-		all.Wait()
-		want("after four looks", 150*time.Microsecond, 190*time.Microsecond)
-		runs, begun := x.e.runs()
-		single := 0
-		for i, rows := range runs {
-			if rows == 1 && begun[i].Sub(begun[0]) > 600*time.Millisecond {
-				single++
-			}
-		}
-		if single < 4*lookRuns || single > 5*lookRuns {
-			t.Errorf("%d of %d runs were of a single row, want the %d of four looks, or hardly more", single, len(runs), 4*lookRuns)
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package batcher
 
 import (
-	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -14,9 +13,8 @@ import (
 //
 // others is the share of the machine that other processes keep busy, whoever they are, but for niced work, which makes way
 // (too little where Go may use only some of the machine's processors, and while niced threads of this process work, as
-// those that load a version do). r is the claims a second, and c the CPU that one
-// takes in this process, from the request's first byte to the answer's last, with what joining saved of it added:
-// (CPU used + CPU saved) ÷ claims.
+// those that load a version do). r is the claims a second, and c the CPU that one takes in this process, from the request's
+// first byte to the answer's last, with what joining saved of it added: (CPU used + CPU saved) ÷ claims.
 //
 // c is the least that was lately seen, not that of now. Where processors have time to spare each request wakes threads and
 // finds cold caches, and takes up to twice the CPU that it takes where they have none: reckoned with that, half of the
@@ -33,8 +31,8 @@ type load struct {
 	claims atomic.Uint64 // run so far
 	unsure atomic.Bool   // what joining saved of the claims since the last look at c is not known
 	saved  atomic.Int64  // ns that joining them has saved
-	rho    atomic.Uint64 // math.Float64bits of ρ, smoothed
-	least  atomic.Uint64 // math.Float64bits of c, ns; 0: not yet known
+	rho    atomicFloat   // ρ, smoothed
+	least  atomicFloat   // c, ns; 0: not yet known
 
 	mu           sync.Mutex // guards what follows
 	last, looked reading    // at the last sample, and at the last look at c
@@ -63,12 +61,16 @@ func (l *load) ran(claims int, saved float64, sure bool) {
 	}
 	l.claims.Add(uint64(claims))
 	l.saved.Add(int64(saved))
+	l.refresh()
+}
+
+// refresh samples where that is due. It may be called at any time; it reads a file, so hold no lock that others wait for.
+func (l *load) refresh() {
 	if l.cpu != nil {
 		l.sample(int64(time.Since(l.epoch)) + 1)
 	}
 }
 
-// sample reads anew where that is due. It may be called at any time; it reads a file.
 func (l *load) sample(now int64) {
 	if !l.mu.TryLock() {
 		return
@@ -96,7 +98,7 @@ func (l *load) sample(now int64) {
 	weight := min(loadWeight*float64(d.at)/loadSample, 1)
 	l.others += weight * (d.busy() - float64(d.cpu)/l.time(d) - l.others)
 	l.own += weight * (alone*float64(d.claims)/l.time(d) - l.own)
-	l.rho.Store(math.Float64bits(min(max(l.others, 0)+l.own, 1)))
+	l.rho.store(min(max(l.others, 0)+l.own, 1))
 }
 
 // learn takes what happened since it was called last.
@@ -118,7 +120,7 @@ func (l *load) learn(d reading) {
 	if was > 0 {
 		c = min(c, costAtMost*was)
 	}
-	l.least.Store(math.Float64bits(was + weight*(c-was)))
+	l.least.store(was + weight*(c-was))
 }
 
 func (l *load) read(now int64) reading {
@@ -136,10 +138,10 @@ func (l *load) read(now int64) reading {
 func (l *load) time(d reading) float64 { return float64(d.at) * l.cpus }
 
 // share is ρ, 0 to 1; 0 where it is not known.
-func (l *load) share() float64 { return math.Float64frombits(l.rho.Load()) }
+func (l *load) share() float64 { return l.rho.load() }
 
 // cost is c, ns; 0 where it is not yet known.
-func (l *load) cost() float64 { return math.Float64frombits(l.least.Load()) }
+func (l *load) cost() float64 { return l.least.load() }
 
 // reading is what had happened by a time, or between two.
 type reading struct {

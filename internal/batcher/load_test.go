@@ -21,15 +21,21 @@ func newDay() *day {
 	return d
 }
 
-// pass has so many seconds pass with claims that cost µs each, of which joining saves some, while others keep a share of
-// both processors busy.
-func (d *day) pass(seconds int, claims, cost, saved int, others float64) {
-	for range seconds * 10 {
-		used := int64(claims) * int64(cost) * 100 // of a tenth of a second
+// spell is a time in which everything stays as it is.
+type spell struct {
+	seconds     int
+	claims      int     // a second
+	cost, saved int     // of a claim: CPU that is used, and that joining saves, µs
+	others      float64 // the share of both processors that others keep busy
+}
+
+func (d *day) pass(s spell) {
+	for range s.seconds * 10 {
+		used := int64(s.claims) * int64(s.cost) * 100 // of a tenth of a second
 		d.now, d.used, d.all = d.now+100e6, d.used+used, d.all+20
-		d.idle += max(20*(1-others-float64(used)/200e6), 0)
-		d.claims.Add(uint64(claims / 10))
-		d.saved.Add(int64(claims) * int64(saved) * 100)
+		d.idle += max(20*(1-s.others-float64(used)/200e6), 0)
+		d.claims.Add(uint64(s.claims / 10))
+		d.saved.Add(int64(s.claims) * int64(s.saved) * 100)
 		d.sample(d.now)
 	}
 }
@@ -44,65 +50,65 @@ func (d *day) want(t *testing.T, when string, low, high float64) {
 func TestLoadOfClaims(t *testing.T) {
 	d := newDay()
 	d.want(t, "at first", 0, 0)
-	d.pass(10, 4000, 200, 100, 0.1)
+	d.pass(spell{seconds: 10, claims: 4000, cost: 200, saved: 100, others: 0.1})
 	d.want(t, "as if nothing were joined", 0.69, 0.70)
-	d.pass(10, 2000, 350, 20, 0.1)
+	d.pass(spell{seconds: 10, claims: 2000, cost: 350, saved: 20, others: 0.1})
 	d.want(t, "half of the claims, each dearer for there is time", 0.39, 0.41)
-	d.pass(10, 4000, 300, 0, 0.1)
+	d.pass(spell{seconds: 10, claims: 4000, cost: 300, others: 0.1})
 	d.want(t, "all of them again, none joined", 0.69, 0.71)
-	d.pass(10, 4000, 150, 50, 0.1)
+	d.pass(spell{seconds: 10, claims: 4000, cost: 150, saved: 50, others: 0.1})
 	d.want(t, "cheaper ones", 0.49, 0.52)
-	d.pass(10, 0, 0, 0, 0.6)
+	d.pass(spell{seconds: 10, others: 0.6})
 	d.want(t, "others alone", 0.59, 0.61)
 }
 
 // A higher cost is believed where processors are busy, and else only if it lasts.
 func TestLoadOfDearerClaims(t *testing.T) {
 	d := newDay()
-	d.pass(10, 1000, 200, 0, 0)
+	d.pass(spell{seconds: 10, claims: 1000, cost: 200})
 	d.want(t, "cheap ones", 0.09, 0.11)
-	d.pass(20, 1000, 600, 0, 0)
+	d.pass(spell{seconds: 20, claims: 1000, cost: 600})
 	d.want(t, "dear ones of 20 s", 0.10, 0.12)
-	d.pass(1800, 1000, 600, 0, 0)
+	d.pass(spell{seconds: 1800, claims: 1000, cost: 600})
 	d.want(t, "of half an hour", 0.28, 0.30)
 
 	d = newDay()
-	d.pass(10, 1000, 200, 0, 0)
-	d.pass(20, 3000, 600, 0, 0)
+	d.pass(spell{seconds: 10, claims: 1000, cost: 200})
+	d.pass(spell{seconds: 20, claims: 3000, cost: 600})
 	d.want(t, "on busy processors", 0.88, 0.91)
 	d = newDay()
-	d.pass(10, 1000, 200, 0, 0)
-	d.pass(20, 1000, 600, 0, 0.6)
+	d.pass(spell{seconds: 10, claims: 1000, cost: 200})
+	d.pass(spell{seconds: 20, claims: 1000, cost: 600, others: 0.6})
 	d.want(t, "on processors that others keep busy", 0.88, 0.91)
 }
 
 func TestLoadOfFewClaims(t *testing.T) {
 	d := newDay()
-	d.pass(1, 50, 200, 0, 0)
+	d.pass(spell{seconds: 1, claims: 50, cost: 200})
 	d.want(t, "before there were enough to tell c from", 0.003, 0.006)
 	if d.cost() != 0 {
 		t.Errorf("50 claims taught it a cost of %.0f ns", d.cost())
 	}
-	d.pass(9, 50, 200, 0, 0)
+	d.pass(spell{seconds: 9, claims: 50, cost: 200})
 	if got := d.cost(); math.Abs(got-200e3) > 1 {
 		t.Errorf("500 claims taught it a cost of %.0f ns, want 200e3", got)
 	}
-	d.pass(10, 1000, 200, 0, 0)
+	d.pass(spell{seconds: 10, claims: 1000, cost: 200})
 	d.now, d.used, d.all, d.idle = d.now+60e9, d.used+60e9, d.all+12000, d.idle+6000
 	d.sample(d.now)
 	d.want(t, "a minute without a claim", 0, 0)
-	d.pass(10, 1000, 200, 0, 0)
+	d.pass(spell{seconds: 10, claims: 1000, cost: 200})
 	d.want(t, "after it", 0.09, 0.11)
 }
 
 // While it is not known what joining saves, c is not learnt from joined claims.
 func TestLoadUnsure(t *testing.T) {
 	d := newDay()
-	d.pass(10, 4000, 200, 100, 0)
+	d.pass(spell{seconds: 10, claims: 4000, cost: 200, saved: 100})
 	was := d.cost()
 	for range 20 {
 		d.unsure.Store(true)
-		d.pass(1, 4000, 200, 10, 0)
+		d.pass(spell{seconds: 1, claims: 4000, cost: 200, saved: 10})
 	}
 	if got := d.cost(); got < 0.99*was {
 		t.Errorf("c fell from %.0f to %.0f ns while nobody knew what joining saved", was, got)
@@ -116,29 +122,29 @@ func TestLoadUnsure(t *testing.T) {
 // A reading that fails is made up for by the next.
 func TestLoadUnreadable(t *testing.T) {
 	d := newDay()
-	d.pass(10, 1000, 200, 0, 0.1)
+	d.pass(spell{seconds: 10, claims: 1000, cost: 200, others: 0.1})
 	ok := true
 	d.machine = func() (float64, float64, bool) { return d.idle, d.all, ok }
 	d.idle, d.all = d.idle+1e6, d.all+2e6 // half busy since boot
 	d.last.idle, d.last.all = d.idle, d.all
 	ok = false
-	d.pass(1, 1000, 200, 0, 0.1)
+	d.pass(spell{seconds: 1, claims: 1000, cost: 200, others: 0.1})
 	ok = true
-	d.pass(5, 1000, 200, 0, 0.1)
+	d.pass(spell{seconds: 5, claims: 1000, cost: 200, others: 0.1})
 	d.want(t, "after a second unreadable", 0.19, 0.21)
 }
 
 func TestLoadUnknown(t *testing.T) {
 	d := newDay()
 	d.machine = nil
-	d.pass(10, 4000, 200, 100, 0.1)
+	d.pass(spell{seconds: 10, claims: 4000, cost: 200, saved: 100, others: 0.1})
 	d.want(t, "where others are not known", 0.59, 0.61)
 	(&load{}).ran(1, 1, true) // nor the process
 }
 
 func TestLoadSampledTooSoon(t *testing.T) {
 	d := newDay()
-	d.pass(10, 4000, 200, 0, 0)
+	d.pass(spell{seconds: 10, claims: 4000, cost: 200})
 	was := d.share()
 	d.used += 1e9
 	d.sample(d.now + loadSample - 1)
@@ -153,10 +159,7 @@ func TestLoadCountsWhatIsSaved(t *testing.T) {
 	o := QueueOptions{Policy: Window, MaxWait: 4 * time.Millisecond, CalibrationRuns: 2}
 	inBubble(t, 1, &fakeEngine{cost: cost}, o, func(x *bench) {
 		var all sync.WaitGroup
-		for id := range 4000 {
-			time.Sleep(200 * time.Microsecond)
-			all.Go(func() { x.wait(x.claim(id, 1, time.Time{}, rowFine), id) })
-		}
+		x.offer(4000, 200*time.Microsecond, &all)
 		got := x.p.Stats().Load // 5,000 claims a second of 101 µs, were they run alone
 		all.Wait()
 		if got < 0.4 || got > 0.6 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -40,9 +39,9 @@ type Pool struct {
 	closing  bool    // runners end
 
 	load        *load
-	idleRunners atomic.Int32  // len(asleep)
-	shareBits   atomic.Uint64 // math.Float64bits of the share of the runners' time, smoothed
-	weights     atomic.Uint64 // math.Float64bits of the sum of the weights of the queues that want or have a runner
+	idleRunners atomic.Int32 // len(asleep)
+	share       atomicFloat  // of the runners' time, what would be used if every claim were run alone, smoothed
+	weights     atomicFloat  // the sum of those of the queues that want or have a runner
 	panicLog    seldom.Line
 	ended       sync.WaitGroup
 }
@@ -223,7 +222,7 @@ func (p *Pool) leave(q *Queue) {
 }
 
 func (p *Pool) addWeight(w float64) {
-	p.weights.Store(math.Float64bits(math.Float64frombits(p.weights.Load()) + w))
+	p.weights.store(p.weights.load() + w)
 }
 
 // borrow is a sleeping runner's licence for the caller, nil if none sleeps or others wait for one.
@@ -266,8 +265,7 @@ func (p *Pool) charge(b *batch, ns int64) {
 	p.wanting += spent + b.saved
 	if d := now - p.sampled; d >= shareSample {
 		share := p.wanting / (float64(d) * float64(len(p.runners)))
-		was := math.Float64frombits(p.shareBits.Load())
-		p.shareBits.Store(math.Float64bits(was/2 + min(share, 1)/2))
+		p.share.store(p.share.load()/2 + min(share, 1)/2)
 		p.wanting, p.sampled = 0, now
 	}
 }
@@ -275,7 +273,7 @@ func (p *Pool) charge(b *batch, ns int64) {
 // scarcity is the load there would be if every claim were run alone, 0 to 1: of the runners or of all processors,
 // whichever is more.
 func (p *Pool) scarcity() float64 {
-	return max(math.Float64frombits(p.shareBits.Load()), p.load.share())
+	return max(p.share.load(), p.load.share())
 }
 
 // untilFree is how long until the first runner is expected to be free, in ns.
@@ -292,7 +290,7 @@ func (p *Pool) untilFree(now int64) int64 {
 
 // rivalry is by how much others slow q down: the weights of all queues that want or have a runner ÷ q's own.
 func (p *Pool) rivalry(q *Queue) float64 {
-	return max(math.Float64frombits(p.weights.Load())/q.o.Weight, 1)
+	return max(p.weights.load()/q.o.Weight, 1)
 }
 
 // panicked logs the stack of a panic that was made err. Only the function that recovers calls it.
@@ -343,9 +341,9 @@ func (p *Pool) snapshot(buf []*Queue) []*Queue {
 
 // Stats is what the pool's runners have done.
 func (p *Pool) Stats() PoolStats {
+	p.load.refresh() // where no traffic does
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.load.ran(0, 0, true) // where no traffic samples it
 	return PoolStats{Runners: len(p.runners), Idle: len(p.asleep), Busy: float64(p.busy) / 1e9, Load: p.scarcity()}
 }
 

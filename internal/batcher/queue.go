@@ -275,8 +275,8 @@ func (q *Queue) grow(n int) error {
 	return nil
 }
 
-// observe tells the curves what b's run of n rows took.
-func (q *Queue) observe(b *batch, n int, ns int64) {
+// observe tells the curves what b's run of n rows took, in all and, if it was measured, of CPU.
+func (q *Queue) observe(b *batch, n int, end, ns, cpu int64) {
 	q.hist.runTime.addTime(ns, 1)
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -287,5 +287,5 @@ func (q *Queue) observe(b *batch, n int, ns int64) {
 	}
 	q.curve.observe(n, ns)
 	claims := float64(b.claims) * float64(n) / float64(b.n) // less where some of its rows are not run
-	q.price.observe(n, claims, metered(b.mem, ns), q.looks.saw(b.claims, q.pool.now()))
+	q.price.observe(n, claims, cpu, q.looks.saw(b.claims, end))
 }

@@ -164,8 +164,10 @@ func (q *Queue) call(b *batch, n int) (err error) {
 	q.count.runs.Add(1)
 	q.count.runRows.Add(uint64(n))
 	err = b.mem.Run(n)
-	ns := q.pool.now() - start
-	if cpu := metered(b.mem, ns); cpu > 0 {
+	end := q.pool.now()
+	ns := end - start
+	cpu := metered(b.mem, ns)
+	if cpu > 0 {
 		b.metered, b.cpu = b.metered+ns, b.cpu+cpu
 	} else {
 		b.unmetered += ns
@@ -174,6 +176,6 @@ func (q *Queue) call(b *batch, n int) (err error) {
 		q.count.runErrors.Add(1)
 		return fmt.Errorf("%w: queue %q, %d rows: %w", ErrRun, q.o.Name, n, err)
 	}
-	q.observe(b, n, ns)
+	q.observe(b, n, end, ns, cpu)
 	return nil
 }

@@ -20,8 +20,8 @@ type Options struct {
 
 	// Prepare makes a loaded version fit to serve, before any auction sees it: it reads Servable.Recipe, makes an encoder
 	// and a batcher's queue over Servable.Session, and keeps them with Servable.Attach. An error refuses the version.
-	// It is called from one goroutine at a time, while another version serves in a thread of low priority (Nice), which
-	// what it starts must not inherit. ctx ends when the manager closes.
+	// It is called from one goroutine at a time. While another version serves that has a thread of low priority (Nice),
+	// which what it starts must not inherit. ctx ends when the manager closes.
 	Prepare func(ctx context.Context, s *Servable) error
 	// Retire undoes Prepare, once for each Prepare that succeeded, after the version's last Release: it closes the queue
 	// and with it the batches. The session is closed when it returns.

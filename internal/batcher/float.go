@@ -1,0 +1,12 @@
+package batcher
+
+import (
+	"math"
+	"sync/atomic"
+)
+
+// atomicFloat is a float64 that may be read while another goroutine stores it. It is 0 at first.
+type atomicFloat struct{ bits atomic.Uint64 }
+
+func (f *atomicFloat) load() float64   { return math.Float64frombits(f.bits.Load()) }
+func (f *atomicFloat) store(x float64) { f.bits.Store(math.Float64bits(x)) }
