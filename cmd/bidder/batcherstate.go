@@ -1,7 +1,6 @@
 package main
 
 import (
-	"runtime"
 	"strings"
 	"time"
 
@@ -118,7 +117,7 @@ const maxRefusals, maxMessage = 4, 300
 func (p *batcherPage) state() pageState {
 	pool := p.pools.stats()
 	s := pageState{
-		Bidder: p.bidder, Process: p.queues.since.UnixMilli(), At: time.Since(p.queues.since).Seconds(), CPUs: runtime.GOMAXPROCS(0), Threads: p.threading,
+		Bidder: p.bidder, Process: p.queues.since.UnixMilli(), At: time.Since(p.queues.since).Seconds(), CPUs: processors, Threads: p.threading,
 		Runners: pageRunners{Count: pool.Runners, Idle: pool.Idle, Busy: pool.Busy, Load: pool.Load},
 		Models:  []pageModel{},
 	}

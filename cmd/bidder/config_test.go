@@ -121,6 +121,14 @@ func TestConfigOfAModelsBatches(t *testing.T) {
 		MaxRunners: 2, CalibrationRuns: 8}); cvr.queue != want || cvr.own == nil || *cvr.own != (batcher.PoolOptions{Runners: 2, Nice: 10}) {
 		t.Errorf("cvr: %+v, pool %+v, want %+v and 2 runners with nice 10", cvr.queue, cvr.own, want)
 	}
+	for _, f := range []struct {
+		own  *batcher.PoolOptions
+		want int
+	}{{ctr.own, 0}, {cvr.own, 2}, {&batcher.PoolOptions{Runners: 2}, 0}, {&batcher.PoolOptions{Nice: 5}, processors}} {
+		if got := niceRunners(f.own); got != f.want {
+			t.Errorf("%+v: %d nice runners, want %d", f.own, got, f.want)
+		}
+	}
 }
 
 // docs/configuration.md lists every key once, with its default. A model's settings name the one that holds otherwise.

@@ -1,22 +1,30 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"runtime"
 
 	"gavel/internal/batcher"
 	"gavel/internal/modelstore"
 	"gavel/internal/servable"
 )
 
+// processors is how many goroutines Go would run at once, if there were no nice runners.
+var processors = runtime.GOMAXPROCS(0)
+
 func (b *bidder) startModels(ctx context.Context) error {
 	var runners pools
+	nice := 0
 	batched := make(map[string]batching)
 	for _, model := range b.config.served() {
 		batched[model] = b.config.batching(model)
 		if err := b.startRunners(&runners, model, batched[model].own); err != nil {
 			return err
 		}
+		nice += niceRunners(batched[model].own)
 	}
+	runtime.GOMAXPROCS(processors + nice)
 	book := newQueueBook()
 	b.metrics.MustRegister(&batcherCollector{queues: book, pools: runners}, servable.NewUsageCollector())
 	b.page = &batcherPage{bidder: b.config.Name, threading: b.config.TensorFlow.Threading, pools: runners, queues: book}
@@ -38,6 +46,15 @@ func (b *bidder) startModels(ctx context.Context) error {
 		b.conversion, err = start(b.config.Models.Conversion)
 	}
 	return err
+}
+
+// niceRunners is how many nice threads a pool has. Each may lose its core to others while Go counts on it to run
+// goroutines, of which some then wait for the core as well; so one more is let run for each (docs/decisions/0005-reservation.md).
+func niceRunners(pool *batcher.PoolOptions) int {
+	if pool == nil || pool.Nice == 0 {
+		return 0
+	}
+	return cmp.Or(pool.Runners, processors)
 }
 
 // startRunners starts the pool that runs a model's batches: its own, or once the one that models share.

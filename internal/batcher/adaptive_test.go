@@ -77,7 +77,7 @@ func TestAdaptiveHoldsForMoreThanLittle(t *testing.T) {
 	o := QueueOptions{MaxRows: 64, MaxWait: 50 * time.Millisecond, CalibrationRuns: 2, Patience: 1e6}
 	cost := func(n int) time.Duration { return time.Duration(100+n) * time.Microsecond }
 	inBubble(t, 4, &fakeEngine{cost: cost}, o, func(x *bench) {
-		x.p.load.least.store(600e3) // ns a claim: 20 of them take 100 times what joining two saves, that apart
+		x.p.load.least.store(346e3) // ns a claim: 20 of them take 50 times what joining two saves, that apart
 		var all sync.WaitGroup
 		x.offer(2000, 100*time.Microsecond, &all)
 		all.Wait()

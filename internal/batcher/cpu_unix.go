@@ -2,13 +2,17 @@
 
 package batcher
 
-import "syscall"
+import (
+	"syscall"
 
-// processCPU is the CPU time that the process has used, in ns.
+	"gavel/internal/threads"
+)
+
+// processCPU is the CPU time that the process has used, but for that of its nice threads, in ns.
 func processCPU() int64 {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0
 	}
-	return u.Utime.Nano() + u.Stime.Nano()
+	return u.Utime.Nano() + u.Stime.Nano() - int64(threads.NiceCPU())
 }

@@ -11,10 +11,10 @@ import (
 //
 //	ρ = others + r · c / processors
 //
-// others is the share of the machine that other processes keep busy, whoever they are, but for niced work, which makes way
-// (too little where Go may use only some of the machine's processors, and while niced threads of this process work, as
-// those that load a version do). r is the claims a second, and c the CPU that one takes in this process, from the request's
-// first byte to the answer's last, with what joining saved of it added: (CPU used + CPU saved) ÷ claims.
+// others is the share of the machine that other processes keep busy, whoever they are (too little where Go may use only
+// some of the machine's processors). r is the claims a second, and c the CPU that one takes in this process, from the
+// request's first byte to the answer's last, with what joining saved of it added: (CPU used + CPU saved) ÷ claims.
+// Nice work makes way and is in none of these, neither others' nor this process's: runs of a nice pool, a version's loading.
 //
 // c is the least that was lately seen, not that of now. Where processors have time to spare each request wakes threads and
 // finds cold caches, and takes up to twice the CPU that it takes where they have none: reckoned with that, half of the
@@ -23,7 +23,7 @@ import (
 //
 // One does for the process, whatever pools it has. Methods are safe for concurrent use.
 type load struct {
-	cpu     func() int64                        // CPU time the process has used, ns; nil: not known, and neither is ρ
+	cpu     func() int64                        // CPU time used, but in nice threads, ns; nil: not known, and neither is ρ
 	machine func() (idle, all float64, ok bool) // time of all processors so far, in any unit; nil: not known
 	cpus    float64                             // processors that Go may use
 	epoch   time.Time

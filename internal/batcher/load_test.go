@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gavel/internal/threads"
 )
 
 // day is a process that has claims run on a machine of two processors, time after time of the same length.
@@ -172,6 +174,34 @@ func TestLoadCountsWhatIsSaved(t *testing.T) {
 			t.Errorf("%.0f ns saved a claim, want some 95e3", got)
 		}
 	})
+}
+
+// Nice work is not in it: neither what it uses, nor what joining saves of it. Its claims are, for callers are not nice.
+func TestLoadIsNotOfNiceWork(t *testing.T) {
+	cost := func(n int) time.Duration { return 100*time.Microsecond + time.Duration(n)*time.Microsecond }
+	o := QueueOptions{Policy: Window, MaxWait: 4 * time.Millisecond, CalibrationRuns: 2}
+	inBubble(t, 1, &fakeEngine{cost: cost}, o, func(x *bench) {
+		x.p.o.Nice = 1
+		var all sync.WaitGroup
+		x.offer(400, 200*time.Microsecond, &all)
+		all.Wait()
+		if claims, saved := x.p.load.claims.Load(), x.p.load.saved.Load(); claims != 400 || saved != 0 {
+			t.Errorf("%d claims booked, %d ns saved; want 400 and none", claims, saved)
+		}
+	})
+	const spent = 50 * time.Millisecond
+	was, done := processCPU(), make(chan error)
+	threads.GoNice(1, func(err error) {
+		for start := threads.NiceCPU(); err == nil && threads.NiceCPU()-start < spent; {
+		}
+		done <- err
+	})
+	if err := <-done; err != nil {
+		t.Skip(err)
+	}
+	if used := time.Duration(processCPU() - was); used > spent/2 {
+		t.Errorf("%v of a nice thread's %v are counted as the process's", used, spent)
+	}
 }
 
 // A pool's load is that of the processors, though its runners do next to nothing.

@@ -23,7 +23,7 @@ import "math"
 // rate of (1−ρ)⁶/(a·w) nothing waits. Holding goes on while a runner is free or none is: a batch taken by the first
 // runner that comes would carry the few rows that arrived during the run before it, and every second batch would be small.
 //
-// Nor is a batch held once that would save little of what its k claims cost as it is: where a/k is below a hundredth of c − a,
+// Nor is a batch held once that would save little of what its k claims cost as it is: where a/k is below a fiftieth of c − a,
 // c being the CPU that a claim takes in all when it is run alone (see load).
 //
 // Claims do not always come as they came. h(n) learns where they end: if 32 callers each wait for their answer before
@@ -61,7 +61,7 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 const (
 	maxLoad = 0.7 // beyond it a batch is worth all the waiting there may be, and a factor of 1372 enough
 	silence = 8
-	little  = 1.0 / 100
+	little  = 1.0 / 50
 )
 
 // mayInline says whether the caller who completes a batch may run it in its own goroutine, in place of an idle runner.

@@ -33,7 +33,11 @@ func (q *Queue) run(b *batch, r *runner) {
 		t.expire(end) // the clock may not have come to it
 		t.partDone()
 	})
-	if n > 0 {
+	switch {
+	case n == 0:
+	case p.o.Nice > 0: // none of the run's CPU is in the load's
+		p.load.ran(b.claims, 0, true)
+	default:
 		p.load.ran(b.claims, b.saved, b.sure)
 	}
 	q.free(b)

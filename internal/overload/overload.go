@@ -5,13 +5,16 @@
 // not show in it, since they take no processor.
 //
 // A Limiter turns it into a limit on what may be under way at once. Limiting begins when a queue stands: of all that
-// waited in the last ten periods, half waited longer than three times the target. Bursts, collections and a neighbour's
-// time slices lift the mean of moments, and pass by themselves; only a queue that stands is too long (the idea of CoDel:
-// Nichols and Jacobson, 2012). The limit then becomes a part of what was under way, the less the longer goroutines wait;
-// from then on it falls while their mean wait is above the target and grows while it is below, for what is begun in an
-// overload is to be answered early. It is lifted when for ten periods none has been refused. So a bidder that is offered
-// twice what it can serve goes on serving nearly all it can, and refuses the rest in microseconds, before it has cost
-// anything (docs/decisions/0009-overload.md has what was measured).
+// waited in the last ten periods, half waited longer than three times the target, and in the last five the queue was never
+// found short. Bursts, collections and a neighbour's time slices lift the mean of moments, and pass by themselves; only a
+// queue that stands is too long (the idea of CoDel: Nichols and Jacobson, 2012). The limit then becomes a part of what was
+// under way, the less the longer goroutines wait; from then on it falls while their mean wait is above the target and
+// grows while it is below, for what is begun in an overload is to be answered early. Where the queue is found short now
+// and then, waits count for less, and for nothing from one look in ten on: a batch that ends lets a hundred goroutines go
+// at once, and they wait for each other, however much time the processors have to spare between two batches.
+// The limit is lifted when for ten periods none has been refused. So a bidder that is offered twice what it can serve goes
+// on serving nearly all it can, and refuses the rest in microseconds, before it has cost anything
+// (docs/decisions/0009-overload.md has what was measured).
 package overload
 
 import (
@@ -35,6 +38,9 @@ type Options struct {
 	Period time.Duration
 	// Waits is read once a period; default: from the runtime's own histogram.
 	Waits func() Waits
+	// Queue says how many goroutines wait for a processor now; default: by the runtime's own count. It is asked ten times
+	// a period, but only while they wait long.
+	Queue func() int
 }
 
 // Waits says how long goroutines waited for a processor; zero where none did.
@@ -50,6 +56,9 @@ func (o *Options) fill() error {
 	o.Period = cmp.Or(o.Period, 10*time.Millisecond)
 	if o.Waits == nil {
 		o.Waits = newSchedulerWaits().read
+	}
+	if o.Queue == nil {
+		o.Queue = newSchedulerQueue().read
 	}
 	o.Least = min(o.Least, o.Most)
 	if o.Most < 1 || o.Least < 1 || o.Target < 0 || o.Period < 0 {
@@ -73,6 +82,7 @@ type Limiter struct {
 	idle    int     // periods in a row in which none was refused
 	times   float64 // mean wait ÷ target
 	exact   float64 // the limit; less than Most while it limits
+	looks   looks
 }
 
 // New makes a limiter. It stays at Most until Run runs.
@@ -118,12 +128,23 @@ func (l *Limiter) Stats() Stats {
 func (l *Limiter) Run(ctx context.Context) error {
 	ticker := time.NewTicker(l.o.Period)
 	defer ticker.Stop()
+	looking := 0 // times in this period; at its end where none is wanted
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			l.adjust()
+		}
+		if l.looks.wanted {
+			l.looks.look(l.o.Queue())
+			if looking++; looking < looksAPeriod {
+				continue
+			}
+			looking = 0
+		}
+		was := l.looks.wanted
+		if l.adjust(); l.looks.wanted != was {
+			ticker.Reset(l.o.Period / l.looks.aPeriod())
 		}
 	}
 }
@@ -134,19 +155,23 @@ const (
 	mostCut  = 0.5  // of what was under way is left at least when limiting begins
 	leastCut = 0.95 // … and at most
 	memory   = 0.3  // weight of a period in the mean wait
-	cut      = 0.05 // of the limit, for each time the target that waits are longer
+	cut      = 0.05 // of the limit, for each time the target that waits press more
 	cutMost  = 0.1  // … a period at most
-	growth   = 0.02 // of the limit, where nothing waits; less the nearer waits are to the target
+	growth   = 0.02 // of the limit, where nothing presses; less the nearer it is to the target
 )
 
-// adjust sets the limit by what was seen since the last call.
+// adjust sets the limit by what was seen since the last call, and says whether looks are wanted.
 func (l *Limiter) adjust() {
 	waits := l.o.Waits()
 	peak := float64(l.peak.Swap(l.underWay.Load()))
 	times := float64(waits.Mean) / float64(l.o.Target)
 	if l.exact == float64(l.o.Most) {
-		if waits.Median > stands*l.o.Target && peak > float64(l.o.Least) {
+		if waits.Median > stands*l.o.Target && l.looks.stands() && peak > float64(l.o.Least) {
 			l.begin(times, peak)
+		} else if waits.Median <= l.o.Target {
+			l.looks = looks{}
+		} else {
+			l.looks.wanted = true
 		}
 		return
 	}
@@ -157,9 +182,10 @@ func (l *Limiter) adjust() {
 		return
 	}
 	l.times += memory * (times - l.times)
-	change := growth * (1 - l.times)
-	if l.times > 1 {
-		change = -min(cut*(l.times-1), cutMost)
+	pressure := l.times * (1 - l.looks.spare())
+	change := growth * (1 - pressure)
+	if pressure > 1 {
+		change = -min(cut*(pressure-1), cutMost)
 	}
 	l.set(l.exact * (1 + change))
 }
@@ -167,6 +193,7 @@ func (l *Limiter) adjust() {
 // begin limits: goroutines wait so many times the target, with so much under way.
 func (l *Limiter) begin(times, peak float64) {
 	l.refused, l.idle, l.times = l.reached.Load(), 0, times
+	l.looks.short = 0
 	l.set(peak * min(max(1/times, mostCut), leastCut))
 }
 

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/metrics"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,11 +16,23 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// waits is what a test says that goroutines waited.
+// waits is what a test says that goroutines waited, and how many wait.
 type waits struct {
-	mu  sync.Mutex
-	now Waits
+	mu    sync.Mutex
+	now   Waits
+	queue int
+	looks int // at the queue
 }
+
+func (w *waits) queued() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.looks++
+	return w.queue
+}
+
+// long is a queue that is not short.
+func long() int { return runtime.GOMAXPROCS(0) + 1 }
 
 func (w *waits) read() Waits {
 	w.mu.Lock()
@@ -36,8 +49,8 @@ func (w *waits) set(mean, median time.Duration) {
 
 func newTest(t *testing.T, o Options) (*Limiter, *waits) {
 	t.Helper()
-	w := &waits{}
-	o.Waits = w.read
+	w := &waits{queue: long()}
+	o.Waits, o.Queue = w.read, w.queued
 	l, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +79,7 @@ func TestLimit(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			l, w := newTest(t, Options{Most: 1000, Least: 10, Target: time.Millisecond})
+			l.looks.long = longLooks // it has stood for some time
 			steps(l, w)
 			if got := l.Stats().Limit; got != want {
 				t.Errorf("limit %d, want %d", got, want)
@@ -77,6 +91,9 @@ func TestLimit(t *testing.T) {
 	waiting := func(l *Limiter, w *waits, periods int, mean, median time.Duration) {
 		w.set(mean, median)
 		for range periods {
+			for range looksAPeriod {
+				l.looks.look(w.queued())
+			}
 			l.adjust()
 		}
 	}
@@ -84,6 +101,13 @@ func TestLimit(t *testing.T) {
 	f("a queue that comes and goes", 1000, func(l *Limiter, w *waits) {
 		begin(l, 200)
 		waiting(l, w, 100, 50*ms, 3*ms)
+	})
+	f("waits in one that is short now and then", 1000, func(l *Limiter, w *waits) {
+		begin(l, 200)
+		for range 100 {
+			l.looks.look(0)
+			waiting(l, w, longLooks/looksAPeriod-1, 50*ms, 50*ms)
+		}
 	})
 	f("one that stands, with little under way", 1000, func(l *Limiter, w *waits) {
 		begin(l, 10)
@@ -132,6 +156,29 @@ func TestLimit(t *testing.T) {
 	f("a lull lowers it by a tenth a period at most", 72, func(l *Limiter, w *waits) {
 		relieved(l, w, 0, 0)
 		waiting(l, w, 3, 100*ms, 100*ms)
+	})
+	// Looks have found the queue short so often while goroutines waited so many times the target.
+	spared := func(l *Limiter, w *waits, periods int, short, times float64) {
+		relieved(l, w, 0, 0)
+		l.times = times
+		w.set(time.Duration(times*float64(ms)), 4*ms)
+		for range periods {
+			l.looks.short = short
+			end(l, begin(l, 1000))
+			l.adjust()
+		}
+	}
+	f("a queue that is short now and then may wait longer", 100, func(l *Limiter, w *waits) { spared(l, w, 40, spareLooks/2, 2) })
+	f("not ever so long", 73, func(l *Limiter, w *waits) { spared(l, w, 6, spareLooks/2, 4) })
+	f("one that is short one time in ten, for ever", 112, func(l *Limiter, w *waits) { spared(l, w, 6, spareLooks, 50) })
+	f("the more often, the less it matters", 112, func(l *Limiter, w *waits) { spared(l, w, 6, 1, 50) })
+	f("how it was before it stood is forgotten", 50, func(l *Limiter, w *waits) {
+		begin(l, 100)
+		l.looks.short = 1
+		waiting(l, w, 1, 50*ms, 50*ms)
+		if l.looks.short > 0 {
+			t.Errorf("%v of looks found it short", l.looks.short)
+		}
 	})
 	quiet := func(l *Limiter, w *waits, periods int) { waiting(l, w, periods, ms/2, ms/2) }
 	f("it is lifted when none was refused", 1000, func(l *Limiter, w *waits) {
@@ -214,6 +261,8 @@ func TestBeginConcurrently(t *testing.T) {
 	}
 }
 
+// The queue is looked at from when waits are long until they are not and nothing is limited; limiting begins when it has
+// been long in all looks of five periods.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, w := newTest(t, Options{Most: 1000, Target: time.Millisecond})
@@ -221,12 +270,25 @@ func TestRun(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- l.Run(ctx) }()
-		w.set(2*time.Millisecond, 4*time.Millisecond)
-		time.Sleep(10 * time.Millisecond)
-		synctest.Wait()
-		if got := l.Stats().Limit; got != 50 {
-			t.Errorf("limit %d after a period, want 50", got)
+		after := func(periods, limit, looks int) {
+			t.Helper()
+			time.Sleep(time.Duration(periods) * 10 * time.Millisecond)
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if got := l.Stats().Limit; got != limit || w.looks != looks {
+				t.Errorf("limit %d after %d looks, want %d after %d", got, w.looks, limit, looks)
+			}
 		}
+		after(3, 1000, 0)
+		w.set(2*time.Millisecond, 4*time.Millisecond)
+		after(1, 1000, 0)
+		after(4, 1000, 40)
+		after(1, 50, 50)
+		w.set(0, 0)
+		after(standing, 1000, 150)
+		after(1, 1000, 160)
+		after(10, 1000, 160)
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -259,6 +321,32 @@ func TestSchedulerWaits(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(10, func() { s.read() }); n > 0 {
 		t.Errorf("%v allocations a reading", n)
+	}
+}
+
+// TestSchedulerQueue: goroutines that can run where no processor is free are counted.
+func TestSchedulerQueue(t *testing.T) {
+	s := newSchedulerQueue()
+	if n := testing.AllocsPerRun(10, func() { s.read() }); n > 0 {
+		t.Errorf("%v allocations a reading", n)
+	}
+	want := 50 - runtime.GOMAXPROCS(0) // the others run
+	var stop atomic.Bool
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			for !stop.Load() {
+				runtime.Gosched()
+			}
+		})
+	}
+	if n := s.read(); n < want-5 || n > want+5 {
+		t.Errorf("%d goroutines wait, want about %d", n, want)
+	}
+	stop.Store(true)
+	all.Wait()
+	if n := s.read(); n > 10 {
+		t.Errorf("%d goroutines wait, want none", n)
 	}
 }
 
@@ -308,9 +396,17 @@ func BenchmarkBeginEnd(b *testing.B) {
 }
 
 func BenchmarkRead(b *testing.B) {
-	s := newSchedulerWaits()
-	b.ReportAllocs()
-	for b.Loop() {
-		s.read()
-	}
+	waits, queue := newSchedulerWaits(), newSchedulerQueue()
+	b.Run("waits", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			waits.read()
+		}
+	})
+	b.Run("queue", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			queue.read()
+		}
+	})
 }

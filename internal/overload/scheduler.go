@@ -98,3 +98,19 @@ func bound(h *metrics.Float64Histogram, i int) float64 {
 }
 
 func duration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
+
+// schedulerQueue counts the goroutines that could run and wait for a processor.
+type schedulerQueue struct{ sample []metrics.Sample }
+
+func newSchedulerQueue() *schedulerQueue {
+	return &schedulerQueue{[]metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}}
+}
+
+// read is how many there are now; as many as can be where the runtime does not tell: then waits alone count.
+func (s *schedulerQueue) read() int {
+	metrics.Read(s.sample)
+	if s.sample[0].Value.Kind() != metrics.KindUint64 {
+		return math.MaxInt
+	}
+	return int(s.sample[0].Value.Uint64())
+}

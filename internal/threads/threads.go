@@ -1,7 +1,12 @@
 // Package threads gives work an operating-system thread of low priority.
 package threads
 
-import "runtime"
+import (
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
 
 // GoNice runs f in a goroutine that has a thread for itself, as nice as is said (nice(1)) or nicer where the caller's
 // already is. err says why it is not, on systems that refuse it or know no priority of a thread; f runs all the same.
@@ -20,5 +25,46 @@ func inThread(nice int, f func(err error)) {
 		runtime.UnlockOSThread()
 		return
 	}
-	f(lowerPriority(nice)) // never unlocked: the runtime ends the thread with the goroutine
+	err := lowerPriority(nice)
+	if err == nil {
+		nices.begin(currentThread())
+		defer nices.end(currentThread())
+	}
+	f(err) // never unlocked: the runtime ends the thread with the goroutine
+}
+
+// NiceCPU is the CPU time that functions have used in threads which GoNice made nice, those that are running included.
+func NiceCPU() time.Duration { return nices.used() }
+
+// nices are the nice threads there are.
+var nices account
+
+// account keeps what threads use. Methods are safe for concurrent use.
+type account struct {
+	mu      sync.Mutex
+	threads []int         // by the system's numbers
+	ended   time.Duration // used by those that have left
+}
+
+func (a *account) begin(thread int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.threads = append(a.threads, thread)
+}
+
+func (a *account) end(thread int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.threads = slices.DeleteFunc(a.threads, func(other int) bool { return other == thread })
+	a.ended += threadCPU(thread)
+}
+
+func (a *account) used() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	sum := a.ended
+	for _, thread := range a.threads {
+		sum += threadCPU(thread)
+	}
+	return sum
 }

@@ -67,6 +67,40 @@ func everywhere(t *testing.T, want int) {
 	all.Wait()
 }
 
+// What nice threads use is counted while they run and when they have ended, once, and what others use is not.
+func TestNiceCPU(t *testing.T) {
+	spin := func(d time.Duration) {
+		for until := threadCPU(currentThread()) + d; threadCPU(currentThread()) < until; {
+		}
+	}
+	const spent, little = 20 * time.Millisecond, 2 * time.Millisecond
+	check := func(when string, was, want time.Duration) {
+		t.Helper()
+		if got := NiceCPU() - was; got < want || got > want+little {
+			t.Errorf("%s: %v of CPU, want %v", when, got, want)
+		}
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	was := NiceCPU()
+	worked, end, ended := make(chan error), make(chan struct{}), make(chan struct{})
+	GoNice(niceness()+1, func(err error) {
+		defer close(ended)
+		spin(spent)
+		worked <- err
+		<-end
+	})
+	if err := <-worked; err != nil {
+		t.Skip(err)
+	}
+	check("it runs", was, spent)
+	spin(spent)
+	check("another works", was, spent)
+	close(end)
+	<-ended
+	check("it has ended", was, spent)
+}
+
 // The process's main thread does not become nice: what begins there moves to another.
 func TestMainThreadIsSpared(t *testing.T) {
 	found := make(chan struct{})
