@@ -124,7 +124,7 @@ func TestConfigOfAModelsBatches(t *testing.T) {
 	for _, f := range []struct {
 		own  *batcher.PoolOptions
 		want int
-	}{{ctr.own, 0}, {cvr.own, 2}, {&batcher.PoolOptions{Runners: 2}, 0}, {&batcher.PoolOptions{Nice: 5}, processors}} {
+	}{{ctr.own, 0}, {cvr.own, 2}, {&batcher.PoolOptions{Runners: 2}, 0}} {
 		if got := niceRunners(f.own); got != f.want {
 			t.Errorf("%+v: %d nice runners, want %d", f.own, got, f.want)
 		}

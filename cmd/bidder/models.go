@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"runtime"
 
@@ -24,7 +23,9 @@ func (b *bidder) startModels(ctx context.Context) error {
 		}
 		nice += niceRunners(batched[model].own)
 	}
-	runtime.GOMAXPROCS(processors + nice)
+	if nice > 0 { // setting it ends that it follows a container's quota
+		runtime.GOMAXPROCS(processors + nice)
+	}
 	book := newQueueBook()
 	b.metrics.MustRegister(&batcherCollector{queues: book, pools: runners}, servable.NewUsageCollector())
 	b.page = &batcherPage{bidder: b.config.Name, threading: b.config.TensorFlow.Threading, pools: runners, queues: book}
@@ -54,7 +55,7 @@ func niceRunners(pool *batcher.PoolOptions) int {
 	if pool == nil || pool.Nice == 0 {
 		return 0
 	}
-	return cmp.Or(pool.Runners, processors)
+	return pool.Runners
 }
 
 // startRunners starts the pool that runs a model's batches: its own, or once the one that models share.

@@ -14,7 +14,8 @@ import (
 // others is the share of the machine that other processes keep busy, whoever they are (too little where Go may use only
 // some of the machine's processors). r is the claims a second, and c the CPU that one takes in this process, from the
 // request's first byte to the answer's last, with what joining saved of it added: (CPU used + CPU saved) ÷ claims.
-// Nice work makes way and is in none of these, neither others' nor this process's: runs of a nice pool, a version's loading.
+// What nice threads compute makes way and is in none of these, be they others' or this process's, as those that run a nice
+// pool's batches or load a version.
 //
 // c is the least that was lately seen, not that of now. Where processors have time to spare each request wakes threads and
 // finds cold caches, and takes up to twice the CPU that it takes where they have none: reckoned with that, half of the
@@ -103,7 +104,7 @@ func (l *load) sample(now int64) {
 
 // learn takes what happened since it was called last.
 func (l *load) learn(d reading) {
-	if l.unsure.Swap(false) {
+	if l.unsure.Swap(false) || d.cpu <= 0 {
 		return
 	}
 	c, was, busy := d.cost(), l.cost(), d.busy()

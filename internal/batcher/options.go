@@ -57,7 +57,7 @@ type PoolOptions struct {
 const (
 	DefaultMaxRows  = 128
 	DefaultMaxWait  = 8 * time.Millisecond
-	DefaultPatience = 0.35
+	DefaultPatience = 0.5
 )
 
 // QueueOptions configures a Queue. Zero values mean the defaults given.

@@ -35,7 +35,7 @@ func (q *Queue) run(b *batch, r *runner) {
 	})
 	switch {
 	case n == 0:
-	case p.o.Nice > 0: // none of the run's CPU is in the load's
+	case p.o.Nice > 0: // what joining saves is nice threads' CPU, which the load is without
 		p.load.ran(b.claims, 0, true)
 	default:
 		p.load.ran(b.claims, b.saved, b.sure)

@@ -1,12 +1,7 @@
 package overload
 
-import (
-	"runtime"
-	"time"
-)
-
-// looks is what looking at the scheduler's queue has found. It is short where no more goroutines wait than there are
-// processors.
+// looks is what looking at the scheduler's queue has found. It is short where no more goroutines wait than
+// processors run.
 type looks struct {
 	wanted bool    // each wakes a thread of a process that may have nothing to do: only while it may matter
 	long   int     // in a row that did not find it short
@@ -14,32 +9,24 @@ type looks struct {
 }
 
 const (
-	looksAPeriod = 10
+	looksAPeriod = 10       // fewer where the process gets no processor
 	longLooks    = 50       // in a row find a queue that stands
 	lookMemory   = 1.0 / 64 // weight of a look
 	spareLooks   = 0.1      // share that finds the queue short where processors have time to spare
 )
 
 // look takes what one found.
-func (l *looks) look(waiting int) {
+func (l *looks) look(short bool) {
 	found := 0.0
 	l.long++
-	if waiting <= runtime.GOMAXPROCS(0) {
+	if short {
 		found, l.long = 1, 0
 	}
 	l.short += lookMemory * (found - l.short)
 }
 
-// stands says whether the queue does.
-func (l *looks) stands() bool { return l.long >= longLooks }
+// stand says whether they found a queue that stands.
+func (l *looks) stand() bool { return l.long >= longLooks }
 
 // spare is 0 where the queue was never short lately, and 1 where processors have time to spare.
 func (l *looks) spare() float64 { return min(l.short/spareLooks, 1) }
-
-// aPeriod is how many looks there are to be in one, and at least 1.
-func (l *looks) aPeriod() time.Duration {
-	if l.wanted {
-		return looksAPeriod
-	}
-	return 1
-}

@@ -21,6 +21,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -32,12 +33,15 @@ type Options struct {
 	// Least is the limit's lower bound; default 16. It keeps the process busy where waits have other causes: nothing
 	// is limited while no more are under way.
 	Least int
-	// Target is how long goroutines may wait for a processor in an overload, in the mean; default 1 ms.
+	// Target is how long goroutines may wait for a processor in an overload, in the mean, where processors have no time to
+	// spare; default 1 ms.
 	Target time.Duration
-	// Period is how often the limit is set; default 10 ms.
+	// Period is how often the limit is set; default 10 ms, at least 1 ms.
 	Period time.Duration
 	// Waits is read once a period; default: from the runtime's own histogram.
 	Waits func() Waits
+	// Processors is how many goroutines run at once where nothing is short; default: GOMAXPROCS of now.
+	Processors int
 	// Queue says how many goroutines wait for a processor now; default: by the runtime's own count. It is asked ten times
 	// a period, but only while they wait long.
 	Queue func() int
@@ -57,12 +61,13 @@ func (o *Options) fill() error {
 	if o.Waits == nil {
 		o.Waits = newSchedulerWaits().read
 	}
+	o.Processors = cmp.Or(o.Processors, runtime.GOMAXPROCS(0))
 	if o.Queue == nil {
 		o.Queue = newSchedulerQueue().read
 	}
 	o.Least = min(o.Least, o.Most)
-	if o.Most < 1 || o.Least < 1 || o.Target < 0 || o.Period < 0 {
-		return errors.New("overload: cannot make a limiter: most, least, target and period must not be negative")
+	if o.Most < 1 || o.Least < 1 || o.Target < 0 || o.Period < time.Millisecond {
+		return errors.New("overload: cannot make a limiter: most, least, target and period must not be negative, and the period not below 1 ms")
 	}
 	return nil
 }
@@ -128,23 +133,28 @@ func (l *Limiter) Stats() Stats {
 func (l *Limiter) Run(ctx context.Context) error {
 	ticker := time.NewTicker(l.o.Period)
 	defer ticker.Stop()
-	looking := 0 // times in this period; at its end where none is wanted
+	betweenLooks := l.o.Period / looksAPeriod
+	var adjusted, now time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case now = <-ticker.C:
 		}
-		if l.looks.wanted {
-			l.looks.look(l.o.Queue())
-			if looking++; looking < looksAPeriod {
+		looking := l.looks.wanted
+		if looking {
+			l.looks.look(l.o.Queue() <= l.o.Processors)
+			if now.Sub(adjusted) < l.o.Period-betweenLooks/2 {
 				continue
 			}
-			looking = 0
 		}
-		was := l.looks.wanted
-		if l.adjust(); l.looks.wanted != was {
-			ticker.Reset(l.o.Period / l.looks.aPeriod())
+		adjusted = now
+		switch l.adjust(); {
+		case l.looks.wanted == looking:
+		case looking:
+			ticker.Reset(l.o.Period)
+		default:
+			ticker.Reset(betweenLooks)
 		}
 	}
 }
@@ -160,13 +170,13 @@ const (
 	growth   = 0.02 // of the limit, where nothing presses; less the nearer it is to the target
 )
 
-// adjust sets the limit by what was seen since the last call, and says whether looks are wanted.
+// adjust sets the limit by what was seen since the last call.
 func (l *Limiter) adjust() {
 	waits := l.o.Waits()
 	peak := float64(l.peak.Swap(l.underWay.Load()))
 	times := float64(waits.Mean) / float64(l.o.Target)
 	if l.exact == float64(l.o.Most) {
-		if waits.Median > stands*l.o.Target && l.looks.stands() && peak > float64(l.o.Least) {
+		if waits.Median > stands*l.o.Target && l.looks.stand() && peak > float64(l.o.Least) {
 			l.begin(times, peak)
 		} else if waits.Median <= l.o.Target {
 			l.looks = looks{}

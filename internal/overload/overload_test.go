@@ -92,7 +92,7 @@ func TestLimit(t *testing.T) {
 		w.set(mean, median)
 		for range periods {
 			for range looksAPeriod {
-				l.looks.look(w.queued())
+				l.looks.look(w.queued() <= l.o.Processors)
 			}
 			l.adjust()
 		}
@@ -105,7 +105,7 @@ func TestLimit(t *testing.T) {
 	f("waits in one that is short now and then", 1000, func(l *Limiter, w *waits) {
 		begin(l, 200)
 		for range 100 {
-			l.looks.look(0)
+			l.looks.look(true)
 			waiting(l, w, longLooks/looksAPeriod-1, 50*ms, 50*ms)
 		}
 	})
@@ -330,18 +330,17 @@ func TestSchedulerQueue(t *testing.T) {
 	if n := testing.AllocsPerRun(10, func() { s.read() }); n > 0 {
 		t.Errorf("%v allocations a reading", n)
 	}
-	want := 50 - runtime.GOMAXPROCS(0) // the others run
 	var stop atomic.Bool
 	var all sync.WaitGroup
-	for range 50 {
+	for range 50 + runtime.GOMAXPROCS(0) {
 		all.Go(func() {
 			for !stop.Load() {
 				runtime.Gosched()
 			}
 		})
 	}
-	if n := s.read(); n < want-5 || n > want+5 {
-		t.Errorf("%d goroutines wait, want about %d", n, want)
+	if n := s.read(); n < 40 {
+		t.Errorf("%d goroutines wait, want 50 and a few", n)
 	}
 	stop.Store(true)
 	all.Wait()

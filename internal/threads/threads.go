@@ -39,32 +39,45 @@ func NiceCPU() time.Duration { return nices.used() }
 // nices are the nice threads there are.
 var nices account
 
+// thread is one that is accounted for.
+type thread struct {
+	number int           // the system's
+	before time.Duration // what it had used when it came
+}
+
+func (t thread) used() time.Duration { return threadCPU(t.number) - t.before }
+
 // account keeps what threads use. Methods are safe for concurrent use.
 type account struct {
 	mu      sync.Mutex
-	threads []int         // by the system's numbers
+	threads []thread
 	ended   time.Duration // used by those that have left
 }
 
-func (a *account) begin(thread int) {
+func (a *account) begin(number int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.threads = append(a.threads, thread)
+	a.threads = append(a.threads, thread{number, threadCPU(number)})
 }
 
-func (a *account) end(thread int) {
+func (a *account) end(number int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.threads = slices.DeleteFunc(a.threads, func(other int) bool { return other == thread })
-	a.ended += threadCPU(thread)
+	a.threads = slices.DeleteFunc(a.threads, func(t thread) bool {
+		if t.number != number {
+			return false
+		}
+		a.ended += t.used()
+		return true
+	})
 }
 
 func (a *account) used() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	sum := a.ended
-	for _, thread := range a.threads {
-		sum += threadCPU(thread)
+	for _, t := range a.threads {
+		sum += t.used()
 	}
 	return sum
 }
