@@ -56,8 +56,8 @@ type PoolOptions struct {
 // Defaults of QueueOptions, which the bidder's configuration shares.
 const (
 	DefaultMaxRows  = 128
-	DefaultMaxWait  = 8 * time.Millisecond
-	DefaultPatience = 0.5
+	DefaultMaxWait  = 7 * time.Millisecond
+	DefaultPatience = 3
 )
 
 // QueueOptions configures a Queue. Zero values mean the defaults given.
