@@ -1,7 +1,5 @@
 package batcher
 
-import "math"
-
 // When a batch whose rows are all committed may go, before it is full or due. (Under off no batch is ever open between
 // claims, and this is not asked.)
 //
@@ -48,7 +46,8 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 		return now
 	}
 	idle := 1 - min(q.pool.scarcity(), maxLoad)
-	worth := saves * q.o.Patience / math.Pow(idle, 4)
+	square := idle * idle
+	worth := saves * q.o.Patience / (square * square)
 	cost := float64(b.n) * gap
 	until := min(b.dueAt, b.opened+int64(worth), now+int64(silence*gap))
 	if worth <= cost || until <= now || !q.holds.try(b.n, worth, cost) {

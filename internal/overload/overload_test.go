@@ -2,11 +2,8 @@ package overload
 
 import (
 	"context"
-	"math"
 	"runtime"
-	"runtime/metrics"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,23 +13,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// waits is what a test says that goroutines waited, and how many wait.
+// waits is what a test says that goroutines waited, in a queue that is long whenever it is looked at.
 type waits struct {
 	mu    sync.Mutex
 	now   Waits
-	queue int
 	looks int // at the queue
 }
 
+// queued is one more than processors run.
 func (w *waits) queued() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.looks++
-	return w.queue
+	return runtime.GOMAXPROCS(0) + 1
 }
-
-// long is a queue that is not short.
-func long() int { return runtime.GOMAXPROCS(0) + 1 }
 
 func (w *waits) read() Waits {
 	w.mu.Lock()
@@ -49,7 +43,7 @@ func (w *waits) set(mean, median time.Duration) {
 
 func newTest(t *testing.T, o Options) (*Limiter, *waits) {
 	t.Helper()
-	w := &waits{queue: long()}
+	w := &waits{}
 	o.Waits, o.Queue = w.read, w.queued
 	l, err := New(o)
 	if err != nil {
@@ -92,7 +86,7 @@ func TestLimit(t *testing.T) {
 		w.set(mean, median)
 		for range periods {
 			for range looksAPeriod {
-				l.looks.look(w.queued() <= l.o.Processors)
+				l.looks.look(false)
 			}
 			l.adjust()
 		}
@@ -296,91 +290,6 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// TestSchedulerWaits: more goroutines than processors that all want to run do wait.
-func TestSchedulerWaits(t *testing.T) {
-	s := newSchedulerWaits()
-	var all sync.WaitGroup
-	for range 8 * runtime.GOMAXPROCS(0) {
-		all.Go(func() {
-			for range 200 {
-				for i, until := 0, time.Now().Add(50*time.Microsecond); time.Now().Before(until); i++ {
-				}
-				runtime.Gosched()
-			}
-		})
-	}
-	all.Wait()
-	if w := s.read(); w.Mean < 50*time.Microsecond || w.Median < 50*time.Microsecond {
-		t.Errorf("waits: %+v; with 8 goroutines a processor each should wait for the others", w)
-	}
-	for range standing {
-		s.read()
-	}
-	if w := s.read(); w.Median > time.Millisecond {
-		t.Errorf("median of waits %v when nothing has run for %d periods", w.Median, standing)
-	}
-	if n := testing.AllocsPerRun(10, func() { s.read() }); n > 0 {
-		t.Errorf("%v allocations a reading", n)
-	}
-}
-
-// TestSchedulerQueue: goroutines that can run where no processor is free are counted.
-func TestSchedulerQueue(t *testing.T) {
-	s := newSchedulerQueue()
-	if n := testing.AllocsPerRun(10, func() { s.read() }); n > 0 {
-		t.Errorf("%v allocations a reading", n)
-	}
-	var stop atomic.Bool
-	var all sync.WaitGroup
-	for range 50 + runtime.GOMAXPROCS(0) {
-		all.Go(func() {
-			for !stop.Load() {
-				runtime.Gosched()
-			}
-		})
-	}
-	if n := s.read(); n < 40 {
-		t.Errorf("%d goroutines wait, want 50 and a few", n)
-	}
-	stop.Store(true)
-	all.Wait()
-	if n := s.read(); n > 10 {
-		t.Errorf("%d goroutines wait, want none", n)
-	}
-}
-
-func TestWindow(t *testing.T) {
-	h := &metrics.Float64Histogram{
-		Counts:  []uint64{7, 7, 7, 7}, // before the first reading; must not count
-		Buckets: []float64{math.Inf(-1), 0.001, 0.002, 0.004, math.Inf(1)},
-	}
-	const ms = time.Millisecond
-	var w window
-	w.fill(h.Counts)
-	f := func(name string, want Waits, counts ...uint64) {
-		t.Helper()
-		for i, n := range counts {
-			h.Counts[i] += n
-		}
-		if got := w.add(h); got != want {
-			t.Errorf("%s: %+v, want %+v", name, got, want)
-		}
-	}
-	f("nothing waited", Waits{}, 0, 0, 0, 0)
-	f("some did not wait", Waits{Mean: ms / 2, Median: ms}, 2, 2, 0, 0)
-	f("each as its bucket's bound", Waits{Mean: 3 * ms, Median: 2 * ms}, 0, 0, 2, 2)
-	f("the median is of all, the mean of the last", Waits{Mean: 4 * ms, Median: 2 * ms}, 0, 0, 0, 1)
-	f("most did not wait long", Waits{Median: 0}, 20, 0, 0, 0)
-	for range 6 {
-		f("it stays so", Waits{Mean: ms, Median: 0}, 0, 1, 0, 0)
-	}
-	f("what is older is forgotten", Waits{Mean: 4 * ms, Median: 4 * ms}, 0, 0, 0, 40)
-	for range standing - 1 {
-		f("and stays", Waits{Median: 4 * ms}, 0, 0, 0, 0)
-	}
-	f("until it is old", Waits{}, 0, 0, 0, 0)
-}
-
 func BenchmarkBeginEnd(b *testing.B) {
 	l, err := New(Options{})
 	if err != nil {
@@ -392,20 +301,4 @@ func BenchmarkBeginEnd(b *testing.B) {
 			l.End()
 		}
 	}
-}
-
-func BenchmarkRead(b *testing.B) {
-	waits, queue := newSchedulerWaits(), newSchedulerQueue()
-	b.Run("waits", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			waits.read()
-		}
-	})
-	b.Run("queue", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			queue.read()
-		}
-	})
 }

@@ -27,8 +27,8 @@ func inThread(nice int, f func(err error)) {
 	}
 	err := lowerPriority(nice)
 	if err == nil {
-		nices.begin(currentThread())
-		defer nices.end(currentThread())
+		t := nices.begin(currentThread())
+		defer nices.end(t)
 	}
 	f(err) // never unlocked: the runtime ends the thread with the goroutine
 }
@@ -54,22 +54,21 @@ type account struct {
 	ended   time.Duration // used by those that have left
 }
 
-func (a *account) begin(number int) {
+// begin takes a thread in; end must follow, in that thread.
+func (a *account) begin(number int) thread {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.threads = append(a.threads, thread{number, threadCPU(number)})
+	t := thread{number, threadCPU(number)}
+	a.threads = append(a.threads, t)
+	return t
 }
 
-func (a *account) end(number int) {
+func (a *account) end(t thread) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.threads = slices.DeleteFunc(a.threads, func(t thread) bool {
-		if t.number != number {
-			return false
-		}
-		a.ended += t.used()
-		return true
-	})
+	i := slices.Index(a.threads, t)
+	a.threads = slices.Delete(a.threads, i, i+1)
+	a.ended += t.used()
 }
 
 func (a *account) used() time.Duration {
