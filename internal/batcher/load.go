@@ -15,7 +15,8 @@ import (
 // some of the machine's processors). r is the claims a second, and c the CPU that one takes in this process, from the
 // request's first byte to the answer's last, with what joining saved of it added: (CPU used + CPU saved) ÷ claims.
 // What nice threads compute makes way and is in none of these, be they others' or this process's, as those that run a nice
-// pool's batches or load a version.
+// pool's batches or load a version. Claims of nice pools count where they are more than those of the others: a request that
+// asks a slow model mostly asks another as well, and is one request.
 //
 // c is the least that was lately seen, not that of now. Where processors have time to spare each request wakes threads and
 // finds cold caches, and takes up to twice the CPU that it takes where they have none: reckoned with that, half of the
@@ -29,7 +30,8 @@ type load struct {
 	cpus    float64                             // processors that Go may use
 	epoch   time.Time
 
-	claims atomic.Uint64 // run so far
+	claims atomic.Uint64 // run so far, but by nice pools
+	nice   atomic.Uint64 // run by those
 	unsure atomic.Bool   // what joining saved of the claims since the last look at c is not known
 	saved  atomic.Int64  // ns that joining them has saved
 	rho    atomicFloat   // ρ, smoothed
@@ -65,6 +67,12 @@ func (l *load) ran(claims int, saved float64, sure bool) {
 	l.refresh()
 }
 
+// ranNice books a batch of a nice pool. What joining saves there is nice threads' CPU.
+func (l *load) ranNice(claims int) {
+	l.nice.Add(uint64(claims))
+	l.refresh()
+}
+
 // refresh samples where that is due. It may be called at any time; it reads a file, so hold no lock that others wait for.
 func (l *load) refresh() {
 	if l.cpu != nil {
@@ -88,7 +96,7 @@ func (l *load) sample(now int64) {
 		l.looked = r
 		return
 	}
-	if d := r.since(l.looked); d.at >= costSample && d.claims >= costClaims {
+	if d := r.since(l.looked); d.at >= costSample && d.requests() >= costClaims {
 		l.learn(d)
 		l.looked = r
 	}
@@ -98,7 +106,7 @@ func (l *load) sample(now int64) {
 	}
 	weight := min(loadWeight*float64(d.at)/loadSample, 1)
 	l.others += weight * (d.busy() - float64(d.cpu)/l.time(d) - l.others)
-	l.own += weight * (alone*float64(d.claims)/l.time(d) - l.own)
+	l.own += weight * (alone*float64(d.requests())/l.time(d) - l.own)
 	l.rho.store(min(max(l.others, 0)+l.own, 1))
 }
 
@@ -125,7 +133,7 @@ func (l *load) learn(d reading) {
 }
 
 func (l *load) read(now int64) reading {
-	r := reading{at: now, cpu: l.cpu(), claims: l.claims.Load(), saved: l.saved.Load()}
+	r := reading{at: now, cpu: l.cpu(), claims: l.claims.Load(), nice: l.nice.Load(), saved: l.saved.Load()}
 	r.idle, r.all = l.last.idle, l.last.all // where it can't be read now, it will be told with the next
 	if l.machine != nil {
 		if idle, all, ok := l.machine(); ok {
@@ -148,13 +156,14 @@ func (l *load) cost() float64 { return l.least.load() }
 type reading struct {
 	at        int64   // ns
 	cpu       int64   // that the process used, ns
-	claims    uint64  // run
-	saved     int64   // by joining them, ns
+	claims    uint64  // run, but by nice pools
+	nice      uint64  // run by those
+	saved     int64   // by joining claims, ns
 	idle, all float64 // time of the machine's processors; 0: not known
 }
 
 func (r reading) since(was reading) reading {
-	return reading{r.at - was.at, r.cpu - was.cpu, r.claims - was.claims, r.saved - was.saved, r.idle - was.idle, r.all - was.all}
+	return reading{r.at - was.at, r.cpu - was.cpu, r.claims - was.claims, r.nice - was.nice, r.saved - was.saved, r.idle - was.idle, r.all - was.all}
 }
 
 // busy is the share of the machine's processors that did anything but niced work.
@@ -165,5 +174,8 @@ func (r reading) busy() float64 {
 	return 1 - min(max(r.idle/r.all, 0), 1)
 }
 
-// cost is the CPU that a claim run alone would have taken, ns; claims is not 0.
-func (r reading) cost() float64 { return float64(r.cpu+r.saved) / float64(max(r.claims, 1)) }
+// requests is how many there were, as far as claims tell.
+func (r reading) requests() uint64 { return max(r.claims, r.nice) }
+
+// cost is the CPU that a request whose claim is run alone would have taken, ns.
+func (r reading) cost() float64 { return float64(r.cpu+r.saved) / float64(max(r.requests(), 1)) }

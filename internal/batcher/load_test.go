@@ -27,16 +27,18 @@ func newDay() *day {
 type spell struct {
 	seconds     int
 	claims      int     // a second
+	nice        int     // … by nice pools
 	cost, saved int     // of a claim: CPU that is used, and that joining saves, µs
 	others      float64 // the share of both processors that others keep busy
 }
 
 func (d *day) pass(s spell) {
 	for range s.seconds * 10 {
-		used := int64(s.claims) * int64(s.cost) * 100 // of a tenth of a second
+		used := int64(max(s.claims, s.nice)) * int64(s.cost) * 100 // of a tenth of a second
 		d.now, d.used, d.all = d.now+100e6, d.used+used, d.all+20
 		d.idle += max(20*(1-s.others-float64(used)/200e6), 0)
 		d.claims.Add(uint64(s.claims / 10))
+		d.nice.Add(uint64(s.nice / 10))
 		d.saved.Add(int64(s.claims) * int64(s.saved) * 100)
 		d.sample(d.now)
 	}
@@ -47,6 +49,19 @@ func (d *day) want(t *testing.T, when string, low, high float64) {
 	if got := d.share(); !(got >= low-1e-9 && got <= high+1e-9) {
 		t.Errorf("%s: ρ is %.3f, want %.3f to %.3f", when, got, low, high)
 	}
+}
+
+// A request that asks a nice pool's model too is one request; where only such models are asked, theirs count.
+func TestLoadOfNiceClaims(t *testing.T) {
+	d := newDay()
+	both := spell{seconds: 10, claims: 4000, nice: 400, cost: 200, others: 0.1}
+	d.pass(both)
+	d.want(t, "some ask both", 0.49, 0.51)
+	both.nice = 4000
+	d.pass(both)
+	d.want(t, "all ask both", 0.49, 0.51)
+	d.pass(spell{seconds: 10, nice: 4000, cost: 200, others: 0.1})
+	d.want(t, "all ask the nice one alone", 0.49, 0.51)
 }
 
 func TestLoadOfClaims(t *testing.T) {
@@ -176,7 +191,7 @@ func TestLoadCountsWhatIsSaved(t *testing.T) {
 	})
 }
 
-// Nice work is not in it: neither what it uses, nor what joining saves of it. Its claims are, for callers are not nice.
+// Nice work is not in it: neither what it uses, nor what joining saves of it.
 func TestLoadIsNotOfNiceWork(t *testing.T) {
 	cost := func(n int) time.Duration { return 100*time.Microsecond + time.Duration(n)*time.Microsecond }
 	o := QueueOptions{Policy: Window, MaxWait: 4 * time.Millisecond, CalibrationRuns: 2}
@@ -185,8 +200,9 @@ func TestLoadIsNotOfNiceWork(t *testing.T) {
 		var all sync.WaitGroup
 		x.offer(400, 200*time.Microsecond, &all)
 		all.Wait()
-		if claims, saved := x.p.load.claims.Load(), x.p.load.saved.Load(); claims != 400 || saved != 0 {
-			t.Errorf("%d claims booked, %d ns saved; want 400 and none", claims, saved)
+		l := x.p.load
+		if claims, nice, saved := l.claims.Load(), l.nice.Load(), l.saved.Load(); claims != 0 || nice != 400 || saved != 0 {
+			t.Errorf("%d claims and %d nice ones booked, %d ns saved; want 400 nice ones", claims, nice, saved)
 		}
 	})
 	const spent = 50 * time.Millisecond

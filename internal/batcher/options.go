@@ -56,7 +56,7 @@ type PoolOptions struct {
 // Defaults of QueueOptions, which the bidder's configuration shares.
 const (
 	DefaultMaxRows  = 128
-	DefaultMaxWait  = 7 * time.Millisecond
+	DefaultMaxWait  = 6 * time.Millisecond
 	DefaultPatience = 3
 )
 

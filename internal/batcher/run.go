@@ -35,8 +35,8 @@ func (q *Queue) run(b *batch, r *runner) {
 	})
 	switch {
 	case n == 0:
-	case p.o.Nice > 0: // what joining saves is nice threads' CPU, which the load is without
-		p.load.ran(b.claims, 0, true)
+	case p.o.Nice > 0:
+		p.load.ranNice(b.claims)
 	default:
 		p.load.ran(b.claims, b.saved, b.sure)
 	}

@@ -32,7 +32,7 @@ const (
 )
 
 // loop is the event loop. Its goroutine waits for events, but while others have the processors it waits for one of those
-// too; so whoever holds turn may take the events, and workers do when they have answered: see help.
+// too; so whoever holds turn may take the events, and workers do when they begin and when they have answered: see help.
 type loop struct {
 	server *Server
 	epoll  int

@@ -1,8 +1,10 @@
 package edge
 
 import (
+	"context"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -41,6 +43,44 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	t.Error("no help in 1000 tries")
+}
+
+// Workers help before they wait for a connection and when they have one.
+func TestWorkersHelp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewServer(options(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		l, err := newLoop(s, listener) // nobody runs it
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.closeAll()
+		s.loop = l
+		const long = -int64(time.Hour)
+		w := &worker{server: s, next: make(chan *conn, 1)}
+		l.clock.Store(long)
+		given := make(chan bool)
+		go func() { given <- w.await() }()
+		synctest.Wait()
+		if l.clock.Load() == long {
+			t.Error("no turn before it waits")
+		}
+		l.clock.Store(long)
+		w.next <- new(conn)
+		if !<-given {
+			t.Error("it was given no connection")
+		}
+		if l.clock.Load() == long {
+			t.Error("no turn when it has a connection")
+		}
+	})
 }
 
 // serving is the loop of a server that has answered on c.

@@ -53,6 +53,8 @@ func (w *worker) workLoop() {
 }
 
 // await parks the worker until it is given a connection, by itself perhaps. It returns false when there will be none.
+// The loop is helped before and after: in an overload workers that begin and those that have answered come in crowds, one
+// after the other, and it would wait for either to pass.
 func (w *worker) await() bool {
 	if cap(w.buffer) > maxKept {
 		w.buffer = nil
@@ -64,6 +66,9 @@ func (w *worker) await() bool {
 	w.server.loop.help()
 	c, ok := <-w.next
 	w.conn, w.over = c, !ok
+	if ok {
+		w.server.loop.help()
+	}
 	return ok
 }
 
