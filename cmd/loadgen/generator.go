@@ -111,6 +111,7 @@ func (g *generator) now() int64 { return int64(time.Since(g.start)) }
 func (g *generator) run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	askForShortSlices()
 	debug.SetGCPercent(400) // there is next to no garbage; a collection would delay requests
 	end := int64(g.f.Warmup + g.f.Duration)
 	giveUp := g.tally.giveUp

@@ -12,11 +12,11 @@ import (
 //	ρ = others + r · c / processors
 //
 // others is the share of the machine that other processes keep busy, whoever they are (too little where Go may use only
-// some of the machine's processors). r is the claims a second, and c the CPU that one takes in this process, from the
-// request's first byte to the answer's last, with what joining saved of it added: (CPU used + CPU saved) ÷ claims.
-// What nice threads compute makes way and is in none of these, be they others' or this process's, as those that run a nice
-// pool's batches or load a version. Claims of nice pools count where they are more than those of the others: a request that
-// asks a slow model mostly asks another as well, and is one request.
+// some of the machine's processors). r is the requests a second, as far as claims tell: those of pools that are not nice, or
+// those of nice pools where they are more, for a request that asks a slow model mostly asks another as well. (Where it
+// does not, ρ is too low for minutes.) c is the CPU that a request takes in this process, from its first byte to the answer's
+// last, with what joining saved of it added: (CPU used + CPU saved) ÷ requests. What nice threads compute makes way and is
+// in none of these, be they others' or this process's, as those that run a nice pool's batches or load a version.
 //
 // c is the least that was lately seen, not that of now. Where processors have time to spare each request wakes threads and
 // finds cold caches, and takes up to twice the CPU that it takes where they have none: reckoned with that, half of the
@@ -37,9 +37,10 @@ type load struct {
 	rho    atomicFloat   // ρ, smoothed
 	least  atomicFloat   // c, ns; 0: not yet known
 
-	mu           sync.Mutex // guards what follows
-	last, looked reading    // at the last sample, and at the last look at c
-	others, own  float64    // the two parts of ρ, smoothed
+	mu             sync.Mutex // guards what follows
+	last, looked   reading    // at the last sample, and at the last look at c
+	others         float64    // smoothed, as the next two are
+	rate, niceRate float64    // claims per ns of all processors' time: of pools that are not nice, and of nice ones
 }
 
 const (
@@ -47,7 +48,7 @@ const (
 	loadWeight = 1.0 / 4 // of a sample of that length
 
 	costSample = 1e9       // ns between looks at c, long enough that it has its share of collecting garbage
-	costClaims = 100       // at least, or it takes longer
+	costClaims = 100       // requests at least, or it takes longer
 	costFalls  = 1.0 / 4   // weight of a lower one
 	costRises  = 1.0 / 512 // … of a higher one, which counts
 	costAtMost = 2         // times c at most: a lull has costs of its own
@@ -106,8 +107,9 @@ func (l *load) sample(now int64) {
 	}
 	weight := min(loadWeight*float64(d.at)/loadSample, 1)
 	l.others += weight * (d.busy() - float64(d.cpu)/l.time(d) - l.others)
-	l.own += weight * (alone*float64(d.requests())/l.time(d) - l.own)
-	l.rho.store(min(max(l.others, 0)+l.own, 1))
+	l.rate += weight * (float64(d.claims)/l.time(d) - l.rate)
+	l.niceRate += weight * (float64(d.nice)/l.time(d) - l.niceRate)
+	l.rho.store(min(max(l.others, 0)+alone*max(l.rate, l.niceRate), 1))
 }
 
 // learn takes what happened since it was called last.
@@ -174,7 +176,7 @@ func (r reading) busy() float64 {
 	return 1 - min(max(r.idle/r.all, 0), 1)
 }
 
-// requests is how many there were, as far as claims tell.
+// requests is how many there were, as far as claims tell (see load): one that asks two models that are not nice is two.
 func (r reading) requests() uint64 { return max(r.claims, r.nice) }
 
 // cost is the CPU that a request whose claim is run alone would have taken, ns.

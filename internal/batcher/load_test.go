@@ -4,6 +4,7 @@ import (
 	"math"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gavel/internal/threads"
@@ -28,12 +29,14 @@ type spell struct {
 	seconds     int
 	claims      int     // a second
 	nice        int     // … by nice pools
-	cost, saved int     // of a claim: CPU that is used, and that joining saves, µs
+	cost, saved int     // CPU that a request uses, and that joining saves of a claim that is not nice, µs
 	others      float64 // the share of both processors that others keep busy
 }
 
-func (d *day) pass(s spell) {
-	for range s.seconds * 10 {
+func (d *day) pass(s spell) { d.passSamples(s.seconds*10, s) }
+
+func (d *day) passSamples(n int, s spell) {
+	for range n {
 		used := int64(max(s.claims, s.nice)) * int64(s.cost) * 100 // of a tenth of a second
 		d.now, d.used, d.all = d.now+100e6, d.used+used, d.all+20
 		d.idle += max(20*(1-s.others-float64(used)/200e6), 0)
@@ -51,19 +54,6 @@ func (d *day) want(t *testing.T, when string, low, high float64) {
 	}
 }
 
-// A request that asks a nice pool's model too is one request; where only such models are asked, theirs count.
-func TestLoadOfNiceClaims(t *testing.T) {
-	d := newDay()
-	both := spell{seconds: 10, claims: 4000, nice: 400, cost: 200, others: 0.1}
-	d.pass(both)
-	d.want(t, "some ask both", 0.49, 0.51)
-	both.nice = 4000
-	d.pass(both)
-	d.want(t, "all ask both", 0.49, 0.51)
-	d.pass(spell{seconds: 10, nice: 4000, cost: 200, others: 0.1})
-	d.want(t, "all ask the nice one alone", 0.49, 0.51)
-}
-
 func TestLoadOfClaims(t *testing.T) {
 	d := newDay()
 	d.want(t, "at first", 0, 0)
@@ -77,6 +67,33 @@ func TestLoadOfClaims(t *testing.T) {
 	d.want(t, "cheaper ones", 0.49, 0.52)
 	d.pass(spell{seconds: 10, others: 0.6})
 	d.want(t, "others alone", 0.59, 0.61)
+}
+
+// A request that asks a nice pool's model too is one request; where only such models are asked, theirs count.
+func TestLoadOfNiceClaims(t *testing.T) {
+	d := newDay()
+	without := spell{seconds: 10, claims: 4000, cost: 200, others: 0.1}
+	d.pass(without)
+	both := without
+	both.seconds, both.nice = 1, 4000
+	d.pass(both)
+	d.want(t, "all ask both since a second ago", 0.49, 0.51)
+	d.pass(without)
+	d.want(t, "none asks the nice one", 0.49, 0.51)
+	d.pass(spell{seconds: 10, nice: 4000, cost: 200, others: 0.1})
+	d.want(t, "all ask the nice one alone", 0.49, 0.51)
+}
+
+// Batches of nice claims end in lumps; there are no more of them for it.
+func TestLoadOfLumps(t *testing.T) {
+	d := newDay()
+	lump := spell{seconds: 1, claims: 4000, cost: 200, others: 0.1}
+	d.pass(lump)
+	for range 50 {
+		d.nice.Add(800) // in the next of two samples
+		d.passSamples(2, lump)
+	}
+	d.want(t, "all ask both", 0.49, 0.52)
 }
 
 // A higher cost is believed where processors are busy, and else only if it lasts.
@@ -179,6 +196,7 @@ func TestLoadCountsWhatIsSaved(t *testing.T) {
 		x.offer(4000, 200*time.Microsecond, &all)
 		got := x.p.Stats().Load // 5,000 claims a second of 101 µs, were they run alone
 		all.Wait()
+		synctest.Wait() // callers are told before the batch is booked
 		if got < 0.4 || got > 0.6 {
 			t.Errorf("load %.2f, want 0.5; the runner is busy for 0.03", got)
 		}
@@ -200,6 +218,7 @@ func TestLoadIsNotOfNiceWork(t *testing.T) {
 		var all sync.WaitGroup
 		x.offer(400, 200*time.Microsecond, &all)
 		all.Wait()
+		synctest.Wait()
 		l := x.p.load
 		if claims, nice, saved := l.claims.Load(), l.nice.Load(), l.saved.Load(); claims != 0 || nice != 400 || saved != 0 {
 			t.Errorf("%d claims and %d nice ones booked, %d ns saved; want 400 nice ones", claims, nice, saved)

@@ -23,6 +23,8 @@ const (
 	acceptMost = 64                     // connections accepted between other events
 	patience   = 20 * time.Microsecond  // without a turn, before workers have one
 	refuseMost = 64                     // requests refused by one write
+	eventsMost = 256                    // taken at once
+	beginsMost = 16                     // taken by a worker whose own request waits meanwhile, some 8 µs each
 )
 
 // Slots of the table that are no connection.
@@ -64,7 +66,7 @@ type loop struct {
 func newLoop(s *Server, listener net.Listener) (*loop, error) {
 	l := &loop{
 		server: s, listener: -1, waker: -1, epoll: -1, start: time.Now(),
-		events: make([]unix.EpollEvent, 256), scratch: make([]byte, 64<<10),
+		events: make([]unix.EpollEvent, eventsMost), scratch: make([]byte, 64<<10),
 	}
 	fail := func(err error) (*loop, error) {
 		l.closeAll()
@@ -112,7 +114,7 @@ func (l *loop) now() int64 { return int64(time.Since(l.start)) }
 func (l *loop) run() {
 	for {
 		l.turn.Lock()
-		more := l.take()
+		more := l.take(len(l.events))
 		done := l.server.stopping.Load() && l.stop()
 		l.turn.Unlock()
 		if done {
@@ -124,12 +126,12 @@ func (l *loop) run() {
 	}
 }
 
-// help has a turn for the loop, where that has had none for a while and nobody else has one.
-func (l *loop) help() {
+// help has a turn for the loop, where that has had none for a while and nobody else has one. It takes so many events at most.
+func (l *loop) help(most int) {
 	if l.now()-l.clock.Load() < int64(patience) || !l.turn.TryLock() {
 		return
 	}
-	l.take()
+	l.take(most)
 	more := len(l.again) > 0
 	l.turn.Unlock()
 	if more || l.server.stopping.Load() {
@@ -137,9 +139,9 @@ func (l *loop) help() {
 	}
 }
 
-// take handles what has happened, without waiting, and reports whether there may be more.
-func (l *loop) take() bool {
-	n := poll(l.epoll, l.events)
+// take handles so many events at most, without waiting, and reports whether there may be more.
+func (l *loop) take(most int) bool {
+	n := poll(l.epoll, l.events[:most])
 	l.clock.Store(l.now())
 	for i := range l.events[:n] {
 		l.event(&l.events[i])

@@ -82,7 +82,7 @@ func TestHelpLeaves(t *testing.T) {
 	defer flood(peer, 20_000)() // its answers find room unread
 	for len(l.again) == 0 {
 		l.clock.Store(l.now() - int64(patience))
-		l.help()
+		l.help(eventsMost)
 		if c.state.Load() != idle {
 			t.Fatal("it was closed")
 		}

@@ -14,7 +14,7 @@ func TestOthersTurn(t *testing.T) {
 	l.turn.Lock()
 	send(t, c, request("GET", "/", ""))
 	l.wait()
-	l.take() // as a worker would, with the loop shut out
+	l.take(eventsMost) // as a worker would, with the loop shut out
 	answers(t, c, 1, false)
 	l.turn.Unlock()
 }
@@ -24,7 +24,7 @@ func TestHelp(t *testing.T) {
 	l, _ := serving(t)
 	taken := func() bool {
 		before := l.clock.Load()
-		l.help()
+		l.help(eventsMost)
 		return l.clock.Load() != before
 	}
 	l.turn.Lock() // the loop waits for this

@@ -38,8 +38,9 @@ type worker struct {
 // maxKept bounds the buffer a worker keeps for the next request.
 const maxKept = 64 << 10
 
-// workLoop answers requests until the pool ends.
+// workLoop answers requests until the pool ends. It begins with one.
 func (w *worker) workLoop() {
+	w.server.loop.help(beginsMost)
 	for !w.over {
 		err := w.server.codec.ServeConn(w)
 		if c := w.conn; c != nil { // it asked for its end, or was broken
@@ -63,11 +64,11 @@ func (w *worker) await() bool {
 		w.over = true
 		return false
 	}
-	w.server.loop.help()
+	w.server.loop.help(eventsMost)
 	c, ok := <-w.next
 	w.conn, w.over = c, !ok
 	if ok {
-		w.server.loop.help()
+		w.server.loop.help(beginsMost)
 	}
 	return ok
 }

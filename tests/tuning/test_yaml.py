@@ -58,7 +58,7 @@ listen: 0.0.0.0:8090
 
 def test_the_shipped_configuration_keeps_every_comment() -> None:
     text = (ROOT / "configs/bidder.yaml").read_text()
-    changes = {**Setting("eager", 64, 500, 4, 2).dotted(), "auction.tmax_margin": "8ms", "limits.read_timeout": "1s"}
+    changes = {**Setting("eager", 64, 500, 9, 2).dotted(), "auction.tmax_margin": "8ms", "limits.read_timeout": "1s"}
     merged = merge(text, changes)
     assert merged.kept_comments
     old, new = text.splitlines(), merged.text.splitlines()
