@@ -60,7 +60,7 @@ def sweep(
     policies: Annotated[str, typer.Option(help="To sweep.")] = ",".join(POLICIES),
     max_rows: Annotated[str, typer.Option(help="To sweep.")] = "32,64,128,256,512",
     max_wait: Annotated[str, typer.Option(help="To sweep.")] = "500us,1500us,3ms,6ms,10ms",
-    patience: Annotated[str, typer.Option(help="To sweep.")] = "1,4,12,36",
+    patience: Annotated[str, typer.Option(help="To sweep.")] = "1,3.5,12,36",
     runners: Annotated[str, typer.Option(help="To sweep; empty: 1 and more, by the cores there are.")] = "",
     verify_rounds: Annotated[int, typer.Option(help="Of the verification, at every load.")] = 3,
     connections: Connections = 256,

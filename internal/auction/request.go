@@ -12,7 +12,7 @@ import "time"
 type Request struct {
 	ID       string
 	Exchange string    // which counterpart sent it, from the endpoint's query (?exchange=…) or "default"
-	Received time.Time // when the last byte was read
+	Received time.Time // when the first byte was read
 	Deadline time.Time // Received + tmax − margin: the answer must have been written by then
 	Test     bool
 

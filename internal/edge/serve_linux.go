@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -108,4 +109,15 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 	if s.stopping.Load() {
 		c.SetConnectionClose()
 	}
+}
+
+// Received is when the request's first byte was read: before it waited for a worker, and that for a processor. Of a request
+// that was sent before the one ahead of it was answered, it is when that was. Of requests that no Server of this package
+// reads it is fasthttp's time.
+func Received(c *fasthttp.RequestCtx) time.Time {
+	w, ok := c.Conn().(*worker)
+	if !ok {
+		return c.Time()
+	}
+	return w.server.loop.start.Add(time.Duration(w.began))
 }

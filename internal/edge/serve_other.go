@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -82,3 +83,6 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 	}
 	s.options.handle(c)
 }
+
+// Received is when fasthttp had read the request.
+func Received(c *fasthttp.RequestCtx) time.Time { return c.Time() }

@@ -3,9 +3,13 @@ package edge
 import (
 	"context"
 	"net"
+	"runtime"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // Requests are answered while the loop's goroutine gets no turn, because workers have theirs.
@@ -81,6 +85,44 @@ func TestWorkersHelp(t *testing.T) {
 			t.Error("no turn when it has a connection")
 		}
 	})
+}
+
+// A request is received when its first byte is read, however long the rest and a worker take.
+func TestReceived(t *testing.T) {
+	received := make(chan time.Time, 1)
+	s, address := start(t, func(o *Options) {
+		o.Handler = func(c *fasthttp.RequestCtx) { received <- Received(c) }
+	})
+	c := dial(t, address)
+	whole := request("GET", "/", "")
+	before := time.Now()
+	send(t, c, whole[:10])
+	for !holds(s) {
+		runtime.Gosched()
+	}
+	read := time.Now()
+	send(t, c, whole[10:])
+	if got := <-received; got.Before(before) || got.After(read) {
+		t.Errorf("received %v after the first byte was sent, want at most %v", got.Sub(before), read.Sub(before))
+	}
+	answers(t, c, 1, false)
+	send(t, c, whole)
+	if got := <-received; got.Before(read) || got.After(time.Now()) {
+		t.Errorf("the next one was received %v after the first had come whole", got.Sub(read))
+	}
+	answers(t, c, 1, false)
+}
+
+// holds says whether the loop has the beginning of a request.
+func holds(s *Server) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.loop == nil {
+		return false
+	}
+	s.loop.turn.Lock()
+	defer s.loop.turn.Unlock()
+	return slices.ContainsFunc(s.loop.slots, func(c *conn) bool { return c != nil && len(c.held) > 0 })
 }
 
 // serving is the loop of a server that has answered on c.

@@ -215,7 +215,7 @@ func (w *worker) SetDeadline(time.Time) error { return nil }
 func (w *worker) SetReadDeadline(t time.Time) error {
 	w.between = !t.IsZero()
 	if !w.between && !w.fresh { // it begins now: before, the last one was answered
-		w.began = w.server.loop.clock.Load()
+		w.began = w.server.loop.now()
 	}
 	w.fresh = false
 	return nil

@@ -50,7 +50,7 @@ func (s *Server) begin(method, path []byte) edge.Verdict {
 
 // bid answers POST /openrtb2/bid.
 func (s *Server) bid(c *fasthttp.RequestCtx) {
-	received := time.Now() // fasthttp calls us with the body read
+	received := edge.Received(c)
 	defer func() { s.metrics.latency.Observe(time.Since(received).Seconds()) }()
 	if !c.IsPost() {
 		c.Response.Header.Set("Allow", "POST")

@@ -57,7 +57,7 @@ func (t *Timing) margin(allowed time.Duration) time.Duration { return min(t.Marg
 // DecodeOptions is what a request does not say of itself.
 type DecodeOptions struct {
 	Exchange string    // name of the counterpart, "" is "default"
-	Received time.Time // when the last byte was read
+	Received time.Time // when the first byte was read
 	Timing   Timing
 }
 

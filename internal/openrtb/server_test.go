@@ -1,12 +1,15 @@
 package openrtb
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -256,6 +259,32 @@ func TestWithdraw(t *testing.T) {
 		r.Bids[0].Candidate.Creative = &video
 		return r
 	}, "bid1 no_creative")
+}
+
+// The time that an auction has runs from its first byte, not from its last.
+func TestReceivedWithTheFirstByte(t *testing.T) {
+	received := make(chan time.Time, 1)
+	run := func(_ context.Context, req *auction.Request) auction.Result {
+		received <- req.Received
+		return oneBid(req)
+	}
+	_, base, _ := startServer(t, &fakeAuctions{run: run}, nil, Options{})
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const body = `{"id":"r","imp":[{"id":"1","banner":{"w":300,"h":250}}],"tmax":60000}`
+	before := time.Now()
+	fmt.Fprintf(c, "POST /openrtb2/bid HTTP/1.1\r\nHost: b\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", len(body))
+	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+		t.Fatalf("%q, %v; want 100 Continue", line, err)
+	}
+	read := time.Now()
+	fmt.Fprint(c, body)
+	if got := <-received; got.Before(before) || got.After(read) {
+		t.Errorf("received %v after the first byte was sent, want at most %v", got.Sub(before), read.Sub(before))
+	}
 }
 
 func TestOptionFaults(t *testing.T) {
