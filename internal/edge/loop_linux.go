@@ -114,7 +114,7 @@ func (l *loop) now() int64 { return int64(time.Since(l.start)) }
 func (l *loop) run() {
 	for {
 		l.turn.Lock()
-		more := l.take(len(l.events))
+		more := l.take(eventsMost)
 		done := l.server.stopping.Load() && l.stop()
 		l.turn.Unlock()
 		if done {

@@ -49,7 +49,7 @@ func TestHelp(t *testing.T) {
 	t.Error("no help in 1000 tries")
 }
 
-// Workers help before they wait for a connection and when they have one.
+// Workers help before they wait for a connection and when they have one, a new worker's first included.
 func TestWorkersHelp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := NewServer(options(nil))
@@ -83,6 +83,11 @@ func TestWorkersHelp(t *testing.T) {
 		}
 		if l.clock.Load() == long {
 			t.Error("no turn when it has a connection")
+		}
+		l.clock.Store(long)
+		(&worker{server: s, over: true}).workLoop()
+		if l.clock.Load() == long {
+			t.Error("no turn when it is new")
 		}
 	})
 }

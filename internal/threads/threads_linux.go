@@ -3,8 +3,7 @@ package threads
 import (
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
+	"unsafe"
 )
 
 // lowerPriority makes the calling thread, and it alone, as nice as is said, unless it is nicer already.
@@ -27,8 +26,9 @@ func currentThread() int { return syscall.Gettid() }
 // number is pthread_getcpuclockid(3)'s.
 func threadCPU(thread int) time.Duration {
 	const ofThread, sched = 4, 2
-	var t unix.Timespec
-	if err := unix.ClockGettime(int32(^thread<<3|ofThread|sched), &t); err != nil {
+	clock := int32(^thread<<3 | ofThread | sched)
+	var t syscall.Timespec
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, uintptr(clock), uintptr(unsafe.Pointer(&t)), 0); errno != 0 {
 		return 0
 	}
 	return time.Duration(t.Nano())
