@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"gavel/internal/batcher"
@@ -149,10 +151,65 @@ func scoreRows(queue *batcher.Queue, size int, rows []int32, deadline time.Time,
 	}
 	err = ticket.Wait(context.Background(), answers)
 	ticket = nil
+	passOn(answers, results)
+	return predictError(err)
+}
+
+// Start implements predict.Version.
+func (v predictedVersion) Start(rows []int32, n int, deadline time.Time, done predict.Receiver) bool {
+	queue := v.Attached().(*prepared).queue
+	return queue.Crowded() && startRows(queue, v.Session().RowLen(), rows, n, deadline, done)
+}
+
+// startRows has n rows of a size join the queue's batches, and done told of their results; false: they can't join.
+func startRows(queue *batcher.Queue, size int, rows []int32, n int, deadline time.Time, done predict.Receiver) bool {
+	ticket, err := queue.Claim(n, deadline)
+	if err != nil {
+		return false
+	}
+	defer func() {
+		if ticket != nil { // a panic
+			ticket.Abandon()
+		}
+	}()
+	for i := range n {
+		copy(ticket.Row(i), rows[i*size:(i+1)*size])
+	}
+	s := startedRows.Get().(*started)
+	s.done = done
+	s.answers = slices.Grow(s.answers[:0], n)[:n]
+	s.results = slices.Grow(s.results[:0], n)[:n]
+	t := ticket
+	ticket = nil
+	t.Then(s)
+	return true
+}
+
+// started are rows that nobody waits for: it passes their results on.
+type started struct {
+	done    predict.Receiver
+	answers []batcher.Result
+	results []predict.Result
+}
+
+var startedRows = sync.Pool{New: func() any { return new(started) }}
+
+// Answered implements batcher.Receiver.
+func (s *started) Answered(t *batcher.Ticket) {
+	err := t.Collect(s.answers)
+	s.done.Scored(passOn(s.answers, s.results), predictError(err))
+	clear(s.answers) // errors
+	clear(s.results)
+	s.done = nil
+	startedRows.Put(s)
+}
+
+// passOn writes answers into results, and returns these.
+func passOn(answers []batcher.Result, results []predict.Result) []predict.Result {
 	for i, a := range answers {
 		results[i] = predict.Result{Probability: a.Probability, Err: predictError(a.Err)}
 	}
-	return predictError(err)
+	return results
 }
 
 // predictError maps the batcher's errors to those that predict branches on.

@@ -221,6 +221,24 @@ func TestScoreRows(t *testing.T) {
 		for i := range n {
 			rows[2*i+1] = int32(i)
 		}
+		if wantErr == nil || errors.Is(wantErr, predict.ErrRow) || errors.Is(wantErr, batcher.ErrRun) { // others are not let in
+			started := make([]predict.Result, n)
+			told := toldOf{started, make(chan error, 1)}
+			if !startRows(queue, 2, rows, n, deadline, told) {
+				t.Errorf("%s: not started", name)
+			} else if err := <-told.err; !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
+				t.Errorf("%s: started, got %v, want %v", name, err, wantErr)
+			}
+			defer func() {
+				for i := range want {
+					if started[i].Probability != results[i].Probability || (started[i].Err == nil) != (results[i].Err == nil) {
+						t.Errorf("%s: row %d, started, is %+v, want %+v", name, i, started[i], results[i])
+					}
+				}
+			}()
+		} else if startRows(queue, 2, rows, n, deadline, toldOf{}) {
+			t.Errorf("%s: started", name)
+		}
 		err := scoreRows(queue, 2, rows, deadline, results)
 		if !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
 			t.Errorf("%s: got %v, want %v", name, err, wantErr)
@@ -257,6 +275,14 @@ func TestScoreRows(t *testing.T) {
 		}()
 		_ = scoreRows(panicking, 2, make([]int32, 1), soon, make([]predict.Result, 2))
 	}()
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("rows of another size were started")
+			}
+		}()
+		startRows(panicking, 2, make([]int32, 1), 2, soon, toldOf{})
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := panicking.Close(ctx); err != nil {
@@ -285,6 +311,25 @@ func TestScoreRowsAllocs(t *testing.T) {
 	}); n > 0 {
 		t.Errorf("%v allocations for 8 rows", n)
 	}
+	var told predict.Receiver = toldOf{results, make(chan error, 1)}
+	if n := testing.AllocsPerRun(200, func() {
+		if !startRows(queue, 2, rows, 8, time.Time{}, told) || <-told.(toldOf).err != nil {
+			t.Fatal("not scored")
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations for 8 rows that are started", n)
+	}
+}
+
+// toldOf is a predict.Receiver that keeps what it is told.
+type toldOf struct {
+	results []predict.Result
+	err     chan error
+}
+
+func (r toldOf) Scored(results []predict.Result, err error) {
+	copy(r.results, results)
+	r.err <- err
 }
 
 // silent is an engine that does nothing, without allocations.

@@ -277,6 +277,41 @@ func TestRescue(t *testing.T) {
 	})
 }
 
+// A batch of which nobody waits for a row is rescued too.
+func TestRescueWithoutCallers(t *testing.T) {
+	slow, fast := &fakeEngine{cost: func(int) time.Duration { return time.Second }}, &fakeEngine{rowLen: 1}
+	inBubble(t, 1, slow, QueueOptions{Name: "slow", RescueAfter: -1}, func(x *bench) {
+		q, err := x.p.NewQueue(fast, QueueOptions{Name: "fast", Policy: Eager, MaxWait: 2 * time.Millisecond, RescueAfter: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := x.claim(0, 1, time.Time{}, rowFine)
+		first.Commit() // takes the runner
+		synctest.Wait()
+		start := time.Now()
+		ends := make(chan error, 2)
+		for range 2 {
+			tk, err := q.Claim(1, time.Time{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tk.Then(toldOf{make([]Result, 1), ends})
+		}
+		for range 2 {
+			if err := <-ends; err != nil {
+				t.Error(err)
+			}
+		}
+		if d := time.Since(start); d != 3*time.Millisecond {
+			t.Errorf("answered after %v, want 3ms: due after 2, rescued 1 later", d)
+		}
+		if s := q.Stats(); s.Rescued != 1 || s.Batches != 1 {
+			t.Errorf("%d of %d batches rescued, want 1 of 1", s.Rescued, s.Batches)
+		}
+		x.wait(first, 0)
+	})
+}
+
 // A batch that one claim fills is rescued too, though nothing else asks for the clock.
 func TestRescueOfAFullBatch(t *testing.T) {
 	slow := &fakeEngine{cost: func(int) time.Duration { return 100 * time.Millisecond }}

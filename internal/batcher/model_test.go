@@ -35,6 +35,7 @@ type plannedCaller struct {
 	leaves   time.Duration // its context ends so long after Wait begins; 0: never
 	abandons bool
 	early    bool          // commits before it waits, so that it does not run its batch itself
+	then     bool          // does not wait: a receiver is told
 	slack    time.Duration // how long after its deadline it may be answered: real time is not exact
 }
 
@@ -108,7 +109,15 @@ func runPlan(t *testing.T, pl plan) (fault error) {
 	return fault
 }
 
-func callOnce(q *Queue, id int, c plannedCaller, wasClosed bool) error {
+// toldOf is a Receiver that collects into out.
+type toldOf struct {
+	out []Result
+	err chan error
+}
+
+func (r toldOf) Answered(t *Ticket) { r.err <- t.Collect(r.out) }
+
+func callOnce(q *Queue, id int, c plannedCaller, wasClosed bool) (fault error) {
 	n := len(c.kinds)
 	var deadline time.Time
 	if c.deadline > 0 {
@@ -137,7 +146,7 @@ func callOnce(q *Queue, id int, c plannedCaller, wasClosed bool) error {
 		tk.Abandon()
 		return nil
 	}
-	if c.early {
+	if c.early && !c.then {
 		tk.Commit()
 	}
 	begun := time.Now()
@@ -147,11 +156,22 @@ func callOnce(q *Queue, id int, c plannedCaller, wasClosed bool) error {
 	}
 	defer cancel()
 	out := make([]Result, n)
-	err = tk.Wait(ctx, out)
+	if c.then {
+		told := toldOf{out, make(chan error, 2)}
+		tk.Then(told)
+		err = <-told.err
+		defer func() {
+			if len(told.err) > 0 {
+				fault = errors.Join(fault, errors.New("a receiver was told twice"))
+			}
+		}()
+	} else {
+		err = tk.Wait(ctx, out)
+	}
 	now := time.Now()
 	late := c.deadline > 0 && !now.Before(deadline)
-	left := c.leaves > 0 && now.Sub(begun) >= c.leaves
-	if c.early && now.After(begun) && c.deadline > 0 && now.After(deadline.Add(c.slack)) && !q.engine.(*fakeEngine).ranHere() {
+	left := c.leaves > 0 && !c.then && now.Sub(begun) >= c.leaves
+	if (c.early || c.then) && now.After(begun) && c.deadline > 0 && now.After(deadline.Add(c.slack)) && !q.engine.(*fakeEngine).ranHere() {
 		return fmt.Errorf("answered %v after the deadline", now.Sub(deadline))
 	}
 	for i, r := range out {
@@ -220,7 +240,7 @@ func drawPlan(d dice) plan {
 	}
 	pl.callers = make([]plannedCaller, 1+d(20))
 	for i := range pl.callers {
-		c := plannedCaller{at: us(100), deadline: us(120), abandons: d(10) == 0, early: d(2) == 0}
+		c := plannedCaller{at: us(100), deadline: us(120), abandons: d(10) == 0, early: d(2) == 0, then: d(3) == 0}
 		if d(4) == 0 {
 			c.writing = us(30)
 		}

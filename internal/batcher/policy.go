@@ -74,6 +74,19 @@ func (q *Queue) mayInline(rows int) bool {
 	return q.arrivals.gap() >= mean
 }
 
+// Crowded says that so many claims come that one is likely to be joined by others: the next is expected before a row alone
+// would have been run. Where it is false, a caller does best to Wait, for it may run its own batch; under Off it always is.
+func (q *Queue) Crowded() bool {
+	if q.o.Policy == Off {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	mean, _ := q.curve.predict(1)
+	gap := q.arrivals.gap()
+	return gap > 0 && gap < mean
+}
+
 // holds learns, by the rows a batch held, which share of holds brings a claim; the queue's lock guards it.
 type holds struct {
 	at [heldSizes]hold

@@ -36,6 +36,7 @@ const (
 	lookWeight  = 1.0 / 8 // of a claim run alone on purpose: there are few, of which the engine may measure one in eight
 	outlier     = 3       // times the expected cost is what a run counts for at most
 	enough      = 16      // single claims are believed before calibration
+	nearAlone   = 1.5     // times what they lately cost is what one of them counts for at most, for some are interrupted
 	fewClaims   = 2       // a batch: below it the difference from one is noise, and calibration's at typical claims counts
 	typical     = 8
 )
@@ -70,10 +71,17 @@ func (p *price) observe(rows int, claims float64, cost int64, looking bool) {
 	switch {
 	case claims != 1:
 	case looking:
-		p.alone.add(c, lookWeight)
+		p.addAlone(c, lookWeight)
 	case p.claims.value < fewClaims:
-		p.alone.add(c, priceWeight)
+		p.addAlone(c, priceWeight)
 	}
+}
+
+func (p *price) addAlone(c, weight float64) {
+	if p.alone.seen > 0 {
+		c = min(c, nearAlone*p.alone.value)
+	}
+	p.alone.add(c, weight)
 }
 
 // atMost is what a run is expected to cost if rows cost no less in larger batches; 0 where nothing is known.

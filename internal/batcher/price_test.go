@@ -122,3 +122,46 @@ func TestPriceOutlier(t *testing.T) {
 		t.Errorf("a batch cost %.0f ns, and %.0f after one outlier", was, got)
 	}
 }
+
+// Single claims that were interrupted hardly move what one costs alone, though a few of them are all that a look brings;
+// that it costs more by now is believed all the same.
+func TestPriceOfInterruptedSingles(t *testing.T) {
+	p := calibratedPrice(line(40e3, 3e3))
+	for range 200 {
+		p.observe(1, 1, 100e3, true)
+	}
+	for i := range 40 {
+		cost := int64(100e3)
+		if i%8 == 0 {
+			cost = 1e6
+		}
+		p.observe(1, 1, cost, true)
+	}
+	if got := p.ofOne(); got < 95e3 || got > 125e3 {
+		t.Errorf("a row alone costs %.0f ns after some interrupted ones, want near 100e3", got)
+	}
+	for range 40 {
+		p.observe(1, 1, 300e3, true)
+	}
+	if got := p.ofOne(); got < 280e3 || got > 301e3 {
+		t.Errorf("a row alone costs %.0f ns after it became dear, want near 300e3", got)
+	}
+}
+
+// What calibration thinks too dear does not keep claims from being looked at alone.
+func TestMayLook(t *testing.T) {
+	q := &Queue{price: *calibratedPrice(line(270e3, 3e3))}
+	f := func(name string, gap float64, want bool) {
+		t.Helper()
+		if got := q.mayLook(gap); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	f("calibrated, a claim each 230 µs", 230e3, true)
+	f("calibrated, callers that wait", 30e3, false)
+	for range enough {
+		q.price.observe(1, 1, 100e3, true)
+	}
+	f("seen, a claim each 60 µs", 60e3, true)
+	f("seen, callers that wait", 40e3, false)
+}

@@ -43,6 +43,8 @@ type Queue struct {
 	flushes                        [causes]uint64
 	predicted, actual              int64 // ns
 
+	overdue []*Ticket // the clock's: expired in this tick, their callers not told yet
+
 	aborted atomic.Bool   // rows that have not begun get ErrClosed
 	drained chan struct{} // closed when every batch is freed
 
@@ -177,7 +179,7 @@ const cacheBytes, cacheLine = 4 << 20, 64
 
 // Claim takes n ≥ 1 places for rows that must be answered by deadline (zero: no deadline), all or none. They may lie in
 // several batches. The error is ErrShed where the queue is full or no answer can be expected in time, ErrExpired where
-// the deadline has passed, ErrClosed. The ticket must be ended by Wait or Abandon.
+// the deadline has passed, ErrClosed. The ticket must be ended by Wait, Then or Abandon.
 func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 	if n < 1 {
 		return nil, fmt.Errorf("batcher: cannot claim %d rows of queue %q: at least 1", n, q.o.Name)

@@ -3,6 +3,17 @@ package batcher
 // tick does what time brings: expires tickets, seals a due batch that is still written to, announces what may go, and
 // asks a caller to run what lies too long. It returns when to look again.
 func (q *Queue) tick(now int64) int64 {
+	next := q.look(now)
+	for i, t := range q.overdue { // receivers, and these are not called under the lock
+		q.overdue[i] = nil
+		t.ended()
+	}
+	q.overdue = q.overdue[:0]
+	return next
+}
+
+// look is tick, but for telling those whose tickets have expired.
+func (q *Queue) look(now int64) int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	next := never
@@ -13,7 +24,9 @@ func (q *Queue) tick(now int64) int64 {
 		if b.deadline <= now {
 			b.deadline = never
 			b.tickets(func(t *Ticket, _ int) {
-				t.expire(now)
+				if t.overdue(now) {
+					q.overdue = append(q.overdue, t) // the caller's reference keeps it, until ended
+				}
 				if t.deadline > now {
 					b.deadline = min(b.deadline, t.deadline)
 				}
@@ -37,8 +50,8 @@ func (q *Queue) tick(now int64) int64 {
 	return min(next, q.hint(now))
 }
 
-// hint asks a waiting caller to run the oldest batch, if that has lain for RescueAfter since it was due. It returns
-// when to look again.
+// hint asks a waiting caller to run the oldest batch, if that has lain for RescueAfter since it was due; where none of its
+// callers waits, for all have left it to receivers, a goroutine does. It returns when to look again.
 func (q *Queue) hint(now int64) int64 {
 	b := q.oldest(now)
 	if b == nil || q.o.RescueAfter < 0 || q.rescuing > 0 {
@@ -48,20 +61,34 @@ func (q *Queue) hint(now int64) int64 {
 	if now < at {
 		return at
 	}
-	for i := 0; i < b.n; i++ {
-		if t := b.slots[i].t; t.state.Load() == ticketWaiting && len(t.wake) == 0 {
+	again, hinted, left := now+int64(q.o.RescueAfter), false, false
+	b.tickets(func(t *Ticket, _ int) {
+		switch {
+		case hinted || t.state.Load() != ticketWaiting:
+		case t.receiver != nil:
+			left = true
+		case len(t.wake) == 0:
 			t.wake <- signalHint
-			break
+			hinted = true
 		}
+	})
+	if left && !hinted {
+		q.rescuing++
+		q.pool.ended.Go(q.rescueOldest)
 	}
-	return now + int64(q.o.RescueAfter)
+	return again
 }
 
-// rescue runs the oldest batch in the caller's goroutine, if no runner has come by now.
+// rescue has the caller's goroutine run the oldest batch, if no runner has come by now.
 func (q *Queue) rescue() {
 	q.mu.Lock()
 	q.rescuing++
 	q.mu.Unlock()
+	q.rescueOldest()
+}
+
+// rescueOldest is rescue, once it is counted in rescuing.
+func (q *Queue) rescueOldest() {
 	if b := q.take(q.pool.now()); b != nil {
 		q.count.rescued.Add(1)
 		q.run(b, nil)

@@ -80,7 +80,7 @@ func TestStress(t *testing.T) {
 						kinds[k] = []int32{rowBad, rowNamed, rowInvalid, rowPanic}[r.IntN(4)]
 					}
 				}
-				pc := plannedCaller{kinds: kinds, abandons: r.IntN(50) == 0, early: r.IntN(2) == 0, slack: time.Hour}
+				pc := plannedCaller{kinds: kinds, abandons: r.IntN(50) == 0, early: r.IntN(2) == 0, then: r.IntN(3) == 0, slack: time.Hour}
 				if r.IntN(2) == 0 {
 					pc.deadline = time.Duration(r.IntN(3000)) * time.Microsecond
 				}

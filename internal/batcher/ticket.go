@@ -7,7 +7,7 @@ import (
 )
 
 // Ticket is one caller's n places in open batches (one batch, or several where the first was nearly full). It is used
-// by one goroutine at a time, and is gone after Wait or Abandon, one of which must follow every Claim, a panic of the
+// by one goroutine at a time, and is gone after Wait, Then or Abandon, one of which must follow every Claim, a panic of the
 // caller's included: until then the batch cannot run, and the queue cannot close. A ticket that is gone must not be
 // touched: it may be another caller's.
 type Ticket struct {
@@ -25,6 +25,15 @@ type Ticket struct {
 	refs atomic.Int32
 	// wake has room for the two signals there can be at once: one hint, one end.
 	wake chan signal
+	// receiver is told of the end instead, where the caller left with Then.
+	receiver Receiver
+}
+
+// Receiver is told of the end of a ticket whose caller did not wait for it.
+type Receiver interface {
+	// Answered is called once, as soon as Wait would return. It must call t.Collect, must not block, and must not panic. It
+	// runs in any goroutine: a runner's, which runs nothing else meanwhile, the clock's, or the caller's own within Then.
+	Answered(t *Ticket)
 }
 
 // part is consecutive places in one batch.
@@ -51,7 +60,7 @@ const (
 	signalHint        // a due batch lies there: take one of the queue's batches and run it
 )
 
-// Row is row i, 0 ≤ i < n, RowLen long, all zeros at first: to be written until Commit or Wait, by this ticket's
+// Row is row i, 0 ≤ i < n, RowLen long, all zeros at first: to be written until Commit, Wait or Then, by this ticket's
 // goroutine, never afterwards.
 func (t *Ticket) Row(i int) []int32 {
 	if t.state.Load() != ticketOpen {
@@ -75,6 +84,12 @@ func (t *Ticket) commit(inline bool) *runner {
 	if t.state.Load() != ticketOpen {
 		return nil
 	}
+	_, licence := t.handOver(inline)
+	return licence
+}
+
+// handOver is commit of an open ticket; waits says that its end is still to come.
+func (t *Ticket) handOver(inline bool) (waits bool, licence *runner) {
 	q := t.q
 	refused := 0
 	for k := range t.parts {
@@ -94,15 +109,27 @@ func (t *Ticket) commit(inline bool) *runner {
 	case now >= t.deadline:
 		t.state.Store(ticketExpired)
 	default:
+		waits = true
 		t.state.Store(ticketWaiting)
 	}
-	var licence *runner
 	for k := range t.parts {
 		if r := t.parts[k].b.commit(t.parts[k].n, now, inline && licence == nil); r != nil {
 			licence = r
 		}
 	}
-	return licence
+	return waits, licence
+}
+
+// Then commits the ticket, which must not have been committed before, and leaves it to r, in place of Wait. The caller runs
+// no batch, except under Off.
+func (t *Ticket) Then(r Receiver) {
+	if t.state.Load() != ticketOpen {
+		panic("batcher: Then called after Commit, Wait or Abandon")
+	}
+	t.receiver = r
+	if waits, _ := t.handOver(false); !waits {
+		r.Answered(t)
+	}
 }
 
 // Wait blocks until every row is answered, the deadline passes or ctx ends, and fills out, which must be n long. The
@@ -144,6 +171,12 @@ func (t *Ticket) Wait(ctx context.Context, out []Result) error {
 		}
 		q.rescue()
 	}
+	return t.Collect(out)
+}
+
+// Collect fills out as Wait does, and ends the ticket. It is for receivers.
+func (t *Ticket) Collect(out []Result) error {
+	q := t.q
 	var err error
 	switch t.state.Load() {
 	case ticketExpired:
@@ -175,16 +208,30 @@ func (t *Ticket) Abandon() {
 // partDone says that one batch has answered its part, and gives up that batch's claim on the ticket.
 func (t *Ticket) partDone() {
 	if t.left.Add(-1) == 0 && t.state.CompareAndSwap(ticketWaiting, ticketDone) {
-		t.wake <- signalEnd
+		t.ended()
 	}
 	t.release()
 }
 
-// expire ends the ticket if it waits and its deadline has come. The caller holds one of its references.
+// expire ends the ticket if it waits and its deadline has come. The caller holds one of its references, and no lock.
 func (t *Ticket) expire(now int64) {
-	if now >= t.deadline && t.state.CompareAndSwap(ticketWaiting, ticketExpired) {
-		t.wake <- signalEnd
+	if t.overdue(now) {
+		t.ended()
 	}
+}
+
+// overdue is expire, but for telling: true says that ended is due.
+func (t *Ticket) overdue(now int64) bool {
+	return now >= t.deadline && t.state.CompareAndSwap(ticketWaiting, ticketExpired)
+}
+
+// ended tells of the end, once.
+func (t *Ticket) ended() {
+	if t.receiver != nil {
+		t.receiver.Answered(t)
+		return
+	}
+	t.wake <- signalEnd
 }
 
 func (t *Ticket) release() {
@@ -197,7 +244,7 @@ func (t *Ticket) release() {
 	q := t.q
 	clear(t.results)
 	clear(t.parts)
-	t.q, t.parts = nil, t.parts[:0]
+	t.q, t.parts, t.receiver = nil, t.parts[:0], nil
 	q.pool.tickets.Put(t)
 }
 

@@ -8,7 +8,8 @@ import (
 // conn is one connection. Its state says whose it is:
 //
 //	idle     the loop's: it reads, closes it when it has waited too long, and makes it busy
-//	busy     its worker's, which makes it idle again after an answer
+//	busy     its worker's, which makes it idle again after an answer, or its call's (see Direct) until the loop has written
+//	         the answer
 //	pending  busy, and epoll has told of it since the worker last read: there may be more to read
 //	waiting  its worker sleeps until epoll tells of it, or the deadline passes; the loop makes it busy and wakes the worker
 //	closing  the loop's: it lingers or is about to be closed
@@ -31,9 +32,10 @@ type conn struct {
 	held  []byte // the beginning of a request
 	need  int    // bytes until that is whole; 0: unknown
 	began int64  // when its first byte came, ns
+	call  Call   // its request that was taken on the loop; whoever answers it has it meanwhile
 	again bool   // it is in the loop's list of those that have more to read, once
 
-	worker *worker // while it isn't idle
+	worker *worker // while it isn't idle; nil where a call has it
 	rude   bool    // its last request was not read to the end: linger
 }
 

@@ -14,6 +14,9 @@
 // opens and closes sockets, and only those that belong to it, so nobody ever writes to a descriptor that was closed and
 // given to another connection.
 //
+// Work that is done elsewhere needs no worker to wait for it: a Direct handler is called on the loop, and may answer later,
+// from any goroutine. The loop writes such answers, many a turn (see Call).
+//
 // What the loop can't tell to be whole at a glance (chunked bodies, Expect, HTTP/1.0, large bodies, what is no HTTP at
 // all) goes to a worker as it is. That reads on as fasthttp asks for more, and waits for the loop to say that there is
 // more. Where a request ends is always fasthttp's to say, except of those that the loop refuses.
@@ -51,7 +54,7 @@ type Gate struct {
 	Leave func()
 }
 
-// Options configure a Server. All but Gate must be set.
+// Options configure a Server. All but Gate and Direct must be set.
 type Options struct {
 	// Handler answers a request. It must not keep its context, nor what that holds, for another request or another
 	// connection is next in it; so it can't hijack the connection, which is answered with 500. Its panics are the process's.
@@ -59,6 +62,7 @@ type Options struct {
 	// ErrorHandler answers what is not an HTTP request that can be read, as fasthttp.Server's does.
 	ErrorHandler func(*fasthttp.RequestCtx, error)
 	Gate         *Gate
+	Direct       *Direct
 
 	MaxConnections int           // open connections; more get 503
 	MaxBody        int           // bytes of a request's body
@@ -80,6 +84,7 @@ func (o *Options) validate() error {
 		require(g.Ask != nil && g.Leave != nil, "the gate must have Ask and Leave")
 		require(g.Status == 204 || g.Status == 304, "the gate's status %d must have no body: 204 or 304", g.Status)
 	}
+	require(o.Direct == nil || o.Direct.Begin != nil, "the direct handler has no Begin")
 	require(o.MaxConnections > 0, "max connections %d must be positive", o.MaxConnections)
 	require(o.MaxBody > 0, "max body %d must be positive", o.MaxBody)
 	require(o.MaxHead >= 256, "max head %d must be at least 256 bytes", o.MaxHead)

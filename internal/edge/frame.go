@@ -7,6 +7,9 @@ type frame struct {
 	kind         kind
 	method, path []byte // of a whole or partial simple one; they point into what was scanned
 	size         int    // bytes from the request line to the body's last; 0 unless simple
+	head         int    // of these, those before the body
+	hosted       bool   // it has a Host
+	but          bool   // it has a header that was asked about
 }
 
 type kind int
@@ -26,8 +29,8 @@ var (
 // scan looks at the request that b begins with. It calls simple only what every reader of HTTP must take for the same
 // number of bytes: HTTP/1.1, lines that end in CRLF and have no other CR, no continued lines, names of letters, digits
 // and '-', at most one Content-Length of digits alone, no Transfer-Encoding, Expect or Upgrade, and Connection only as
-// keep-alive. Whether it is valid besides is not looked at.
-func scan(b []byte, maxHead int) frame {
+// keep-alive. Whether it is valid besides is not looked at. but are names of headers to tell of.
+func scan(b []byte, maxHead int, but []string) frame {
 	end := bytes.Index(b, headEnd)
 	if end < 0 {
 		if len(b) >= maxHead {
@@ -45,6 +48,7 @@ func scan(b []byte, maxHead int) frame {
 		return frame{kind: intricate}
 	}
 	body, seen := 0, false
+	f := frame{kind: simple, method: method, head: end + len(headEnd)}
 	for len(rest) > 0 {
 		line, rest, ok = cutLine(rest)
 		colon := bytes.IndexByte(line, ':')
@@ -52,7 +56,12 @@ func scan(b []byte, maxHead int) frame {
 			return frame{kind: intricate} // a continued line among them
 		}
 		name, value := line[:colon], line[colon+1:]
+		for _, n := range but {
+			f.but = f.but || fold(name, n)
+		}
 		switch len(name) {
+		case len("host"):
+			f.hosted = f.hosted || fold(name, "host") && len(bytes.TrimLeft(value, " ")) > 0
 		case len("expect"):
 			if fold(name, "expect") {
 				return frame{kind: intricate}
@@ -79,8 +88,9 @@ func scan(b []byte, maxHead int) frame {
 			}
 		}
 	}
-	path, _, _ := bytes.Cut(target, []byte{'?'})
-	return frame{kind: simple, method: method, path: path, size: end + len(headEnd) + body}
+	f.path, _, _ = bytes.Cut(target, []byte{'?'})
+	f.size = f.head + body
+	return f
 }
 
 // cutLine cuts the first line off, and reports whether its only CR is that of its CRLF, as it must be: some readers take

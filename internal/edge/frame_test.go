@@ -14,7 +14,7 @@ const testHead = 1024 // the bound of a head in tests
 func TestScan(t *testing.T) {
 	f := func(name, request string, want kind, size int, path string) {
 		t.Helper()
-		got := scan([]byte(request), testHead)
+		got := scan([]byte(request), testHead, nil)
 		if got.kind != want || got.size != size || string(got.path) != path {
 			t.Errorf("%s: kind %d, size %d, path %q; want %d, %d, %q", name, got.kind, got.size, got.path, want, size, path)
 		}
@@ -63,9 +63,9 @@ func FuzzScan(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got := scan(b, testHead)
+		got := scan(b, testHead, nil)
 		for i := range b {
-			part := scan(b[:i], testHead)
+			part := scan(b[:i], testHead, nil)
 			if part.kind != unfinished && (part.kind != got.kind || part.size != got.size) {
 				t.Fatalf("%q is %+v, but %+v when %d bytes have come", b, got, part, i)
 			}

@@ -59,8 +59,16 @@ type loop struct {
 	again   []*conn // have more to read, but others had their turn
 	resumed []*conn // as again was
 
-	mu     sync.Mutex // guards what follows
-	ending []*conn    // given up by their workers
+	written []*conn // as replies was
+	but     []string
+
+	date    atomic.Pointer[[]byte] // for answers
+	asleep  atomic.Bool            // the goroutine waits, or is about to
+	replied atomic.Bool            // there are replies
+
+	mu      sync.Mutex // guards what follows
+	ending  []*conn    // given up by their workers
+	replies []*conn    // of which the call has been answered
 }
 
 func newLoop(s *Server, listener net.Listener) (*loop, error) {
@@ -84,6 +92,9 @@ func newLoop(s *Server, listener net.Listener) (*loop, error) {
 	}
 	if err := errors.Join(l.watch(l.listener, unix.EPOLLIN, listenerSlot, 0), l.watch(l.waker, unix.EPOLLIN|unix.EPOLLET, wakeSlot, 0)); err != nil {
 		return fail(err)
+	}
+	if d := s.options.Direct; d != nil {
+		l.but = d.But
 	}
 	l.tell()
 	return l, nil
@@ -144,8 +155,10 @@ func (l *loop) take(most int) bool {
 	n := poll(l.epoll, l.events[:most])
 	l.clock.Store(l.now())
 	for i := range l.events[:n] {
+		l.deliver()
 		l.event(&l.events[i])
 	}
+	l.deliver()
 	l.resume()
 	l.bury()
 	l.sweep()
@@ -155,8 +168,12 @@ func (l *loop) take(most int) bool {
 // wait returns when something has happened, or a tick has passed, even where there is no connection: another's turn may
 // accept one meanwhile. It takes no event, so that others can while it has no processor to go on with.
 func (l *loop) wait() {
-	events := []unix.PollFd{{Fd: int32(l.epoll), Events: unix.POLLIN}}
-	_, _ = unix.Poll(events, int(tick/time.Millisecond)) // fails only where it is interrupted
+	l.asleep.Store(true)
+	if !l.replied.Load() { // for those that came before it is not roused
+		events := []unix.PollFd{{Fd: int32(l.epoll), Events: unix.POLLIN}}
+		_, _ = unix.Poll(events, int(tick/time.Millisecond)) // fails only where it is interrupted
+	}
+	l.asleep.Store(false)
 }
 
 func (l *loop) event(e *unix.EpollEvent) {

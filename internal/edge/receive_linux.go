@@ -66,7 +66,7 @@ func (l *loop) find(c *conn, data []byte, more bool) {
 	}
 	refused := 0 // and not answered yet
 	for len(data) > 0 {
-		f := scan(data, l.server.options.MaxHead)
+		f := scan(data, l.server.options.MaxHead, l.but)
 		whole, verdict := f.kind == simple && f.size <= len(data), Pass
 		if whole {
 			verdict = l.ask(&f)
@@ -85,6 +85,7 @@ func (l *loop) find(c *conn, data []byte, more bool) {
 			l.close(c)
 		case f.kind == unfinished, f.kind == simple && !whole && f.size <= maxHeld:
 			l.hold(c, data, f.size)
+		case whole && verdict == Pass && l.direct(c, &f, data, more):
 		default:
 			l.dispatch(c, data, task{unread: more, admitted: verdict == Admit})
 		}

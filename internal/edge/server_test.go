@@ -45,7 +45,10 @@ func unreadable(c *fasthttp.RequestCtx, err error) {
 }
 
 // gate refuses what is asked of /shed and counts.
-type gate struct{ admitted, refused, left atomic.Int64 }
+type gate struct {
+	admitted, refused, left atomic.Int64
+	pass                    atomic.Bool // what is not refused
+}
 
 func (g *gate) gate() *Gate {
 	return &Gate{Status: 204, Ask: func(method, path []byte) Verdict {
@@ -53,7 +56,7 @@ func (g *gate) gate() *Gate {
 		case string(path) == "/shed" && string(method) == "POST":
 			g.refused.Add(1)
 			return Refuse
-		case string(path) == "/free":
+		case string(path) == "/free" || g.pass.Load():
 			return Pass
 		}
 		g.admitted.Add(1)

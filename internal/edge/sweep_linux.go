@@ -2,6 +2,7 @@ package edge
 
 import (
 	"math"
+	"time"
 
 	"github.com/valyala/fasthttp"
 	"golang.org/x/sys/unix"
@@ -56,8 +57,10 @@ func (l *loop) expire(c *conn, now int64) {
 	}
 }
 
-// tell renews the answers to refused requests, which bear the date.
+// tell renews the date, and the answers to refused requests, which bear it.
 func (l *loop) tell() {
+	date := fasthttp.AppendHTTPDate(nil, time.Now())
+	l.date.Store(&date)
 	gate := l.server.options.Gate
 	if gate == nil {
 		return

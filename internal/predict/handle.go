@@ -14,6 +14,8 @@ import (
 	"unsafe"
 
 	"github.com/valyala/fasthttp"
+
+	"gavel/internal/edge"
 )
 
 // work is the memory of one request.
@@ -22,6 +24,10 @@ type work struct {
 	version Version // held until the request is answered; nil: none
 	results []Result
 	out     []byte
+
+	// Of a request that is answered on the edge's loop; call is nil otherwise.
+	server *Server
+	call   *edge.Call
 }
 
 // maxKept bounds each buffer that a work keeps for the next request, in bytes.
@@ -56,7 +62,7 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 		writeError(c, statuses[o], err.Error())
 	}
 	s.metrics.requests[o].Inc()
-	s.metrics.latency.Observe(time.Since(c.Time()).Seconds())
+	s.metrics.latency.Observe(time.Since(edge.Received(c)).Seconds())
 }
 
 // end gives back what a request held. After a panic its work is left to the collector, for it may still be in use.
@@ -115,10 +121,8 @@ func (s *Server) predict(c *fasthttp.RequestCtx, w *work, name []byte) (outcome,
 		return classify(err), err
 	}
 	w.version = v
-	signature := v.Signature()
-	rowLen, tableRows := v.Shape()
 	r := &w.request
-	err = r.parse(c.Request.Body(), shape{rowLen, tableRows, signature.Name, signature.Input, s.options.MaxRows})
+	err = r.parse(c.Request.Body(), shapeOf(v, s.options.MaxRows))
 	switch {
 	case errors.Is(err, errTooManyRows):
 		return outcomeTooLarge, fmt.Errorf("the body has more than %d rows; send fewer at a time (or raise predict.rows)", s.options.MaxRows)
@@ -129,11 +133,18 @@ func (s *Server) predict(c *fasthttp.RequestCtx, w *work, name []byte) (outcome,
 	if err := v.Score(r.rows, deadline, w.results); err != nil {
 		return classify(err), unscored(err, w.results)
 	}
-	w.answer()
+	w.answer(w.results)
 	c.Response.Header.SetContentType("application/json")
 	c.Response.SetBody(w.out)
 	s.metrics.rows.Add(float64(r.n))
 	return outcomeOK, nil
+}
+
+// shapeOf is what a request to v may hold.
+func shapeOf(v Version, maxRows int) shape {
+	signature := v.Signature()
+	rowLen, tableRows := v.Shape()
+	return shape{rowLen, tableRows, signature.Name, signature.Input, maxRows}
 }
 
 // target is what a path names.
@@ -169,7 +180,7 @@ func (s *Server) deadline(c *fasthttp.RequestCtx) (time.Time, error) {
 		}
 		timeout = time.Duration(ms) * time.Millisecond
 	}
-	return c.Time().Add(timeout), nil
+	return edge.Received(c).Add(timeout), nil
 }
 
 // classify says how an error of a version is answered.
@@ -209,16 +220,16 @@ func unscored(err error, results []Result) error {
 }
 
 // answer writes the predictions: the shortest decimals that are the float32s.
-func (w *work) answer() {
+func (w *work) answer(results []Result) {
 	out := append(w.out[:0], `{"predictions":[`...)
 	if w.request.columnar {
 		out = append(out[:0], `{"outputs":[`...)
 	}
-	for i := range w.results {
+	for i := range results {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = appendFloat(out, w.results[i].Probability)
+		out = appendFloat(out, results[i].Probability)
 	}
 	w.out = append(out, "]}"...)
 }

@@ -59,7 +59,7 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 		unread: counter("gavel_predict_connections_timed_out_total", "Connections closed because a request had not come whole within the read timeout."),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:                            "gavel_predict_latency_seconds",
-			Help:                            "From the last byte of a request for predictions to its answer.",
+			Help:                            "From the first byte of a request for predictions, as it was read, to its answer.",
 			Buckets:                         []float64{.0005, .001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .15, .25, .5, 1},
 			NativeHistogramBucketFactor:     1.1,
 			NativeHistogramMaxBucketNumber:  160,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -70,7 +71,7 @@ func (o *Options) fill() error {
 // MaxTimeout bounds how long a prediction may take.
 const MaxTimeout = time.Minute
 
-// Server answers on one port. Every request is handled on a goroutine.
+// Server answers on one port. A request is handled on the edge's loop (direct), or on a goroutine.
 type Server struct {
 	options Options
 	models  map[string]Model
@@ -95,6 +96,7 @@ func NewServer(models map[string]Model, options Options) (*Server, error) {
 	s.http, err = edge.NewServer(edge.Options{
 		Handler:        s.handle,
 		ErrorHandler:   s.unreadable,
+		Direct:         &edge.Direct{Begin: s.begin, But: []string{"content-encoding", strings.ToLower(timeoutHeader)}},
 		MaxConnections: options.MaxConnections,
 		MaxBody:        options.MaxBody,
 		MaxHead:        16 << 10,

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -37,6 +38,9 @@ type fakeModel struct {
 	err   error                                                                              // of Acquire
 	score func(rows []int32, deadline time.Time, results []Result) (handled bool, err error) // nil: as above
 	held  atomic.Int64                                                                       // acquired and not released
+
+	direct  bool         // Start takes rows
+	started atomic.Int64 // how often it did
 }
 
 func (m *fakeModel) Acquire(number int64) (Version, error) {
@@ -79,6 +83,19 @@ func (v *fakeVersion) Score(rows []int32, deadline time.Time, results []Result) 
 		results[i] = Result{Probability: float32(rows[2*i]) + float32(rows[2*i+1])/10}
 	}
 	return nil
+}
+
+func (v *fakeVersion) Start(rows []int32, n int, deadline time.Time, done Receiver) bool {
+	if !v.model.direct {
+		return false
+	}
+	v.model.started.Add(1)
+	rows = slices.Clone(rows)
+	go func() {
+		results := make([]Result, n)
+		done.Scored(results, v.Score(rows, deadline, results))
+	}()
+	return true
 }
 
 // startServer serves the models on a free port until the test ends.
@@ -141,7 +158,17 @@ func counted(t testing.TB, c prometheus.Metric) float64 {
 const one = `{"instances":[[1,2]]}`
 
 func TestAnswers(t *testing.T) {
-	m := &fakeModel{}
+	t.Run("by workers", func(t *testing.T) { testAnswers(t, &fakeModel{}) })
+	t.Run("on the loop", func(t *testing.T) {
+		m := &fakeModel{direct: true}
+		testAnswers(t, m)
+		if n := m.started.Load(); n != 3 { // those that answer, less a version, an escape, and two headers
+			t.Errorf("%d were started on the loop, want 3", n)
+		}
+	})
+}
+
+func testAnswers(t *testing.T, m *fakeModel) {
 	away := &fakeModel{err: fmt.Errorf("%w: really", ErrNoVersion)}
 	s, client := startServer(t, map[string]Model{"ctr": m, "cvr": away}, Options{MaxRows: 3, MaxBody: 200})
 	f := func(name, request, body string, wantStatus int, want string, headers ...string) {
@@ -233,7 +260,11 @@ func TestMetadata(t *testing.T) {
 
 // What a version answers with has a status each, and leaves the next request as if nothing had been.
 func TestScoreErrors(t *testing.T) {
-	m := &fakeModel{}
+	t.Run("by workers", func(t *testing.T) { testScoreErrors(t, &fakeModel{}) })
+	t.Run("on the loop", func(t *testing.T) { testScoreErrors(t, &fakeModel{direct: true}) })
+}
+
+func testScoreErrors(t *testing.T, m *fakeModel) {
 	s, client := startServer(t, map[string]Model{"ctr": m}, Options{})
 	f := func(name string, score func([]int32, time.Time, []Result) (bool, error), wantStatus int, want string, o outcome) {
 		t.Helper()
@@ -267,15 +298,52 @@ func TestScoreErrors(t *testing.T) {
 		results[1].Err = fmt.Errorf("%w: NaN", ErrRow)
 		return true, results[1].Err
 	}, 400, "1 of 2 rows are refused (rows count from 0); row 1: predict: the model refuses a row: NaN", outcomeInvalid)
+	if m.direct { // who scores them does not panic
+		return
+	}
 	f("a panic", func([]int32, time.Time, []Result) (bool, error) { panic("oh") }, 500, "failed inside", outcomeFailed)
 	if counted(t, s.metrics.panics) != 1 {
 		t.Error("the panic is not counted")
 	}
 }
 
+// Requests of many rows have a worker.
+func TestDirectRows(t *testing.T) {
+	m := &fakeModel{direct: true}
+	_, client := startServer(t, map[string]Model{"ctr": m}, Options{})
+	f := func(n int, want int64) {
+		t.Helper()
+		before := m.started.Load()
+		body := `{"instances":[[1,2]` + strings.Repeat(",[1,2]", n-1) + `]}`
+		if status, got := ask(t, client, "POST /v1/models/ctr:predict", body); status != 200 || strings.Count(got, "1.2") != n {
+			t.Errorf("%d rows: status %d, %s", n, status, got)
+		}
+		if started := m.started.Load() - before; started != want {
+			t.Errorf("%d rows: %d started on the loop, want %d", n, started, want)
+		}
+	}
+	f(directRows, 1)
+	f(directRows+1, 0)
+}
+
+// What panics on the loop is told by the worker that tries again.
+func TestDirectPanic(t *testing.T) {
+	s, client := startServer(t, map[string]Model{"ctr": panicking{&fakeModel{}}}, Options{})
+	if status, got := ask(t, client, "POST /v1/models/ctr:predict", one); status != 500 || !strings.Contains(got, "failed inside") {
+		t.Errorf("status %d, %s", status, got)
+	}
+	if n := counted(t, s.metrics.panics); n != 1 {
+		t.Errorf("%v panics counted, want 1", n)
+	}
+}
+
+type panicking struct{ *fakeModel }
+
+func (panicking) Acquire(int64) (Version, error) { panic("no version") }
+
 // The deadline is the configured one, or the request's own.
 func TestDeadline(t *testing.T) {
-	m := &fakeModel{}
+	m := &fakeModel{direct: true}
 	var left time.Duration
 	m.score = func(_ []int32, deadline time.Time, _ []Result) (bool, error) {
 		left = time.Until(deadline)

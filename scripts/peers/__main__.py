@@ -20,7 +20,7 @@ import typer
 from scripts.bench.report import finish, machine, say
 from scripts.loop.settings import ROOT
 from scripts.peers import accounting, catalogue, environments, page, plots, table
-from scripts.peers.catalogue import Server
+from scripts.peers.catalogue import Server, find
 from scripts.peers.environments import Unavailable
 from scripts.peers.measure import Measurement, Plan, kept, measure
 from scripts.peers.model import Model
@@ -46,7 +46,7 @@ def main(
     directory: Annotated[Path, typer.Option(help="Model, logs and raw measurements.")] = ROOT / "var/bench/peers",
 ) -> None:
     """Measure and report."""
-    servers = chosen(",".join(QUICK) if quick else only, tried=tried)
+    servers = [find(name) for name in QUICK] if quick else chosen(only, tried=tried)
     counts = tuple(sorted({int(n) for n in connections.split(",")}))
     plan = Plan(2, 1, counts) if quick else Plan(seconds, repeats, counts)
     accounting.adopt_orphans()

@@ -1,7 +1,8 @@
 """The servers, and the configurations they are measured in.
 
 `best` is what a peer did best in here, `default` what one gets by following its guide, `tried` what was no better; the
-decision in docs/decisions has the figures. A server's options are explained in its script.
+decision in docs/decisions has the figures. A server's options are explained in its script; Gavel's are keys of its
+configuration, and environment variables.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Server:
     title: str  # as tables call it
     environment: str = ""  # build/peers/<environment>; empty: Gavel itself
     script: str = ""  # servers/<script>
-    settings: Mapping[str, str] = field(default_factory=dict)  # environment variables of the script
+    settings: Mapping[str, str] = field(default_factory=dict)  # environment variables of the script; see GAVEL
     protocol: Protocol = field(default_factory=instances)
     python: str = ""  # an interpreter that it needs; else the one that Gavel uses
     programs: tuple[str, ...] = ()  # that must be there besides
@@ -42,7 +43,9 @@ class Server:
         return replace(self, variant=variant, title=title, role=role, settings={**self.settings, **settings})
 
 
-GAVEL = Server("gavel", "Gavel")
+# Callers that each wait for an answer gain nothing by a batch that waits for all of them, and Eigen's kernels are the
+# faster ones for it: see docs/decisions/0007-peers.md and 0010-onednn.md.
+GAVEL = Server("gavel", "Gavel", settings={"batcher.policy": "eager", "TF_ENABLE_ONEDNN_OPTS": "0"})
 
 QUEUE = Server(
     "fastapi-queue",
@@ -125,6 +128,7 @@ KSERVE = Server("kserve", "KServe, unbatched", environment="kserve", script="kse
 PLAIN = {"BODY": "pydantic", "TF": "default", "GC": "default", "WORKERS": "1"}
 SERVERS: tuple[Server, ...] = (
     GAVEL,
+    GAVEL.also("as-shipped", "default", **{"batcher.policy": "adaptive", "TF_ENABLE_ONEDNN_OPTS": "1"}),
     QUEUE,
     QUEUE.also("one-worker", WORKERS="1"),
     QUEUE.also("in-a-thread", RUN="thread"),

@@ -24,7 +24,7 @@ def draw(path: Path, rows: Sequence[Row], connections: Sequence[int]) -> None:
 
     shown = [row for row in ordered(rows, connections[-1]) if row.results][::-1]
     names = [row.server.title for row in shown]
-    colours = [OURS if row.server == GAVEL else THEIRS for row in shown]
+    colours = [OURS if row.server.peer == GAVEL.peer else THEIRS for row in shown]
     height = 1.0 + len(connections) * (0.7 + 0.27 * len(shown))
     canvas = Canvas(figsize=(16, height), layout="constrained")
     FigureCanvasAgg(canvas)

@@ -92,7 +92,7 @@ class Row:
 
 def best_peer(rows: Sequence[Row], connections: int) -> Row | None:
     """Return the peer that answers most requests a second; None if no peer was measured."""
-    peers = [row for row in rows if row.server != GAVEL and connections in row.results]
+    peers = [row for row in rows if row.server.peer != GAVEL.peer and connections in row.results]
     return max(peers, key=lambda row: row.results[connections].requests_per_s.median, default=None)
 
 
@@ -111,7 +111,7 @@ def telling(rows: Sequence[Row], connections: Sequence[int]) -> list[Row]:
 def ratios(rows: Sequence[Row], row: Row, connections: int) -> tuple[float, float] | None:
     """Return Gavel's requests a second ÷ a peer's, and the peer's CPU a prediction ÷ Gavel's; None if either lacks."""
     gavel = next((r for r in rows if r.server == GAVEL and connections in r.results), None)
-    if gavel is None or row is gavel or connections not in row.results:
+    if gavel is None or row.server.peer == GAVEL.peer or connections not in row.results:
         return None
     ours, theirs = gavel.results[connections], row.results[connections]
     requests = ours.requests_per_s.median / theirs.requests_per_s.median

@@ -122,7 +122,8 @@ def running(server: Server, place: Place) -> Iterator[Running]:
 
 def _command(server: Server, place: Place, scratch: Path, port: int) -> tuple[list[str | Path], dict[str, str]]:
     if not server.environment:
-        return _gavel(place, scratch, port), dict(os.environ)
+        variables = {key: value for key, value in server.settings.items() if key.isupper()}
+        return _gavel(server, place, scratch, port), dict(os.environ) | variables
     python = environments.ensure(server.environment, interpreter=server.python)
     settings = {"MODEL": place.model.version, "PORT": port, "TF_CPP_MIN_LOG_LEVEL": "2", **server.settings}
     if server.settings.get("ENGINE") == "onnx":
@@ -131,13 +132,14 @@ def _command(server: Server, place: Place, scratch: Path, port: int) -> tuple[li
     return [python, SERVERS / server.script], environment | {key: str(value) for key, value in settings.items()}
 
 
-def _gavel(place: Place, scratch: Path, port: int) -> list[str | Path]:
+def _gavel(server: Server, place: Place, scratch: Path, port: int) -> list[str | Path]:
     world = World(scratch)
     world.campaigns.write_text(yaml.safe_dump(campaigns(world.candidates)))
     settings: Mapping[str, Any] = {
         "models.store": str(place.model.store),
         "predict.listen": f"127.0.0.1:{port}",
         "predict.timeout": "10s",  # no peer gives up earlier
+        **{key: value for key, value in server.settings.items() if not key.isupper()},
     }
     return [ROOT / "bin/bidder", "serve", "--config", world.write_config("gavel", Ports.free(), settings)]
 

@@ -151,7 +151,7 @@ def test_catalogue_names_are_unique_and_complete() -> None:
     assert len(names) == len(set(names))
     servers = Path(page.__file__).with_name("servers")
     locks = Path(page.__file__).with_name("locks")
-    for server in SERVERS[1:]:
+    for server in SERVERS[2:]:  # behind Gavel's own
         assert (servers / server.script).is_file(), server.name
         assert (locks / f"{server.environment}.lock").is_file(), server.name
     assert all(any(s.peer == server.peer and s.role == "best" for s in SERVERS) for server in SERVERS)
