@@ -158,14 +158,19 @@ func scoreRows(queue *batcher.Queue, size int, rows []int32, deadline time.Time,
 // Start implements predict.Version.
 func (v predictedVersion) Start(rows []int32, n int, deadline time.Time, done predict.Receiver) bool {
 	queue := v.Attached().(*prepared).queue
-	return queue.Crowded() && startRows(queue, v.Session().RowLen(), rows, n, deadline, done)
+	if !queue.Crowded() {
+		return false
+	}
+	startRows(queue, v.Session().RowLen(), rows, n, deadline, done)
+	return true
 }
 
-// startRows has n rows of a size join the queue's batches, and done told of their results; false: they can't join.
-func startRows(queue *batcher.Queue, size int, rows []int32, n int, deadline time.Time, done predict.Receiver) bool {
+// startRows has n rows of a size join the queue's batches, and done told of their results.
+func startRows(queue *batcher.Queue, size int, rows []int32, n int, deadline time.Time, done predict.Receiver) {
 	ticket, err := queue.Claim(n, deadline)
 	if err != nil {
-		return false
+		done.Scored(nil, predictError(err))
+		return
 	}
 	defer func() {
 		if ticket != nil { // a panic
@@ -182,7 +187,6 @@ func startRows(queue *batcher.Queue, size int, rows []int32, n int, deadline tim
 	t := ticket
 	ticket = nil
 	t.Then(s)
-	return true
 }
 
 // started are rows that nobody waits for: it passes their results on.

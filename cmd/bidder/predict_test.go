@@ -221,27 +221,20 @@ func TestScoreRows(t *testing.T) {
 		for i := range n {
 			rows[2*i+1] = int32(i)
 		}
-		if wantErr == nil || errors.Is(wantErr, predict.ErrRow) || errors.Is(wantErr, batcher.ErrRun) { // others are not let in
-			started := make([]predict.Result, n)
-			told := toldOf{started, make(chan error, 1)}
-			if !startRows(queue, 2, rows, n, deadline, told) {
-				t.Errorf("%s: not started", name)
-			} else if err := <-told.err; !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
-				t.Errorf("%s: started, got %v, want %v", name, err, wantErr)
-			}
-			defer func() {
-				for i := range want {
-					if started[i].Probability != results[i].Probability || (started[i].Err == nil) != (results[i].Err == nil) {
-						t.Errorf("%s: row %d, started, is %+v, want %+v", name, i, started[i], results[i])
-					}
-				}
-			}()
-		} else if startRows(queue, 2, rows, n, deadline, toldOf{}) {
-			t.Errorf("%s: started", name)
+		started := make([]predict.Result, n)
+		told := toldOf{started, make(chan error, 1)}
+		startRows(queue, 2, rows, n, deadline, told)
+		if err := <-told.err; !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
+			t.Errorf("%s: started, got %v, want %v", name, err, wantErr)
 		}
 		err := scoreRows(queue, 2, rows, deadline, results)
 		if !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
 			t.Errorf("%s: got %v, want %v", name, err, wantErr)
+		}
+		for i := range want {
+			if started[i].Probability != results[i].Probability || (started[i].Err == nil) != (results[i].Err == nil) {
+				t.Errorf("%s: row %d, started, is %+v, want %+v", name, i, started[i], results[i])
+			}
 		}
 		for i, p := range want {
 			if p < 0 && !errors.Is(results[i].Err, wantErr) || p >= 0 && (results[i].Err != nil || results[i].Probability != p) {
@@ -313,8 +306,9 @@ func TestScoreRowsAllocs(t *testing.T) {
 	}
 	var told predict.Receiver = toldOf{results, make(chan error, 1)}
 	if n := testing.AllocsPerRun(200, func() {
-		if !startRows(queue, 2, rows, 8, time.Time{}, told) || <-told.(toldOf).err != nil {
-			t.Fatal("not scored")
+		startRows(queue, 2, rows, 8, time.Time{}, told)
+		if err := <-told.(toldOf).err; err != nil {
+			t.Fatal(err)
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations for 8 rows that are started", n)

@@ -125,3 +125,28 @@ func TestLooks(t *testing.T) {
 		}
 	})
 }
+
+// A queue is crowded where the next claim is expected before a row alone would have been run.
+func TestCrowded(t *testing.T) {
+	f := func(name string, o QueueOptions, gap time.Duration, want bool) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			e := &fakeEngine{cost: func(int) time.Duration { return 100 * time.Microsecond }}
+			inBubble(t, 1, e, o, func(x *bench) {
+				if x.q.Crowded() {
+					t.Error("crowded before the first claim")
+				}
+				for id := range 2000 { // the rate is one of 20 ms and more
+					x.claim(id, 1, time.Time{}, rowFine).Then(toldOf{make([]Result, 1), make(chan error, 1)})
+					time.Sleep(gap)
+				}
+				if got := x.q.Crowded(); got != want {
+					t.Errorf("a claim each %v: crowded %v, want %v", gap, got, want)
+				}
+			})
+		})
+	}
+	f("many", QueueOptions{}, 50*time.Microsecond, true)
+	f("few", QueueOptions{}, 200*time.Microsecond, false)
+	f("many, off", QueueOptions{Policy: Off}, 50*time.Microsecond, false)
+}

@@ -343,3 +343,31 @@ func TestRescueOfAFullBatch(t *testing.T) {
 		}
 	})
 }
+
+// The clock tells callers that wait of their end under the lock, while their batch keeps their tickets: they may see by
+// themselves that it has come, and then a ticket is another's. Receivers, which can't, are told without the lock.
+func TestOverdueIsTold(t *testing.T) {
+	slow := &fakeEngine{cost: func(int) time.Duration { return time.Second }}
+	inBubble(t, 1, slow, QueueOptions{MaxRows: 2, RescueAfter: -1}, func(x *bench) {
+		deadline := time.Now().Add(10 * time.Millisecond)
+		waits := x.claim(0, 1, deadline, rowFine)
+		told := x.claim(1, 1, deadline, rowFine)
+		waits.Commit()
+		ends := make(chan error, 1)
+		told.Then(toldOf{make([]Result, 1), ends})
+		synctest.Wait() // runs
+		x.q.look(int64(deadline.Sub(x.p.epoch)) + 1)
+		x.q.mu.Lock()
+		if len(waits.wake) != 1 || len(x.q.overdue) != 1 || x.q.overdue[0] != told || len(ends) != 0 {
+			t.Errorf("%d signals, %d to be told, %d told; want 1, 1, 0", len(waits.wake), len(x.q.overdue), len(ends))
+		}
+		x.q.mu.Unlock()
+		time.Sleep(20 * time.Millisecond) // the clock's tick
+		if err := <-ends; !errors.Is(err, ErrExpired) {
+			t.Errorf("the receiver was told %v, want ErrExpired", err)
+		}
+		if err := waits.Wait(context.Background(), make([]Result, 1)); !errors.Is(err, ErrExpired) {
+			t.Errorf("who waited got %v, want ErrExpired", err)
+		}
+	})
+}

@@ -43,7 +43,7 @@ type Queue struct {
 	flushes                        [causes]uint64
 	predicted, actual              int64 // ns
 
-	overdue []*Ticket // the clock's: expired in this tick, their callers not told yet
+	overdue []*Ticket // the clock's: expired in this tick, their receivers not told yet
 
 	aborted atomic.Bool   // rows that have not begun get ErrClosed
 	drained chan struct{} // closed when every batch is freed

@@ -4,7 +4,7 @@ package batcher
 // asks a caller to run what lies too long. It returns when to look again.
 func (q *Queue) tick(now int64) int64 {
 	next := q.look(now)
-	for i, t := range q.overdue { // receivers, and these are not called under the lock
+	for i, t := range q.overdue {
 		q.overdue[i] = nil
 		t.ended()
 	}
@@ -12,7 +12,7 @@ func (q *Queue) tick(now int64) int64 {
 	return next
 }
 
-// look is tick, but for telling those whose tickets have expired.
+// look is tick, but for telling receivers, which are not called under the lock, that their tickets have expired.
 func (q *Queue) look(now int64) int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -24,8 +24,12 @@ func (q *Queue) look(now int64) int64 {
 		if b.deadline <= now {
 			b.deadline = never
 			b.tickets(func(t *Ticket, _ int) {
-				if t.overdue(now) {
-					q.overdue = append(q.overdue, t) // the caller's reference keeps it, until ended
+				switch {
+				case !t.overdue(now):
+				case t.receiver != nil: // whose reference keeps it until it is told
+					q.overdue = append(q.overdue, t)
+				default: // under the lock, while its batch's reference keeps it: its caller may see by itself that it has expired
+					t.ended()
 				}
 				if t.deadline > now {
 					b.deadline = min(b.deadline, t.deadline)

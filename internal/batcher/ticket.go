@@ -64,7 +64,7 @@ const (
 // goroutine, never afterwards.
 func (t *Ticket) Row(i int) []int32 {
 	if t.state.Load() != ticketOpen {
-		panic("batcher: Row called after Commit, Wait or Abandon")
+		panic("batcher: Row called after Commit, Wait, Then or Abandon")
 	}
 	for k := range t.parts {
 		if p := &t.parts[k]; i >= p.first && i < p.first+p.n {
@@ -124,7 +124,7 @@ func (t *Ticket) handOver(inline bool) (waits bool, licence *runner) {
 // no batch, except under Off.
 func (t *Ticket) Then(r Receiver) {
 	if t.state.Load() != ticketOpen {
-		panic("batcher: Then called after Commit, Wait or Abandon")
+		panic("batcher: Then called after Commit, Wait, Then or Abandon")
 	}
 	t.receiver = r
 	if waits, _ := t.handOver(false); !waits {

@@ -19,7 +19,7 @@ type Direct struct {
 
 // Call is a request under way that Begin took. There is one a connection, which is not read meanwhile.
 type Call struct {
-	// Of the request, to be used until Begin returns.
+	// Of the request, to be used until Begin returns. Path is as it was sent, escapes and all, but without the query.
 	Method, Path, Body []byte
 	// Received is when its first byte was read.
 	Received time.Time
@@ -43,6 +43,9 @@ func (c *Call) Answer(status int, contentType string, body []byte) {
 	out = append(append(out, "\r\nDate: "...), *c.loop.date.Load()...)
 	out = append(append(out, "\r\nContent-Type: "...), contentType...)
 	out = fasthttp.AppendUint(append(out, "\r\nContent-Length: "...), len(body))
+	if c.loop.server.stopping.Load() {
+		out = append(out, "\r\nConnection: close"...)
+	}
 	c.out = append(append(out, "\r\n\r\n"...), body...)
 	c.loop.answered(c.conn)
 }

@@ -35,11 +35,12 @@ func (l *loop) direct(c *conn, f *frame, data []byte, more bool) bool {
 // answered leaves a connection, whose call has been answered, to the loop. Anybody may call it.
 func (l *loop) answered(c *conn) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.replies = append(l.replies, c)
-	first := len(l.replies) == 1
-	l.mu.Unlock()
 	l.replied.Store(true)
-	if first && l.asleep.Load() { // for the others it has been roused, or was awake and looks before it sleeps
+	// For those behind the first it has been roused, or was awake and looks before it sleeps. Under the lock: once the last
+	// connection's answer can be taken, the loop may end, and what it is roused by be closed.
+	if len(l.replies) == 1 && l.asleep.Load() {
 		l.rouse()
 	}
 }

@@ -3,13 +3,18 @@ package edge
 import (
 	"context"
 	"errors"
+	"io"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/sys/unix"
 )
+
+var plainPath = regexp.MustCompile("^/a[a-z-]*$")
 
 // later answers POSTs to paths that begin with /a by other goroutines, as reply does; what it took it counts.
 type later struct {
@@ -20,7 +25,7 @@ type later struct {
 
 func (l *later) direct() *Direct {
 	return &Direct{But: []string{"x-other"}, Begin: func(call *Call) bool {
-		if string(call.Method) != "POST" || !strings.HasPrefix(string(call.Path), "/a") {
+		if string(call.Method) != "POST" || !plainPath.Match(call.Path) { // fasthttp would read others differently
 			return false
 		}
 		body := reply(call.Method, call.Path, call.Body)
@@ -145,6 +150,59 @@ func TestDirectBroken(t *testing.T) {
 	answers(t, c, 1, false)
 	for s.Connections() > 1 { // the test's time bounds this
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// An answer rouses a loop that sleeps, and no more than once.
+func TestDirectRouses(t *testing.T) {
+	var g gate
+	l, c, peer := stepped(t, &g)
+	events := make([]unix.EpollEvent, 4)
+	roused := func() bool {
+		for _, e := range events[:poll(l.epoll, events)] {
+			if uint32(e.Fd) == wakeSlot {
+				return true
+			}
+		}
+		return false
+	}
+	answer := func(asleep bool) {
+		l.asleep.Store(asleep)
+		c.state.Store(busy)
+		c.call = Call{loop: l, conn: c, out: c.call.out}
+		c.call.Answer(200, "text/x", []byte("1"))
+	}
+	roused() // what making it left
+	if answer(false); roused() {
+		t.Error("roused while awake")
+	}
+	l.deliver()
+	if answer(true); !roused() {
+		t.Error("not roused while asleep")
+	}
+	l.deliver()
+	if got := answers(t, peer, 2, false); got[0] != "200 1" || got[1] != "200 1" {
+		t.Errorf("answers: %q", got)
+	}
+	if c.state.Load() != idle {
+		t.Errorf("the connection's state is %d, want idle", c.state.Load())
+	}
+}
+
+// A peer that does not read its answers loses its connection, and nobody waits for it.
+func TestDirectUnread(t *testing.T) {
+	var g gate
+	l, c, peer := stepped(t, &g)
+	body := make([]byte, 8<<20) // more than sockets hold
+	c.state.Store(busy)
+	c.call = Call{loop: l, conn: c}
+	c.call.Answer(200, "text/x", body)
+	l.deliver()
+	if c.state.Load() != closing {
+		t.Errorf("the connection's state is %d, want closing", c.state.Load())
+	}
+	if n, err := io.Copy(io.Discard, peer); n >= int64(len(body)) {
+		t.Errorf("the whole answer came (%v)", err)
 	}
 }
 

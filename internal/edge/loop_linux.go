@@ -20,7 +20,6 @@ const (
 	newGrace   = 5 * time.Second        // after which a shutdown closes connections that were never asked on
 	lingerTime = time.Second            // for a peer that was answered before it had sent all, to read the answer
 	lingerMost = 1 << 20                // bytes thrown away meanwhile
-	acceptMost = 64                     // connections accepted between other events
 	patience   = 20 * time.Microsecond  // without a turn, before workers have one
 	refuseMost = 64                     // requests refused by one write
 	eventsMost = 256                    // taken at once
@@ -60,6 +59,7 @@ type loop struct {
 	resumed []*conn // as again was
 
 	written []*conn // as replies was
+	buried  []*conn // as ending was
 	but     []string
 
 	date    atomic.Pointer[[]byte] // for answers
@@ -217,64 +217,6 @@ func (l *loop) ready(c *conn, events uint32) {
 	}
 }
 
-// accept takes connections, some at a time: epoll tells again of those that are left.
-func (l *loop) accept() {
-	for range acceptMost {
-		fd, peer, err := unix.Accept4(l.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-		switch {
-		case err == nil:
-			l.admit(fd, peer)
-		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
-			l.deaf = true
-			_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, l.listener, nil)
-			return
-		case errors.Is(err, unix.EAGAIN):
-			return
-		} // else that one connection broke before it was accepted
-	}
-}
-
-// admit makes a connection of an accepted socket, or refuses it if there are too many.
-func (l *loop) admit(fd int, peer unix.Sockaddr) {
-	if l.server.counts.open.Load() >= int64(l.server.options.MaxConnections) {
-		l.server.counts.refused.Add(1)
-		_, _ = write(fd, tooMany)
-		_ = unix.Close(fd)
-		return
-	}
-	// Small answers go at once, and peers that vanished are noticed; a socket that can't have it does without.
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15)
-	if len(l.free) == 0 {
-		l.free = append(l.free, uint32(len(l.slots)))
-		l.slots, l.ages = append(l.slots, nil), append(l.ages, 0)
-	}
-	slot := l.free[len(l.free)-1]
-	c := &conn{fd: fd, slot: slot, since: l.clock.Load(), remote: address(peer), local: l.server.local}
-	const events = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
-	if err := l.watch(fd, events, slot, l.ages[slot]); err != nil {
-		_ = unix.Close(fd)
-		return
-	}
-	l.free = l.free[:len(l.free)-1]
-	l.slots[slot] = c
-	l.server.counts.open.Add(1)
-}
-
-var tooMany = []byte("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-
-func address(peer unix.Sockaddr) net.Addr {
-	switch a := peer.(type) {
-	case *unix.SockaddrInet4:
-		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
-	case *unix.SockaddrInet6:
-		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
-	}
-	return &net.TCPAddr{}
-}
-
 // close ends a connection that is the loop's.
 func (l *loop) close(c *conn) {
 	c.state.Store(closing)
@@ -307,9 +249,10 @@ func (l *loop) rouse() {
 // bury closes what workers gave up.
 func (l *loop) bury() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, c := range l.ending {
-		l.ending[i] = nil
+	l.ending, l.buried = l.buried[:0], l.ending
+	l.mu.Unlock()
+	for i, c := range l.buried {
+		l.buried[i] = nil
 		if !c.rude || unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
 			l.close(c)
 			continue
@@ -317,7 +260,6 @@ func (l *loop) bury() {
 		c.since, c.need = l.clock.Load(), 0
 		l.linger(c)
 	}
-	l.ending = l.ending[:0]
 }
 
 // linger throws away what a peer still sends after its answer, so that the answer is not lost with it: closing a

@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/valyala/fasthttp"
@@ -74,9 +76,8 @@ func TestStress(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := descriptors()
-	var g gate
-	t.Run("all", func(t *testing.T) { // what it leaves is seen after its end
-		_, address := start(t, func(o *Options) { o.Gate = g.gate() })
+	stress := func(t *testing.T, change func(*Options)) { // what it leaves is seen after its end
+		_, address := start(t, change)
 		var all sync.WaitGroup
 		for i := range 16 {
 			all.Go(func() {
@@ -86,16 +87,38 @@ func TestStress(t *testing.T) {
 			})
 		}
 		all.Wait()
-	})
+	}
+	var g, passing gate
+	t.Run("workers", func(t *testing.T) { stress(t, func(o *Options) { o.Gate = g.gate() }) })
 	if a, r, l := g.admitted.Load(), g.refused.Load(), g.left.Load(); a == 0 || r == 0 || a != l {
 		t.Errorf("%d admitted, %d refused, %d left", a, r, l)
+	}
+	passing.pass.Store(true)
+	var taken, answered atomic.Int64
+	t.Run("direct", func(t *testing.T) {
+		stress(t, func(o *Options) {
+			o.Gate = passing.gate()
+			o.Direct = &Direct{Begin: func(call *Call) bool {
+				taken.Add(1)
+				body := fmt.Appendf(nil, "%s %s %d %s", call.Method, call.Path, len(call.Body), call.Body)
+				go func() {
+					call.Answer(200, "text/plain", body)
+					answered.Add(1)
+				}()
+				return true
+			}}
+		})
+	})
+	if n, a := taken.Load(), answered.Load(); n == 0 || a != n || passing.refused.Load() == 0 {
+		t.Errorf("%d taken on the loop, %d answered, %d refused", n, a, passing.refused.Load())
 	}
 	if after := descriptors(); after > before {
 		t.Errorf("%d descriptors are open, %d were before", after, before)
 	}
 }
 
-// misbehave opens one connection, asks some requests on it and leaves in one of several ways.
+// misbehave opens one connection, asks some requests on it, together or one after the other, and leaves in one of several
+// ways.
 func misbehave(t *testing.T, address string, i, j int) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -105,22 +128,38 @@ func misbehave(t *testing.T, address string, i, j int) {
 	defer conn.Close()
 	c := conn.(*net.TCPConn)
 	id := fmt.Sprintf("/%d/%d", i, j)
-	text := request("GET", id, "") + request("POST", "/shed", id) + request("POST", id, id)
-	cut := (i*31 + j*17) % len(text)
-	_, _ = io.WriteString(c, text[:cut])
-	switch (i + j) % 4 {
-	case 0: // resets
-		_ = c.SetLinger(0)
-		return
-	case 1: // leaves in the middle
-		return
+	requests := []string{request("GET", id, ""), request("POST", "/shed", id), request("POST", id, id)}
+	oneByOne := (i+j)%8 >= 4
+	if !oneByOne {
+		text := strings.Join(requests, "")
+		cut := (i*31 + j*17) % len(text)
+		_, _ = io.WriteString(c, text[:cut])
+		switch (i + j) % 4 {
+		case 0: // resets
+			_ = c.SetLinger(0)
+			return
+		case 1: // leaves in the middle
+			return
+		}
+		_, _ = io.WriteString(c, text[cut:])
 	}
-	_, _ = io.WriteString(c, text[cut:])
-	if (i+j)%4 == 2 {
+	if !oneByOne && (i+j)%4 == 2 {
 		_ = c.CloseWrite()
 	}
 	in := bufio.NewReader(c)
 	for k, want := range []string{fmt.Sprintf("GET %s 0 ", id), "", fmt.Sprintf("POST %s %d %s", id, len(id), id)} {
+		if oneByOne {
+			_, _ = io.WriteString(c, requests[k])
+			switch {
+			case k == (i+j)%4: // leaves before the answer
+				if i%2 == 0 {
+					_ = c.SetLinger(0)
+				}
+				return
+			case k == 2 && j%2 == 0:
+				_ = c.CloseWrite()
+			}
+		}
 		resp, err := http.ReadResponse(in, nil)
 		if err != nil {
 			t.Errorf("%s, answer %d: %v", id, k, err)

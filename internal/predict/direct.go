@@ -9,15 +9,18 @@ import (
 	"gavel/internal/edge"
 )
 
-// directRows bounds the rows of a request that the edge's loop handles, for all connections wait meanwhile: reading one
-// takes a microsecond or two.
-const directRows = 16
+// What the edge's loop handles, for all connections wait meanwhile: reading a row takes a microsecond or two, and at its
+// worst (values that are no indices) a kilobyte takes some hundred.
+const (
+	directRows  = 16
+	directBytes = 8 << 10
+)
 
-// begin starts a prediction on the edge's loop, if it is a plain one: by the stable version, of few rows, with nothing wrong
+// begin starts a prediction on the edge's loop, if it is a plain one: by the stable version, small, and with nothing wrong
 // that can be seen. All others have a worker, who tells what is wrong.
 func (s *Server) begin(call *edge.Call) bool {
 	name, ok := bytes.CutPrefix(call.Path, []byte(pathPrefix))
-	if !ok || string(call.Method) != "POST" {
+	if !ok || string(call.Method) != "POST" || len(call.Body) > directBytes {
 		return false
 	}
 	if name, ok = bytes.CutSuffix(name, []byte(predictVerb)); !ok {
@@ -29,18 +32,17 @@ func (s *Server) begin(call *edge.Call) bool {
 	}
 	w := s.work.Get().(*work)
 	w.server, w.call = s, call
-	if !w.start(model) {
-		w.done()
-		return false
-	}
-	return true
+	return w.start(model)
 }
 
-// start reads the rows and has them scored. Where that panics it does again for a worker, whose panic is told.
+// start reads the rows and has them scored. Where it returns false the work is done with.
 func (w *work) start(model Model) (ok bool) {
 	defer func() {
-		if cause := recover(); cause != nil {
+		if cause := recover(); cause != nil { // w is left to the collector; a worker tries again
+			w.server.panics(cause)
 			ok = false
+		} else if !ok {
+			w.done()
 		}
 	}()
 	v, err := model.Acquire(0)
@@ -57,19 +59,34 @@ func (w *work) start(model Model) (ok bool) {
 
 // Scored implements Receiver: it answers.
 func (w *work) Scored(results []Result, err error) {
-	s, call, o := w.server, w.call, outcomeOK
-	if err == nil {
-		w.answer(results)
-		s.metrics.rows.Add(float64(len(results)))
-	} else {
-		o = classify(err)
-		// A struct of one string: there is nothing that could fail.
-		w.out, _ = sonic.ConfigStd.Marshal(failure{unscored(err, results).Error()})
-	}
+	s, call := w.server, w.call
+	o := w.tell(results, err)
 	s.metrics.requests[o].Inc()
 	s.metrics.latency.Observe(time.Since(call.Received).Seconds())
 	call.Answer(statuses[o], "application/json", w.out)
 	w.done()
+}
+
+// tell writes the answer's body into out.
+func (w *work) tell(results []Result, err error) (o outcome) {
+	message := failedInside
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.server.panics(cause)
+			o = outcomeFailed
+		}
+		if o != outcomeOK { // a struct of one string: there is nothing that could fail
+			w.out, _ = sonic.ConfigStd.Marshal(failure{message})
+		}
+	}()
+	if err != nil {
+		o = classify(err)
+		message = unscored(err, results).Error()
+		return o
+	}
+	w.answer(results)
+	w.server.metrics.rows.Add(float64(len(results)))
+	return outcomeOK
 }
 
 // done gives back what a request on the loop held.

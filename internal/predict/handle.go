@@ -72,17 +72,24 @@ func (s *Server) end(c *fasthttp.RequestCtx, w *work) {
 		w.version = nil
 	}
 	if cause := recover(); cause != nil {
-		s.metrics.panics.Inc()
+		s.panics(cause)
 		s.metrics.requests[outcomeFailed].Inc()
-		if held, ok := s.panicked.Due(time.Now()); ok {
-			s.options.Logger.Error("panic recovered", slog.String("where", "predict"), slog.Any("cause", cause),
-				slog.String("stack", string(debug.Stack())), slog.Int64("not_logged", held))
-		}
-		writeError(c, fasthttp.StatusInternalServerError, "the request failed inside; the bidder's log says how")
+		writeError(c, fasthttp.StatusInternalServerError, failedInside)
 		return
 	}
 	w.trim()
 	s.work.Put(w)
+}
+
+const failedInside = "the request failed inside; the bidder's log says how"
+
+// panics counts and logs a panic. Only the function that recovers calls it.
+func (s *Server) panics(cause any) {
+	s.metrics.panics.Inc()
+	if held, ok := s.panicked.Due(time.Now()); ok {
+		s.options.Logger.Error("panic recovered", slog.String("where", "predict"), slog.Any("cause", cause),
+			slog.String("stack", string(debug.Stack())), slog.Int64("not_logged", held))
+	}
 }
 
 // trim lets go of what the next request shall not find: values, and buffers that one large request made.

@@ -10,10 +10,10 @@
 // canary, so that equal rows get equal answers.
 //
 // The life of a prediction: where many come, the edge's loop itself starts those of few rows and answers them when their
-// batch has run (direct); all others have a worker, who waits. The body is read into rows in one pass (request), against the shape of the version that was
-// acquired; all of them go to that version's queue at once, where they share batches with auctions; the answer is
-// written into memory that is used again. A request is answered whole or refused whole. Errors are {"error": "…"}, which
-// names each refused row and what would be accepted.
+// batch has run (direct); all others have a worker, who waits. The body is read into rows in one pass (request), against the
+// shape of the version that was acquired; all of them go to that version's queue at once, where they share batches with
+// auctions; the answer is written into memory that is used again. A request is answered whole or refused whole. Errors are
+// {"error": "…"}, which names each refused row and what would be accepted.
 package predict
 
 import (
@@ -41,17 +41,17 @@ type Version interface {
 	// error is nil if every row has a probability, else one of those below or the model's own; a row at fault has it in
 	// its result.
 	Score(rows []int32, deadline time.Time, results []Result) error
-	// Start is Score for callers who do not wait: it does not block, and done is told once, unless Start returns false.
-	// It does where a caller who waits is served better, since no others are about to share its batch, and where Score
-	// would return an error at once. rows is not kept.
+	// Start is Score for callers who do not wait: it does not block, and done is told once, maybe within. It returns false,
+	// and has done nothing, where a caller who waits is served better, since no others are about to share its batch. rows
+	// is not kept.
 	Start(rows []int32, n int, deadline time.Time, done Receiver) bool
 	Release()
 }
 
 // Receiver is told what became of rows that were started.
 type Receiver interface {
-	// Scored has the results and the error of Score. It is called by any goroutine, within Start too, and must not block;
-	// results are not to be kept.
+	// Scored has the error of Score, and its results unless no row was taken. It is called by any goroutine and must not
+	// block; results are not to be kept.
 	Scored(results []Result, err error)
 }
 

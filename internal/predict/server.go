@@ -19,7 +19,7 @@ import (
 
 // Options configure a Server. The zero value of a number or duration is its default.
 type Options struct {
-	Timeout        time.Duration // for a prediction whose request names none; 100 ms
+	Timeout        time.Duration // for a prediction whose request names none, from its first byte; 100 ms
 	MaxBody        int           // bytes of a request's body; 1 MiB
 	MaxRows        int           // a request; 1,024
 	MaxConnections int           // open connections, and so requests at once; 1,024

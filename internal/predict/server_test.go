@@ -307,7 +307,7 @@ func testScoreErrors(t *testing.T, m *fakeModel) {
 	}
 }
 
-// Requests of many rows have a worker.
+// Large requests have a worker.
 func TestDirectRows(t *testing.T) {
 	m := &fakeModel{direct: true}
 	_, client := startServer(t, map[string]Model{"ctr": m}, Options{})
@@ -324,16 +324,20 @@ func TestDirectRows(t *testing.T) {
 	}
 	f(directRows, 1)
 	f(directRows+1, 0)
+	before := m.started.Load()
+	if status, _ := ask(t, client, "POST /v1/models/ctr:predict", one+strings.Repeat(" ", directBytes)); status != 200 || m.started.Load() != before {
+		t.Errorf("a body of %d bytes: status %d, %d started on the loop, want none", directBytes+len(one), status, m.started.Load()-before)
+	}
 }
 
-// What panics on the loop is told by the worker that tries again.
+// What panics on the loop is told, and a worker tries again.
 func TestDirectPanic(t *testing.T) {
 	s, client := startServer(t, map[string]Model{"ctr": panicking{&fakeModel{}}}, Options{})
 	if status, got := ask(t, client, "POST /v1/models/ctr:predict", one); status != 500 || !strings.Contains(got, "failed inside") {
 		t.Errorf("status %d, %s", status, got)
 	}
-	if n := counted(t, s.metrics.panics); n != 1 {
-		t.Errorf("%v panics counted, want 1", n)
+	if n := counted(t, s.metrics.panics); n != 2 {
+		t.Errorf("%v panics counted, want 2", n)
 	}
 }
 

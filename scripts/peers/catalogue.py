@@ -44,7 +44,7 @@ class Server:
 
 
 # Callers that each wait for an answer gain nothing by a batch that waits for all of them, and Eigen's kernels are the
-# faster ones for it: see docs/decisions/0007-peers.md and 0010-onednn.md.
+# faster ones for it: see docs/decisions/0012-direct.md and 0010-onednn.md.
 GAVEL = Server("gavel", "Gavel", settings={"batcher.policy": "eager", "TF_ENABLE_ONEDNN_OPTS": "0"})
 
 QUEUE = Server(
