@@ -94,23 +94,20 @@ func TestStress(t *testing.T) {
 		t.Errorf("%d admitted, %d refused, %d left", a, r, l)
 	}
 	passing.pass.Store(true)
-	var taken, answered atomic.Int64
+	var taken atomic.Int64
 	t.Run("direct", func(t *testing.T) {
 		stress(t, func(o *Options) {
 			o.Gate = passing.gate()
 			o.Direct = &Direct{Begin: func(call *Call) bool {
 				taken.Add(1)
 				body := fmt.Appendf(nil, "%s %s %d %s", call.Method, call.Path, len(call.Body), call.Body)
-				go func() {
-					call.Answer(200, "text/plain", body)
-					answered.Add(1)
-				}()
+				go call.Answer(200, "text/plain", body)
 				return true
 			}}
 		})
 	})
-	if n, a := taken.Load(), answered.Load(); n == 0 || a != n || passing.refused.Load() == 0 {
-		t.Errorf("%d taken on the loop, %d answered, %d refused", n, a, passing.refused.Load())
+	if taken.Load() == 0 || passing.refused.Load() == 0 {
+		t.Errorf("%d taken on the loop, %d refused", taken.Load(), passing.refused.Load())
 	}
 	if after := descriptors(); after > before {
 		t.Errorf("%d descriptors are open, %d were before", after, before)

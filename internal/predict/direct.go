@@ -40,6 +40,7 @@ func (w *work) start(model Model) (ok bool) {
 	defer func() {
 		if cause := recover(); cause != nil { // w is left to the collector; a worker tries again
 			w.server.panics(cause)
+			w.release()
 			ok = false
 		} else if !ok {
 			w.done()
@@ -63,6 +64,7 @@ func (w *work) Scored(results []Result, err error) {
 	o := w.tell(results, err)
 	s.metrics.requests[o].Inc()
 	s.metrics.latency.Observe(time.Since(call.Received).Seconds())
+	w.release() // first: once answered, the server may stop, and the model after it
 	call.Answer(statuses[o], "application/json", w.out)
 	w.done()
 }
@@ -91,10 +93,7 @@ func (w *work) tell(results []Result, err error) (o outcome) {
 
 // done gives back what a request on the loop held.
 func (w *work) done() {
-	if w.version != nil {
-		w.version.Release()
-		w.version = nil
-	}
+	w.release()
 	s := w.server
 	w.server, w.call = nil, nil
 	w.trim()

@@ -67,10 +67,7 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 
 // end gives back what a request held. After a panic its work is left to the collector, for it may still be in use.
 func (s *Server) end(c *fasthttp.RequestCtx, w *work) {
-	if w.version != nil {
-		w.version.Release()
-		w.version = nil
-	}
+	w.release()
 	if cause := recover(); cause != nil {
 		s.panics(cause)
 		s.metrics.requests[outcomeFailed].Inc()
@@ -89,6 +86,14 @@ func (s *Server) panics(cause any) {
 	if held, ok := s.panicked.Due(time.Now()); ok {
 		s.options.Logger.Error("panic recovered", slog.String("where", "predict"), slog.Any("cause", cause),
 			slog.String("stack", string(debug.Stack())), slog.Int64("not_logged", held))
+	}
+}
+
+// release gives the version back, if there is one.
+func (w *work) release() {
+	if w.version != nil {
+		w.version.Release()
+		w.version = nil
 	}
 }
 

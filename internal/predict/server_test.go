@@ -39,7 +39,8 @@ type fakeModel struct {
 	score func(rows []int32, deadline time.Time, results []Result) (handled bool, err error) // nil: as above
 	held  atomic.Int64                                                                       // acquired and not released
 
-	direct  bool         // Start takes rows
+	direct  bool         // Start takes rows,
+	bad     bool         // … and panics
 	started atomic.Int64 // how often it did
 }
 
@@ -88,6 +89,9 @@ func (v *fakeVersion) Score(rows []int32, deadline time.Time, results []Result) 
 func (v *fakeVersion) Start(rows []int32, n int, deadline time.Time, done Receiver) bool {
 	if !v.model.direct {
 		return false
+	}
+	if v.model.bad {
+		panic("start")
 	}
 	v.model.started.Add(1)
 	rows = slices.Clone(rows)
@@ -330,15 +334,22 @@ func TestDirectRows(t *testing.T) {
 	}
 }
 
-// What panics on the loop is told, and a worker tries again.
+// What panics on the loop is told and holds nothing, and a worker tries again.
 func TestDirectPanic(t *testing.T) {
-	s, client := startServer(t, map[string]Model{"ctr": panicking{&fakeModel{}}}, Options{})
-	if status, got := ask(t, client, "POST /v1/models/ctr:predict", one); status != 500 || !strings.Contains(got, "failed inside") {
-		t.Errorf("status %d, %s", status, got)
+	f := func(name string, m *fakeModel, model Model, wantStatus int, wantPanics float64) {
+		t.Helper()
+		s, client := startServer(t, map[string]Model{"ctr": model}, Options{})
+		if status, got := ask(t, client, "POST /v1/models/ctr:predict", one); status != wantStatus {
+			t.Errorf("%s: status %d, %s; want %d", name, status, got, wantStatus)
+		}
+		if n := counted(t, s.metrics.panics); n != wantPanics || m.held.Load() != 0 {
+			t.Errorf("%s: %v panics counted, %d versions held; want %v, none", name, n, m.held.Load(), wantPanics)
+		}
 	}
-	if n := counted(t, s.metrics.panics); n != 2 {
-		t.Errorf("%v panics counted, want 2", n)
-	}
+	m := &fakeModel{}
+	f("no version", m, panicking{m}, 500, 2)
+	m = &fakeModel{direct: true, bad: true}
+	f("a start that fails", m, m, 200, 1)
 }
 
 type panicking struct{ *fakeModel }

@@ -18,10 +18,10 @@ TEXT = """\
 One DeepFM (32 features, k=8, hidden layers 128-64-32, a table of 2²⁰ rows), asked for one prediction a request as JSON
 over HTTP, in a closed loop of {connections} connections from `bin/loadgen`. Every server runs alone on the same {cores}
 cores as the generator, in a network namespace of its own where one can be made. Before it is measured, its answers to
-the version's golden rows must be right to 1e-5, asked 32 at a time. Each server is shown in the best configuration found
-([decision](decisions/{decision}) says what was tried), Gavel too ([`eager`, with Eigen's kernels](decisions/0012-direct.md)), and
-some also as they come. CPU is of all processes of a server, a
-prediction; memory counts shared pages once. Medians of {repeats} × {seconds:g} s.
+the version's golden rows must be right to 1e-5, asked 32 at a time. Each server is shown in the best configuration
+found ([decision](decisions/{decision}) says what was tried), Gavel too ([`eager`, with Eigen's
+kernels](decisions/0012-direct.md)), and some also as they come. CPU is of all processes of a server, a prediction;
+memory counts shared pages once. Medians of {repeats} × {seconds:g} s.
 
 ![Requests a second, CPU a prediction and p99 of every server]({plot})
 
