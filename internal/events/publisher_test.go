@@ -22,10 +22,12 @@ func TestStreamAwayAndBack(t *testing.T) {
 	s := connect(t, server)
 	spill := filepath.Join(t.TempDir(), "spill")
 	p := publisher(t, s, PublisherOptions{SpillFile: spill, BatchEvents: 10})
-	got := make(chan []string)
+	got := make(chan []string, 1)
 	const phase = 500
+	r := readerOf(t, s) // before the stream is away
 	go func() {
-		ids, _ := readIDs(t, s, 3*phase)
+		defer close(got) // where reading fails too
+		ids, _ := idsOf(t, r, 3*phase)
 		got <- ids
 	}()
 	i := 0

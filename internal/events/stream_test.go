@@ -90,11 +90,23 @@ func eventNo(i int) *Event {
 // readIDs reads until n different ids were seen, and returns them in order with how many came twice.
 func readIDs(t testing.TB, s *Stream, n int) (ids []string, twice int) {
 	t.Helper()
-	ctx := within(t, 20*time.Second)
-	r, err := s.Reader(ctx, 1)
+	return idsOf(t, readerOf(t, s), n)
+}
+
+// readerOf reads from the stream's beginning.
+func readerOf(t testing.TB, s *Stream) Reader {
+	t.Helper()
+	r, err := s.Reader(within(t, 20*time.Second), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+// idsOf reads n events, each once, and closes the reader.
+func idsOf(t testing.TB, r Reader, n int) (ids []string, twice int) {
+	t.Helper()
+	ctx := within(t, 20*time.Second)
 	defer r.Close()
 	seen := map[string]bool{}
 	last := uint64(0)
