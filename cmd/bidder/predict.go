@@ -130,19 +130,30 @@ func (v predictedVersion) Score(rows []int32, deadline time.Time, results []pred
 	return scoreRows(v.Attached().(*prepared).queue, v.Session().RowLen(), rows, deadline, results)
 }
 
-// scoreRows has rows of a size join the queue's batches, and waits for them.
-func scoreRows(queue *batcher.Queue, size int, rows []int32, deadline time.Time, results []predict.Result) error {
-	ticket, err := queue.Claim(len(results), deadline)
+// claimRows writes n rows of a size into the queue's open batches. The ticket is not committed.
+func claimRows(queue *batcher.Queue, size int, rows []int32, n int, deadline time.Time) (*batcher.Ticket, error) {
+	ticket, err := queue.Claim(n, deadline)
 	if err != nil {
-		return predictError(err)
+		return nil, predictError(err)
 	}
-	defer func() { // after a panic: rows that are never committed hold their batch for ever
-		if ticket != nil {
+	written := false
+	defer func() {
+		if !written { // a panic: rows that are never committed hold their batch for ever
 			ticket.Abandon()
 		}
 	}()
-	for i := range results {
-		copy(ticket.Row(i), rows[i*size:])
+	for i := range n {
+		copy(ticket.Row(i), rows[i*size:(i+1)*size])
+	}
+	written = true
+	return ticket, nil
+}
+
+// scoreRows has rows of a size join the queue's batches, and waits for them.
+func scoreRows(queue *batcher.Queue, size int, rows []int32, deadline time.Time, results []predict.Result) error {
+	ticket, err := claimRows(queue, size, rows, len(results), deadline)
+	if err != nil {
+		return err
 	}
 	var few [16]batcher.Result // most requests need no more
 	answers := few[:min(len(results), len(few))]
@@ -150,7 +161,6 @@ func scoreRows(queue *batcher.Queue, size int, rows []int32, deadline time.Time,
 		answers = make([]batcher.Result, len(results))
 	}
 	err = ticket.Wait(context.Background(), answers)
-	ticket = nil
 	passOn(answers, results)
 	return predictError(err)
 }
@@ -167,26 +177,16 @@ func (v predictedVersion) Start(rows []int32, n int, deadline time.Time, done pr
 
 // startRows has n rows of a size join the queue's batches, and done told of their results.
 func startRows(queue *batcher.Queue, size int, rows []int32, n int, deadline time.Time, done predict.Receiver) {
-	ticket, err := queue.Claim(n, deadline)
+	ticket, err := claimRows(queue, size, rows, n, deadline)
 	if err != nil {
-		done.Scored(nil, predictError(err))
+		done.Scored(nil, err)
 		return
-	}
-	defer func() {
-		if ticket != nil { // a panic
-			ticket.Abandon()
-		}
-	}()
-	for i := range n {
-		copy(ticket.Row(i), rows[i*size:(i+1)*size])
 	}
 	s := startedRows.Get().(*started)
 	s.done = done
 	s.answers = slices.Grow(s.answers[:0], n)[:n]
 	s.results = slices.Grow(s.results[:0], n)[:n]
-	t := ticket
-	ticket = nil
-	t.Then(s)
+	ticket.Then(s)
 }
 
 // started are rows that nobody waits for: it passes their results on.

@@ -47,6 +47,19 @@ const (
 	closing
 )
 
+// list is connections that wait, in two memories used in turn: what is added while those taken are dealt with is of the
+// next taking.
+type list struct{ waiting, taken []*conn }
+
+func (l *list) add(c *conn) { l.waiting = append(l.waiting, c) }
+
+// take empties the list. What it returns is whole until it is called again.
+func (l *list) take() []*conn {
+	clear(l.taken) // no connection is kept for having waited here
+	l.waiting, l.taken = l.taken[:0], l.waiting
+	return l.taken
+}
+
 // collect makes a pending connection busy and reports whether it was pending.
 func (c *conn) collect() bool { return c.state.CompareAndSwap(pending, busy) }
 

@@ -36,11 +36,11 @@ func (l *loop) direct(c *conn, f *frame, data []byte, more bool) bool {
 func (l *loop) answered(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.replies = append(l.replies, c)
+	l.replies.add(c)
 	l.replied.Store(true)
 	// For those behind the first it has been roused, or was awake and looks before it sleeps. Under the lock: once the last
 	// connection's answer can be taken, the loop may end, and what it is roused by be closed.
-	if len(l.replies) == 1 && l.asleep.Load() {
+	if len(l.replies.waiting) == 1 && l.asleep.Load() {
 		l.rouse()
 	}
 }
@@ -52,10 +52,9 @@ func (l *loop) deliver() {
 	}
 	l.replied.Store(false)
 	l.mu.Lock()
-	l.replies, l.written = l.written[:0], l.replies
+	answered := l.replies.take()
 	l.mu.Unlock()
-	for i, c := range l.written {
-		l.written[i] = nil
+	for _, c := range answered {
 		l.reply(c)
 	}
 }

@@ -5,10 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,9 +21,21 @@ var plainPath = regexp.MustCompile("^/a[a-z-]*$")
 
 // later answers POSTs to plain paths by other goroutines, as reply does; what it took it counts.
 type later struct {
-	mu    sync.Mutex
-	taken int
+	taken atomic.Int64
+	begun chan struct{} // one is sent for each that was taken; nil: nobody waits for it
 	hold  chan struct{} // answers wait until it is closed; nil: they don't
+}
+
+// holding is a later whose answers wait, at most 8 of them, and of which ask tells when a request is under way.
+func holding() *later {
+	return &later{begun: make(chan struct{}, 8), hold: make(chan struct{})}
+}
+
+// ask sends a request, and waits until it is under way.
+func (l *later) ask(t *testing.T, c net.Conn, body string) {
+	t.Helper()
+	send(t, c, request("POST", "/a", body))
+	<-l.begun
 }
 
 func (l *later) direct() *Direct {
@@ -31,9 +44,11 @@ func (l *later) direct() *Direct {
 			return false
 		}
 		body := reply(call.Method, call.Path, call.Body)
-		l.mu.Lock()
-		l.taken++
-		l.mu.Unlock()
+		l.taken.Add(1)
+		select {
+		case l.begun <- struct{}{}:
+		default:
+		}
 		if string(call.Path) == "/at-once" {
 			call.Answer(200, "text/x", body)
 			return true
@@ -46,12 +61,6 @@ func (l *later) direct() *Direct {
 		}()
 		return true
 	}}
-}
-
-func (l *later) count() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.taken
 }
 
 func reply(method, path, body []byte) []byte {
@@ -71,14 +80,14 @@ func TestDirect(t *testing.T) {
 	var g gate
 	_, address := start(t, func(o *Options) { o.Handler, o.Direct, o.Gate = replying, l.direct(), g.gate() })
 	c := dial(t, address)
-	f := func(name, text string, taken int, want ...string) {
+	f := func(name, text string, taken int64, want ...string) {
 		t.Helper()
-		before := l.count()
+		before := l.taken.Load()
 		send(t, c, text)
 		if got := answers(t, c, len(want), false); strings.Join(got, ",") != strings.Join(want, ",") {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
-		if n := l.count() - before; n != taken {
+		if n := l.taken.Load() - before; n != taken {
 			t.Errorf("%s: %d taken on the loop, want %d", name, n, taken)
 		}
 	}
@@ -107,13 +116,10 @@ func TestDirect(t *testing.T) {
 func TestDirectBusy(t *testing.T) {
 	f := func(name, behind string, ends bool, want ...string) {
 		t.Helper()
-		l := later{hold: make(chan struct{})}
+		l := holding()
 		_, address := start(t, func(o *Options) { o.Handler, o.Direct = replying, l.direct() })
 		c := dial(t, address)
-		send(t, c, request("POST", "/a", "1"))
-		for l.count() == 0 {
-			time.Sleep(time.Millisecond)
-		}
+		l.ask(t, c, "1")
 		send(t, c, behind)
 		if ends {
 			if err := c.CloseWrite(); err != nil {
@@ -133,14 +139,11 @@ func TestDirectBusy(t *testing.T) {
 
 // Peers that leave before their answer take nothing along.
 func TestDirectBroken(t *testing.T) {
-	l := later{hold: make(chan struct{})}
+	l := holding()
 	s, address := start(t, func(o *Options) { o.Handler, o.Direct = replying, l.direct() })
 	for i := range 8 {
 		c := dial(t, address)
-		send(t, c, request("POST", "/a", ""))
-		for l.count() == i {
-			time.Sleep(time.Millisecond)
-		}
+		l.ask(t, c, "")
 		if i%2 == 0 {
 			_ = c.SetLinger(0)
 		}
@@ -210,13 +213,10 @@ func TestDirectUnread(t *testing.T) {
 
 // Shutdown waits for what is under way.
 func TestDirectShutdown(t *testing.T) {
-	l := later{hold: make(chan struct{})}
+	l := holding()
 	s, address := start(t, func(o *Options) { o.Handler, o.Direct = replying, l.direct() })
 	c := dial(t, address)
-	send(t, c, request("POST", "/a", "1"))
-	for l.count() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	l.ask(t, c, "1")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
@@ -243,17 +243,6 @@ func FuzzDirect(f *testing.F) {
 	var l later
 	_, address := start(f, func(o *Options) { o.Handler, o.Direct = replying, l.direct() })
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
-		if len(stream) > 32<<10 {
-			t.Skip()
-		}
-		want, sure := whole(stream, replying)
-		if !sure {
-			t.Skip()
-		}
-		got := pieces(t, address, stream, seed)
-		read, _, bad := strings.Cut(want, "HTTP/1.1 4")
-		if got != want && !(bad && strings.HasPrefix(got, read)) {
-			t.Errorf("%q, seed %d, is answered\n%s\nwant\n%s", stream, seed, got, want)
-		}
+		asWhole(t, address, replying, stream, seed, true)
 	})
 }

@@ -55,20 +55,16 @@ type loop struct {
 	spare   [][]byte // buffers of held requests
 	answers []byte   // to refuseMost refused requests
 
-	again   []*conn // have more to read, but others had their turn
-	resumed []*conn // as again was
-
-	written []*conn // as replies was
-	buried  []*conn // as ending was
-	but     []string
+	again list     // have more to read, but others had their turn
+	but   []string // headers that Direct is not told of
 
 	date    atomic.Pointer[[]byte] // for answers
 	asleep  atomic.Bool            // the goroutine waits, or is about to
 	replied atomic.Bool            // there are replies
 
 	mu      sync.Mutex // guards what follows
-	ending  []*conn    // given up by their workers
-	replies []*conn    // of which the call has been answered
+	ending  list       // given up by their workers
+	replies list       // of which the call has been answered
 }
 
 func newLoop(s *Server, listener net.Listener) (*loop, error) {
@@ -143,7 +139,7 @@ func (l *loop) help(most int) {
 		return
 	}
 	l.take(most)
-	more := len(l.again) > 0
+	more := len(l.again.waiting) > 0
 	l.turn.Unlock()
 	if more || l.server.stopping.Load() {
 		l.rouse() // of what is left epoll tells nobody, and what the loop was roused for may have been this turn's
@@ -162,7 +158,7 @@ func (l *loop) take(most int) bool {
 	l.resume()
 	l.bury()
 	l.sweep()
-	return n > 0 || len(l.again) > 0
+	return n > 0 || len(l.again.waiting) > 0
 }
 
 // wait returns when something has happened, or a tick has passed, even where there is no connection: another's turn may
@@ -233,8 +229,8 @@ func (l *loop) giveUp(c *conn) {
 	c.since = never
 	c.state.Store(closing)
 	l.mu.Lock()
-	l.ending = append(l.ending, c)
-	first := len(l.ending) == 1
+	l.ending.add(c)
+	first := len(l.ending.waiting) == 1
 	l.mu.Unlock()
 	if first {
 		l.rouse()
@@ -249,10 +245,9 @@ func (l *loop) rouse() {
 // bury closes what workers gave up.
 func (l *loop) bury() {
 	l.mu.Lock()
-	l.ending, l.buried = l.buried[:0], l.ending
+	ended := l.ending.take()
 	l.mu.Unlock()
-	for i, c := range l.buried {
-		l.buried[i] = nil
+	for _, c := range ended {
 		if !c.rude || unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
 			l.close(c)
 			continue

@@ -65,10 +65,10 @@ func TestTurns(t *testing.T) {
 	for turns := 0; turns < 100; {
 		l.ready(c, unix.EPOLLIN)
 		l.resume()
-		if len(l.again) > 1 {
-			t.Fatalf("it has %d turns", len(l.again))
+		if len(l.again.waiting) > 1 {
+			t.Fatalf("it has %d turns", len(l.again.waiting))
 		}
-		turns += len(l.again)
+		turns += len(l.again.waiting)
 		if c.state.Load() != idle {
 			t.Fatal("it was closed")
 		}
@@ -80,7 +80,7 @@ func TestHelpLeaves(t *testing.T) {
 	var g gate
 	l, c, peer := stepped(t, &g)
 	defer flood(peer, 20_000)() // its answers find room unread
-	for len(l.again) == 0 {
+	for len(l.again.waiting) == 0 {
 		l.clock.Store(l.now() - int64(patience))
 		l.help(eventsMost)
 		if c.state.Load() != idle {

@@ -31,14 +31,13 @@ func (l *loop) receive(c *conn, hung bool) {
 		}
 	}
 	c.again = true
-	l.again = append(l.again, c)
+	l.again.add(c)
 }
 
 // resume reads on where it was others' turn.
 func (l *loop) resume() {
-	l.again, l.resumed = l.resumed[:0], l.again
-	for i, c := range l.resumed {
-		l.resumed[i], c.again = nil, false
+	for _, c := range l.again.take() {
+		c.again = false
 		if c.state.Load() == idle {
 			l.receive(c, true)
 		}

@@ -31,7 +31,7 @@ func (s *Server) begin(call *edge.Call) bool {
 		return false
 	}
 	w := s.work.Get().(*work)
-	w.server, w.call = s, call
+	w.call = call
 	return w.start(model)
 }
 
@@ -89,13 +89,4 @@ func (w *work) tell(results []Result, err error) (o outcome) {
 	w.answer(results)
 	w.server.metrics.rows.Add(float64(len(results)))
 	return outcomeOK
-}
-
-// done gives back what a request on the loop held.
-func (w *work) done() {
-	w.release()
-	s := w.server
-	w.server, w.call = nil, nil
-	w.trim()
-	s.work.Put(w)
 }

@@ -20,14 +20,12 @@ import (
 
 // work is the memory of one request.
 type work struct {
+	server  *Server
 	request request
 	version Version // held until the request is answered; nil: none
 	results []Result
 	out     []byte
-
-	// Of a request that is answered on the edge's loop; call is nil otherwise.
-	server *Server
-	call   *edge.Call
+	call    *edge.Call // of a request on the edge's loop; else nil
 }
 
 // maxKept bounds each buffer that a work keeps for the next request, in bytes.
@@ -74,8 +72,15 @@ func (s *Server) end(c *fasthttp.RequestCtx, w *work) {
 		writeError(c, fasthttp.StatusInternalServerError, failedInside)
 		return
 	}
+	w.done()
+}
+
+// done gives back what a request held.
+func (w *work) done() {
+	w.release()
+	w.call = nil
 	w.trim()
-	s.work.Put(w)
+	w.server.work.Put(w)
 }
 
 const failedInside = "the request failed inside; the bidder's log says how"

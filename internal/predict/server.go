@@ -92,7 +92,7 @@ func NewServer(models map[string]Model, options Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{options: options, models: models}
-	s.work.New = func() any { return new(work) }
+	s.work.New = func() any { return &work{server: s} }
 	s.http, err = edge.NewServer(edge.Options{
 		Handler:        s.handle,
 		ErrorHandler:   s.unreadable,
