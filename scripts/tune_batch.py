@@ -92,7 +92,7 @@ def sweep(
                 grid=grid,
                 common=Common(
                     rates=numbers(rates, "--rates", least=1) if rates else [],
-                    shares=numbers(shares or ("0.5,0.8" if quick else "0.25,0.5,0.8"), "--shares", least=0.01),
+                    shares=numbers(shares or ("0.4,0.8" if quick else "0.25,0.5,0.8"), "--shares", least=0.01),
                     minutes=minutes or (4 if quick else 60),
                     pace=Pace(seconds or (2.5 if quick else 6), 0.7 if quick else 1.0),
                     verify_rounds=verify_rounds,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.tuning import batch_report, plan
-from scripts.tuning.choice import Choice, Target, choose
+from scripts.tuning.choice import Choice, Target, choose, choose_reached
 from scripts.tuning.common import REPORT_S, Common, loads, plan_of, session, tell_verified, told, verifying
 from scripts.tuning.display import clock, say
 from scripts.tuning.errors import DONE, MISSED, UNREACHABLE, OutOfTime, TuneError
@@ -64,6 +64,7 @@ class Outcome:
 
     race: Race
     choice: Choice
+    target: Target  # that the choice is for: without the loads that were found and are out of reach
     capacity: float | None
     complete: bool  # the plan was measured to its end
     verification: Verification | None = None
@@ -121,7 +122,7 @@ def tune(opened: Session, trial: Trial, options: Options) -> Outcome:
         raise TuneError(
             f"the time ran out before one setting was measured; give more than {common.minutes:g} --minutes"
         )
-    outcome = Outcome(race, choose(race.standings, base, target), found, complete)
+    outcome = Outcome(race, *chosen(race, found), found, complete)
     opened.reserve_s = REPORT_S
     settle(opened, trial, outcome, rounds=common.verify_rounds, pace=pace)
     if not opened.over:
@@ -129,16 +130,23 @@ def tune(opened: Session, trial: Trial, options: Options) -> Outcome:
     return outcome
 
 
+def chosen(race: Race, capacity: float | None) -> tuple[Choice, Target]:
+    """Choose for the loads that were named; for those that were found, where a target can be met at all."""
+    if capacity is None:
+        return choose(race.standings, race.base, race.target), race.target
+    return choose_reached(race.standings, race.base, race.target)
+
+
 def settle(opened: Session, trial: Trial, outcome: Outcome, *, rounds: int, pace: Pace) -> None:
     """Verify the choice; what that finds counts, so that another setting may be the better choice then."""
     race = outcome.race
     for attempt in range(1, VERIFICATIONS + 1):
-        setting = outcome.choice.setting
+        setting, target = outcome.choice.setting, outcome.target
         if not outcome.choice.meets:
             return
         say(f"verification {attempt}: {setting}")
         try:
-            verified = verify(opened, setting, race.target, trial, rounds=rounds, pace=pace, attempt=attempt)
+            verified = verify(opened, setting, target, trial, rounds=rounds, pace=pace, attempt=attempt)
         except OutOfTime:
             return
         outcome.verification = verified
@@ -146,10 +154,10 @@ def settle(opened: Session, trial: Trial, outcome: Outcome, *, rounds: int, pace
             return
         for found in verified.standing.samples:
             race.add(setting, found)
-        again = choose(race.standings, race.base, race.target)
-        if again.setting == setting or attempt == VERIFICATIONS:
+        again, reached = chosen(race, outcome.capacity)
+        if (again.setting, reached) == (setting, target) or attempt == VERIFICATIONS:
             return
-        outcome.choice = again
+        outcome.choice, outcome.target = again, reached
         if again.meets:
             outcome.verification = None
 
@@ -237,7 +245,7 @@ def write(outcome: Outcome, options: Options, directory: Path) -> Written | None
         for name in ("settings.yaml", "bidder.yaml"):
             (directory / name).unlink(missing_ok=True)
         return None
-    target = outcome.race.target
+    target = outcome.target
     loads = ", ".join(f"{rate:,.0f}" for rate in target.rates)
     verified = "verified" if outcome.verification is not None and outcome.verification.met else "NOT verified"
     comment = [

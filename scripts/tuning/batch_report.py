@@ -21,7 +21,8 @@ SHOWN = 14  # settings in the table for the terminal
 READING = """Each point is a setting: the median of its rounds, with their range. Left and low is better. What lies on
 the line can only be improved in one of the two by giving up the other."""
 MEETS = """A setting meets the target if its p99 is at most {limit:g} ms (the target less {headroom:.0%} for noise) at
-every load. An auction that the bidder gives up (shed, expired) or never answers counts as one that takes for ever."""
+every load that the recommendation is for. An auction that the bidder gives up (shed, expired) or never answers counts
+as one that takes for ever."""
 
 
 def ms(value: float) -> str:
@@ -35,7 +36,7 @@ def spoken(value: float) -> str:
 
 def verdict(outcome: Outcome) -> str:
     """The result in a sentence or two."""
-    choice, target = outcome.choice, outcome.race.target
+    choice, target = outcome.choice, outcome.target
     if not choice.meets:
         text = (
             f"No setting meets a p99 of {target.slo_p99_ms:g} ms at every load. Best reachable: "
@@ -49,7 +50,18 @@ def verdict(outcome: Outcome) -> str:
         f"auctions/s; target {target.slo_p99_ms:g} ms), its CPU {choice.cost.ratio:.2f} of what {outcome.race.base} "
         f"takes. Why: {choice.why}."
     )
-    return f"{text} {verified(outcome.verification)}{lateness(outcome)}"
+    return f"{text} {verified(outcome.verification)}{unreached(outcome)}{lateness(outcome)}"
+
+
+def unreached(outcome: Outcome) -> str:
+    """The loads that the recommendation is not for, and what is reachable there."""
+    best = reachable(outcome.race.standings, outcome.race.target)
+    limit = f"{outcome.target.limit_ms:g} ms"
+    return "".join(
+        f" It is NOT for {rate:,.0f}/s, where no setting keeps {limit}; best: {spoken(p99)} with {setting}."
+        for rate, (setting, p99) in best.items()
+        if rate not in outcome.target.rates
+    )
 
 
 def lateness(outcome: Outcome) -> str:
@@ -69,15 +81,16 @@ def ranked(outcome: Outcome) -> list[tuple[Standing, Cost, bool]]:
     race = outcome.race
     standings = race.standings
     base = next(s for s in standings if s.setting == race.base)
-    costs = [cost(s, base, race.target.rates) for s in standings]
-    front = set(pareto([(c.ratio, s.miss(race.target.rates, 1.0)) for s, c in zip(standings, costs, strict=True)]))
+    rates = outcome.target.rates
+    costs = [cost(s, base, rates) for s in standings]
+    front = set(pareto([(c.ratio, s.miss(rates, 1.0)) for s, c in zip(standings, costs, strict=True)]))
     rows = [(s, c, i in front) for i, (s, c) in enumerate(zip(standings, costs, strict=True))]
     limit = race.target.slo_p99_ms
     return sorted(
         rows,
         key=lambda row: (
             row[0].setting != outcome.choice.setting,
-            row[0].miss(race.target.rates, limit) > 1,
+            row[0].miss(rates, limit) > 1,
             row[1].ratio,
         ),
     )
@@ -199,7 +212,8 @@ def document(outcome: Outcome, directory: Path) -> dict[str, Any]:
         "status": outcome.status,
         "slo_p99_ms": race.target.slo_p99_ms,
         "headroom": race.target.headroom,
-        "rates": list(race.target.rates),
+        "rates": list(outcome.target.rates),
+        "rates_unreached": [rate for rate in race.target.rates if rate not in outcome.target.rates],
         "capacity": outcome.capacity,
         "recommended": figures(by_setting[choice.setting]) if choice.meets else None,
         "why": choice.why,

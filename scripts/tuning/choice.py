@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scripts.tuning.samples import Cost, Standing, cost
 from scripts.tuning.settings import Setting, distance
@@ -118,6 +118,20 @@ def choose(standings: Sequence[Standing], base: Setting, target: Target) -> Choi
     best = min(ties, key=lambda s: (distance(s.setting, base), costs[s.setting].ratio))
     others = [s.setting for s in ties if s is not best]
     return made(best, costs, target, meets=True, with_headroom=with_headroom, ties=others, width=width)
+
+
+def choose_reached(standings: Sequence[Standing], base: Setting, target: Target) -> tuple[Choice, Target]:
+    """Choose for the greatest loads at which the target can be met; the choice, and the target with those loads.
+
+    A load out of reach would choose nothing: no setting would meet the target, whatever it does at the others. Rather
+    fewer loads with the headroom that was asked for than more without.
+    """
+    fewer = [replace(target, rates=target.rates[:n]) for n in range(len(target.rates), 0, -1)]
+    chosen = [(choose(standings, base, some), some) for some in fewer]
+    for pair in chosen:
+        if pair[0].with_headroom:
+            return pair
+    return next((pair for pair in chosen if pair[0].meets), chosen[0])
 
 
 def noise(costs: Mapping[Setting, Cost], settings: Sequence[Setting]) -> float:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.tuning.choice import Target, choose, pareto, reachable, survivors
+from scripts.tuning.choice import Target, choose, choose_reached, pareto, reachable, survivors
 from scripts.tuning.samples import Standing, cost
 from scripts.tuning.settings import Setting
 from tests.tuning.paper import BASE, EAGER, OFF, WINDOW, sample, standing
@@ -64,6 +65,34 @@ def test_the_target_holds_at_every_load() -> None:
 
     found = choose([at_both(BASE, 5, 8, 100), at_both(WINDOW, 3, 20, 50)], BASE, target)
     assert (found.setting, found.worst_rate) == (BASE, 4000)
+
+
+def at_loads(setting: Setting, *p99s: float, cpu: float = 100) -> Standing:
+    return Standing(setting, tuple(sample(1000.0 * n, p99=p99, cpu=cpu) for n, p99 in enumerate(p99s, 1)))
+
+
+@pytest.mark.parametrize(
+    ("base", "window", "setting", "loads"),
+    [
+        ((4, 5, 8), (3, 4, 20), BASE, 3),  # one meets it at every load
+        ((4, 8, 30), (3, 5, 20), WINDOW, 2),  # at the greatest none does
+        ((4, 8, INF), (3, 20, INF), BASE, 2),
+        ((4, 9.5, 9.9), (3, 9.8, 20), WINDOW, 1),  # nearly counts less than with headroom at fewer
+        ((9.6, 9.5, 20), (9.9, 9.8, 20), BASE, 2),  # but for more than nothing
+    ],
+)
+def test_loads_out_of_reach_are_left_out(
+    base: Sequence[float], window: Sequence[float], setting: Setting, loads: int
+) -> None:
+    target = Target(slo_p99_ms=10, rates=[1000, 2000, 3000])
+    found, reached = choose_reached([at_loads(BASE, *base), at_loads(WINDOW, *window, cpu=80)], BASE, target)
+    assert (found.setting, found.meets, list(reached.rates)) == (setting, True, [1000, 2000, 3000][:loads])
+
+
+def test_where_no_load_is_in_reach_all_count() -> None:
+    target = Target(slo_p99_ms=10, rates=[1000, 2000])
+    found, reached = choose_reached([at_loads(BASE, 11, 30), at_loads(WINDOW, 12, 20)], BASE, target)
+    assert (found.setting, found.meets, reached) == (WINDOW, False, target)
 
 
 def test_headroom_is_kept_where_it_can_be() -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from scripts.bench.load import Load
-from scripts.tuning import batch, latency
+from scripts.tuning import batch, batch_report, latency
 from scripts.tuning.common import Common
 from scripts.tuning.errors import DONE, MISSED, UNREACHABLE, TuneError
 from scripts.tuning.latency_sweep import Options as LatencyOptions
 from scripts.tuning.latency_sweep import Tuning
+from scripts.tuning.output import settings_of
 from scripts.tuning.session import Pace
 from scripts.tuning.settings import Grid, Setting
 from scripts.tuning.world import Trial
@@ -125,6 +126,37 @@ def test_loads_are_shares_of_a_capacity_found_first(tmp_path: Path, time: Time) 
     assert outcome.capacity is not None
     assert outcome.capacity == pytest.approx(8000, rel=0.25)
     assert list(outcome.race.target.rates) == pytest.approx([outcome.capacity * s for s in (0.25, 0.5)], rel=0.05)
+
+
+def test_a_load_out_of_reach_is_named_and_left_out(tmp_path: Path, time: Time) -> None:
+    def behave(name: str, rate: float, round_: int) -> Load:
+        if rate > 5000 or rate == 0:
+            return load(answers(30.0 if rate <= 8000 else 500.0, sent=20_000))
+        return bidders(GOOD)(name, rate, round_)
+
+    outcome = tuned(tmp_path, time, behave, rates=[], shares=[0.4, 0.8])
+    low, high = outcome.race.target.rates
+    assert (outcome.choice.setting.policy, outcome.status) == ("window", DONE)
+    assert (outcome.target.rates, outcome.choice.worst_rate) == ([low], low)
+    assert outcome.verification is not None
+    assert list(outcome.verification.record()["p99_ms"]) == [f"{low:g}"]
+    assert f"It is NOT for {high:,.0f}/s" in batch_report.verdict(outcome)
+    assert "30.0 ms" in batch_report.verdict(outcome)
+    document = batch_report.document(outcome, tmp_path)
+    assert (document["rates"], document["rates_unreached"]) == ([low], [high])
+    written = batch.write(outcome, batch.Options(10, 0.1, GRID, common()), tmp_path)
+    assert written is not None
+    assert settings_of(written.fragment, "batcher")[1]["rates"] == [low]
+
+
+def test_a_load_that_verification_misses_is_left_out(tmp_path: Path, time: Time) -> None:
+    def behave(name: str, rate: float, _round: int) -> Load:
+        if rate > 5000 and (name.startswith("verify1") or not name.startswith("adaptive")):
+            return load(answers(30.0))
+        return load(answers(5.0 if rate <= 8000 else 500.0, sent=20_000))
+
+    outcome = tuned(tmp_path, time, behave, rates=[], shares=[0.4, 0.8], most_rounds=1)
+    assert (len(outcome.target.rates), outcome.status) == (1, DONE)
 
 
 def test_what_was_found_is_written_down_whole(tmp_path: Path, time: Time) -> None:
