@@ -43,9 +43,12 @@ class Server:
         return replace(self, variant=variant, title=title, role=role, settings={**self.settings, **settings})
 
 
-# Callers that each wait for an answer gain nothing by a batch that waits for all of them, and Eigen's kernels are the
-# faster ones for it: see docs/decisions/0012-direct.md and 0010-onednn.md.
-GAVEL = Server("gavel", "Gavel", settings={"batcher.policy": "eager", "TF_ENABLE_ONEDNN_OPTS": "0"})
+# Callers that each wait for an answer gain nothing by a batch that waits for all of them, Eigen's kernels are the
+# faster ones for it, and runners need not share Go's places with the loop: see docs/decisions/0012-direct.md and
+# 0010-onednn.md.
+GAVEL = Server(
+    "gavel", "Gavel", settings={"batcher.policy": "eager", "TF_ENABLE_ONEDNN_OPTS": "0", "GOMAXPROCS": "4"}
+)
 
 QUEUE = Server(
     "fastapi-queue",
@@ -128,7 +131,9 @@ KSERVE = Server("kserve", "KServe, unbatched", environment="kserve", script="kse
 PLAIN = {"BODY": "pydantic", "TF": "default", "GC": "default", "WORKERS": "1"}
 SERVERS: tuple[Server, ...] = (
     GAVEL,
-    GAVEL.also("as-shipped", "default", **{"batcher.policy": "adaptive", "TF_ENABLE_ONEDNN_OPTS": "1"}),
+    GAVEL.also(
+        "as-shipped", "default", **{"batcher.policy": "adaptive", "TF_ENABLE_ONEDNN_OPTS": "1", "GOMAXPROCS": "2"}
+    ),
     QUEUE,
     QUEUE.also("one-worker", WORKERS="1"),
     QUEUE.also("in-a-thread", RUN="thread"),
