@@ -46,9 +46,7 @@ class Server:
 # Callers that each wait for an answer gain nothing by a batch that waits for all of them, Eigen's kernels are the
 # faster ones for it, and runners need not share Go's places with the loop: see docs/decisions/0012-direct.md and
 # 0010-onednn.md.
-GAVEL = Server(
-    "gavel", "Gavel", settings={"batcher.policy": "eager", "TF_ENABLE_ONEDNN_OPTS": "0", "GOMAXPROCS": "4"}
-)
+GAVEL = Server("gavel", "Gavel", settings={"batcher.policy": "eager", "TF_ENABLE_ONEDNN_OPTS": "0", "GOMAXPROCS": "4"})
 
 QUEUE = Server(
     "fastapi-queue",
