@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -121,12 +123,26 @@ func TestConfigOfAModelsBatches(t *testing.T) {
 		MaxRunners: 2, CalibrationRuns: 8}); cvr.queue != want || cvr.own == nil || *cvr.own != (batcher.PoolOptions{Runners: 2, Nice: 10}) {
 		t.Errorf("cvr: %+v, pool %+v, want %+v and 2 runners with nice 10", cvr.queue, cvr.own, want)
 	}
-	for _, f := range []struct {
-		own  *batcher.PoolOptions
-		want int
-	}{{ctr.own, 0}, {cvr.own, 2}, {&batcher.PoolOptions{Runners: 2}, 0}} {
-		if got := niceRunners(f.own); got != f.want {
-			t.Errorf("%+v: %d nice runners, want %d", f.own, got, f.want)
+}
+
+// Go runs one goroutine more for each runner of any pool, where the environment says nothing else.
+func TestPlaces(t *testing.T) {
+	was := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(was)
+	var runners pools
+	for name, n := range map[string]int{sharedPool: 1, "cvr": 2} {
+		pool, err := batcher.NewPool(batcher.PoolOptions{Runners: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = pool.Close(context.Background()) }()
+		runners = append(runners, namedPool{name, pool})
+	}
+	for environment, want := range map[string]int{"": processors + 3, "7": was} {
+		t.Setenv("GOMAXPROCS", environment)
+		runtime.GOMAXPROCS(was)
+		if makePlaces(runners); runtime.GOMAXPROCS(0) != want {
+			t.Errorf("GOMAXPROCS=%q in the environment: %d places, want %d", environment, runtime.GOMAXPROCS(0), want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"runtime"
 
 	"gavel/internal/batcher"
@@ -9,23 +10,19 @@ import (
 	"gavel/internal/servable"
 )
 
-// processors is how many goroutines Go would run at once, if there were no nice runners.
+// processors is how many goroutines Go would run at once, if there were no runners.
 var processors = runtime.GOMAXPROCS(0)
 
 func (b *bidder) startModels(ctx context.Context) error {
 	var runners pools
-	nice := 0
 	batched := make(map[string]batching)
 	for _, model := range b.config.served() {
 		batched[model] = b.config.batching(model)
 		if err := b.startRunners(&runners, model, batched[model].own); err != nil {
 			return err
 		}
-		nice += niceRunners(batched[model].own)
 	}
-	if nice > 0 { // setting it ends that it follows a container's quota
-		runtime.GOMAXPROCS(processors + nice)
-	}
+	makePlaces(runners)
 	book := newQueueBook()
 	b.metrics.MustRegister(&batcherCollector{queues: book, pools: runners}, servable.NewUsageCollector())
 	b.page = &batcherPage{bidder: b.config.Name, threading: b.config.TensorFlow.Threading, pools: runners, queues: book}
@@ -49,13 +46,19 @@ func (b *bidder) startModels(ctx context.Context) error {
 	return err
 }
 
-// niceRunners is how many nice threads a pool has. Each may lose its core to others while Go counts on it to run
-// goroutines, of which some then wait for the core as well; so one more is let run for each (docs/decisions/0005-reservation.md).
-func niceRunners(pool *batcher.PoolOptions) int {
-	if pool == nil || pool.Nice == 0 {
-		return 0
+// makePlaces lets Go run one goroutine more for each runner. A runner keeps its place while it is in TensorFlow, where Go
+// counts on it to run goroutines, and a nice one may lose its core as well; what is queued there waits with it
+// (docs/decisions/0013-places.md). Where GOMAXPROCS is in the environment, that holds; else the number no longer follows a
+// container's quota when that changes.
+func makePlaces(runners pools) {
+	if os.Getenv("GOMAXPROCS") != "" {
+		return
 	}
-	return pool.Runners
+	places := processors
+	for _, pool := range runners {
+		places += pool.Stats().Runners
+	}
+	runtime.GOMAXPROCS(places)
 }
 
 // startRunners starts the pool that runs a model's batches: its own, or once the one that models share.

@@ -130,7 +130,7 @@ PLAIN = {"BODY": "pydantic", "TF": "default", "GC": "default", "WORKERS": "1"}
 SERVERS: tuple[Server, ...] = (
     GAVEL,
     GAVEL.also(
-        "as-shipped", "default", **{"batcher.policy": "adaptive", "TF_ENABLE_ONEDNN_OPTS": "1", "GOMAXPROCS": "2"}
+        "as-shipped", "default", **{"batcher.policy": "adaptive", "TF_ENABLE_ONEDNN_OPTS": "1", "GOMAXPROCS": ""}
     ),
     QUEUE,
     QUEUE.also("one-worker", WORKERS="1"),

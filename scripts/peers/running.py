@@ -122,8 +122,7 @@ def running(server: Server, place: Place) -> Iterator[Running]:
 
 def _command(server: Server, place: Place, scratch: Path, port: int) -> tuple[list[str | Path], dict[str, str]]:
     if not server.environment:
-        variables = {key: value for key, value in server.settings.items() if key.isupper()}
-        return _gavel(server, place, scratch, port), dict(os.environ) | variables
+        return _gavel(server, place, scratch, port)
     python = environments.ensure(server.environment, interpreter=server.python)
     settings = {"MODEL": place.model.version, "PORT": port, "TF_CPP_MIN_LOG_LEVEL": "2", **server.settings}
     if server.settings.get("ENGINE") == "onnx":
@@ -132,16 +131,21 @@ def _command(server: Server, place: Place, scratch: Path, port: int) -> tuple[li
     return [python, SERVERS / server.script], environment | {key: str(value) for key, value in settings.items()}
 
 
-def _gavel(server: Server, place: Place, scratch: Path, port: int) -> list[str | Path]:
+def _gavel(
+    server: Server, place: Place, scratch: Path, port: int
+) -> tuple[list[str | Path], dict[str, str]]:
+    """Return the bidder's command and environment; settings in capitals are of the latter."""
+    variables = {key: value for key, value in server.settings.items() if key.isupper()}
     world = World(scratch)
     world.campaigns.write_text(yaml.safe_dump(campaigns(world.candidates)))
     settings: Mapping[str, Any] = {
         "models.store": str(place.model.store),
         "predict.listen": f"127.0.0.1:{port}",
         "predict.timeout": "10s",  # no peer gives up earlier
-        **{key: value for key, value in server.settings.items() if not key.isupper()},
+        **{key: value for key, value in server.settings.items() if key not in variables},
     }
-    return [ROOT / "bin/bidder", "serve", "--config", world.write_config("gavel", Ports.free(), settings)]
+    config = world.write_config("gavel", Ports.free(), settings)
+    return [ROOT / "bin/bidder", "serve", "--config", config], dict(os.environ) | variables
 
 
 def _onnx(model: Model, python: Path) -> Path:
