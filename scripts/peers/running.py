@@ -131,9 +131,7 @@ def _command(server: Server, place: Place, scratch: Path, port: int) -> tuple[li
     return [python, SERVERS / server.script], environment | {key: str(value) for key, value in settings.items()}
 
 
-def _gavel(
-    server: Server, place: Place, scratch: Path, port: int
-) -> tuple[list[str | Path], dict[str, str]]:
+def _gavel(server: Server, place: Place, scratch: Path, port: int) -> tuple[list[str | Path], dict[str, str]]:
     """Return the bidder's command and environment; settings in capitals are of the latter."""
     variables = {key: value for key, value in server.settings.items() if key.isupper()}
     world = World(scratch)
