@@ -110,7 +110,7 @@ func Defaults() Config {
 	c.Auction.Currency = "USD"
 	c.Auction.Seat = "gavel"
 	c.Auction.TmaxDefault = 120 * time.Millisecond
-	c.Auction.TmaxMargin = 15 * time.Millisecond
+	c.Auction.TmaxMargin = 25 * time.Millisecond
 	c.Auction.MaxCandidates = 16
 	c.Auction.NoBidStatus = 204
 	c.Auction.FirstPriceBidders = 5

@@ -125,24 +125,36 @@ func TestConfigOfAModelsBatches(t *testing.T) {
 	}
 }
 
-// Go runs one goroutine more for each runner of any pool, where the environment says nothing else.
+// Go runs one goroutine more for each runner, up to half the processors, where the environment says nothing else.
 func TestPlaces(t *testing.T) {
 	was := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(was)
-	var runners pools
-	for name, n := range map[string]int{sharedPool: 1, "cvr": 2} {
-		pool, err := batcher.NewPool(batcher.PoolOptions{Runners: n})
+	pool := func(runners int) *batcher.Pool {
+		p, err := batcher.NewPool(batcher.PoolOptions{Runners: runners})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = pool.Close(context.Background()) }()
-		runners = append(runners, namedPool{name, pool})
+		t.Cleanup(func() { _ = p.Close(context.Background()) })
+		return p
 	}
-	for environment, want := range map[string]int{"": processors + 3, "7": was} {
-		t.Setenv("GOMAXPROCS", environment)
-		runtime.GOMAXPROCS(was)
-		if makePlaces(runners); runtime.GOMAXPROCS(0) != want {
-			t.Errorf("GOMAXPROCS=%q in the environment: %d places, want %d", environment, runtime.GOMAXPROCS(0), want)
+	one, many := pool(1), pool(processors)
+	most := processors + max(processors/2, 1)
+	for _, f := range []struct {
+		environment string
+		runners     pools
+		want        int
+	}{
+		{"", pools{{sharedPool, one}}, processors + 1},
+		{"", pools{{sharedPool, one}, {"cvr", many}}, most},
+		{"7", pools{{sharedPool, one}}, processors},
+		{"0", pools{{sharedPool, many}}, most}, // Go takes no notice of these two
+		{"all", pools{{sharedPool, many}}, most},
+	} {
+		t.Setenv("GOMAXPROCS", f.environment)
+		runtime.GOMAXPROCS(processors)
+		if makePlaces(f.runners); runtime.GOMAXPROCS(0) != f.want {
+			t.Errorf("GOMAXPROCS=%q in the environment, %d pools: %d places, want %d",
+				f.environment, len(f.runners), runtime.GOMAXPROCS(0), f.want)
 		}
 	}
 }

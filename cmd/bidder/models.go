@@ -4,14 +4,15 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"strconv"
 
 	"gavel/internal/batcher"
 	"gavel/internal/modelstore"
 	"gavel/internal/servable"
 )
 
-// processors is how many goroutines Go would run at once, if there were no runners.
-var processors = runtime.GOMAXPROCS(0)
+// processors is how many of the machine's there are for this process.
+var processors = min(runtime.GOMAXPROCS(0), runtime.NumCPU())
 
 func (b *bidder) startModels(ctx context.Context) error {
 	var runners pools
@@ -46,19 +47,19 @@ func (b *bidder) startModels(ctx context.Context) error {
 	return err
 }
 
-// makePlaces lets Go run one goroutine more for each runner. A runner keeps its place while it is in TensorFlow, where Go
-// counts on it to run goroutines, and a nice one may lose its core as well; what is queued there waits with it
-// (docs/decisions/0013-places.md). Where GOMAXPROCS is in the environment, that holds; else the number no longer follows a
-// container's quota when that changes.
+// makePlaces lets Go run more goroutines than there are processors: one for each runner, but no more than half of them. A
+// runner keeps its place while it is in TensorFlow, where Go counts on it to run goroutines, and a nice one may lose its
+// core as well; what is queued there waits with it (docs/decisions/0013-places.md). Where GOMAXPROCS is in the environment, that
+// holds; else the number no longer follows a container's quota when that changes.
 func makePlaces(runners pools) {
-	if os.Getenv("GOMAXPROCS") != "" {
+	if n, err := strconv.Atoi(os.Getenv("GOMAXPROCS")); err == nil && n > 0 {
 		return
 	}
-	places := processors
+	more := 0
 	for _, pool := range runners {
-		places += pool.Stats().Runners
+		more += pool.Stats().Runners
 	}
-	runtime.GOMAXPROCS(places)
+	runtime.GOMAXPROCS(processors + min(more, max(processors/2, 1)))
 }
 
 // startRunners starts the pool that runs a model's batches: its own, or once the one that models share.

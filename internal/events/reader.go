@@ -68,21 +68,12 @@ func (s *Stream) ReaderSince(ctx context.Context, since time.Time) (Reader, erro
 	return r, nil
 }
 
-func (r *streamReader) open(ctx context.Context) error {
-	for {
-		if err := r.s.WaitUp(ctx); err != nil {
-			return err
-		}
-		_, last, err := r.s.Bounds(ctx)
-		if err == nil {
-			r.last = last
-			return nil
-		}
-		r.s.log.Debug("opening the stream to read", "error", err)
-		if ended := r.pause(ctx); ended != nil { // the stream has gone since
-			return fmt.Errorf("%w: %w", ended, err)
-		}
+func (r *streamReader) open(ctx context.Context) (err error) {
+	if err := r.s.WaitUp(ctx); err != nil {
+		return err
 	}
+	_, r.last, err = r.s.Bounds(ctx)
+	return err
 }
 
 // Last implements Reader.

@@ -20,8 +20,8 @@ over HTTP, in a closed loop of {connections} connections from `bin/loadgen`. Eve
 cores as the generator, in a network namespace of its own where one can be made. Before it is measured, its answers to
 the version's golden rows must be right to 1e-5, asked 32 at a time. Each server is shown in the best configuration
 found ([decision](decisions/{decision}) says what was tried), Gavel too ([`eager`, with Eigen's
-kernels and `GOMAXPROCS=4`](decisions/0012-direct.md)), and some also as they come. CPU is of all processes of a server, a prediction;
-memory counts shared pages once. Medians of {repeats} × {seconds:g} s.
+kernels and `GOMAXPROCS=4`](decisions/0012-direct.md)), and some also as they come. CPU is of all
+processes of a server, a prediction; memory counts shared pages once. Medians of {repeats} × {seconds:g} s.
 
 ![Requests a second, CPU a prediction and p99 of every server]({plot})
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.tuning import batch_report, plan
-from scripts.tuning.choice import Choice, Target, choose, choose_reached
+from scripts.tuning.choice import Choice, Target
 from scripts.tuning.common import REPORT_S, Common, loads, plan_of, session, tell_verified, told, verifying
 from scripts.tuning.display import clock, say
 from scripts.tuning.errors import DONE, MISSED, UNREACHABLE, OutOfTime, TuneError
@@ -50,7 +50,7 @@ class Verification:
     def record(self) -> dict[str, Any]:
         return {
             "met": self.met,
-            "rounds": len(self.standing.samples) // len(self.target.rates),
+            "rounds": len(self.standing.at(self.target.rates[0])),
             "p99_ms": {f"{rate:g}": finite(self.standing.p99(rate)) for rate in self.target.rates},
             "p99_range_ms": {f"{r:g}": [finite(v) for v in self.standing.range("p99", r)] for r in self.target.rates},
             "lost_share": {f"{rate:g}": self.standing.median("lost", rate) for rate in self.target.rates},
@@ -112,7 +112,7 @@ def tune(opened: Session, trial: Trial, options: Options) -> Outcome:
     # A plan that was measured to its end is not added to, whatever seconds are left.
     done = f"{options.slo_p99_ms:g}/{options.headroom:g}"
     opened.over = opened.journal.get("done", done) is not None
-    race = Race(grid[: sizes[0]], target)
+    race = Race(grid[: sizes[0]], target, found=found is not None)
 
     def measure(setting: Setting, rate: float, round_: int) -> Sample:
         return sample(opened, setting, trial, "race", round_=round_, rate=rate, pace=pace)
@@ -122,19 +122,12 @@ def tune(opened: Session, trial: Trial, options: Options) -> Outcome:
         raise TuneError(
             f"the time ran out before one setting was measured; give more than {common.minutes:g} --minutes"
         )
-    outcome = Outcome(race, *chosen(race, found), found, complete)
+    outcome = Outcome(race, *race.choose(), found, complete)
     opened.reserve_s = REPORT_S
     settle(opened, trial, outcome, rounds=common.verify_rounds, pace=pace)
     if not opened.over:
         opened.journal.add("done", done)
     return outcome
-
-
-def chosen(race: Race, capacity: float | None) -> tuple[Choice, Target]:
-    """Choose for the loads that were named; for those that were found, where a target can be met at all."""
-    if capacity is None:
-        return choose(race.standings, race.base, race.target), race.target
-    return choose_reached(race.standings, race.base, race.target)
 
 
 def settle(opened: Session, trial: Trial, outcome: Outcome, *, rounds: int, pace: Pace) -> None:
@@ -154,11 +147,15 @@ def settle(opened: Session, trial: Trial, outcome: Outcome, *, rounds: int, pace
             return
         for found in verified.standing.samples:
             race.add(setting, found)
-        again, reached = chosen(race, outcome.capacity)
+        again, reached = race.choose()
         if (again.setting, reached) == (setting, target) or attempt == VERIFICATIONS:
             return
         outcome.choice, outcome.target = again, reached
-        if again.meets:
+        if again.setting == setting:  # for fewer loads, at which it has just been measured
+            outcome.verification = Verification(verified.standing, reached)
+            if outcome.verification.met:
+                return
+        elif again.meets:
             outcome.verification = None
 
 
@@ -253,6 +250,8 @@ def write(outcome: Outcome, options: Options, directory: Path) -> Written | None
         f"{loads} auctions/s. p99: {outcome.choice.worst_p99_ms:.1f} ms at worst; {verified}.",
         f"CPU: {outcome.choice.cost.ratio:.2f} of what '{outcome.race.base}' takes.",
     ]
+    if left_out := [rate for rate in outcome.race.target.rates if rate not in target.rates]:
+        comment.append(f"NOT for {', '.join(f'{rate:,.0f}' for rate in left_out)} auctions/s, which is out of reach.")
     about = {"slo_p99_ms": target.slo_p99_ms, "rates": list(target.rates)}
     return write_settings(directory, outcome.choice.setting.dotted(), comment, about, config=options.common.config)
 

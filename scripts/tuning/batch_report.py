@@ -56,9 +56,8 @@ def verdict(outcome: Outcome) -> str:
 def unreached(outcome: Outcome) -> str:
     """The loads that the recommendation is not for, and what is reachable there."""
     best = reachable(outcome.race.standings, outcome.race.target)
-    limit = f"{outcome.target.limit_ms:g} ms"
     return "".join(
-        f" It is NOT for {rate:,.0f}/s, where no setting keeps {limit}; best: {spoken(p99)} with {setting}."
+        f" It is NOT for {rate:,.0f}/s, where the target could not be met as well; best: {spoken(p99)} with {setting}."
         for rate, (setting, p99) in best.items()
         if rate not in outcome.target.rates
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from scripts.tuning.choice import Target, survivors
+from scripts.tuning.choice import Choice, Target, choose, choose_reached, survivors
 from scripts.tuning.errors import OutOfTime
 from scripts.tuning.samples import Sample, Standing
 from scripts.tuning.settings import Setting
@@ -22,9 +22,10 @@ Measure = Callable[[Setting, float, int], Sample]  # at a load, in a round
 class Race:
     """The settings of a plan with what was measured of them."""
 
-    def __init__(self, settings: Sequence[Setting], target: Target) -> None:
+    def __init__(self, settings: Sequence[Setting], target: Target, *, found: bool = False) -> None:
         self.base = settings[0]
         self.target = target
+        self.found = found  # the loads, by the tool: those out of reach are given up
         self._samples: dict[Setting, list[Sample]] = {s: [] for s in settings}
 
     def add(self, setting: Setting, sample: Sample) -> None:
@@ -36,6 +37,12 @@ class Race:
         standings = [Standing(setting, tuple(samples)) for setting, samples in self._samples.items()]
         return [s for s in standings if set(s.rates) >= set(self.target.rates)]
 
+    def choose(self) -> tuple[Choice, Target]:
+        """Choose a setting, and say for which of the loads."""
+        if self.found:
+            return choose_reached(self.standings, self.base, self.target)
+        return choose(self.standings, self.base, self.target), self.target
+
     def run(self, sizes: Sequence[int], measure: Measure, *, most: int) -> bool:
         """Measure round by round; False if time ran out before the plan's end.
 
@@ -46,7 +53,8 @@ class Race:
         more = [sizes[-1]] * (most - len(sizes))
         for round_, size in enumerate([*sizes, *more][:most], 1):
             if round_ > 1:
-                alive = survivors(self.standings, self.base, self.target, size)
+                _, target = self.choose()
+                alive = survivors(self.standings, self.base, target, size)
             # The base first in each round: costs are ratios to it.
             others = [s for s in alive if s != self.base]
             for setting in [self.base, *(others if round_ % 2 else reversed(others))]:

@@ -156,7 +156,21 @@ def test_a_load_that_verification_misses_is_left_out(tmp_path: Path, time: Time)
         return load(answers(5.0 if rate <= 8000 else 500.0, sent=20_000))
 
     outcome = tuned(tmp_path, time, behave, rates=[], shares=[0.4, 0.8], most_rounds=1)
-    assert (len(outcome.target.rates), outcome.status) == (1, DONE)
+    low, _ = outcome.race.target.rates
+    assert (outcome.target.rates, outcome.choice.setting.policy, outcome.status) == ([low], "adaptive", DONE)
+    assert outcome.verification is not None
+    assert outcome.verification.record()["p99_ms"] == {f"{low:g}": 5.0}
+
+
+def test_what_is_good_where_the_target_can_be_met_stays_in_the_race(tmp_path: Path, time: Time) -> None:
+    # At a load out of reach the cheapest for the other is the slowest: that must not put it out of the race.
+    def behave(name: str, rate: float, round_: int) -> Load:
+        if rate > 5000 or rate == 0:
+            return load(answers((90.0 if "window" in name else 20.0) if rate <= 8000 else 500.0, sent=20_000))
+        return bidders(GOOD)(name, rate, round_)
+
+    outcome = tuned(tmp_path, time, behave, rates=[], shares=[0.4, 0.8])
+    assert (outcome.choice.setting.policy, outcome.status) == ("window", DONE)
 
 
 def test_what_was_found_is_written_down_whole(tmp_path: Path, time: Time) -> None:
@@ -275,7 +289,7 @@ def test_the_network_counts(tmp_path: Path, time: Time) -> None:
 
 
 def test_where_no_margin_will_do_it_is_status_3(tmp_path: Path, time: Time) -> None:
-    outcome = swept(tmp_path, time, exchange(dict.fromkeys((2, 5, 10, 15), 180)))
+    outcome = swept(tmp_path, time, exchange(dict.fromkeys((2, 5, 10, 25), 180)))
     assert outcome.status == UNREACHABLE
     assert outcome.changes == {}
     assert latency.write(outcome, tmp_path) is None
