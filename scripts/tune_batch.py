@@ -44,7 +44,9 @@ from scripts.tuning.settings import POLICIES, Grid, microseconds
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 
-Slo = Annotated[float, typer.Option("--slo-p99-ms", help="The p99 to meet, ms, at all --rates, or at those found where it can be.")]
+Slo = Annotated[
+    float, typer.Option("--slo-p99-ms", help="The p99 to meet, ms: at all --rates, or at those found where it can be.")
+]
 
 
 @app.callback(invoke_without_command=True)
