@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -75,6 +76,7 @@ func TestServe(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	log := &signalWriter{want: "msg=serving", found: make(chan struct{})}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0)) // serving raises it
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, []string{"serve", "--config", config}, io.Discard, log) }()
 	select {

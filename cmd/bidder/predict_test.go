@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -93,6 +94,7 @@ func TestServePredictions(t *testing.T) {
 	defer cancel()
 	log := &signalWriter{want: "msg=serving model=ctr", found: make(chan struct{})}
 	ports := &signalWriter{want: "admin_listen=", found: make(chan struct{})}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0)) // serving raises it
 	ended := make(chan error, 1)
 	go func() {
 		ended <- run(ctx, []string{"serve", "--config", config}, io.Discard, io.MultiWriter(log, ports))
