@@ -16,6 +16,7 @@ import (
 
 	"gavel/internal/garbage"
 	"gavel/internal/process"
+	"gavel/internal/threads"
 )
 
 const about = `Answers OpenRTB bid requests (POST /openrtb2/bid) with probabilities from TensorFlow models that run in this
@@ -100,7 +101,11 @@ func withConfig(ctx context.Context, path string, stderr io.Writer, run func(con
 		defer garbage.Limit(config.Limits.GCPercent, config.Limits.GCBytes).Stop()
 	}
 	level, _ := parseLevel(config.Log.Level) // Validate has refused others
-	return run(ctx, config, process.NewLogger(level, config.Log.Format, stderr))
+	log := process.NewLogger(level, config.Log.Format, stderr)
+	if err := threads.ShortSlices(); err != nil { // it answers without them too, somewhat later in an overload
+		log.Info("no short time slices", "error", err)
+	}
+	return run(ctx, config, log)
 }
 
 func parseLevel(name string) (slog.Level, error) {

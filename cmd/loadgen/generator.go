@@ -126,6 +126,7 @@ func (g *generator) run() error {
 		now := g.now()
 		g.tally.advance(now)
 		for due != nil && due.next() <= now && due.next() < end { // noticed after the end, if this thread was held up
+			g.tally.noticed(due.next(), now)
 			g.waiting = append(g.waiting, g.schedule(due.next()))
 			due.take()
 		}

@@ -137,6 +137,9 @@ func (t *tally) scheduled(due, tmax int64) {
 	}
 }
 
+// noticed takes how long a request was due before it was looked for one, whether or not a connection is free to send it.
+func (t *tally) noticed(due, now int64) { t.slice.HeldUp = max(t.slice.HeldUp, float64(now-due)/1e6) }
+
 func (t *tally) sent(due, now int64) {
 	if due >= t.from {
 		record(t.lag, now-due)
@@ -229,6 +232,8 @@ type slice struct {
 	Late     uint64  `json:"late"`
 	Failed   uint64  `json:"failed"`
 	Latency  latency `json:"latency_ms"` // of answers alone
+	// HeldUp is the longest that a request was due, at a rate, before this process noticed: it had no processor meanwhile.
+	HeldUp float64 `json:"held_up_ms"`
 	// Counts are [ms, answers] of the latencies that occurred, to two digits: what slices are joined by.
 	Counts [][2]float64 `json:"counts"`
 

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -59,6 +61,40 @@ func jsonOf(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// A slice says for how long its process was held up at most, whatever became of the requests.
+func TestHeldUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "series")
+	series, err := openSeries(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tally := newTally(flags{Deadline: time.Second, Interval: time.Second}, series)
+	for _, d := range []time.Duration{time.Millisecond, 70 * time.Millisecond, 0} {
+		tally.noticed(0, int64(d))
+	}
+	tally.advance(int64(time.Second))
+	tally.noticed(int64(time.Second), int64(time.Second+time.Millisecond))
+	tally.advance(int64(2 * time.Second))
+	if err := series.close(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held []float64
+	for line := range strings.Lines(string(text)) {
+		var s slice
+		if err := json.Unmarshal([]byte(line), &s); err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, s.HeldUp)
+	}
+	if !slices.Equal(held, []float64{70, 1}) {
+		t.Errorf("held up for %v ms, want 70 and 1", held)
+	}
 }
 
 // What takes longer than a histogram can tell apart is in it, as the longest.

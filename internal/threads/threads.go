@@ -1,4 +1,4 @@
-// Package threads gives work an operating-system thread of low priority.
+// Package threads tells the operating system which of the threads are urgent, and which are not.
 package threads
 
 import (

@@ -16,3 +16,6 @@ func isMainThread() bool { return false }
 func currentThread() int { return 0 }
 
 func threadCPU(int) time.Duration { return 0 }
+
+// ShortSlices: elsewhere there is nothing to ask for.
+func ShortSlices() error { return errors.ErrUnsupported }

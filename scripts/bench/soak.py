@@ -30,6 +30,7 @@ SETTLE_S = 90.0  # reservations of bids without a notice live 70 s: memory grows
 
 ASK_S = 0.1  # between two looks at the version that serves, while a swap is under way
 SAMPLE_S = 1.0  # between two of memory
+STANDSTILL_MS = 50.0  # for which the generator, which asks for little and often, gets no processor: nobody does
 
 
 @dataclass
@@ -119,6 +120,12 @@ def drive(world: World, bidder: Bidder, *, seconds: float, swaps: int, begin: fl
     return made, memory
 
 
+def standstills(slices: list[Slice]) -> list[Slice]:
+    """Return the slices in which the generator itself was held up for long, and those in which it then caught up."""
+    held = [s["held_up_ms"] >= STANDSTILL_MS for s in slices]
+    return [s for s, now, before in zip(slices, held, [False, *held], strict=False) if now or before]
+
+
 def growth(memory: list[Memory]) -> float:
     """Memory of the last fifth ÷ that of the first fifth after it has settled, medians."""
     settled = [m.mib for m in memory if m.at >= min(SETTLE_S, memory[-1].at / 3)]
@@ -153,6 +160,13 @@ def report(
     for swap in swapped:
         if swap.took_s is None:
             say(f"beware: version {swap.version}, named at {swap.at:.0f} s, was never seen to serve")
+    stood = standstills(slices)
+    if stood:
+        worst = max(s["held_up_ms"] for s in stood)
+        say(
+            f"beware: in {len(stood)} of {len(slices)} s the machine stood still: the generator was held up as well, "
+            f"by {worst:.0f} ms at most; late there: {sum(s['late'] for s in stood)}"
+        )
     targets = [
         Target("late_share", result["late"] / result["sent"], 0.00001, least=False),
         Target("swap_p99_ratio", percentile(within, 0.99) / percentile(outside, 0.99), 1.2, least=False),
@@ -165,6 +179,7 @@ def report(
         "rate": result["rate"],
         "auctions": result["sent"],
         "late": result["late"],
+        "late_in_standstills": sum(s["late"] for s in stood),
         "bids": result["good"],
         "load_seconds": load_s,
         "slowest_swap_seconds": slowest_s,

@@ -94,6 +94,12 @@ def test_memory_growth_counts_from_when_it_has_settled() -> None:
     assert soak.growth(leaking) > 2
 
 
+def test_a_standstill_counts_for_the_second_in_which_it_is_made_up_for() -> None:
+    slices = [{"at": at, "held_up_ms": held} for at, held in enumerate((0.1, 49.9, 50.0, 180.0, 2.0, 0.1))]
+    assert [s["at"] for s in soak.standstills(slices)] == [2, 3, 4]
+    assert soak.standstills([]) == []
+
+
 class Clock:
     """In place of the module `time`: it goes on when somebody sleeps."""
 
