@@ -10,7 +10,7 @@ import pytest
 from scripts.bench import batcher, capacity, soak
 from scripts.bench.bidder import Reading, version_in
 from scripts.bench.load import Load, offering, result_of
-from scripts.bench.percentiles import percentile, read
+from scripts.bench.percentiles import Slice, percentile, read
 from scripts.bench.report import Target
 from scripts.bench.world import World, put
 
@@ -95,7 +95,7 @@ def test_memory_growth_counts_from_when_it_has_settled() -> None:
 
 
 def test_a_standstill_counts_for_the_second_in_which_it_is_made_up_for() -> None:
-    slices = [{"at": at, "held_up_ms": held} for at, held in enumerate((0.1, 49.9, 50.0, 180.0, 2.0, 0.1))]
+    slices: list[Slice] = [{"at": at, "held_up_ms": held} for at, held in enumerate((0.1, 49.9, 50.0, 180.0, 2.0, 0.1))]
     assert [s["at"] for s in soak.standstills(slices)] == [2, 3, 4]
     assert soak.standstills([]) == []
 
