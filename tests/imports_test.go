@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"internal/race":       {"STANDARD"},
 	"internal/seldom":     {"STANDARD"},
 	"internal/strictyaml": {},
-	"internal/threads":    {"STANDARD"},
+	"internal/threads":    {},
 	"internal/campaigns":  {"internal/auction", "internal/iso", "internal/strictyaml"},
 	"internal/events":     {"internal/auction"},
 	"internal/features":   {"internal/auction", "internal/iso"},
