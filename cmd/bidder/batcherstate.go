@@ -6,6 +6,7 @@ import (
 
 	"gavel/internal/batcher"
 	"gavel/internal/servable"
+	"gavel/internal/threads"
 )
 
 // pageState is /batcher.json. Counts are since Process began; the page subtracts.
@@ -117,7 +118,7 @@ const maxRefusals, maxMessage = 4, 300
 func (p *batcherPage) state() pageState {
 	pool := p.pools.stats()
 	s := pageState{
-		Bidder: p.bidder, Process: p.queues.since.UnixMilli(), At: time.Since(p.queues.since).Seconds(), CPUs: processors, Threads: p.threading,
+		Bidder: p.bidder, Process: p.queues.since.UnixMilli(), At: time.Since(p.queues.since).Seconds(), CPUs: threads.Processors(), Threads: p.threading,
 		Runners: pageRunners{Count: pool.Runners, Idle: pool.Idle, Busy: pool.Busy, Load: pool.Load},
 		Models:  []pageModel{},
 	}

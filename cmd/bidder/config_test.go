@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -122,40 +120,6 @@ func TestConfigOfAModelsBatches(t *testing.T) {
 	if want := (batcher.QueueOptions{Policy: "eager", MaxRows: 32, MaxWait: 5 * time.Millisecond, QueueRows: 320, Patience: 40, Weight: 0.5,
 		MaxRunners: 2, CalibrationRuns: 8}); cvr.queue != want || cvr.own == nil || *cvr.own != (batcher.PoolOptions{Runners: 2, Nice: 10}) {
 		t.Errorf("cvr: %+v, pool %+v, want %+v and 2 runners with nice 10", cvr.queue, cvr.own, want)
-	}
-}
-
-// Go runs one goroutine more for each runner, up to half the processors, where the environment says nothing else.
-func TestPlaces(t *testing.T) {
-	was := runtime.GOMAXPROCS(0)
-	defer runtime.GOMAXPROCS(was)
-	pool := func(runners int) *batcher.Pool {
-		p, err := batcher.NewPool(batcher.PoolOptions{Runners: runners})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = p.Close(context.Background()) })
-		return p
-	}
-	one, many := pool(1), pool(processors)
-	most := processors + max(processors/2, 1)
-	for _, f := range []struct {
-		environment string
-		runners     pools
-		want        int
-	}{
-		{"", pools{{sharedPool, one}}, processors + 1},
-		{"", pools{{sharedPool, one}, {"cvr", many}}, most},
-		{"7", pools{{sharedPool, one}}, processors},
-		{"0", pools{{sharedPool, many}}, most}, // Go takes no notice of these two
-		{"all", pools{{sharedPool, many}}, most},
-	} {
-		t.Setenv("GOMAXPROCS", f.environment)
-		runtime.GOMAXPROCS(processors)
-		if makePlaces(f.runners); runtime.GOMAXPROCS(0) != f.want {
-			t.Errorf("GOMAXPROCS=%q in the environment, %d pools: %d places, want %d",
-				f.environment, len(f.runners), runtime.GOMAXPROCS(0), f.want)
-		}
 	}
 }
 

@@ -4,11 +4,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gavel/internal/overload"
+	"gavel/internal/threads"
 )
 
 // startLimiter makes the limit on auctions at once, which follows how busy the processors are until stop.
 func (b *bidder) startLimiter() (*overload.Limiter, error) {
-	limiter, err := overload.New(overload.Options{Most: b.config.Limits.Auctions, Processors: processors, Target: b.config.Limits.CPUWait})
+	limiter, err := overload.New(overload.Options{Most: b.config.Limits.Auctions, Processors: threads.Processors(), Target: b.config.Limits.CPUWait})
 	if err != nil {
 		return nil, err
 	}

@@ -9,10 +9,8 @@ import (
 	"gavel/internal/batcher"
 	"gavel/internal/modelstore"
 	"gavel/internal/servable"
+	"gavel/internal/threads"
 )
-
-// processors is how many of the machine's there are for this process.
-var processors = min(runtime.GOMAXPROCS(0), runtime.NumCPU())
 
 func (b *bidder) startModels(ctx context.Context) error {
 	var runners pools
@@ -59,6 +57,7 @@ func makePlaces(runners pools) {
 	for _, pool := range runners {
 		more += pool.Stats().Runners
 	}
+	processors := threads.Processors()
 	runtime.GOMAXPROCS(processors + min(more, max(processors/2, 1)))
 }
 

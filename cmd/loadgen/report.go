@@ -137,7 +137,7 @@ func (t *tally) scheduled(due, tmax int64) {
 	}
 }
 
-// noticed takes how long a request was due before it was looked for one, whether or not a connection is free to send it.
+// noticed takes for how long a request had been due when this process saw that it was, with or without a connection to send it.
 func (t *tally) noticed(due, now int64) { t.slice.HeldUp = max(t.slice.HeldUp, float64(now-due)/1e6) }
 
 func (t *tally) sent(due, now int64) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -33,19 +32,4 @@ func epollPwait2(epoll int, events []unix.EpollEvent, span *unix.Timespec) (int,
 		return -1, errno
 	}
 	return int(n), nil
-}
-
-// shortSlice is the least that Linux gives (6.12 and later; others know of no such wish).
-const shortSlice = 100 * time.Microsecond
-
-// askForShortSlices has the system run the calling thread for short times, the sooner after it has something to do: what
-// it sends late or reads late, while servers under test have the processors, would be counted as theirs. It gets no larger
-// part of them. Where the system refuses, the lag in the result tells.
-func askForShortSlices() {
-	attributes, err := unix.SchedGetAttr(0, 0)
-	if err != nil {
-		return
-	}
-	attributes.Runtime = uint64(shortSlice)
-	_ = unix.SchedSetAttr(0, attributes, 0)
 }

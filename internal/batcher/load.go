@@ -1,10 +1,11 @@
 package batcher
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gavel/internal/threads"
 )
 
 // load reckons ρ, how scarce processors would be if every claim were run alone, as a share of them:
@@ -56,7 +57,7 @@ const (
 )
 
 // ofProcess is the load of this process.
-var ofProcess = &load{cpu: processCPU, machine: machineCPU, cpus: float64(min(runtime.GOMAXPROCS(0), runtime.NumCPU())), epoch: time.Now()}
+var ofProcess = &load{cpu: processCPU, machine: machineCPU, cpus: float64(threads.Processors()), epoch: time.Now()}
 
 // ran books a batch that claims shared. sure says whether what that saved is known; where it is not, c is not learnt.
 func (l *load) ran(claims int, saved float64, sure bool) {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -118,17 +117,7 @@ func TestDirect(t *testing.T) {
 
 // rest waits until every connection is the loop's: a worker that has answered still has its own, and would read what comes next.
 func rest(s *Server) {
-	busy := func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.loop == nil {
-			return false
-		}
-		s.loop.turn.Lock()
-		defer s.loop.turn.Unlock()
-		return slices.ContainsFunc(s.loop.slots, func(c *conn) bool { return c != nil && c.state.Load() != idle })
-	}
-	for busy() {
+	for some(s, func(c *conn) bool { return c.state.Load() != idle }) {
 		runtime.Gosched()
 	}
 }

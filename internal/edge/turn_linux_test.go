@@ -120,6 +120,11 @@ func TestReceived(t *testing.T) {
 
 // holds says whether the loop has the beginning of a request.
 func holds(s *Server) bool {
+	return some(s, func(c *conn) bool { return len(c.held) > 0 })
+}
+
+// some says whether a connection is so; none is where the server does not serve.
+func some(s *Server, so func(*conn) bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.loop == nil {
@@ -127,7 +132,7 @@ func holds(s *Server) bool {
 	}
 	s.loop.turn.Lock()
 	defer s.loop.turn.Unlock()
-	return slices.ContainsFunc(s.loop.slots, func(c *conn) bool { return c != nil && len(c.held) > 0 })
+	return slices.ContainsFunc(s.loop.slots, func(c *conn) bool { return c != nil && so(c) })
 }
 
 // serving is the loop of a server that has answered on c.

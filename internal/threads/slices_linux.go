@@ -36,7 +36,10 @@ func ShortSlices() error {
 	return nil
 }
 
-// shorten asks for one thread; one that has ended has none to ask for.
+// ShortSlice is ShortSlices for the calling thread, and those that it will begin.
+func ShortSlice() error { return shorten("0") }
+
+// shorten asks for one thread, "0" being the caller's; one that has ended has none to ask for.
 func shorten(thread string) error {
 	number, err := strconv.Atoi(thread)
 	if err != nil {

@@ -50,6 +50,35 @@ func TestShortSlices(t *testing.T) {
 	}
 }
 
+// One thread can ask for itself; nothing else about it changes.
+func TestShortSlice(t *testing.T) {
+	runtime.LockOSThread() // for good: the thread ends with the test
+	before, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	if before.Runtime == 0 {
+		t.Skip("this system tells of no slices")
+	}
+	before.Runtime = uint64(10 * shortSlice) // whatever the process has asked for
+	if err := unix.SchedSetAttr(0, before, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := ShortSlice(); err != nil {
+		t.Fatal(err)
+	}
+	after, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := after.Runtime, uint64(shortSlice); got != want {
+		t.Errorf("slices of %d ns, want %d; before: %d", got, want, before.Runtime)
+	}
+	if after.Nice != before.Nice || after.Policy != before.Policy {
+		t.Errorf("nice %d and policy %d, want them as they were, %d and %d", after.Nice, after.Policy, before.Nice, before.Policy)
+	}
+}
+
 func TestShortSlicesOfNone(t *testing.T) {
 	if err := shorten("none"); err == nil {
 		t.Error("no thread has that name")

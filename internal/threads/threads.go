@@ -1,4 +1,4 @@
-// Package threads tells the operating system which of the threads are urgent, and which are not.
+// Package threads tells the operating system which threads are urgent and which are not, and knows how many can run at once.
 package threads
 
 import (

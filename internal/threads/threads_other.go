@@ -19,3 +19,6 @@ func threadCPU(int) time.Duration { return 0 }
 
 // ShortSlices: elsewhere there is nothing to ask for.
 func ShortSlices() error { return errors.ErrUnsupported }
+
+// ShortSlice: nor for one thread.
+func ShortSlice() error { return errors.ErrUnsupported }

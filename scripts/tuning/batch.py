@@ -71,6 +71,11 @@ class Outcome:
     written: Written | None = None
 
     @property
+    def unreached(self) -> list[float]:
+        """The loads that the choice is not for."""
+        return [rate for rate in self.race.target.rates if rate not in self.target.rates]
+
+    @property
     def status(self) -> int:
         if not self.choice.meets:
             return UNREACHABLE
@@ -250,8 +255,9 @@ def write(outcome: Outcome, options: Options, directory: Path) -> Written | None
         f"{loads} auctions/s. p99: {outcome.choice.worst_p99_ms:.1f} ms at worst; {verified}.",
         f"CPU: {outcome.choice.cost.ratio:.2f} of what '{outcome.race.base}' takes.",
     ]
-    if left_out := [rate for rate in outcome.race.target.rates if rate not in target.rates]:
-        comment.append(f"NOT for {', '.join(f'{rate:,.0f}' for rate in left_out)} auctions/s, which is out of reach.")
+    if outcome.unreached:
+        left_out = ", ".join(f"{rate:,.0f}" for rate in outcome.unreached)
+        comment.append(f"NOT for {left_out} auctions/s, which is out of reach.")
     about = {"slo_p99_ms": target.slo_p99_ms, "rates": list(target.rates)}
     return write_settings(directory, outcome.choice.setting.dotted(), comment, about, config=options.common.config)
 

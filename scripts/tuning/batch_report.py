@@ -56,11 +56,12 @@ def verdict(outcome: Outcome) -> str:
 def unreached(outcome: Outcome) -> str:
     """The loads that the recommendation is not for, and what is reachable there."""
     best = reachable(outcome.race.standings, outcome.race.target)
-    return "".join(
-        f" It is NOT for {rate:,.0f}/s, where the target could not be met as well; best: {spoken(p99)} with {setting}."
-        for rate, (setting, p99) in best.items()
-        if rate not in outcome.target.rates
-    )
+    text = ""
+    for rate in outcome.unreached:
+        setting, p99 = best[rate]
+        text += f" It is NOT for {rate:,.0f}/s, where the target could not be met as well; "
+        text += f"best: {spoken(p99)} with {setting}."
+    return text
 
 
 def lateness(outcome: Outcome) -> str:
@@ -212,7 +213,7 @@ def document(outcome: Outcome, directory: Path) -> dict[str, Any]:
         "slo_p99_ms": race.target.slo_p99_ms,
         "headroom": race.target.headroom,
         "rates": list(outcome.target.rates),
-        "rates_unreached": [rate for rate in race.target.rates if rate not in outcome.target.rates],
+        "rates_unreached": outcome.unreached,
         "capacity": outcome.capacity,
         "recommended": figures(by_setting[choice.setting]) if choice.meets else None,
         "why": choice.why,
