@@ -126,6 +126,31 @@ func TestLooks(t *testing.T) {
 	})
 }
 
+// The first claims after a silence find everything cold, so that they are none to look at.
+func TestLooksAfterSilence(t *testing.T) {
+	const ms = int64(1e6)
+	var l looks
+	f := func(when string, from, to int64, want int64) {
+		t.Helper()
+		begun, on := int64(0), false
+		for now := from; now < to; now += ms {
+			due := l.due(now)
+			if due && !on {
+				begun++
+			}
+			on = due
+		}
+		if begun != want {
+			t.Errorf("%s: %d looks, want %d", when, begun, want)
+		}
+	}
+	f("the first second", ms, 1000*ms, 0)
+	f("8 s", 1000*ms, 8500*ms, 4)
+	f("a second after a silence", 60000*ms, 60999*ms, 0)
+	f("8 s after it", 60999*ms, 68500*ms, 4)
+	f("10 s after a pause of half a second", 69000*ms, 79000*ms, 1)
+}
+
 // A queue is crowded where the next claim is expected before a row alone would have been run.
 func TestCrowded(t *testing.T) {
 	f := func(name string, o QueueOptions, gap time.Duration, want bool) {

@@ -30,6 +30,7 @@ type batch struct {
 	deadline int64 // the earliest of its tickets that are not yet expired
 	goAt     int64 // when its queue's policy lets it go; never until it has been asked
 	heldAt   int   // the rows at which the adaptive policy waits for another claim; 0: it does not, or one has come
+	look     bool  // it goes now to see what that costs
 
 	live []int32 // live[pos] is the slot of the row at position pos, while it is run
 	// The runs since begin, in ns: CPU time of those for which it was measured and how long these took, how long the
@@ -76,7 +77,7 @@ func (b *batch) row(slot int) []int32 {
 
 // open starts a free batch; the queue's lock is held.
 func (b *batch) open(now int64, maxWait int64) {
-	b.state, b.n, b.claims, b.heldAt = batchOpen, 0, 0, 0
+	b.state, b.n, b.claims, b.heldAt, b.look = batchOpen, 0, 0, 0, false
 	b.opened, b.dueAt, b.deadline, b.goAt = now, now+maxWait, never, never
 }
 

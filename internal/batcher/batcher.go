@@ -54,6 +54,8 @@ type Batch interface {
 type Meter interface {
 	// RunCPU is the CPU time of the last Run, 0 where it was not measured; it need not measure each.
 	RunCPU() time.Duration
+	// Measure has the next Run measured, whatever it would do else.
+	Measure()
 }
 
 // RowError is how Batch.Run names the row that made it fail.

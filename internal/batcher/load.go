@@ -22,7 +22,7 @@ import (
 // c is the least that was lately seen, not that of now. Where processors have time to spare each request wakes threads and
 // finds cold caches, and takes up to twice the CPU that it takes where they have none: reckoned with that, half of the
 // load that can be held looks like three quarters of it. So a lower c is believed soon, a higher one only where processors
-// are busy, and else within the quarter of an hour, for the work itself may have changed.
+// are busy, with this process's work among others, and else within the quarter of an hour, for the work itself may have changed.
 //
 // One does for the process, whatever pools it has. Methods are safe for concurrent use.
 type load struct {
@@ -48,12 +48,14 @@ const (
 	loadSample = 100e6   // ns between samples, at least; the system counts in steps of some 10 ms a processor
 	loadWeight = 1.0 / 4 // of a sample of that length
 
-	costSample = 1e9       // ns between looks at c, long enough that it has its share of collecting garbage
-	costClaims = 100       // requests at least, or it takes longer
-	costFalls  = 1.0 / 4   // weight of a lower one
-	costRises  = 1.0 / 512 // … of a higher one, which counts
-	costAtMost = 2         // times c at most: a lull has costs of its own
-	costBusy   = 0.75      // share of busy processors from which on a higher one is believed like a lower one
+	costSample  = 1e9       // ns between looks at c, long enough that it has its share of collecting garbage
+	costClaims  = 100       // requests at least, or it takes longer
+	costLongest = 2e9       // ns: what takes longer is not looked at, for most of its cost may be what the process takes without requests
+	costFalls   = 1.0 / 4   // weight of a lower one
+	costRises   = 1.0 / 512 // … of a higher one, which counts
+	costAtMost  = 2         // times c at most: a lull has costs of its own
+	costBusy    = 0.75      // share of busy processors from which on a higher one is believed like a lower one …
+	costOwn     = 1.0 / 4   // … if this share of that at least is the process's
 )
 
 // ofProcess is the load of this process.
@@ -98,7 +100,10 @@ func (l *load) sample(now int64) {
 		l.looked = r
 		return
 	}
-	if d := r.since(l.looked); d.at >= costSample && d.requests() >= costClaims {
+	switch d := r.since(l.looked); {
+	case d.at > costLongest:
+		l.looked = r
+	case d.at >= costSample && d.requests() >= costClaims:
 		l.learn(d)
 		l.looked = r
 	}
@@ -118,15 +123,15 @@ func (l *load) learn(d reading) {
 	if l.unsure.Swap(false) || d.cpu <= 0 {
 		return
 	}
-	c, was, busy := d.cost(), l.cost(), d.busy()
+	c, was, busy, own := d.cost(), l.cost(), d.busy(), float64(d.cpu)/l.time(d)
 	if d.all <= 0 {
-		busy = float64(d.cpu) / l.time(d)
+		busy = own
 	}
 	weight := costRises
 	switch {
 	case was == 0:
 		weight = 1
-	case c < was || busy > costBusy:
+	case c < was || busy > costBusy && own > costOwn*busy:
 		weight = costFalls
 	}
 	if was > 0 {

@@ -15,22 +15,25 @@ func (q *Queue) mayLook(gap float64) bool {
 // while batches are large. The queue's lock guards it.
 type looks struct {
 	first, next, until int64 // ns on the pool's clock
+	asked              int64 // when it was asked last
 	left               int   // runs that this one still wants to see
 }
 
 const (
 	lookRuns  = 32   // of one claim, or
 	lookFor   = 20e6 // ns, whichever comes first
-	lookFirst = 1e9  // ns after the first claims; each look is as late again as the one before, until there are
+	lookFirst = 1e9  // ns after the first claims, or the first after as long a silence; each look is as late again, until there are
 	lookEvery = 10e9 // ns between them
 )
 
 // due says whether this is such a moment.
 func (l *looks) due(now int64) bool {
+	silent := l.asked == 0 || now-l.asked > lookFirst
+	l.asked = now
 	switch {
 	case l.on(now):
 		return true
-	case l.first == 0:
+	case silent:
 		l.first, l.next = now, now+lookFirst
 	case now >= l.next:
 		l.until, l.next, l.left = now+lookFor, now+min(now-l.first, lookEvery), lookRuns

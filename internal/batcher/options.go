@@ -57,7 +57,7 @@ type PoolOptions struct {
 const (
 	DefaultMaxRows  = 128
 	DefaultMaxWait  = 6 * time.Millisecond
-	DefaultPatience = 3.5
+	DefaultPatience = 0.8
 )
 
 // QueueOptions configures a Queue. Zero values mean the defaults given.

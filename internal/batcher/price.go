@@ -1,13 +1,17 @@
 package batcher
 
-import "math"
+import (
+	"cmp"
+	"math"
+)
 
 // price learns what joining saves: the CPU of a claim run alone, less what it adds to a batch,
 //
 //	(k·c₁ − c(k)) / (k − 1)
 //
 // with k the mean claims of what is run now and c(k) its mean cost. c₁ is the cost of a single claim where single claims
-// are what is run: at most loads they are, and else for a moment now and then (see looks; calibration until then). A line
+// are what is run: at most loads they are, and else for a moment now and then (see looks; calibration until then), when the
+// batches before and between have taken the caches, so that not the mean of them counts but the lower third. A line
 // through what is run now would not do: batches of one size say little of its slope; and of big batches fewer are run,
 // each finds the caches colder, and the line's height at no claims tells twice of what running them alone would cost.
 // Nor would the few single claims between large batches: each comes after a lull or a stall, at up to twice the cost.
@@ -32,13 +36,14 @@ func (a *average) add(x, weight float64) {
 }
 
 const (
-	priceWeight = 1.0 / 64
-	lookWeight  = 1.0 / 8 // of a claim run alone on purpose: there are few, of which the engine may measure one in eight
-	outlier     = 3       // times the expected cost is what a run counts for at most
-	enough      = 16      // single claims are believed before calibration
-	nearAlone   = 1.5     // times what they lately cost is what one of them counts for at most, for some are interrupted
-	fewClaims   = 2       // a batch: below it the difference from one is noise, and calibration's at typical claims counts
-	typical     = 8
+	priceWeight  = 1.0 / 64
+	outlier      = 3        // times the expected cost is what a run counts for at most
+	enough       = 16       // single claims are believed before calibration
+	nearAlone    = 1.5      // times what they lately cost is what one of them counts for at most, for some are interrupted
+	lookQuantile = 1.0 / 3  // of what single claims cost in looks is what they cost where all are alone
+	lookStep     = 1.0 / 16 // of it is the step that one may make, or more while few were seen
+	fewClaims    = 2        // a batch: below it the difference from one is noise, and calibration's at typical claims counts
+	typical      = 8
 )
 
 // metered is the cost of the batch's last run, which took ns: 0 where it was not measured.
@@ -47,6 +52,13 @@ func metered(b Batch, ns int64) int64 {
 		return int64(m.RunCPU())
 	}
 	return ns
+}
+
+// measure has the batch's next run metered.
+func measure(b Batch) {
+	if m, ok := b.(Meter); ok {
+		m.Measure()
+	}
 }
 
 // calibrate takes a run at leisure.
@@ -62,26 +74,36 @@ func (p *price) observe(rows int, claims float64, cost int64, looking bool) {
 		return
 	}
 	c := float64(cost)
+	if looking && claims == 1 {
+		p.look(c)
+		return
+	}
 	if expected := p.atMost(rows); expected > 0 {
 		c = min(c, outlier*expected)
 	}
 	p.all.add(c, priceWeight)
 	p.rows.add(float64(rows), priceWeight)
 	p.claims.add(claims, priceWeight)
-	switch {
-	case claims != 1:
-	case looking:
-		p.addAlone(c, lookWeight)
-	case p.claims.value < fewClaims:
-		p.addAlone(c, priceWeight)
+	if claims == 1 && p.claims.value < fewClaims {
+		if p.alone.seen > 0 {
+			c = min(c, nearAlone*p.alone.value)
+		}
+		p.alone.add(c, priceWeight)
 	}
 }
 
-func (p *price) addAlone(c, weight float64) {
-	if p.alone.seen > 0 {
-		c = min(c, nearAlone*p.alone.value)
+// look takes a run of a single claim among batches, by stochastic approximation of a quantile, with steps that shrink near it.
+func (p *price) look(c float64) {
+	if p.alone.seen == 0 {
+		p.alone.value = cmp.Or(p.calibratedAt(1), c)
 	}
-	p.alone.add(c, weight)
+	p.alone.seen++
+	most := max(lookStep, 2/float64(enough+p.alone.seen)) * p.alone.value
+	if d := c - p.alone.value; d > 0 {
+		p.alone.value += lookQuantile * min(d, most)
+	} else {
+		p.alone.value -= (1 - lookQuantile) * min(-d, most)
+	}
 }
 
 // atMost is what a run is expected to cost if rows cost no less in larger batches; 0 where nothing is known.

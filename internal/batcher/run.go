@@ -167,6 +167,9 @@ func (q *Queue) call(b *batch, n int) (err error) {
 	}()
 	q.count.runs.Add(1)
 	q.count.runRows.Add(uint64(n))
+	if b.look {
+		measure(b.mem)
+	}
 	err = b.mem.Run(n)
 	end := q.pool.now()
 	ns := end - start

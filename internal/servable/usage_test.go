@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"gavel/internal/batcher"
 )
 
 // What TensorFlow uses is found, whichever threads it computes in. Its pools are made once a process, so that the other
@@ -47,17 +49,31 @@ func testUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	runs := func(n int) {
+	meter := b.(batcher.Meter)
+	runs := func(n int, measure bool) (measured int) {
 		for range n {
+			if measure {
+				meter.Measure()
+			}
 			if err := b.Run(128); err != nil {
 				t.Fatal(err)
 			}
+			if meter.RunCPU() > 0 {
+				measured++
+			}
 		}
+		return measured
 	}
-	runs(10) // the first ones are others' trouble
+	runs(10, false) // the first ones are others' trouble
 	before, cpuBefore := ReadUsage(), cpuTime(t)
 	const n = 1500
-	runs(n)
+	runs(n/2, false)
+	if got := runs(n/4, true); got != n/4 {
+		t.Errorf("of %d runs to be measured %d were", n/4, got)
+	}
+	if got := runs(n/4, false); got < n/4/16 || got > n/4/4 {
+		t.Errorf("of %d runs %d were measured, want one in eight", n/4, got)
+	}
 	after, cpu := ReadUsage(), cpuTime(t)-cpuBefore
 	if !after.PoolKnown {
 		t.Skip("no /proc")
