@@ -62,7 +62,7 @@ def sweep(
     policies: Annotated[str, typer.Option(help="To sweep.")] = ",".join(POLICIES),
     max_rows: Annotated[str, typer.Option(help="To sweep.")] = "32,64,128,256,512",
     max_wait: Annotated[str, typer.Option(help="To sweep.")] = "500us,1ms,2ms,4ms,8ms",
-    patience: Annotated[str, typer.Option(help="To sweep.")] = "0.25,0.8,2.5,8",
+    patience: Annotated[str, typer.Option(help="To sweep.")] = "1,3,10,30",
     runners: Annotated[str, typer.Option(help="To sweep; empty: 1 and more, by the cores there are.")] = "",
     verify_rounds: Annotated[int, typer.Option(help="Of the verification, at every load.")] = 3,
     connections: Connections = 256,

@@ -57,7 +57,7 @@ type PoolOptions struct {
 const (
 	DefaultMaxRows  = 128
 	DefaultMaxWait  = 6 * time.Millisecond
-	DefaultPatience = 0.8
+	DefaultPatience = 3
 )
 
 // QueueOptions configures a Queue. Zero values mean the defaults given.

@@ -7,18 +7,18 @@ package batcher
 //	eager     at once. It goes when a runner takes it, and is open until then.
 //	adaptive  when holding it for one more claim would no longer pay:
 //
-//	              h(n) · a · w/(1−ρ)⁵  ≤  n / μ
+//	              h(n) · a · w/(1−ρ)³  ≤  n / μ
 //
 // n is the rows it holds; claims arrive at μ a second (over about 20 ms); a is the CPU that is saved when two batches are
 // joined (see price); h(n) is the share of holds at n rows that lately brought a claim.
 // So n/μ is the waiting (rows × seconds) that holding for one more claim costs, and h·a the CPU it is expected to save.
-// A second of CPU is worth w seconds of waiting (Patience) where processors are idle, and 1/(1−ρ)⁵ times as much where
-// they are not: by that factor every bit of load adds to the mean fourth power of the time in an M/M/1 queue,
-// 24/(μ(1−ρ))⁴. So high a power, for it is the tail that comes late. ρ is the load there would be if each claim were run
+// A second of CPU is worth w seconds of waiting (Patience) where processors are idle, and 1/(1−ρ)³ times as much where
+// they are not: by that factor every bit of load adds to the mean square of the time in an M/M/1 queue,
+// 2/(μ(1−ρ))². The square, for it is long times that come late. ρ is the load there would be if each claim were run
 // alone (see load): with the load that there is, holding would undo its own reason.
 //
-// So batches grow to about a·w·μ/(1−ρ)⁵ rows: each then waits half of a·w/(1−ρ)⁵ in the mean, whatever the rate; below a
-// rate of (1−ρ)⁵/(a·w) nothing waits. Holding goes on while a runner is free or none is: a batch taken by the first
+// So batches grow to about a·w·μ/(1−ρ)³ rows: each then waits half of a·w/(1−ρ)³ in the mean, whatever the rate; below a
+// rate of (1−ρ)³/(a·w) nothing waits. Holding goes on while a runner is free or none is: a batch taken by the first
 // runner that comes would carry the few rows that arrived during the run before it, and every second batch would be small.
 //
 // Nor is a batch held once that would save little of what its k claims cost as it is: where a/k is below a fiftieth of c − a,
@@ -26,7 +26,7 @@ package batcher
 //
 // Claims do not always come as they came. h(n) learns where they end: if 32 callers each wait for their answer before
 // they claim again, a batch of 32 is not held, though one of 31 is. And nothing is held for longer than what it saves is
-// worth to its first row, a·w/(1−ρ)⁵ from its opening, nor for longer than silence gaps since the last claim, which a
+// worth to its first row, a·w/(1−ρ)³ from its opening, nor for longer than silence gaps since the last claim, which a
 // Poisson stream hardly ever leaves, nor beyond its due time. Each commit asks anew.
 func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 	switch {
@@ -52,8 +52,7 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 		return now
 	}
 	idle := 1 - min(q.pool.scarcity(), maxLoad)
-	square := idle * idle
-	worth := saves * q.o.Patience / (square * square * idle)
+	worth := saves * q.o.Patience / (idle * idle * idle)
 	cost := float64(b.n) * gap
 	until := min(b.dueAt, b.opened+int64(worth), now+int64(silence*gap))
 	if worth <= cost || until <= now || !q.holds.try(b.n, worth, cost) {
@@ -64,7 +63,7 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 }
 
 const (
-	maxLoad = 0.7 // beyond it a batch is worth all the waiting there may be, and a factor of 411 enough
+	maxLoad = 0.8 // beyond it a batch is worth all the waiting there may be, and a factor of 125 enough
 	silence = 8
 	little  = 1.0 / 50
 )

@@ -41,8 +41,8 @@ const (
 	enough       = 16       // single claims are believed before calibration
 	nearAlone    = 1.5      // times what they lately cost is what one of them counts for at most, for some are interrupted
 	lookQuantile = 1.0 / 3  // of what single claims cost in looks is what they cost where all are alone
-	lookStep     = 1.0 / 16 // of it is the step that one may make, or more while few were seen
-	fewClaims    = 2        // a batch: below it the difference from one is noise, and calibration's at typical claims counts
+	lookStep     = 1.0 / 32 // of it is the step that one may make, or more while few were seen
+	fewClaims    = 3        // a batch: below it the difference from one is noise, and calibration's at typical claims counts
 	typical      = 8
 )
 
@@ -74,7 +74,7 @@ func (p *price) observe(rows int, claims float64, cost int64, looking bool) {
 		return
 	}
 	c := float64(cost)
-	if looking && claims == 1 {
+	if looking && claims == 1 && p.claims.value >= fewClaims {
 		p.look(c)
 		return
 	}
@@ -84,7 +84,7 @@ func (p *price) observe(rows int, claims float64, cost int64, looking bool) {
 	p.all.add(c, priceWeight)
 	p.rows.add(float64(rows), priceWeight)
 	p.claims.add(claims, priceWeight)
-	if claims == 1 && p.claims.value < fewClaims {
+	if claims == 1 && p.claims.value < fewClaims && p.all.seen >= enough {
 		if p.alone.seen > 0 {
 			c = min(c, nearAlone*p.alone.value)
 		}

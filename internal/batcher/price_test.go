@@ -20,6 +20,14 @@ func line(fixed, row float64) func(int) float64 {
 	return func(rows int) float64 { return fixed + row*float64(rows) }
 }
 
+// amongBatches has the price see enough batches that single claims are an exception.
+func (p *price) amongBatches() *price {
+	for range 2 * enough {
+		p.observe(24, 24, int64(line(40e3, 3e3)(24)), false)
+	}
+	return p
+}
+
 // The price of a batch is found whatever sizes traffic brings, and whatever calibration thought.
 func TestPrice(t *testing.T) {
 	f := func(name string, calibration, traffic func(int) float64, size func() int, low, high float64) {
@@ -113,7 +121,7 @@ func TestPriceOfRareSingles(t *testing.T) {
 // What calibration thought far too dear is forgotten after a look or two, and then no single run moves it much. Of what
 // varies, the lower third counts.
 func TestPriceOfLooks(t *testing.T) {
-	p := calibratedPrice(line(240e3, 3e3))
+	p := calibratedPrice(line(240e3, 3e3)).amongBatches()
 	rng := rand.New(rand.NewPCG(3, 4))
 	look := func() { p.observe(1, 1, int64(90e3*(1+2*rng.Float64())), true) } // a third of them below 150e3
 	for range 2 * enough {
@@ -149,7 +157,7 @@ func TestPriceOutlier(t *testing.T) {
 // Single claims that were interrupted hardly move what one costs alone, though a few of them are all that a look brings;
 // that it costs more by now is believed all the same.
 func TestPriceOfInterruptedSingles(t *testing.T) {
-	p := calibratedPrice(line(40e3, 3e3))
+	p := calibratedPrice(line(40e3, 3e3)).amongBatches()
 	for range 200 {
 		p.observe(1, 1, 100e3, true)
 	}
@@ -163,7 +171,7 @@ func TestPriceOfInterruptedSingles(t *testing.T) {
 	if got := p.ofOne(); got < 95e3 || got > 125e3 {
 		t.Errorf("a row alone costs %.0f ns after some interrupted ones, want near 100e3", got)
 	}
-	for range 80 {
+	for range 160 {
 		p.observe(1, 1, 300e3, true)
 	}
 	if got := p.ofOne(); got < 280e3 || got > 301e3 {
@@ -182,7 +190,7 @@ func TestMayLook(t *testing.T) {
 	}
 	f("calibrated, a claim each 230 µs", 230e3, true)
 	f("calibrated, callers that wait", 30e3, false)
-	for range enough {
+	for range 2 * enough {
 		q.price.observe(1, 1, 100e3, true)
 	}
 	f("seen, a claim each 60 µs", 60e3, true)
