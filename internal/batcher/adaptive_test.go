@@ -1,10 +1,12 @@
 package batcher
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -126,8 +128,35 @@ func TestLooks(t *testing.T) {
 	})
 }
 
-// The first claims after a silence find everything cold, so that they are none to look at.
-func TestLooksAfterSilence(t *testing.T) {
+// The runs of a look are measured, though the engine would measure but one in four; others are as it likes.
+func TestLooksAreMeasured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := NewPool(PoolOptions{Runners: 1, RuntimeTimer: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := &meteredEngine{cpu: 100 * time.Microsecond}
+		e.rowLen, e.cost = 4, func(int) time.Duration { return e.cpu }
+		q, err := p.NewQueue(e, QueueOptions{MaxRows: 64, MaxWait: 5 * time.Millisecond, CalibrationRuns: 8, Patience: 16})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := &bench{t: t, e: &e.fakeEngine, p: p, q: q}
+		const gap = 200 * time.Microsecond
+		var all sync.WaitGroup
+		x.offer(int(8500*time.Millisecond/gap), gap, &all) // looks after 1, 2, 4 and 8 s
+		all.Wait()
+		if err := p.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if e.asked < 3*lookRuns || e.asked > 4*lookRuns {
+			t.Errorf("%d of %d runs were asked for, want those of four looks, %d", e.asked, e.seen, 4*lookRuns)
+		}
+	})
+}
+
+// The first claims after a pause find everything cold, so that they are none to look at.
+func TestLooksAfterPause(t *testing.T) {
 	const ms = int64(1e6)
 	var l looks
 	f := func(when string, from, to int64, want int64) {
@@ -146,9 +175,10 @@ func TestLooksAfterSilence(t *testing.T) {
 	}
 	f("the first second", ms, 1000*ms, 0)
 	f("8 s", 1000*ms, 8500*ms, 4)
-	f("a second after a silence", 60000*ms, 60999*ms, 0)
-	f("8 s after it", 60999*ms, 68500*ms, 4)
-	f("10 s after a pause of half a second", 69000*ms, 79000*ms, 1)
+	l.restart()
+	f("a second after a pause", 20000*ms, 20999*ms, 0)
+	f("8 s after it", 20999*ms, 28500*ms, 4)
+	f("10 s later, and at most as often", 29000*ms, 39000*ms, 1)
 }
 
 // A queue is crowded where the next claim is expected before a row alone would have been run.

@@ -54,7 +54,7 @@ type Batch interface {
 type Meter interface {
 	// RunCPU is the CPU time of the last Run, 0 where it was not measured; it need not measure each.
 	RunCPU() time.Duration
-	// Measure has the next Run measured, whatever it would do else.
+	// Measure has the next Run measured, but for an engine's very first. It is called like Run.
 	Measure()
 }
 

@@ -22,7 +22,8 @@ import (
 // c is the least that was lately seen, not that of now. Where processors have time to spare each request wakes threads and
 // finds cold caches, and takes up to twice the CPU that it takes where they have none: reckoned with that, half of the
 // load that can be held looks like three quarters of it. So a lower c is believed soon, a higher one only where processors
-// are busy, with this process's work among others, and else within the quarter of an hour, for the work itself may have changed.
+// are busy, with this process's work among others, and else within the quarter of an hour, for the work itself may have
+// changed. Below some 50 requests a second nothing is learnt: most CPU is then what the process takes without any.
 //
 // One does for the process, whatever pools it has. Methods are safe for concurrent use.
 type load struct {
@@ -48,9 +49,10 @@ const (
 	loadSample = 100e6   // ns between samples, at least; the system counts in steps of some 10 ms a processor
 	loadWeight = 1.0 / 4 // of a sample of that length
 
-	costSample  = 1e9       // ns between looks at c, long enough that it has its share of collecting garbage
-	costClaims  = 100       // requests at least, or it takes longer
-	costLongest = 2e9       // ns: what takes longer is not looked at, for most of its cost may be what the process takes without requests
+	costSample = 1e9 // ns between looks at c, long enough that it has its share of collecting garbage
+	costClaims = 100 // requests at least, or it takes longer
+	// ns: what takes longer is not looked at, for most of its cost may be what the process takes without requests.
+	costLongest = 2e9
 	costFalls   = 1.0 / 4   // weight of a lower one
 	costRises   = 1.0 / 512 // … of a higher one, which counts
 	costAtMost  = 2         // times c at most: a lull has costs of its own
@@ -103,6 +105,7 @@ func (l *load) sample(now int64) {
 	switch d := r.since(l.looked); {
 	case d.at > costLongest:
 		l.looked = r
+		l.unsure.Store(false)
 	case d.at >= costSample && d.requests() >= costClaims:
 		l.learn(d)
 		l.looked = r

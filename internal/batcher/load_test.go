@@ -123,9 +123,13 @@ func TestLoadOfFewClaims(t *testing.T) {
 	if d.cost() != 0 {
 		t.Errorf("50 claims taught it a cost of %.0f ns", d.cost())
 	}
-	d.pass(spell{seconds: 9, claims: 50, cost: 200})
+	d.pass(spell{seconds: 9, claims: 40, cost: 200})
+	if d.cost() != 0 {
+		t.Errorf("40 claims a second taught it a cost of %.0f ns", d.cost())
+	}
+	d.pass(spell{seconds: 9, claims: 80, cost: 200})
 	if got := d.cost(); math.Abs(got-200e3) > 1 {
-		t.Errorf("500 claims taught it a cost of %.0f ns, want 200e3", got)
+		t.Errorf("80 claims a second taught it a cost of %.0f ns, want 200e3", got)
 	}
 	d.pass(spell{seconds: 10, claims: 1000, cost: 200})
 	d.now, d.used, d.all, d.idle = d.now+60e9, d.used+60e9, d.all+12000, d.idle+6000
@@ -133,6 +137,25 @@ func TestLoadOfFewClaims(t *testing.T) {
 	d.want(t, "a minute without a claim", 0, 0)
 	d.pass(spell{seconds: 10, claims: 1000, cost: 200})
 	d.want(t, "after it", 0.09, 0.11)
+}
+
+// What a process takes by itself is not what its requests cost, though others keep the processors busy meanwhile.
+func TestLoadOfPauses(t *testing.T) {
+	for _, pause := range []spell{
+		{seconds: 15, claims: 20, cost: 2000, others: 0.9},
+		{seconds: 15, claims: 200, cost: 400, others: 0.9},
+	} {
+		d := newDay()
+		d.pass(spell{seconds: 10, claims: 4000, cost: 200, others: 0.1})
+		d.pass(pause)
+		if got := d.cost(); got > 210e3 {
+			t.Errorf("after %d claims a second beside others c is %.0f ns, want 200e3 as before", pause.claims, got)
+		}
+		d.now, d.used, d.all = d.now+15e9, d.used+1e9, d.all+3000 // nothing comes, nothing is sampled, all processors are busy
+		if d.pass(spell{seconds: 1, claims: 2000, cost: 300, others: 0.1}); d.cost() > 210e3 {
+			t.Errorf("after a silence c is %.0f ns, want 200e3 as before", d.cost())
+		}
+	}
 }
 
 // While it is not known what joining saves, c is not learnt from joined claims.
@@ -147,8 +170,8 @@ func TestLoadUnsure(t *testing.T) {
 	if got := d.cost(); got < 0.99*was {
 		t.Errorf("c fell from %.0f to %.0f ns while nobody knew what joining saved", was, got)
 	}
-	d.ran(2, 0, false)
-	if !d.unsure.Load() {
+	l := &load{}
+	if l.ran(2, 0, false); !l.unsure.Load() {
 		t.Error("two claims joined, nobody knows what that saved, and c may be learnt from it")
 	}
 }

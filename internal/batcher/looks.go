@@ -15,25 +15,23 @@ func (q *Queue) mayLook(gap float64) bool {
 // while batches are large. The queue's lock guards it.
 type looks struct {
 	first, next, until int64 // ns on the pool's clock
-	asked              int64 // when it was asked last
 	left               int   // runs that this one still wants to see
 }
 
 const (
-	lookRuns  = 32   // of one claim, or
-	lookFor   = 20e6 // ns, whichever comes first
-	lookFirst = 1e9  // ns after the first claims, or the first after as long a silence; each look is as late again, until there are
-	lookEvery = 10e9 // ns between them
+	lookRuns  = 32    // of one claim, or
+	lookFor   = 20e6  // ns, whichever comes first
+	lookFirst = 1e9   // ns after the first claims; each look is as late again as the one before, until there are
+	lookEvery = 10e9  // ns between them
+	lookPause = 100e6 // ns without a claim, after which it all begins anew: what comes next finds everything cold
 )
 
 // due says whether this is such a moment.
 func (l *looks) due(now int64) bool {
-	silent := l.asked == 0 || now-l.asked > lookFirst
-	l.asked = now
 	switch {
-	case l.on(now):
+	case now < l.until && l.left > 0:
 		return true
-	case silent:
+	case l.first == 0:
 		l.first, l.next = now, now+lookFirst
 	case now >= l.next:
 		l.until, l.next, l.left = now+lookFor, now+min(now-l.first, lookEvery), lookRuns
@@ -42,13 +40,12 @@ func (l *looks) due(now int64) bool {
 	return false
 }
 
-func (l *looks) on(now int64) bool { return now < l.until && l.left > 0 }
+func (l *looks) restart() { *l = looks{} }
 
-// saw takes a run of so many claims, and says whether it was looked for.
-func (l *looks) saw(claims int, now int64) bool {
-	on := l.on(now)
-	if on && claims == 1 {
+// saw takes a batch that was run, and says whether it was looked for.
+func (l *looks) saw(b *batch) bool {
+	if b.look && b.claims == 1 {
 		l.left--
 	}
-	return on
+	return b.look
 }

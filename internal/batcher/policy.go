@@ -37,6 +37,7 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 	case q.o.Policy == Eager || q.o.Patience < 0 || !q.price.known():
 		return now
 	}
+	b.look = false
 	gap := q.arrivals.gap()
 	switch {
 	case gap <= 0:

@@ -16,12 +16,12 @@ import (
 // each finds the caches colder, and the line's height at no claims tells twice of what running them alone would cost.
 // Nor would the few single claims between large batches: each comes after a lull or a stall, at up to twice the cost.
 //
-// Costs are CPU time where the engine is a Meter, else durations. All means are exponentially weighted. The queue's lock
+// Costs are CPU time where the engine is a Meter, else durations. Means are exponentially weighted. The queue's lock
 // guards it.
 type price struct {
 	calibrated        curve
 	all, rows, claims average // cost, rows and claims of all runs in traffic
-	alone             average // cost of those of one claim, where they are no exception
+	alone             average // cost of a claim run alone: the mean where most are, else the lower third of those looked for
 }
 
 // average is an exponentially weighted mean, of what was seen so far until that is enough.
@@ -41,7 +41,7 @@ const (
 	enough       = 16       // single claims are believed before calibration
 	nearAlone    = 1.5      // times what they lately cost is what one of them counts for at most, for some are interrupted
 	lookQuantile = 1.0 / 3  // of what single claims cost in looks is what they cost where all are alone
-	lookStep     = 1.0 / 32 // of it is the step that one may make, or more while few were seen
+	lookStep     = 1.0 / 32 // of it, times the share of runs on the other side, is the step that one may make; more while few were seen
 	fewClaims    = 3        // a batch: below it the difference from one is noise, and calibration's at typical claims counts
 	typical      = 8
 )
@@ -74,8 +74,10 @@ func (p *price) observe(rows int, claims float64, cost int64, looking bool) {
 		return
 	}
 	c := float64(cost)
-	if looking && claims == 1 && p.claims.value >= fewClaims {
-		p.look(c)
+	if looking { // and so measured each, where of others it is one in eight
+		if claims == 1 {
+			p.addAlone(c, true)
+		}
 		return
 	}
 	if expected := p.atMost(rows); expected > 0 {
@@ -84,7 +86,16 @@ func (p *price) observe(rows int, claims float64, cost int64, looking bool) {
 	p.all.add(c, priceWeight)
 	p.rows.add(float64(rows), priceWeight)
 	p.claims.add(claims, priceWeight)
-	if claims == 1 && p.claims.value < fewClaims && p.all.seen >= enough {
+	if claims == 1 {
+		p.addAlone(c, false)
+	}
+}
+
+func (p *price) addAlone(c float64, looking bool) {
+	switch {
+	case p.claims.value >= fewClaims && looking:
+		p.look(c)
+	case p.claims.value < fewClaims && p.all.seen >= enough:
 		if p.alone.seen > 0 {
 			c = min(c, nearAlone*p.alone.value)
 		}

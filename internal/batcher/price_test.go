@@ -30,6 +30,7 @@ func (p *price) amongBatches() *price {
 
 // The price of a batch is found whatever sizes traffic brings, and whatever calibration thought.
 func TestPrice(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
 	f := func(name string, calibration, traffic func(int) float64, size func() int, low, high float64) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
@@ -37,16 +38,15 @@ func TestPrice(t *testing.T) {
 			if calibration != nil {
 				p = calibratedPrice(calibration)
 			}
-			for range 3000 {
+			for range 6000 {
 				n := size()
-				p.observe(n, float64(n), int64(traffic(n)), true)
+				p.observe(n, float64(n), int64(traffic(n)), n == 1 && rng.IntN(2) == 0)
 			}
 			if got := p.ofBatch(); got < low || got > high {
 				t.Errorf("a batch costs %.0f ns, want %.0f to %.0f", got, low, high)
 			}
 		})
 	}
-	rng := rand.New(rand.NewPCG(1, 2))
 	fixed := func(n int) func() int { return func() int { return n } }
 	varied := func(low, high int) func() int { return func() int { return low + rng.IntN(high-low+1) } }
 	f("as calibrated", line(40e3, 3e3), line(40e3, 3e3), varied(1, 30), 39e3, 41e3)
@@ -127,6 +127,9 @@ func TestPriceOfLooks(t *testing.T) {
 	for range 2 * enough {
 		look()
 	}
+	if got := p.ofOne(); got < 110e3 || got > 200e3 {
+		t.Errorf("a row alone costs %.0f ns after two looks, want near 150e3", got)
+	}
 	sum := 0.0
 	for range 1000 {
 		was := p.ofOne()
@@ -145,7 +148,7 @@ func TestPriceOfLooks(t *testing.T) {
 func TestPriceOutlier(t *testing.T) {
 	p := calibratedPrice(line(40e3, 3e3))
 	for i := range 500 {
-		p.observe(1+i%20, float64(1+i%20), int64(line(40e3, 3e3)(1+i%20)), true)
+		p.observe(1+i%20, float64(1+i%20), int64(line(40e3, 3e3)(1+i%20)), i%20 == 0)
 	}
 	was := p.ofBatch()
 	p.observe(8, 8, 100e6, false)
@@ -154,7 +157,7 @@ func TestPriceOutlier(t *testing.T) {
 	}
 }
 
-// Single claims that were interrupted hardly move what one costs alone, though a few of them are all that a look brings;
+// Single claims that were interrupted hardly move what one costs alone, though a look may bring but a few of them;
 // that it costs more by now is believed all the same.
 func TestPriceOfInterruptedSingles(t *testing.T) {
 	p := calibratedPrice(line(40e3, 3e3)).amongBatches()
@@ -191,7 +194,7 @@ func TestMayLook(t *testing.T) {
 	f("calibrated, a claim each 230 µs", 230e3, true)
 	f("calibrated, callers that wait", 30e3, false)
 	for range 2 * enough {
-		q.price.observe(1, 1, 100e3, true)
+		q.price.observe(1, 1, 100e3, false)
 	}
 	f("seen, a claim each 60 µs", 60e3, true)
 	f("seen, callers that wait", 40e3, false)

@@ -213,6 +213,9 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 	q.rows += uint64(n)
 	q.queued += n
 	q.high = max(q.high, q.queued)
+	if now-q.arrivals.last > lookPause {
+		q.looks.restart()
+	}
 	q.arrivals.add(now)
 	for first := 0; first < n; {
 		if q.open == nil {
@@ -289,5 +292,5 @@ func (q *Queue) observe(b *batch, n int, end, ns, cpu int64) {
 	}
 	q.curve.observe(n, ns)
 	claims := float64(b.claims) * float64(n) / float64(b.n) // less where some of its rows are not run
-	q.price.observe(n, claims, cpu, q.looks.saw(b.claims, end))
+	q.price.observe(n, claims, cpu, q.looks.saw(b))
 }

@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// meteredEngine tells of every fourth run, the first among them, that it took cpu.
+// meteredEngine tells of every fourth run, the first among them, and those asked for, that it took cpu.
 type meteredEngine struct {
 	fakeEngine
-	cpu  time.Duration
-	seen int // runs; one runner runs them all
+	cpu   time.Duration
+	seen  int // runs; one runner runs them all
+	asked int // to be measured
 }
 
 type meteredBatch struct {
@@ -37,7 +38,7 @@ func (b *meteredBatch) Run(n int) error {
 }
 
 func (b *meteredBatch) RunCPU() time.Duration { return b.last }
-func (b *meteredBatch) Measure()              { b.next = true }
+func (b *meteredBatch) Measure()              { b.next, b.e.asked = true, b.e.asked+1 }
 
 // callUntil has four callers who have a row scored and then the next, until stop; all waits for them.
 func (x *bench) callUntil(stop time.Time, all *sync.WaitGroup) {
