@@ -1,12 +1,10 @@
 package batcher
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -130,27 +128,28 @@ func TestLooks(t *testing.T) {
 
 // The runs of a look are measured, though the engine would measure but one in four; others are as it likes.
 func TestLooksAreMeasured(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, err := NewPool(PoolOptions{Runners: 1, RuntimeTimer: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		e := &meteredEngine{cpu: 100 * time.Microsecond}
-		e.rowLen, e.cost = 4, func(int) time.Duration { return e.cpu }
-		q, err := p.NewQueue(e, QueueOptions{MaxRows: 64, MaxWait: 5 * time.Millisecond, CalibrationRuns: 8, Patience: 16})
-		if err != nil {
-			t.Fatal(err)
-		}
-		x := &bench{t: t, e: &e.fakeEngine, p: p, q: q}
+	e := &meteredEngine{cpu: 100 * time.Microsecond}
+	e.cost = func(int) time.Duration { return e.cpu }
+	o := QueueOptions{MaxRows: 64, MaxWait: 5 * time.Millisecond, CalibrationRuns: 8, Patience: 16}
+	inBubbleWith(t, 1, e, &e.fakeEngine, o, func(x *bench) {
 		const gap = 200 * time.Microsecond
 		var all sync.WaitGroup
 		x.offer(int(8500*time.Millisecond/gap), gap, &all) // looks after 1, 2, 4 and 8 s
 		all.Wait()
-		if err := p.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
 		if e.asked < 3*lookRuns || e.asked > 4*lookRuns {
 			t.Errorf("%d of %d runs were asked for, want those of four looks, %d", e.asked, e.seen, 4*lookRuns)
+		}
+		was := e.asked
+		time.Sleep(2 * lookPause)
+		x.offer(int(900*time.Millisecond/gap), gap, &all) // a pause puts off the next look by a second
+		all.Wait()
+		if e.asked != was {
+			t.Errorf("%d runs were asked for within a second after a pause, want none", e.asked-was)
+		}
+		x.offer(int(200*time.Millisecond/gap), gap, &all)
+		all.Wait()
+		if e.asked <= was {
+			t.Error("no run was asked for a second after the pause")
 		}
 	})
 }

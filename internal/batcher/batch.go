@@ -30,7 +30,7 @@ type batch struct {
 	deadline int64 // the earliest of its tickets that are not yet expired
 	goAt     int64 // when its queue's policy lets it go; never until it has been asked
 	heldAt   int   // the rows at which the adaptive policy waits for another claim; 0: it does not, or one has come
-	look     bool  // it goes now to see what that costs
+	look     bool  // it goes for a look: see looks
 
 	live []int32 // live[pos] is the slot of the row at position pos, while it is run
 	// The runs since begin, in ns: CPU time of those for which it was measured and how long these took, how long the
@@ -74,6 +74,9 @@ const never = int64(1<<63 - 1)
 func (b *batch) row(slot int) []int32 {
 	return b.rows[slot*b.len : (slot+1)*b.len : (slot+1)*b.len]
 }
+
+// lookedAt says that it is one for which a look was made: of a single claim.
+func (b *batch) lookedAt() bool { return b.look && b.claims == 1 }
 
 // open starts a free batch; the queue's lock is held.
 func (b *batch) open(now int64, maxWait int64) {

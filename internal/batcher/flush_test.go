@@ -22,6 +22,12 @@ type bench struct {
 // inBubble runs f under the fake clock and checks that nothing is left behind.
 func inBubble(t *testing.T, runners int, e *fakeEngine, o QueueOptions, f func(x *bench)) {
 	t.Helper()
+	inBubbleWith(t, runners, e, e, o, f)
+}
+
+// inBubbleWith is inBubble with an engine made of e.
+func inBubbleWith(t *testing.T, runners int, engine Engine, e *fakeEngine, o QueueOptions, f func(x *bench)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p, err := NewPool(PoolOptions{Runners: runners, RuntimeTimer: true})
 		if err != nil {
@@ -30,7 +36,7 @@ func inBubble(t *testing.T, runners int, e *fakeEngine, o QueueOptions, f func(x
 		if e.rowLen == 0 {
 			e.rowLen = 4
 		}
-		q, err := p.NewQueue(e, o)
+		q, err := p.NewQueue(engine, o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -115,7 +115,7 @@ func (l *load) sample(now int64) {
 		alone = d.cost()
 	}
 	weight := min(loadWeight*float64(d.at)/loadSample, 1)
-	l.others += weight * (d.busy() - float64(d.cpu)/l.time(d) - l.others)
+	l.others += weight * (d.busy() - l.own(d) - l.others)
 	l.rate += weight * (float64(d.claims)/l.time(d) - l.rate)
 	l.niceRate += weight * (float64(d.nice)/l.time(d) - l.niceRate)
 	l.rho.store(min(max(l.others, 0)+alone*max(l.rate, l.niceRate), 1))
@@ -126,7 +126,7 @@ func (l *load) learn(d reading) {
 	if l.unsure.Swap(false) || d.cpu <= 0 {
 		return
 	}
-	c, was, busy, own := d.cost(), l.cost(), d.busy(), float64(d.cpu)/l.time(d)
+	c, was, busy, own := d.cost(), l.cost(), d.busy(), l.own(d)
 	if d.all <= 0 {
 		busy = own
 	}
@@ -156,6 +156,9 @@ func (l *load) read(now int64) reading {
 
 // time is the processors' time in d, ns.
 func (l *load) time(d reading) float64 { return float64(d.at) * l.cpus }
+
+// own is the share of them that the process used.
+func (l *load) own(d reading) float64 { return float64(d.cpu) / l.time(d) }
 
 // share is ρ, 0 to 1; 0 where it is not known.
 func (l *load) share() float64 { return l.rho.load() }

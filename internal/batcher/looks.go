@@ -44,7 +44,7 @@ func (l *looks) restart() { *l = looks{} }
 
 // saw takes a batch that was run, and says whether it was looked for.
 func (l *looks) saw(b *batch) bool {
-	if b.look && b.claims == 1 {
+	if b.lookedAt() {
 		l.left--
 	}
 	return b.look

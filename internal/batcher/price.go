@@ -38,11 +38,11 @@ func (a *average) add(x, weight float64) {
 const (
 	priceWeight  = 1.0 / 64
 	outlier      = 3        // times the expected cost is what a run counts for at most
-	enough       = 16       // single claims are believed before calibration
+	enough       = 16       // single claims are believed before calibration; so many runs tell how many claims are usual
 	nearAlone    = 1.5      // times what they lately cost is what one of them counts for at most, for some are interrupted
 	lookQuantile = 1.0 / 3  // of what single claims cost in looks is what they cost where all are alone
-	lookStep     = 1.0 / 32 // of it, times the share of runs on the other side, is the step that one may make; more while few were seen
-	fewClaims    = 3        // a batch: below it the difference from one is noise, and calibration's at typical claims counts
+	lookStep     = 1.0 / 32 // of it, times the share of runs on the other side, is a step at most; more while few were seen
+	fewClaims    = 3        // a batch: below it single claims are usual; the difference from one is noise, calibration's at typical counts
 	typical      = 8
 )
 
@@ -74,9 +74,13 @@ func (p *price) observe(rows int, claims float64, cost int64, looking bool) {
 		return
 	}
 	c := float64(cost)
-	if looking { // and so measured each, where of others it is one in eight
-		if claims == 1 {
-			p.addAlone(c, true)
+	if looking { // no sample of what is run else: of claims run alone each is measured, of others one in eight
+		switch {
+		case claims != 1:
+		case p.claims.value >= fewClaims:
+			p.look(c)
+		default:
+			p.addAlone(c)
 		}
 		return
 	}
@@ -87,20 +91,19 @@ func (p *price) observe(rows int, claims float64, cost int64, looking bool) {
 	p.rows.add(float64(rows), priceWeight)
 	p.claims.add(claims, priceWeight)
 	if claims == 1 {
-		p.addAlone(c, false)
+		p.addAlone(c)
 	}
 }
 
-func (p *price) addAlone(c float64, looking bool) {
-	switch {
-	case p.claims.value >= fewClaims && looking:
-		p.look(c)
-	case p.claims.value < fewClaims && p.all.seen >= enough:
-		if p.alone.seen > 0 {
-			c = min(c, nearAlone*p.alone.value)
-		}
-		p.alone.add(c, priceWeight)
+// addAlone takes a run of a single claim, where most runs are such.
+func (p *price) addAlone(c float64) {
+	if p.claims.value >= fewClaims || p.all.seen < enough {
+		return
 	}
+	if p.alone.seen > 0 {
+		c = min(c, nearAlone*p.alone.value)
+	}
+	p.alone.add(c, priceWeight)
 }
 
 // look takes a run of a single claim among batches, by stochastic approximation of a quantile, with steps that shrink near it.

@@ -167,7 +167,7 @@ func (q *Queue) call(b *batch, n int) (err error) {
 	}()
 	q.count.runs.Add(1)
 	q.count.runRows.Add(uint64(n))
-	if b.look && b.claims == 1 {
+	if b.lookedAt() {
 		measure(b.mem)
 	}
 	err = b.mem.Run(n)
