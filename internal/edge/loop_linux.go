@@ -41,6 +41,9 @@ type loop struct {
 	start  time.Time
 	clock  atomic.Int64 // ns since start, as of the last turn
 
+	scarce  atomic.Int64 // cores are, until then, ns since start
+	gaveWay atomic.Int64 // when a thread gave way last, ns since start
+
 	turn     sync.Mutex // guards what follows
 	listener int        // -1: closed
 	swept    int64      // when expired things were looked for last, ns
@@ -134,7 +137,9 @@ func (l *loop) run() {
 }
 
 // help has a turn for the loop, where that has had none for a while and nobody else has one. It takes so many events at most.
+// Before, it gives way where that is due.
 func (l *loop) help(most int) {
+	l.giveWay()
 	if l.now()-l.clock.Load() < int64(patience) || !l.turn.TryLock() {
 		return
 	}
