@@ -8,18 +8,25 @@ import (
 
 const (
 	scarceFor    = 10 * time.Millisecond  // after a refusal
-	giveWayEvery = 400 * time.Microsecond // at most: it costs the thread 0.1 ms of its part of the processors
+	giveWayEvery = 400 * time.Microsecond // all threads together: each time costs the one a slice of its part of the processors
 )
 
+// refusing tells that a request was refused.
+func (l *loop) refusing() { l.scarce.Store(l.clock.Load() + int64(scarceFor)) }
+
 // giveWay offers the caller's core to whoever waits for it, while requests are refused. Linux looks whose turn it is when
-// a thread wakes or sleeps, and every 4 ms. In an overload threads that answer auctions do not sleep; so whoever woke a
-// moment after one of them had got the core, be it the loop or the peer, may wait that long, and a refusal with it
-// (docs/decisions/0009-overload.md). It reports whether it did.
-func (l *loop) giveWay() bool {
-	now, last := l.now(), l.gaveWay.Load()
-	if now >= l.scarce.Load() || now-last < int64(giveWayEvery) || !l.gaveWay.CompareAndSwap(last, now) {
-		return false
+// a thread wakes or sleeps, and at each tick, 4 ms at 250 Hz. In an overload threads that answer auctions do not sleep; so
+// who woke a moment after one of them had got the core, be it the loop or a peer beside it, may wait that long, and a refusal with it
+// (docs/decisions/0015-giving-way.md).
+func (l *loop) giveWay() {
+	if !l.givesWay || l.scarce.Load() == 0 || !l.due(l.now()) {
+		return
 	}
-	_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // it never fails; the goroutine keeps its place
-	return true
+	unix.RawSyscallNoError(unix.SYS_SCHED_YIELD, 0, 0, 0) // the goroutine keeps its place
+}
+
+// due says whether the caller is to give way now, which it must do then.
+func (l *loop) due(now int64) bool {
+	last := l.gaveWay.Load()
+	return now < l.scarce.Load() && now-last >= int64(giveWayEvery) && l.gaveWay.CompareAndSwap(last, now)
 }

@@ -3,36 +3,61 @@ package edge
 import (
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 // Threads give way after a refusal, now and then, and no longer when none has been refused for a while.
 func TestGiveWay(t *testing.T) {
 	l, c, peer := stepped(t, &gate{})
-	f := func(when string, want bool) {
+	f := func(when string, at time.Duration, want bool) {
 		t.Helper()
-		if got := l.giveWay(); got != want {
-			t.Errorf("%s: gave way %v, want %v", when, got, want)
+		if got := l.due(int64(at)); got != want {
+			t.Errorf("%s: due %v, want %v", when, got, want)
 		}
 	}
-	l.start = l.start.Add(-time.Hour)
-	f("nothing was refused", false)
+	const ms = time.Millisecond
+	l.refuse(c, 0)
+	f("nothing was refused", ms, false)
 	if _, err := io.WriteString(peer, request("POST", "/shed", "")); err != nil {
 		t.Fatal(err)
 	}
-	for !c.asked {
-		l.take(eventsMost)
+	l.wait()
+	l.take(eventsMost)
+	if !c.asked {
+		t.Fatal("the request was not read")
 	}
-	if got := time.Duration(l.scarce.Load() - l.clock.Load()); got != scarceFor {
-		t.Errorf("cores are scarce for %v after a refusal", got)
+	at := time.Duration(l.clock.Load())
+	f("one was", at+ms, true)
+	f("right after another", at+ms+giveWayEvery-1, false)
+	f("a while after another", at+ms+giveWayEvery, true)
+	f("at last", at+scarceFor-1, true)
+	f("when none was refused for a while", at+scarceFor+ms, false)
+}
+
+// A worker gives way before it waits for a connection, where it is to at all.
+func TestWorkersGiveWay(t *testing.T) {
+	f := func(name string, gives bool) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := resting(t)
+				const long = int64(time.Hour)
+				l.givesWay = gives
+				l.scarce.Store(long)
+				l.gaveWay.Store(-long)
+				w := &worker{server: l.server, next: make(chan *conn, 1)}
+				given := make(chan bool)
+				go func() { given <- w.await() }()
+				synctest.Wait()
+				if got := l.gaveWay.Load() != -long; got != gives {
+					t.Errorf("gave way %v, want %v", got, gives)
+				}
+				close(w.next)
+				<-given
+			})
+		})
 	}
-	l.scarce.Add(int64(time.Minute)) // the test may be held up
-	f("one was", true)
-	l.gaveWay.Store(l.now() - int64(giveWayEvery))
-	f("a while later", true)
-	l.gaveWay.Store(l.now() + int64(time.Minute))
-	f("right after another", false)
-	l.gaveWay.Store(0)
-	l.scarce.Store(l.now())
-	f("when none was refused for a while", false)
+	f("where slices are short", true)
+	f("elsewhere", false)
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gavel/internal/threads"
 )
 
 const (
@@ -41,8 +43,9 @@ type loop struct {
 	start  time.Time
 	clock  atomic.Int64 // ns since start, as of the last turn
 
-	scarce  atomic.Int64 // cores are, until then, ns since start
-	gaveWay atomic.Int64 // when a thread gave way last, ns since start
+	givesWay bool         // threads do, in an overload
+	scarce   atomic.Int64 // until when cores count as scarce, ns since start
+	gaveWay  atomic.Int64 // when a thread gave way last, ns since start
 
 	turn     sync.Mutex // guards what follows
 	listener int        // -1: closed
@@ -73,7 +76,7 @@ type loop struct {
 func newLoop(s *Server, listener net.Listener) (*loop, error) {
 	l := &loop{
 		server: s, listener: -1, waker: -1, epoll: -1, start: time.Now(),
-		events: make([]unix.EpollEvent, eventsMost), scratch: make([]byte, 64<<10),
+		events: make([]unix.EpollEvent, eventsMost), scratch: make([]byte, 64<<10), givesWay: threads.HasShortSlice(),
 	}
 	fail := func(err error) (*loop, error) {
 		l.closeAll()
@@ -137,9 +140,7 @@ func (l *loop) run() {
 }
 
 // help has a turn for the loop, where that has had none for a while and nobody else has one. It takes so many events at most.
-// Before, it gives way where that is due.
 func (l *loop) help(most int) {
-	l.giveWay()
 	if l.now()-l.clock.Load() < int64(patience) || !l.turn.TryLock() {
 		return
 	}

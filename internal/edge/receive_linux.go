@@ -109,10 +109,11 @@ func (l *loop) ask(f *frame) Verdict {
 
 // refuse answers n requests that were refused. It returns false if the peer reads no answers.
 func (l *loop) refuse(c *conn, n int) bool {
-	if n > 0 {
-		c.asked = true
-		l.scarce.Store(l.clock.Load() + int64(scarceFor))
+	if n == 0 {
+		return true
 	}
+	c.asked = true
+	l.refusing()
 	for n > 0 {
 		some := min(n, refuseMost)
 		out := l.answers[:len(l.answers)/refuseMost*some]

@@ -52,23 +52,9 @@ func TestHelp(t *testing.T) {
 // Workers help before they wait for a connection and when they have one, a new worker's first included.
 func TestWorkersHelp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, err := NewServer(options(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close()
-		l, err := newLoop(s, listener) // nobody runs it
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.closeAll()
-		s.loop = l
+		l := resting(t)
 		const long = -int64(time.Hour)
-		w := &worker{server: s, next: make(chan *conn, 1)}
+		w := &worker{server: l.server, next: make(chan *conn, 1)}
 		l.clock.Store(long)
 		given := make(chan bool)
 		go func() { given <- w.await() }()
@@ -85,11 +71,30 @@ func TestWorkersHelp(t *testing.T) {
 			t.Error("no turn when it has a connection")
 		}
 		l.clock.Store(long)
-		(&worker{server: s, over: true}).workLoop()
+		(&worker{server: l.server, over: true}).workLoop()
 		if l.clock.Load() == long {
 			t.Error("no turn when it is new")
 		}
 	})
+}
+
+// resting is a server's loop that nobody runs.
+func resting(t *testing.T) *loop {
+	t.Helper()
+	s, err := NewServer(options(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if s.loop, err = newLoop(s, listener); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.loop.closeAll)
+	return s.loop
 }
 
 // A request is received when its first byte is read, however long the rest and a worker take.

@@ -60,6 +60,7 @@ func (w *worker) await() bool {
 	if cap(w.buffer) > maxKept {
 		w.buffer = nil
 	}
+	w.server.loop.giveWay()
 	if !w.server.workers.park(w) {
 		w.over = true
 		return false
