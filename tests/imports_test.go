@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"internal/features":   {"internal/auction", "internal/iso"},
 	"internal/leases":     {"internal/auction"},
 	"internal/modelstore": {},
-	"internal/edge":       {},
+	"internal/edge":       {"internal/threads"},
 	"internal/openrtb":    {"internal/auction", "internal/edge", "internal/iso", "internal/seldom"},
 	"internal/predict":    {"internal/edge", "internal/seldom"},
 	"internal/process":    {},
