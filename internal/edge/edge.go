@@ -4,7 +4,8 @@
 //
 //   - The loop waits in epoll for all connections, accepts, reads, and finds out whether a request has come whole. It asks
 //     the Gate of it, and answers a refused one by itself: a refusal costs one read and one write, and waits for nobody.
-//     While others have the processors the loop has none, so a worker that begins or has answered takes its turn for it.
+//     While others have the processors the loop has none, so a worker that begins or has answered takes its turn for it,
+//     and one that has answered gives its core away now and then while requests are refused.
 //   - A worker takes a request that is let in. It runs fasthttp's own connection loop, for which it is the connection:
 //     what fasthttp reads is the request, and what it writes goes to the socket. So parsing, bodies, 100-continue,
 //     keep-alive and errors are fasthttp's, byte for byte. After the answer the worker gives the connection back and is

@@ -35,6 +35,20 @@ func TestGiveWay(t *testing.T) {
 	f("when none was refused for a while", at+scarceFor+ms, false)
 }
 
+// What the loop can't tell to be whole is refused by a worker, and counts as well.
+func TestGiveWayAfterWorkersRefusal(t *testing.T) {
+	g := &gate{}
+	s, address := start(t, func(o *Options) { o.Gate = g.gate() })
+	c := dial(t, address)
+	send(t, c, "POST /shed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n")
+	answers(t, c, 1, false)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g.refused.Load() != 1 || s.loop.scarce.Load() == 0 {
+		t.Errorf("%d refused, cores scarce until %d", g.refused.Load(), s.loop.scarce.Load())
+	}
+}
+
 // A worker gives way before it waits for a connection, where it is to at all.
 func TestWorkersGiveWay(t *testing.T) {
 	f := func(name string, gives bool) {

@@ -55,7 +55,8 @@ func (w *worker) workLoop() {
 
 // await parks the worker until it is given a connection, by itself perhaps. It returns false when there will be none.
 // The loop is helped before and after: in an overload workers that begin and those that have answered come in crowds, one
-// after the other, and it would wait for either to pass.
+// after the other, and it would wait for either to pass. A worker gives way while it is nobody's yet: parked, it may be
+// given a connection, which would wait with it.
 func (w *worker) await() bool {
 	if cap(w.buffer) > maxKept {
 		w.buffer = nil
