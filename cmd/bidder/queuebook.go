@@ -35,6 +35,20 @@ func (b *queueBook) add(model string, q *batcher.Queue) {
 	b.live = append(b.live, liveQueue{model, q})
 }
 
+// busiest is the model's queue that has learnt most, of those whose versions are still here; nil: there is none.
+func (b *queueBook) busiest(model string) *batcher.Queue {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var busiest *batcher.Queue
+	var most uint64
+	for _, l := range b.live {
+		if claims := l.queue.Stats().Claims; l.model == model && claims > most {
+			busiest, most = l.queue, claims
+		}
+	}
+	return busiest
+}
+
 // retire moves a closed queue's counts into its model's sum.
 func (b *queueBook) retire(q *batcher.Queue) {
 	b.mu.Lock()

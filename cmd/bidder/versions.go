@@ -62,6 +62,7 @@ func (v *versions) prepare(s *servable.Servable, pool *batcher.Pool, options bat
 		return err
 	}
 	options.Name, options.TableRows = fmt.Sprintf("%s/%d", s.Model(), s.Version()), s.Session().TableRows()
+	options.Predecessor = v.queues.busiest(s.Model())
 	queue, err := pool.NewQueue(s.Session(), options)
 	if err != nil {
 		return err

@@ -96,6 +96,10 @@ type QueueOptions struct {
 	// CalibrationRuns is how often NewQueue runs rows of its own at sizes 1, 2, 4, … MaxRows, to warm the engine up
 	// and to start the cost curve; 0: not at all, the curve begins empty.
 	CalibrationRuns int
+	// Predecessor is a queue of the same pool whose place this one is to take, as that of a model's version before: what it
+	// has learnt of costs and claims is where this one begins, if calibration finds both engines alike. It may be open or
+	// closed, and is not kept; nil: none.
+	Predecessor *Queue
 }
 
 func (o *PoolOptions) fill() error {

@@ -68,6 +68,11 @@ func (p *Pool) NewQueue(engine Engine, o QueueOptions) (*Queue, error) {
 	if err := o.fill(p.o); err != nil {
 		return nil, err
 	}
+	predecessor := o.Predecessor
+	if predecessor != nil && predecessor.pool != p {
+		return nil, fmt.Errorf("batcher: cannot make queue %q: its predecessor %q is another pool's", o.Name, predecessor.o.Name)
+	}
+	o.Predecessor = nil // or each would keep all before it
 	q := &Queue{pool: p, engine: engine, o: o, rowLen: engine.RowLen(), drained: make(chan struct{})}
 	if q.rowLen < 1 {
 		return nil, fmt.Errorf("batcher: cannot make queue %q: the engine's rows have %d values, must be at least 1", o.Name, q.rowLen)
@@ -86,6 +91,9 @@ func (p *Pool) NewQueue(engine Engine, o QueueOptions) (*Queue, error) {
 	if err := q.calibrate(); err != nil {
 		q.freeMemory()
 		return nil, err
+	}
+	if predecessor != nil {
+		q.inherit(predecessor)
 	}
 	if !p.add(q) {
 		q.freeMemory()

@@ -12,6 +12,7 @@
 // grows while it is below, for what is begun in an overload is to be answered early. Where the queue is found short now
 // and then, waits count for less, and for nothing from one look in ten on: a batch that ends lets a hundred goroutines go
 // at once, and they wait for each other, however much time the processors have to spare between two batches.
+// Before that a gate bounds it in a flood, a queue of hundreds, for as long as that lasts (see gate).
 // The limit is lifted when for ten periods none has been refused. So a bidder that is offered twice what it can serve goes
 // on serving nearly all it can, and refuses the rest in microseconds, before it has cost anything
 // (docs/decisions/0009-overload.md has what was measured).
@@ -42,8 +43,8 @@ type Options struct {
 	Waits func() Waits
 	// Processors is how many goroutines run at once where nothing is short; default: GOMAXPROCS of now.
 	Processors int
-	// Queue says how many goroutines wait for a processor now; default: by the runtime's own count. It is asked ten times
-	// a period, but only while they wait long.
+	// Queue says how many goroutines wait for a processor now; default: by the runtime's own count. It is asked once a
+	// period, and ten times while they wait long.
 	Queue func() int
 }
 
@@ -88,6 +89,7 @@ type Limiter struct {
 	times   float64 // mean wait ÷ target
 	exact   float64 // the limit; less than Most while it limits
 	looks   looks
+	gate    gate
 }
 
 // New makes a limiter. It stays at Most until Run runs.
@@ -178,7 +180,10 @@ func (l *Limiter) adjust() {
 	if l.exact == float64(l.o.Most) {
 		if waits.Median > stands*l.o.Target && l.looks.stand() && peak > float64(l.o.Least) {
 			l.begin(times, peak)
-		} else if waits.Median <= l.o.Target {
+			return
+		}
+		l.guard(peak)
+		if waits.Median <= l.o.Target {
 			l.looks = looks{}
 		} else {
 			l.looks.wanted = true
@@ -204,7 +209,20 @@ func (l *Limiter) adjust() {
 func (l *Limiter) begin(times, peak float64) {
 	l.refused, l.idle, l.times = l.reached.Load(), 0, times
 	l.looks.short = 0
+	l.gate = gate{}
 	l.set(peak * min(max(1/times, mostCut), leastCut))
+}
+
+// guard lets half of what is under way be so while a flood lasts.
+func (l *Limiter) guard(peak float64) {
+	was := l.gate.shut
+	l.gate.look(l.o.Queue(), l.o.Processors)
+	switch {
+	case l.gate.shut && !was:
+		l.limit.Store(int64(max(letsPass*peak, float64(l.o.Least))))
+	case was && !l.gate.shut:
+		l.set(l.exact)
+	}
 }
 
 func (l *Limiter) set(limit float64) {

@@ -13,19 +13,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// waits is what a test says that goroutines waited, in a queue that is long whenever it is looked at.
+// waits is what a test says that goroutines waited, in a queue that is long whenever it is looked at, by itself one more than
+// processors run.
 type waits struct {
 	mu    sync.Mutex
 	now   Waits
+	queue int
 	looks int // at the queue
 }
 
-// queued is one more than processors run.
 func (w *waits) queued() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.looks++
-	return runtime.GOMAXPROCS(0) + 1
+	return w.queue
 }
 
 func (w *waits) read() Waits {
@@ -43,7 +44,7 @@ func (w *waits) set(mean, median time.Duration) {
 
 func newTest(t *testing.T, o Options) (*Limiter, *waits) {
 	t.Helper()
-	w := &waits{}
+	w := &waits{queue: runtime.GOMAXPROCS(0) + 1}
 	o.Waits, o.Queue = w.read, w.queued
 	l, err := New(o)
 	if err != nil {
@@ -255,8 +256,8 @@ func TestBeginConcurrently(t *testing.T) {
 	}
 }
 
-// The queue is looked at from when waits are long until they are not and nothing is limited; limiting begins when it has
-// been long in all looks of five periods.
+// While nothing is limited the queue is looked at once a period, and ten times from when waits are long until they are not; limiting begins when it has been long in all
+// looks of five periods.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, w := newTest(t, Options{Most: 1000, Target: time.Millisecond})
@@ -274,15 +275,15 @@ func TestRun(t *testing.T) {
 				t.Errorf("limit %d after %d looks, want %d after %d", got, w.looks, limit, looks)
 			}
 		}
-		after(3, 1000, 0)
+		after(3, 1000, 3) // the gate's
 		w.set(2*time.Millisecond, 4*time.Millisecond)
-		after(1, 1000, 0)
-		after(4, 1000, 40)
-		after(1, 50, 50)
+		after(1, 1000, 4)
+		after(4, 1000, 48)
+		after(1, 50, 58)
 		w.set(0, 0)
-		after(standing, 1000, 150)
-		after(1, 1000, 160)
-		after(10, 1000, 160)
+		after(standing, 1000, 158)
+		after(1, 1000, 169)
+		after(10, 1000, 179)
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)

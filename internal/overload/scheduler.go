@@ -106,11 +106,14 @@ func newSchedulerQueue() *schedulerQueue {
 	return &schedulerQueue{[]metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}}
 }
 
-// read is how many there are now; as many as can be where the runtime does not tell: then waits alone count.
+// unknown is how many wait where the runtime does not tell: a queue that may be long, so that waits alone count.
+const unknown = math.MaxInt
+
+// read is how many there are now.
 func (s *schedulerQueue) read() int {
 	metrics.Read(s.sample)
 	if s.sample[0].Value.Kind() != metrics.KindUint64 {
-		return math.MaxInt
+		return unknown
 	}
 	return int(s.sample[0].Value.Uint64())
 }
