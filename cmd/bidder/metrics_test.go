@@ -172,6 +172,40 @@ func TestSumsOfQueues(t *testing.T) {
 	}
 }
 
+// The next version begins with what that queue of its model has learnt which has seen most, canary or not.
+func TestQueueBookBusiest(t *testing.T) {
+	pool, book := newPool(t), newQueueBook()
+	add := func(model string, claims int) *batcher.Queue {
+		v := newVersion(t, pool, 1, batcher.QueueOptions{}, new(engine))
+		book.add(model, v.parts.queue)
+		for range claims {
+			ticket, err := v.parts.queue.Claim(1, time.Time{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ticket.Abandon()
+		}
+		return v.parts.queue
+	}
+	if q := book.busiest("ctr"); q != nil {
+		t.Errorf("an empty book has %v", q)
+	}
+	add("ctr", 0)
+	add("cvr", 3)
+	if q := book.busiest("ctr"); q != nil {
+		t.Errorf("a queue that has seen nothing is the busiest: %v", q)
+	}
+	stable := add("ctr", 2)
+	add("ctr", 1)
+	if q := book.busiest("ctr"); q != stable {
+		t.Error("the busiest is another than that of two claims")
+	}
+	book.retire(stable)
+	if q := book.busiest("ctr"); q == nil || q == stable {
+		t.Errorf("once it has gone, the busiest is %v", q)
+	}
+}
+
 func TestQueueBookKeepsWhatHasGone(t *testing.T) {
 	pool, book := newPool(t), newQueueBook()
 	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}}
