@@ -21,6 +21,9 @@ func (b *bidder) startLimiter() (*overload.Limiter, error) {
 		func(s overload.Stats) int { return s.Limit })
 	gauge("gavel_openrtb_auctions_capacity", "The most auctions that may ever run at once (limits.auctions).",
 		func(s overload.Stats) int { return s.Most })
+	b.metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "gavel_openrtb_auctions_floods_total",
+		Help: "Times in which so many goroutines waited for a processor that for a moment half as many auctions as before might run at once."},
+		func() float64 { return float64(limiter.Stats().Floods) }))
 	b.loop("limiter", limiter.Run)
 	return limiter, nil
 }

@@ -200,6 +200,10 @@ func TestQueueBookBusiest(t *testing.T) {
 	if q := book.busiest("ctr"); q != stable {
 		t.Error("the busiest is another than that of two claims")
 	}
+	o := (&versions{queues: book}).optionsOf("ctr", 7, 100, batcher.QueueOptions{MaxRows: 8})
+	if want := (batcher.QueueOptions{Name: "ctr/7", MaxRows: 8, TableRows: 100, Predecessor: stable}); o != want {
+		t.Errorf("the next version's options are %+v, want %+v", o, want)
+	}
 	book.retire(stable)
 	if q := book.busiest("ctr"); q == nil || q == stable {
 		t.Errorf("once it has gone, the busiest is %v", q)

@@ -35,14 +35,18 @@ func (b *queueBook) add(model string, q *batcher.Queue) {
 	b.live = append(b.live, liveQueue{model, q})
 }
 
-// busiest is the model's queue that has learnt most, of those whose versions are still here; nil: there is none.
+// busiest is the model's queue that most was claimed of, so a canary's hardly ever, of those whose versions are still here; nil:
+// nothing was.
 func (b *queueBook) busiest(model string) *batcher.Queue {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var busiest *batcher.Queue
 	var most uint64
 	for _, l := range b.live {
-		if claims := l.queue.Stats().Claims; l.model == model && claims > most {
+		if l.model != model {
+			continue
+		}
+		if claims := l.queue.Stats().Claims; claims > most {
 			busiest, most = l.queue, claims
 		}
 	}

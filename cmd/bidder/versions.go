@@ -61,15 +61,19 @@ func (v *versions) prepare(s *servable.Servable, pool *batcher.Pool, options bat
 	if err != nil {
 		return err
 	}
-	options.Name, options.TableRows = fmt.Sprintf("%s/%d", s.Model(), s.Version()), s.Session().TableRows()
-	options.Predecessor = v.queues.busiest(s.Model())
-	queue, err := pool.NewQueue(s.Session(), options)
+	queue, err := pool.NewQueue(s.Session(), v.optionsOf(s.Model(), s.Version(), s.Session().TableRows(), options))
 	if err != nil {
 		return err
 	}
 	v.queues.add(s.Model(), queue)
 	s.Attach(&prepared{encoder: encoder, queue: queue})
 	return nil
+}
+
+// optionsOf are those of one version's queue, which begins with what that of the version before has learnt.
+func (v *versions) optionsOf(model string, version int64, tableRows int, o batcher.QueueOptions) batcher.QueueOptions {
+	o.Name, o.TableRows, o.Predecessor = fmt.Sprintf("%s/%d", model, version), tableRows, v.queues.busiest(model)
+	return o
 }
 
 func (v *versions) retire(s *servable.Servable) {

@@ -1,11 +1,13 @@
 package batcher
 
-// alike is how many times as dear as the other's an engine's runs may be for both to count as one.
-const alike = 2
+// alikeTimes is how many times as dear as the other's an engine's runs may be for both to count as one: calibrations of one
+// engine, in a thread that others interrupt, differ by nearly as much.
+const alikeTimes = 2
 
 // inherit begins with what the queue before has learnt in traffic of costs, and of how claims come, where calibration
-// finds both engines alike. What does not hold for the new one is soon learnt anew, by tens of runs; what calibration tells
-// takes seconds to correct, above all where only a few claims are run alone (see looks). Counts are not inherited.
+// finds both engines alike. Only means are taken over, with the weight of the fewest runs that are believed, so that what
+// does not hold for the new one is soon learnt anew; and looks begin anew, to tell what a claim alone costs. Calibration
+// alone thinks that too dear, mostly, and batches are held for it until looks have corrected it, seconds later.
 // Nobody else has q yet.
 func (q *Queue) inherit(from *Queue) {
 	from.mu.Lock()
@@ -13,10 +15,9 @@ func (q *Queue) inherit(from *Queue) {
 	if from.rowLen != q.rowLen || from.o.MaxRows != q.o.MaxRows || !q.price.calibrated.alike(&from.price.calibrated, q.o.MaxRows) {
 		return
 	}
-	calibrated := q.price.calibrated
-	q.price, q.price.calibrated = from.price, calibrated
+	q.price.learn(&from.price)
 	q.curve.learn(&from.curve)
-	q.arrivals, q.holds, q.looks = from.arrivals, from.holds, from.looks
+	q.arrivals, q.holds = from.arrivals, from.holds
 }
 
 // alike says whether both say much the same of one row, and of a full batch.
@@ -24,7 +25,7 @@ func (c *curve) alike(other *curve, maxRows int) bool {
 	for _, rows := range []int{1, maxRows} {
 		a, _ := c.predict(rows)
 		b, _ := other.predict(rows)
-		if min(a, b) == 0 || max(a, b) > alike*min(a, b) {
+		if min(a, b) == 0 || max(a, b) > alikeTimes*min(a, b) {
 			return false
 		}
 	}
@@ -40,3 +41,15 @@ func (c *curve) learn(other *curve) {
 		}
 	}
 }
+
+// learn takes over what the other has seen in traffic, but not that a claim alone is far dearer than calibration finds it:
+// thought dear enough, it would never be looked at again (see mayLook).
+func (p *price) learn(other *price) {
+	p.all, p.rows, p.claims = other.all.young(), other.rows.young(), other.claims.young()
+	if other.alone.value <= alikeTimes*p.calibratedAt(1) {
+		p.alone = other.alone.young()
+	}
+}
+
+// young is the same mean of the fewest runs that are believed, so that it is soon another where it should be.
+func (a average) young() average { return average{min(a.seen, enough), a.value} }

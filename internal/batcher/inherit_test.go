@@ -4,20 +4,21 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 )
 
-// taught is a queue, made for a pool whose engines cost so much, that has seen traffic which costs three times as much.
-func taught(cost func(rows int) float64, o QueueOptions) *Queue {
-	q := &Queue{rowLen: 4, o: o}
+// taught is a queue whose engine costs so much, by calibration, and so many times that in traffic.
+func taught(cost func(rows int) float64, times float64) *Queue {
+	q := &Queue{rowLen: 4, o: QueueOptions{MaxRows: 32}}
 	q.calibratedTo(cost)
 	for i := range 600 {
-		n := 1 + i%o.MaxRows
-		q.curve.observe(n, int64(3*cost(n)))
-		q.price.observe(n, float64(n), int64(3*cost(n)), n == 1)
+		n := 1 + i%q.o.MaxRows
+		ns := int64(times * cost(n))
+		q.curve.observe(n, ns)
+		q.price.observe(n, float64(n), ns, n == 1)
 		q.arrivals.add(int64(i+1) * 50e3)
 	}
-	q.holds.inVain(o.MaxRows - 1)
-	q.looks.due(1e9)
+	q.holds.inVain(q.o.MaxRows - 1)
 	return q
 }
 
@@ -32,58 +33,107 @@ func (q *Queue) calibratedTo(cost func(rows int) float64) {
 
 // What a version has learnt is where the next begins, if both engines cost much the same.
 func TestInherit(t *testing.T) {
-	o := QueueOptions{MaxRows: 32}
-	from := taught(line(40e3, 3e3), o)
-	f := func(name string, to *Queue, cost func(int) float64, want bool) {
+	from := taught(line(40e3, 3e3), 1.5)
+	f := func(name string, rowLen, maxRows int, cost func(int) float64, want bool) {
 		t.Helper()
-		to.calibratedTo(cost)
-		curve, price := to.curve, to.price
-		to.inherit(from)
-		got := [...]bool{to.price.all == from.price.all, to.price.alone == from.price.alone, to.arrivals == from.arrivals, to.holds == from.holds, to.looks == from.looks}
-		for i, got := range got {
+		q := &Queue{rowLen: rowLen, o: QueueOptions{MaxRows: maxRows}}
+		q.calibratedTo(cost)
+		curve, calibrated := q.curve, q.price.calibrated
+		q.inherit(from)
+		for part, got := range map[string]bool{
+			"a run's cost":   q.price.all.value == from.price.all.value,
+			"its rows":       q.price.rows.value == from.price.rows.value,
+			"its claims":     q.price.claims.value == from.price.claims.value,
+			"a claim's cost": q.price.alone.value == from.price.alone.value,
+			"the pace":       q.arrivals == from.arrivals,
+			"holds":          q.holds == from.holds,
+		} {
 			if got != want {
-				t.Errorf("%s: part %d of what was learnt is taken over: %v, want %v", name, i, got, want)
+				t.Errorf("%s: %s is taken over: %v, want %v", name, part, got, want)
 			}
 		}
-		if to.price.calibrated != price.calibrated {
+		if q.price.all.seen > enough || q.price.alone.seen > enough {
+			t.Errorf("%s: it is as sure as if it had seen %d runs, and %d of one claim", name, q.price.all.seen, q.price.alone.seen)
+		}
+		if q.price.calibrated != calibrated {
 			t.Errorf("%s: it has lost its own calibration", name)
 		}
-		is, _ := to.curve.predict(32)
+		is, _ := q.curve.predict(32)
 		was, _ := from.curve.predict(32)
 		if own, _ := curve.predict(32); want && is != was || !want && is != own {
 			t.Errorf("%s: a full batch takes %.0f ns, was %.0f before and %.0f by calibration", name, is, was, own)
 		}
-		if sizes := to.curve.sizes(); sizes[0].Runs != 3 {
+		if sizes := q.curve.sizes(); sizes[0].Runs != 3 {
 			t.Errorf("%s: %d runs of one row are counted, it has seen 3", name, sizes[0].Runs)
 		}
 	}
-	queue := func(rowLen, maxRows int) *Queue { return &Queue{rowLen: rowLen, o: QueueOptions{MaxRows: maxRows}} }
-	f("the same engine", queue(4, 32), line(40e3, 3e3), true)
-	f("calibrated in a noisy moment", queue(4, 32), line(70e3, 4e3), true)
-	f("rows three times as dear", queue(4, 32), line(40e3, 9e3), false)
-	f("runs three times as dear", queue(4, 32), line(130e3, 3e3), false)
-	f("rows that cost nothing", queue(4, 32), line(40e3, 0), false)
-	f("other rows", queue(5, 32), line(40e3, 3e3), false)
-	f("larger batches", queue(4, 64), line(40e3, 3e3), false)
+	f("the same engine", 4, 32, line(40e3, 3e3), true)
+	f("calibrated in a noisy moment", 4, 32, line(70e3, 4e3), true)
+	f("rows three times as dear", 4, 32, line(40e3, 9e3), false)
+	f("runs three times as dear", 4, 32, line(130e3, 3e3), false)
+	f("rows that cost nothing", 4, 32, line(40e3, 0), false)
+	f("other rows", 5, 32, line(40e3, 3e3), false)
+	f("larger batches", 4, 64, line(40e3, 3e3), false)
 }
 
-// Without calibration nobody knows whether engines are alike. A pool is asked for queues of its own alone, which keep none.
+// That a claim alone is far too dear is forgotten by the next version: looks may tell.
+func TestInheritNoDearClaim(t *testing.T) {
+	from, q := taught(line(40e3, 3e3), 1), &Queue{rowLen: 4, o: QueueOptions{MaxRows: 32}}
+	from.price.alone = average{1000, 2.1 * line(40e3, 3e3)(1)}
+	q.calibratedTo(line(40e3, 3e3))
+	q.inherit(from)
+	if q.price.all.value != from.price.all.value {
+		t.Error("what a run costs is not taken over")
+	}
+	near(t, "a claim alone", q.price.ofOne(), line(40e3, 3e3)(1))
+	if q.price.sure() {
+		t.Error("it is sure of what a claim alone costs")
+	}
+}
+
+// A new queue asks the one before it, open or closed, keeps it not, and knows nothing where it was not calibrated.
 func TestPredecessor(t *testing.T) {
-	e := &fakeEngine{}
-	inBubble(t, 1, e, QueueOptions{Name: "m/1"}, func(x *bench) {
-		second, err := x.p.NewQueue(e, QueueOptions{Name: "m/2", Predecessor: x.q})
-		if err != nil {
+	e := &fakeEngine{cost: func(n int) time.Duration { return time.Duration(line(40e3, 3e3)(n)) }}
+	o := QueueOptions{Name: "m/1", MaxRows: 8, Policy: Eager, CalibrationRuns: 3}
+	inBubble(t, 1, e, o, func(x *bench) {
+		for id := range 2 * enough {
+			x.wait(x.claim(id, 1, time.Time{}, rowFine), id)
+		}
+		learnt := x.q.price.all.value
+		next := func(name string, calibrations int, want float64) {
+			t.Helper()
+			q, err := x.p.NewQueue(e, QueueOptions{Name: name, MaxRows: 8, CalibrationRuns: calibrations, Predecessor: x.q})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if q.price.all.value != want || q.arrivals != x.q.arrivals && want > 0 {
+				t.Errorf("%s begins with %v ns a run, want %v", name, q.price.all.value, want)
+			}
+			if q.Stats().Settings.Predecessor != nil {
+				t.Errorf("%s keeps the one before it", name)
+			}
+		}
+		if learnt == 0 {
+			t.Fatal("nothing was learnt")
+		}
+		next("m/2", 3, learnt)
+		next("m/3", 0, 0)
+		if err := x.q.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if s := second.Stats(); s.Settings.Predecessor != nil || s.Curve != nil {
-			t.Errorf("it keeps the one before it, or knows what runs cost: %+v", s)
-		}
+		next("m/4", 3, learnt)
+	})
+}
+
+func TestPredecessorInAnotherPool(t *testing.T) {
+	e := &fakeEngine{}
+	inBubble(t, 1, e, QueueOptions{Name: "m/1"}, func(x *bench) {
 		other, err := NewPool(PoolOptions{Runners: 1, RuntimeTimer: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = other.NewQueue(e, QueueOptions{Name: "m/3", Predecessor: second})
-		if err == nil || !strings.Contains(err.Error(), `"m/2" is another pool's`) {
+		_, err = other.NewQueue(e, QueueOptions{Name: "m/2", Predecessor: x.q})
+		if err == nil || !strings.Contains(err.Error(), `"m/1" is another pool's`) {
 			t.Errorf("a predecessor in another pool: %v", err)
 		}
 		if err := other.Close(context.Background()); err != nil {

@@ -256,8 +256,8 @@ func TestBeginConcurrently(t *testing.T) {
 	}
 }
 
-// While nothing is limited the queue is looked at once a period, and ten times from when waits are long until they are not; limiting begins when it has been long in all
-// looks of five periods.
+// While nothing is limited the queue is looked at once a period, and ten times more from when waits are long until they are
+// not; limiting begins when it has been long in all looks of five periods.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, w := newTest(t, Options{Most: 1000, Target: time.Millisecond})
