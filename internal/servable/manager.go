@@ -212,6 +212,7 @@ func (m *Manager) retire(s *Servable) {
 		if err := s.session.Close(); err != nil {
 			m.opts.Logger.Error("cannot free a version", "model", s.Model(), "version", s.Version(), "error", err)
 		}
+		trim()
 		m.mu.Lock()
 		m.live--
 		m.mu.Unlock()

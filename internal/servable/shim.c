@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
@@ -144,6 +147,12 @@ void gavel_unload(gavel_session* s, TF_Status* status) {
   TF_DeleteStatus(second);
   TF_DeleteGraph(s->graph);
   free(s);
+}
+
+void gavel_trim(void) {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 gavel_batch* gavel_new_batch(int64_t capacity, int64_t row_len) {

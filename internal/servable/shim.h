@@ -47,6 +47,9 @@ const char* gavel_bind(gavel_session* s, const char* input, int input_index, con
 
 void gavel_unload(gavel_session* s, TF_Status* status);
 
+// Gives what the allocator keeps of freed memory back to the system, where it can be asked to (glibc).
+void gavel_trim(void);
+
 // Memory for capacity rows, aligned to 64 bytes; NULL if there is none left. Zeroed.
 gavel_batch* gavel_new_batch(int64_t capacity, int64_t row_len);
 int32_t* gavel_batch_rows(gavel_batch* b);

@@ -200,6 +200,22 @@ func TestMemoryStaysFlat(t *testing.T) {
 	}
 }
 
+// A session that was closed leaves memory with the allocator, which trim gives back.
+func TestTrim(t *testing.T) {
+	s, err := Load(context.Background(), fixture(t, "deepfm"), "ctr", 1, LoadOptions{Threading: benchThreading})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Release()
+	before := residentBytes(t)
+	trim()
+	given := float64(before-residentBytes(t)) / (1 << 20)
+	t.Logf("%.1f MB given back", given)
+	if given < 0.5 {
+		t.Errorf("trim gave %.1f MB back", given)
+	}
+}
+
 // residentBytes is the process's resident memory.
 func residentBytes(t *testing.T) int64 {
 	t.Helper()
