@@ -189,8 +189,8 @@ func (s *Session) Close() error {
 }
 
 // trim gives the system back what a closed session leaves in the C allocator: graphs in thousands of pieces, among those of the
-// version that serves. Else the next one's are laid beside the holes, and each swap takes a little more memory. It takes some
-// milliseconds, in which threads that allocate in the same part wait.
+// version that serves. Else the next one's are laid beside the holes, and each swap takes a little more memory. Threads that
+// allocate in the same part of it wait meanwhile.
 func trim() { C.gavel_trim() }
 
 var errOpenBatches = errors.New("session is freed later: batches are still open")
