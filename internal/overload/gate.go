@@ -1,8 +1,8 @@
 package overload
 
 // gate shuts in a flood: where so many goroutines wait for a processor that what comes behind them may soon be late. It is told
-// by the queue as it is, before its waits can tell: those are known when they are over. A machine that loses half of its
-// processors for a tenth of a second has such a queue, and half a second later none; so unlike a limit the gate is open
+// by the queue as it is, before its waits can tell: those are known when they are over. Where half as much is done
+// as before for a tenth of a second there is such a queue, and half a second later none; so unlike a limit the gate is open
 // again as soon as the flood has run off, or after ten periods, and shuts anew if it has not.
 type gate struct {
 	shut  bool
