@@ -23,12 +23,8 @@ func taught(cost func(rows int) float64, times float64) *Queue {
 }
 
 func (q *Queue) calibratedTo(cost func(rows int) float64) {
-	for range 3 {
-		for n := 1; n <= q.o.MaxRows; n *= 2 {
-			q.curve.observe(n, int64(cost(n)))
-			q.price.calibrate(n, int64(cost(n)))
-		}
-	}
+	q.price = *calibratedPrice(cost)
+	q.curve = q.price.calibrated
 }
 
 // What a version has learnt is where the next begins, if both engines cost much the same.

@@ -1,7 +1,6 @@
 package overload
 
 import (
-	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,12 +105,8 @@ func TestGateThenLimit(t *testing.T) {
 }
 
 func TestRunInAFlood(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l, w := newTest(t, Options{Most: 1000})
+	whileRunning(t, Options{Most: 1000}, func(t *testing.T, l *Limiter, w *waits) {
 		begin(l, 100)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- l.Run(ctx) }()
 		after := func(queue, periods, limit int) {
 			t.Helper()
 			w.mu.Lock()
@@ -126,9 +121,5 @@ func TestRunInAFlood(t *testing.T) {
 		after(1e6, 1, 1000)
 		after(1e6, 1, 50)
 		after(0, 1, 1000)
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
 	})
 }

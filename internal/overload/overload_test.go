@@ -69,6 +69,22 @@ func end(l *Limiter, n int) {
 	}
 }
 
+// whileRunning has the limiter run in a bubble of its own while f does.
+func whileRunning(t *testing.T, o Options, f func(t *testing.T, l *Limiter, w *waits)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		l, w := newTest(t, o)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- l.Run(ctx) }()
+		f(t, l, w)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestLimit(t *testing.T) {
 	f := func(name string, want int, steps func(l *Limiter, w *waits)) {
 		t.Helper()
@@ -259,12 +275,8 @@ func TestBeginConcurrently(t *testing.T) {
 // While nothing is limited the queue is looked at once a period, and ten times more from when waits are long until they are
 // not; limiting begins when it has been long in all looks of five periods.
 func TestRun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l, w := newTest(t, Options{Most: 1000, Target: time.Millisecond})
+	whileRunning(t, Options{Most: 1000, Target: time.Millisecond}, func(t *testing.T, l *Limiter, w *waits) {
 		begin(l, 100)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- l.Run(ctx) }()
 		after := func(periods, limit, looks int) {
 			t.Helper()
 			time.Sleep(time.Duration(periods) * 10 * time.Millisecond)
@@ -284,10 +296,6 @@ func TestRun(t *testing.T) {
 		after(standing, 1000, 158)
 		after(1, 1000, 169)
 		after(10, 1000, 179)
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
 	})
 }
 

@@ -188,11 +188,6 @@ func (s *Session) Close() error {
 	return s.free()
 }
 
-// trim gives the system back what a closed session leaves in the C allocator: graphs in thousands of pieces, among those of the
-// version that serves. Else the next one's are laid beside the holes, and each swap takes a little more memory. Threads that
-// allocate in the same part of it wait meanwhile.
-func trim() { C.gavel_trim() }
-
 var errOpenBatches = errors.New("session is freed later: batches are still open")
 
 // free is called once, with mu held, when nothing can run any more.
@@ -207,5 +202,10 @@ func (s *Session) free() error {
 	}
 	return nil
 }
+
+// trim gives the system back what a closed session leaves in the C allocator: graphs in thousands of pieces, among those of the
+// version that serves. Else the next one's are laid beside the holes, and each swap takes a little more memory. Threads that
+// allocate in the same part of it wait meanwhile.
+func trim() { C.gavel_trim() }
 
 func message(status *C.TF_Status) string { return C.GoString(C.TF_Message(status)) }
