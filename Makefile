@@ -42,7 +42,7 @@ check: setup ## formatting, vet, types only
 	@scripts/check.sh
 
 # Benchmarks print a table, and one JSON object as the last line; the exit status is 1 if a target is missed.
-bench = BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m scripts.bench $(1) $(FLAGS)
+bench = BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m bench $(1) $(FLAGS)
 
 .PHONY: bench-batcher
 bench-batcher: setup ## the batcher alone: cost a row and allocations, by batch size and concurrency
@@ -70,7 +70,7 @@ bench-isolation: setup ## a small model's p99 beside a slow one
 
 .PHONY: bench-peers
 bench-peers: setup ## other model servers on the same model and load; the first time it fetches them (2.5 GB)
-	@BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m scripts.peers $(FLAGS)
+	@BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m bench.peers $(FLAGS)
 
 # Tuning takes FLAGS too: make tune-batch FLAGS="--quick --slo-p99-ms 8". The last line of stdout is one JSON object.
 .PHONY: tune-batch
@@ -87,8 +87,8 @@ lock: ## pin requirements.in anew into requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header requirements-go.in -o requirements-go.lock
 
 .PHONY: lock-peers
-lock-peers: ## pin scripts/peers/locks/*.in anew (needs uv)
-	@cd scripts/peers/locks && for peer in $$(basename -s .in *.in); do \
+lock-peers: ## pin bench/peers/locks/*.in anew (needs uv)
+	@cd bench/peers/locks && for peer in $$(basename -s .in *.in); do \
 	  platform="--universal"; \
 	  [ $$peer != triton ] || platform="--python-platform x86_64-manylinux_2_35"; \
 	  uv pip compile --quiet $$platform --python-version 3.11 --generate-hashes --no-header $$peer.in -o $$peer.lock; \

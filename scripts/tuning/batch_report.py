@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.bench.report import console, machine, table
+from bench.report import console, machine, table
 from scripts.tuning.choice import pareto, reachable
 from scripts.tuning.display import busy
 from scripts.tuning.page import Cell, Page, Row

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.load import Load
+from bench.load import Load
 from scripts.tuning.display import say
 from scripts.tuning.errors import TuneError
 from scripts.tuning.samples import given_up, p99

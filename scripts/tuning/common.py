@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.report import machine
+from bench.report import machine
 from scripts.loop.settings import ROOT
 from scripts.tuning import capacity
 from scripts.tuning.display import Display, clock, say

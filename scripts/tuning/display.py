@@ -10,8 +10,8 @@ from types import TracebackType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from scripts.bench.report import progress as console
-from scripts.bench.report import say
+from bench.report import progress as console
+from bench.report import say
 
 
 def clock(seconds: float) -> str:

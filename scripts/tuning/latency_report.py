@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.bench.report import console, machine, table
+from bench.report import console, machine, table
 from scripts.tuning.display import busy
 from scripts.tuning.margins import settled, total, unnoticed
 from scripts.tuning.page import Cell as PageCell

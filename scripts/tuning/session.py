@@ -18,8 +18,8 @@ from typing import Any
 
 import httpx
 
-from scripts.bench.bidder import Bidder, running
-from scripts.bench.load import Load, offer
+from bench.bidder import Bidder, running
+from bench.load import Load, offer
 from scripts.loop.processes import LoopError
 from scripts.tuning.display import Display, say
 from scripts.tuning.errors import OutOfTime, TuneError

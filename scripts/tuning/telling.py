@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from scripts.bench.report import console, machine
+from bench.report import console, machine
 from scripts.loop.settings import ROOT
 from scripts.tuning.output import Written
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from scripts.bench.world import ID_MARKER, RECIPE, World, campaigns, ensure_model, put
+from bench.world import ID_MARKER, RECIPE, World, campaigns, ensure_model, put
 from scripts.loop.settings import ROOT, Ports, load
 from scripts.tuning.errors import TuneError
 from scripts.tuning.journal import digest
@@ -59,7 +59,7 @@ class Trial(World):
         files = {
             "bidder": ROOT / "bin/bidder",
             "loadgen": ROOT / "bin/loadgen",
-            "world": Path(__file__).parents[1] / "bench/world.py",
+            "world": Path(__file__).parents[2] / "bench/world.py",
         }
         if self.config is None:
             files["recipe"] = RECIPE

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from scripts.bench.world import put
+from bench.world import put
 from scripts.tuning.errors import TuneError
 
 

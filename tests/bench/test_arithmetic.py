@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from scripts.bench import batcher, capacity, soak
-from scripts.bench.bidder import Reading, version_in
-from scripts.bench.load import Load, offering, result_of
-from scripts.bench.percentiles import Slice, percentile, read
-from scripts.bench.report import Target
-from scripts.bench.world import World, put
+from bench import batcher, capacity, soak
+from bench.bidder import Reading, version_in
+from bench.load import Load, offering, result_of
+from bench.percentiles import Slice, percentile, read
+from bench.report import Target
+from bench.world import World, put
 
 
 def test_percentiles_join_slices() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scripts.bench.batcher import CASE
+from bench.batcher import CASE
 from scripts.loop.settings import ROOT
 
 
@@ -22,7 +22,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(name: str, *flags: str | Path) -> dict[str, Any]:
     """The last line of a benchmark; a missed target (status 1) is no failure here."""
     done = subprocess.run(
-        [ROOT / ".venv/bin/python", "-m", "scripts.bench", name, *flags],
+        [ROOT / ".venv/bin/python", "-m", "bench", name, *flags],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import world
+from bench import world
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from scripts.peers import accounting
-from scripts.peers.accounting import Process
+from bench.peers import accounting
+from bench.peers.accounting import Process
 
 BURN = "import time\nend = time.process_time() + {seconds}\nwhile time.process_time() < end: pass\n"
 

@@ -5,11 +5,11 @@ import socket
 
 import pytest
 
-from scripts.peers import environments
-from scripts.peers.__main__ import chosen
-from scripts.peers.network import Network
-from scripts.peers.protocol import instances, v2
-from scripts.peers.running import PORTS, free_base
+from bench.peers import environments
+from bench.peers.__main__ import chosen
+from bench.peers.network import Network
+from bench.peers.protocol import instances, v2
+from bench.peers.running import PORTS, free_base
 
 
 def test_requests() -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.peers import page, plots, table
-from scripts.peers.catalogue import GAVEL, SERVERS, Server
-from scripts.peers.measure import Measurement
-from scripts.peers.results import Comparison, Figure, Result, Row, best_peer, telling
+from bench.peers import page, plots, table
+from bench.peers.catalogue import GAVEL, SERVERS, Server
+from bench.peers.measure import Measurement
+from bench.peers.results import Comparison, Figure, Result, Row, best_peer, telling
 
 SLOW, FAST, ABSENT = (Server(name, name.title()) for name in ("slow", "fast", "absent"))
 

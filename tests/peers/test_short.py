@@ -14,7 +14,7 @@ from scripts.loop.settings import ROOT
 @pytest.mark.timeout(600)
 def test_quick(tmp_path: Path) -> None:
     done = subprocess.run(
-        [ROOT / ".venv/bin/python", "-m", "scripts.peers", "--quick", "--directory", tmp_path],
+        [ROOT / ".venv/bin/python", "-m", "bench.peers", "--quick", "--directory", tmp_path],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.bidder import Reading
-from scripts.bench.load import Load
+from bench.bidder import Reading
+from bench.load import Load
 from scripts.tuning.display import Display
 from scripts.tuning.journal import Journal
 from scripts.tuning.samples import Sample, Standing

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scripts.bench.load import Load
+from bench.load import Load
 from scripts.tuning.choice import Target, choose
 from scripts.tuning.errors import Busy, OutOfTime, TuneError
 from scripts.tuning.journal import Journal, digest, fingerprint

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scripts.bench.load import Load
+from bench.load import Load
 from scripts.tuning import batch, batch_report, latency
 from scripts.tuning.common import Common
 from scripts.tuning.errors import DONE, MISSED, UNREACHABLE, TuneError

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.peers import table
-from scripts.peers.results import TIMES, Comparison, Row
+from bench.peers import table
+from bench.peers.results import TIMES, Comparison, Row
 
 BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
 PLOT = "benchmarks-peers.png"

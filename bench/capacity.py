@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from scripts.bench.bidder import Bidder
-from scripts.bench.load import Load, offer
-from scripts.bench.report import say
+from bench.bidder import Bidder
+from bench.load import Load, offer
+from bench.report import say
 
 HELD_GOOD = 0.999  # of the auctions offered must get a bid within the deadline
 STEP = 1.25

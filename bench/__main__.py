@@ -1,4 +1,4 @@
-"""`python -m scripts.bench NAME`: the benchmarks of the bidder. `make bench-NAME` builds first and runs them so."""
+"""`python -m bench NAME`: the benchmarks of the bidder. `make bench-NAME` builds first and runs them so."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from scripts.bench import auction as auction_
-from scripts.bench import baseline as baseline_
-from scripts.bench import batcher as batcher_
-from scripts.bench import isolation as isolation_
-from scripts.bench import overload as overload_
-from scripts.bench import soak as soak_
+from bench import auction as auction_
+from bench import baseline as baseline_
+from bench import batcher as batcher_
+from bench import isolation as isolation_
+from bench import overload as overload_
+from bench import soak as soak_
 from scripts.loop.settings import ROOT
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.bidder import Bidder, Reading
+from bench.bidder import Bidder, Reading
 from scripts.loop.settings import ROOT
 
 MANY_CONNECTIONS = 512  # enough that auctions wait in the bidder, where they can be shed, and not in the generator

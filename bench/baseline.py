@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.bidder import Bidder, running
-from scripts.bench.load import Load, offer
-from scripts.bench.report import Target, finish, median, say, table
-from scripts.bench.world import World
+from bench.bidder import Bidder, running
+from bench.load import Load, offer
+from bench.report import Target, finish, median, say, table
+from bench.world import World
 
 LIMITS = {1: 1.6, 8: 2.5}  # candidates → the most CPU of an auction, in CPU of the baseline
 

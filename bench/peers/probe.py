@@ -1,4 +1,4 @@
-"""`python -m scripts.peers.probe SERVER URL VERSION`: waits for a server, then checks its answers.
+"""`python -m bench.peers.probe SERVER URL VERSION`: waits for a server, then checks its answers.
 
 It runs in the server's network. Every golden row is asked several times, all at once, so that the server makes batches
 of them; each answer must be what the version's training computed. The result is one JSON line.
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import httpx
 
+from bench.peers.catalogue import find
+from bench.peers.protocol import Protocol
 from pytrain.manifest import read_golden
-from scripts.peers.catalogue import find
-from scripts.peers.protocol import Protocol
 
 TOLERANCE = 1e-5
 TIMES = 4  # each row is asked

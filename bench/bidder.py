@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from scripts.bench.world import World
+from bench.world import World
 from scripts.loop.processes import Child, start, wait_ready
 from scripts.loop.settings import ROOT, Ports
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from scripts.bench.bidder import Bidder, Reading, running
-from scripts.bench.load import command, offering, result_of
-from scripts.bench.report import Target, finish, median, say, table
-from scripts.bench.world import RECIPE, World, campaigns, ensure_model
+from bench.bidder import Bidder, Reading, running
+from bench.load import command, offering, result_of
+from bench.report import Target, finish, median, say, table
+from bench.world import RECIPE, World, campaigns, ensure_model
 
 SLOW = "slow"
 SLOW_HIDDEN = [1024, 1024, 512]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from scripts.peers.protocol import Protocol, instances, v2
+from bench.peers.protocol import Protocol, instances, v2
 
 Role = Literal["best", "default", "tried"]
 

@@ -1,6 +1,6 @@
 """The model that every server serves, and the rows it is asked about.
 
-It is the benchmarks' DeepFM (scripts/bench/recipe.yaml), trained on examples with planted weights, so that its answers
+It is the benchmarks' DeepFM (bench/recipe.yaml), trained on examples with planted weights, so that its answers
 differ from row to row and a server that mixes rows up is found out.
 """
 
@@ -19,12 +19,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.peers.protocol import Protocol
+from bench.report import say
+from bench.world import BODIES, PYTHON, RECIPE
 from pytrain.manifest import read_golden
 from pytrain.recipe import IndexSpace, load_recipe
-from scripts.bench.report import say
-from scripts.bench.world import BODIES, PYTHON, RECIPE
 from scripts.loop.settings import ROOT
-from scripts.peers.protocol import Protocol
 
 EXAMPLES = 120_000  # learnt twice: enough that answers spread from 0.01 to 0.5
 SKEW = 3  # indices are drawn as uniform³: a few are common, most are rare
@@ -65,7 +65,7 @@ class Model:
         write_examples(examples, space)
         options = ["--recipe", RECIPE, "--store", self.store, "--epochs", "2", "--holdout", "0.02"]
         _run([PYTHON, "-m", "pytrain", "fit-file", examples, *map(str, options)])
-        _run([PYTHON, "-m", "scripts.peers.weights", self.version, self.weights])
+        _run([PYTHON, "-m", "bench.peers.weights", self.version, self.weights])
         examples.unlink()
         stamp.write_text(source)
 

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.load import command
-from scripts.bench.report import say
-from scripts.peers import accounting
-from scripts.peers.catalogue import Server
-from scripts.peers.environments import Unavailable
-from scripts.peers.running import Place, Running, running
+from bench.load import command
+from bench.peers import accounting
+from bench.peers.catalogue import Server
+from bench.peers.environments import Unavailable
+from bench.peers.running import Place, Running, running
+from bench.report import say
 
 PAUSED_S = 0.5  # what the clock may run ahead of what was slept
 ATTEMPTS = 5

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import capacity
+from bench.bidder import Bidder, Reading, running
+from bench.load import MANY_CONNECTIONS, command, offering, result_of
+from bench.percentiles import Slice, percentile, read
+from bench.report import Target, finish, say, table
+from bench.world import MODEL, World
 from pytrain.store import write_pointer
-from scripts.bench import capacity
-from scripts.bench.bidder import Bidder, Reading, running
-from scripts.bench.load import MANY_CONNECTIONS, command, offering, result_of
-from scripts.bench.percentiles import Slice, percentile, read
-from scripts.bench.report import Target, finish, say, table
-from scripts.bench.world import MODEL, World
 
 WINDOW_S = 3.0
 WARMUP_S = 5.0

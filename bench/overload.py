@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.bench import capacity
-from scripts.bench.bidder import running
-from scripts.bench.load import MANY_CONNECTIONS, Load, offer
-from scripts.bench.report import Target, finish, median, say, table
-from scripts.bench.world import World
+from bench import capacity
+from bench.bidder import running
+from bench.load import MANY_CONNECTIONS, Load, offer
+from bench.report import Target, finish, median, say, table
+from bench.world import World
 
 
 def run(directory: Path, *, candidates: int, seconds: float, rounds: int, rate: float) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scripts.bench import report
-from scripts.peers.results import Figure, Result, Row, ratios
+from bench import report
+from bench.peers.results import Figure, Result, Row, ratios
 
 FIGURES = ("req/s", "CPU-ms", "p50 ms", "p99 ms", "Gavel's req/s", "Gavel's CPU")
 HEADER = ["server", *FIGURES, "MiB"]

@@ -4,7 +4,7 @@
 The same model, batches and loss for all three: `lazy_adam` and `adam` of pytrain, and keras.optimizers.Adam. One
 thread, one run, medians of alternating rounds. Prints a table, and as its last line one JSON object.
 
-    .venv/bin/python scripts/bench_train.py --rows 100000 1000000
+    .venv/bin/python -m bench.train --rows 100000 1000000
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ import argparse
 import json
 import os
 import statistics
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import keras
 import numpy as np

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scripts.peers.catalogue import GAVEL
-from scripts.peers.results import Figure, Result, Row
-from scripts.peers.table import ordered
+from bench.peers.catalogue import GAVEL
+from bench.peers.results import Figure, Result, Row
+from bench.peers.table import ordered
 
 PANELS: Sequence[tuple[str, Callable[[Result], Figure], str]] = (
     ("requests/s", lambda r: r.requests_per_s, "{:,.0f}"),

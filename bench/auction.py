@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.bench import capacity
-from scripts.bench.bidder import running_all
-from scripts.bench.load import Load, offer
-from scripts.bench.report import Target, finish, median, say, table
-from scripts.bench.world import World
+from bench import capacity
+from bench.bidder import running_all
+from bench.load import Load, offer
+from bench.report import Target, finish, median, say, table
+from bench.world import World
 
 OFF_DEFAULT, OFF_CALLER, ADAPTIVE = "off, default", "off, caller", "adaptive"
 SIDES: Mapping[str, Mapping[str, Any]] = {

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.bench.report import Target
-from scripts.peers.catalogue import GAVEL, Server
-from scripts.peers.measure import Measurement
+from bench.peers.catalogue import GAVEL, Server
+from bench.peers.measure import Measurement
+from bench.report import Target
 
 TIMES = 6  # as many requests, and as little CPU, as the best peer's
 

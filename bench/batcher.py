@@ -7,7 +7,7 @@ import re
 import subprocess
 from collections import defaultdict
 
-from scripts.bench.report import Target, finish, median, say, table
+from bench.report import Target, finish, median, say, table
 from scripts.loop.settings import ROOT
 
 LINE = re.compile(r"^BenchmarkBatcher/(\S+?)-\d+\s+\d+\s+(.*)$", re.MULTILINE)

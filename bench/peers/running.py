@@ -17,14 +17,14 @@ from typing import Any
 
 import yaml
 
-from scripts.bench.world import World, campaigns
+from bench.peers import accounting, environments
+from bench.peers.catalogue import Server
+from bench.peers.environments import Unavailable
+from bench.peers.model import Model
+from bench.peers.network import Network, available
+from bench.world import World, campaigns
 from scripts.loop.processes import tail
 from scripts.loop.settings import ROOT, Ports
-from scripts.peers import accounting, environments
-from scripts.peers.catalogue import Server
-from scripts.peers.environments import Unavailable
-from scripts.peers.model import Model
-from scripts.peers.network import Network, available
 
 SERVERS = Path(__file__).with_name("servers")
 READY_S = 120.0
@@ -156,7 +156,7 @@ def _onnx(model: Model, python: Path) -> Path:
 def _probe(started: Running, log: Path) -> float:
     """Wait until the server answers the golden rows, and return how far the worst answer was off."""
     version = started.place.model.version
-    probe = started.beside([sys.executable, "-m", "scripts.peers.probe", started.server.name, started.url, version])
+    probe = started.beside([sys.executable, "-m", "bench.peers.probe", started.server.name, started.url, version])
     deadline = time.monotonic() + READY_S
     while probe.poll() is None:
         if started.process.poll() is not None:

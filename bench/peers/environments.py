@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts.bench.report import say
+from bench.report import say
 from scripts.loop.settings import ROOT
 
 LOCKS = Path(__file__).with_name("locks")

@@ -17,15 +17,15 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts.bench.report import finish, machine, say
+from bench.peers import accounting, catalogue, environments, page, plots, table
+from bench.peers.catalogue import Server, find
+from bench.peers.environments import Unavailable
+from bench.peers.measure import Measurement, Plan, kept, measure
+from bench.peers.model import Model
+from bench.peers.results import Comparison, Row, telling
+from bench.peers.running import Place
+from bench.report import finish, machine, say
 from scripts.loop.settings import ROOT
-from scripts.peers import accounting, catalogue, environments, page, plots, table
-from scripts.peers.catalogue import Server, find
-from scripts.peers.environments import Unavailable
-from scripts.peers.measure import Measurement, Plan, kept, measure
-from scripts.peers.model import Model
-from scripts.peers.results import Comparison, Row, telling
-from scripts.peers.running import Place
 
 CORES = 2
 QUICK = ("gavel", "fastapi-queue")
