@@ -17,6 +17,7 @@ import (
 var allowed = map[string][]string{
 	"internal/auction":    {"STANDARD"},
 	"internal/batcher":    {"STANDARD", "internal/seldom", "internal/threads"},
+	"internal/engine":     {"STANDARD"},
 	"internal/garbage":    {"STANDARD"},
 	"internal/iso":        {"STANDARD"},
 	"internal/overload":   {"STANDARD"},

@@ -1,0 +1,76 @@
+// Package engine says what scores rows: an Engine is a loaded model, a Batch is memory for rows and their outputs.
+// The package holds the interfaces, the types of columns, and the loaders by format. Each engine is a package below it,
+// and each passes the conformance suite in enginetest.
+//
+// The life of an engine:
+//
+//	loaders.Load(version) ──► Engine ──► NewBatch(capacity) ──► write Inputs ──► Run(n) ──► read Outputs ──► Batch.Close
+//	                            └──────────────────────────── Close, after the last batch ◄──────────────────────┘
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Engine is a loaded model. Implementations are safe for concurrent use; batches of one engine may run side by side.
+type Engine interface {
+	// Schema is what a row holds and what a run gives. It is the same for the engine's life, and read-only.
+	Schema() *Schema
+	// NewBatch allocates memory for capacity rows and their outputs, all zeros and empty texts. A row of those must be
+	// one that the engine can score: the batcher runs it to tell a broken engine from a bad row, and to calibrate.
+	NewBatch(capacity int) (Batch, error)
+	// Close frees the engine. Batches that are still open keep its memory until they are closed; the error says so.
+	Close() error
+}
+
+// Batch is memory for rows and their outputs. Run, Outputs and Close are called from one goroutine at a time. Rows are
+// written through Inputs by many goroutines, each its own row, while no run is under way.
+type Batch interface {
+	// Inputs are the columns of Schema.Inputs, in that order, each capacity rows long. Neither the slice nor what its
+	// columns point to moves before Close, so that callers may keep it: writing a row needs no call of the engine.
+	Inputs() []Column
+	// Outputs are the columns of Schema.Outputs, as Inputs. Rows [0,n) hold the results after a Run(n) that returned
+	// nil, until the next run.
+	Outputs() []Column
+	// Run scores rows [0,n), 1 ≤ n ≤ capacity. An error fails all of them. One that is or wraps a *RowError names the row
+	// at fault. The outputs of a row depend on that row alone: not on n, nor on its place, nor on other rows.
+	Run(n int) error
+	// Close frees the memory. It is called once; nothing of the batch is used afterwards.
+	Close()
+}
+
+// Validator is what an Engine implements to refuse a row before it joins a run. Validate is asked of row i of a batch's
+// Inputs, in the goroutine that wrote the row, concurrently with others. It must keep nothing of the columns.
+type Validator interface {
+	Validate(inputs []Column, i int) error
+}
+
+// Meter is what a Batch implements that can tell the CPU time of its runs. It differs from their duration where
+// processors are scarce.
+type Meter interface {
+	// RunCPU is the CPU time of the last Run, 0 where it was not measured; it need not measure each.
+	RunCPU() time.Duration
+	// Measure has the next Run measured, but for an engine's very first. It is called like Run.
+	Measure()
+}
+
+// RowError is how Batch.Run names the row that made it fail.
+type RowError struct {
+	Row int // index in the batch
+	Err error
+}
+
+func (e *RowError) Error() string { return fmt.Sprintf("row %d: %v", e.Row, e.Err) }
+func (e *RowError) Unwrap() error { return e.Err }
+
+// What a loader's error wraps, so that a refused version is counted by its reason.
+var (
+	// ErrLoad: the engine cannot read the files.
+	ErrLoad = errors.New("engine: the model cannot be read")
+	// ErrSignature: names, types or shapes are not what the version's manifest says.
+	ErrSignature = errors.New("engine: the model is not what its manifest says")
+	// ErrFormat: no loader is known for the format.
+	ErrFormat = errors.New("engine: no loader for the format")
+)
