@@ -16,29 +16,28 @@ import (
 // third-party packages either.
 var allowed = map[string][]string{
 	"internal/auction":    {"STANDARD"},
-	"internal/batcher":    {"STANDARD", "internal/seldom", "internal/threads"},
+	"internal/batcher":    {"STANDARD", "internal/throttle", "internal/host"},
 	"internal/engine":     {"STANDARD"},
-	"internal/garbage":    {"STANDARD"},
+	"internal/host":       {},
 	"internal/iso":        {"STANDARD"},
-	"internal/overload":   {"STANDARD"},
+	"internal/limit":      {"STANDARD"},
 	"internal/race":       {"STANDARD"},
-	"internal/seldom":     {"STANDARD"},
+	"internal/throttle":   {"STANDARD"},
 	"internal/strictyaml": {},
-	"internal/threads":    {},
 	"internal/campaigns":  {"internal/auction", "internal/iso", "internal/strictyaml"},
 	"internal/events":     {"internal/auction"},
 	"internal/features":   {"internal/auction", "internal/iso"},
 	"internal/leases":     {"internal/auction"},
 	"internal/modelstore": {},
-	"internal/edge":       {"internal/threads"},
-	"internal/openrtb":    {"internal/auction", "internal/edge", "internal/iso", "internal/seldom"},
-	"internal/predict":    {"internal/edge", "internal/seldom"},
+	"internal/httpd":      {"internal/host"},
+	"internal/openrtb":    {"internal/auction", "internal/httpd", "internal/iso", "internal/throttle"},
+	"internal/predict":    {"internal/httpd", "internal/throttle"},
 	"internal/process":    {},
 	"internal/recipe":     {"internal/features", "internal/strictyaml"},
-	"internal/servable":   {"internal/batcher", "internal/modelstore", "internal/threads"},
+	"internal/servable":   {"internal/batcher", "internal/modelstore", "internal/host"},
 	"internal/trainer":    {"internal/auction", "internal/events", "internal/features", "internal/modelstore", "internal/recipe"},
 	// The exchange is the other side of the wire: it shares money, country codes, OpenRTB's rules and how to log, nothing else.
-	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/seldom", "internal/strictyaml"},
+	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/throttle", "internal/strictyaml"},
 }
 
 type listed struct {

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"gavel/internal/batcher"
+	"gavel/internal/host"
 	"gavel/internal/servable"
-	"gavel/internal/threads"
 )
 
 // pageState is /batcher.json. Counts are since Process began; the page subtracts.
@@ -118,7 +118,7 @@ const maxRefusals, maxMessage = 4, 300
 func (p *batcherPage) state() pageState {
 	pool := p.pools.stats()
 	s := pageState{
-		Bidder: p.bidder, Process: p.queues.since.UnixMilli(), At: time.Since(p.queues.since).Seconds(), CPUs: threads.Processors(), Threads: p.threading,
+		Bidder: p.bidder, Process: p.queues.since.UnixMilli(), At: time.Since(p.queues.since).Seconds(), CPUs: host.Processors(), Threads: p.threading,
 		Runners: pageRunners{Count: pool.Runners, Idle: pool.Idle, Busy: pool.Busy, Load: pool.Load},
 		Models:  []pageModel{},
 	}

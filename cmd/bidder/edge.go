@@ -10,7 +10,7 @@ import (
 	"gavel/internal/auction"
 	"gavel/internal/events"
 	"gavel/internal/openrtb"
-	"gavel/internal/seldom"
+	"gavel/internal/throttle"
 )
 
 // The rooms do not know each other: these small types stand between the edge (openrtb) and what it is served by.
@@ -21,7 +21,7 @@ type auctions struct {
 	ledger     *auction.Ledger
 	publisher  events.Publisher
 	log        *slog.Logger
-	lost       seldom.Line
+	lost       throttle.Line
 }
 
 // Run implements openrtb.Auctions.

@@ -14,9 +14,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"gavel/internal/garbage"
+	"gavel/internal/host"
 	"gavel/internal/process"
-	"gavel/internal/threads"
 )
 
 const about = `Answers OpenRTB bid requests (POST /openrtb2/bid) with probabilities from TensorFlow models that run in this
@@ -98,11 +97,11 @@ func withConfig(ctx context.Context, path string, stderr io.Writer, run func(con
 		return fmt.Errorf("%w:\n%w", errConfig, err)
 	}
 	if os.Getenv("GOGC") == "" {
-		defer garbage.Limit(config.Limits.GCPercent, config.Limits.GCBytes).Stop()
+		defer host.LimitGarbage(config.Limits.GCPercent, config.Limits.GCBytes).Stop()
 	}
 	level, _ := parseLevel(config.Log.Level) // Validate has refused others
 	log := process.NewLogger(level, config.Log.Format, stderr)
-	if err := threads.ShortSlices(); err != nil { // it answers without them too, somewhat later in an overload
+	if err := host.ShortSlices(); err != nil { // it answers without them too, somewhat later in an overload
 		log.Info("no short time slices", "error", err)
 	}
 	return run(ctx, config, log)

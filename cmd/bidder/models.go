@@ -7,9 +7,9 @@ import (
 	"strconv"
 
 	"gavel/internal/batcher"
+	"gavel/internal/host"
 	"gavel/internal/modelstore"
 	"gavel/internal/servable"
-	"gavel/internal/threads"
 )
 
 func (b *bidder) startModels(ctx context.Context) error {
@@ -57,7 +57,7 @@ func makePlaces(runners pools) {
 	for _, pool := range runners {
 		more += pool.Stats().Runners
 	}
-	processors := threads.Processors()
+	processors := host.Processors()
 	runtime.GOMAXPROCS(processors + min(more, max(processors/2, 1)))
 }
 

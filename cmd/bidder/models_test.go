@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"gavel/internal/batcher"
-	"gavel/internal/threads"
+	"gavel/internal/host"
 )
 
 // Go runs one goroutine more for each runner, up to half the processors, where the environment says nothing else.
 func TestPlaces(t *testing.T) {
 	was := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(was)
-	processors := threads.Processors()
+	processors := host.Processors()
 	pool := func(runners int) *batcher.Pool {
 		p, err := batcher.NewPool(batcher.PoolOptions{Runners: runners})
 		if err != nil {

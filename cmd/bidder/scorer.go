@@ -12,8 +12,8 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/batcher"
-	"gavel/internal/seldom"
 	"gavel/internal/servable"
+	"gavel/internal/throttle"
 )
 
 // scorer implements auction.Scorer: it encodes candidates by the active version's own feature spec, straight into the
@@ -23,7 +23,7 @@ type scorer struct {
 	click      acquire
 	conversion acquire // nil: no model of conversions
 	log        *slog.Logger
-	refused    seldom.Line
+	refused    throttle.Line
 	scratch    sync.Pool // *scoring
 }
 

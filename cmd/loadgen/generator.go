@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"gavel/internal/threads"
+	"gavel/internal/host"
 )
 
 // generator offers the load. Everything is done by the goroutine of run, on one OS thread.
@@ -115,7 +115,7 @@ func (g *generator) run() error {
 	defer runtime.UnlockOSThread()
 	// What this thread sends late or reads late, while servers under test have the processors, would be counted as theirs.
 	// It gets no larger part of them. Where the system refuses, the lag in the result tells.
-	_ = threads.ShortSlice()
+	_ = host.ShortSlice()
 	debug.SetGCPercent(400) // there is next to no garbage; a collection would delay requests
 	end := int64(g.f.Warmup + g.f.Duration)
 	giveUp := g.tally.giveUp

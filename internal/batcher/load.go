@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gavel/internal/threads"
+	"gavel/internal/host"
 )
 
 // load reckons ρ, how scarce processors would be if every claim were run alone, as a share of them:
@@ -61,7 +61,7 @@ const (
 )
 
 // ofProcess is the load of this process.
-var ofProcess = &load{cpu: processCPU, machine: machineCPU, cpus: float64(threads.Processors()), epoch: time.Now()}
+var ofProcess = &load{cpu: processCPU, machine: machineCPU, cpus: float64(host.Processors()), epoch: time.Now()}
 
 // ran books a batch that claims shared. sure says whether what that saved is known; where it is not, c is not learnt.
 func (l *load) ran(claims int, saved float64, sure bool) {

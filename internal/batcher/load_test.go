@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"gavel/internal/threads"
+	"gavel/internal/host"
 )
 
 // day is a process that has claims run on a machine of two processors, time after time of the same length.
@@ -249,8 +249,8 @@ func TestLoadIsNotOfNiceWork(t *testing.T) {
 	})
 	const spent = 50 * time.Millisecond
 	was, done := processCPU(), make(chan error)
-	threads.GoNice(1, func(err error) {
-		for start := threads.NiceCPU(); err == nil && threads.NiceCPU()-start < spent; {
+	host.GoNice(1, func(err error) {
+		for start := host.NiceCPU(); err == nil && host.NiceCPU()-start < spent; {
 		}
 		done <- err
 	})

@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gavel/internal/seldom"
-	"gavel/internal/threads"
+	"gavel/internal/host"
+	"gavel/internal/throttle"
 )
 
 // Pool owns the runner threads and the clock that its queues share. A pool of its own reserves runners for a model.
@@ -42,7 +42,7 @@ type Pool struct {
 	idleRunners atomic.Int32 // len(asleep)
 	share       atomicFloat  // of the runners' time, what would be used if every claim were run alone, smoothed
 	weights     atomicFloat  // the sum of those of the queues that want or have a runner
-	panicLog    seldom.Line
+	panicLog    throttle.Line
 	ended       sync.WaitGroup
 }
 
@@ -113,7 +113,7 @@ func (p *Pool) now() int64 { return int64(time.Since(p.epoch)) + 1 }
 func (p *Pool) start(r *runner, started chan<- error) {
 	switch {
 	case p.o.Nice > 0:
-		threads.GoNice(p.o.Nice, func(err error) {
+		host.GoNice(p.o.Nice, func(err error) {
 			started <- err
 			p.runLoop(r)
 		})

@@ -12,7 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"gavel/internal/auction"
-	"gavel/internal/edge"
+	"gavel/internal/httpd"
 )
 
 // work is the memory of one auction.
@@ -35,22 +35,22 @@ const (
 const bidPath = "/openrtb2/bid"
 
 // begin is asked of every request, before it is decoded, whether there is room for it.
-func (s *Server) begin(method, path []byte) edge.Verdict {
+func (s *Server) begin(method, path []byte) httpd.Verdict {
 	switch {
 	case string(path) != bidPath || string(method) != fasthttp.MethodPost:
-		return edge.Pass
+		return httpd.Pass
 	case s.options.Limit.Begin():
-		return edge.Admit
+		return httpd.Admit
 	}
 	s.metrics.refused.Inc() // whatever it is, there is no time to find out
 	s.metrics.noBid(auction.NoBidShed)
 	s.metrics.latency.Observe(0)
-	return edge.Refuse
+	return httpd.Refuse
 }
 
 // bid answers POST /openrtb2/bid.
 func (s *Server) bid(c *fasthttp.RequestCtx) {
-	received := edge.Received(c)
+	received := httpd.Received(c)
 	defer func() { s.metrics.latency.Observe(time.Since(received).Seconds()) }()
 	if !c.IsPost() {
 		c.Response.Header.Set("Allow", "POST")

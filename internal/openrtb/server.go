@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
-	"gavel/internal/edge"
-	"gavel/internal/seldom"
+	"gavel/internal/httpd"
+	"gavel/internal/throttle"
 )
 
 // Limit bounds the auctions that run at once. Begin reports whether one more may, before anything is spent on it; End
@@ -89,7 +89,7 @@ type Server struct {
 	notices  Notices
 	encoder  *Encoder
 	metrics  *metrics
-	http     *edge.Server
+	http     *httpd.Server
 
 	base     context.Context // of every auction and notice; ends with the server
 	cancel   context.CancelFunc
@@ -98,7 +98,7 @@ type Server struct {
 
 	work sync.Pool // *work
 	// What is logged for single requests, a line a second each.
-	panicLog, noticeLog, bidLog seldom.Line
+	panicLog, noticeLog, bidLog throttle.Line
 }
 
 // NewServer makes a server that is not listening yet. The error joins every fault of the options.
@@ -114,7 +114,7 @@ func NewServer(auctions Auctions, linker Linker, notices Notices, options Option
 	s := &Server{options: options, auctions: auctions, notices: notices, encoder: encoder}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.work.New = func() any { return new(work) }
-	serve := edge.Options{
+	serve := httpd.Options{
 		Handler:        s.handle,
 		ErrorHandler:   s.unreadable,
 		MaxConnections: options.MaxConnections,
@@ -125,9 +125,9 @@ func NewServer(auctions Auctions, linker Linker, notices Notices, options Option
 		IdleTimeout:    options.IdleTimeout,
 	}
 	if options.Limit != nil {
-		serve.Gate = &edge.Gate{Status: fasthttp.StatusNoContent, Ask: s.begin, Leave: options.Limit.End}
+		serve.Gate = &httpd.Gate{Status: fasthttp.StatusNoContent, Ask: s.begin, Leave: options.Limit.End}
 	}
-	if s.http, err = edge.NewServer(serve); err != nil {
+	if s.http, err = httpd.NewServer(serve); err != nil {
 		return nil, fmt.Errorf("openrtb: %w", err)
 	}
 	if s.metrics, err = newMetrics(options.Registerer, s); err != nil {

@@ -22,7 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gavel/internal/auction"
-	"gavel/internal/edge/edgetest"
+	"gavel/internal/httpd/httpdtest"
 )
 
 func TestMain(m *testing.M) {
@@ -83,7 +83,7 @@ func startServer(t testing.TB, auctions Auctions, notices Notices, o Options) (*
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := edgetest.Serve(t, s)
+	address := httpdtest.Serve(t, s)
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/bytedance/sonic"
 
-	"gavel/internal/edge"
+	"gavel/internal/httpd"
 )
 
 // What the edge's loop handles, for all connections wait meanwhile: reading a row takes a microsecond or two, and at its
@@ -18,7 +18,7 @@ const (
 
 // begin starts a prediction on the edge's loop, if it is a plain one: by the stable version, small, and with nothing wrong
 // that can be seen. All others have a worker, who tells what is wrong.
-func (s *Server) begin(call *edge.Call) bool {
+func (s *Server) begin(call *httpd.Call) bool {
 	name, ok := bytes.CutPrefix(call.Path, []byte(pathPrefix))
 	if !ok || string(call.Method) != "POST" || len(call.Body) > directBytes {
 		return false

@@ -15,7 +15,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"gavel/internal/edge"
+	"gavel/internal/httpd"
 )
 
 // work is the memory of one request.
@@ -25,7 +25,7 @@ type work struct {
 	version Version // held until the request is answered; nil: none
 	results []Result
 	out     []byte
-	call    *edge.Call // of a request on the edge's loop; else nil
+	call    *httpd.Call // of a request on the edge's loop; else nil
 }
 
 // maxKept bounds each buffer that a work keeps for the next request, in bytes.
@@ -60,7 +60,7 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 		writeError(c, statuses[o], err.Error())
 	}
 	s.metrics.requests[o].Inc()
-	s.metrics.latency.Observe(time.Since(edge.Received(c)).Seconds())
+	s.metrics.latency.Observe(time.Since(httpd.Received(c)).Seconds())
 }
 
 // end gives back what a request held. After a panic its work is left to the collector, for it may still be in use.
@@ -197,7 +197,7 @@ func (s *Server) deadline(c *fasthttp.RequestCtx) (time.Time, error) {
 		}
 		timeout = time.Duration(ms) * time.Millisecond
 	}
-	return edge.Received(c).Add(timeout), nil
+	return httpd.Received(c).Add(timeout), nil
 }
 
 // classify says how an error of a version is answered.

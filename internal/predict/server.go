@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
-	"gavel/internal/edge"
-	"gavel/internal/seldom"
+	"gavel/internal/httpd"
+	"gavel/internal/throttle"
 )
 
 // Options configure a Server. The zero value of a number or duration is its default.
@@ -76,10 +76,10 @@ type Server struct {
 	options Options
 	models  map[string]Model
 	metrics *metrics
-	http    *edge.Server
+	http    *httpd.Server
 	work    sync.Pool // *work
 
-	panicked seldom.Line
+	panicked throttle.Line
 }
 
 // NewServer makes a server of models by name that is not listening yet. The error joins every fault of the options.
@@ -93,10 +93,10 @@ func NewServer(models map[string]Model, options Options) (*Server, error) {
 	}
 	s := &Server{options: options, models: models}
 	s.work.New = func() any { return &work{server: s} }
-	s.http, err = edge.NewServer(edge.Options{
+	s.http, err = httpd.NewServer(httpd.Options{
 		Handler:        s.handle,
 		ErrorHandler:   s.unreadable,
-		Direct:         &edge.Direct{Begin: s.begin, But: []string{"content-encoding", strings.ToLower(timeoutHeader)}},
+		Direct:         &httpd.Direct{Begin: s.begin, But: []string{"content-encoding", strings.ToLower(timeoutHeader)}},
 		MaxConnections: options.MaxConnections,
 		MaxBody:        options.MaxBody,
 		MaxHead:        16 << 10,

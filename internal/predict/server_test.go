@@ -22,7 +22,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
-	"gavel/internal/edge/edgetest"
+	"gavel/internal/httpd/httpdtest"
 )
 
 func TestMain(m *testing.M) {
@@ -113,7 +113,7 @@ func startServer(t testing.TB, models map[string]Model, o Options) (*Server, *ht
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := edgetest.Serve(t, s)
+	address := httpdtest.Serve(t, s)
 	transport := &http.Transport{
 		DisableCompression: true, MaxIdleConnsPerHost: 16,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"gavel/internal/edge/edgetest"
+	"gavel/internal/httpd/httpdtest"
 )
 
 // Shutdown answers what came, closes the connections, and takes no new ones.
@@ -89,7 +89,7 @@ func TestSlowRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := net.Dial("tcp", edgetest.Serve(t, s))
+	conn, err := net.Dial("tcp", httpdtest.Serve(t, s))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"gavel/internal/host"
 	"gavel/internal/modelstore"
-	"gavel/internal/threads"
 )
 
 // watchLoop acts on what the store says until ctx ends, which closes states.
@@ -192,7 +192,7 @@ func (m *Manager) loadPrepared(ctx context.Context, dir string, version int64) (
 // inLowThread runs do in a thread of low priority and waits for it.
 func inLowThread(nice int, do func()) {
 	done := make(chan struct{})
-	threads.GoNice(nice, func(error) { // refused by a sandbox at worst; then it is as kind as it can be
+	host.GoNice(nice, func(error) { // refused by a sandbox at worst; then it is as kind as it can be
 		defer close(done)
 		do()
 	})

@@ -25,7 +25,7 @@ import (
 	"gavel/internal/exchange/notify"
 	"gavel/internal/exchange/openloop"
 	"gavel/internal/exchange/report"
-	"gavel/internal/seldom"
+	"gavel/internal/throttle"
 )
 
 // Parts are what an engine works with.
@@ -57,7 +57,7 @@ type Engine struct {
 	caller   *notify.Client
 	books    *report.Books
 	state    atomic.Pointer[string]
-	warned   seldom.Line
+	warned   throttle.Line
 }
 
 // New makes an engine and starts its notifier; Run or Close ends it.
