@@ -4,40 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"gavel/internal/console"
 	"gavel/internal/process"
 )
 
-// startAdmin answers operators until stop.
+// startAdmin answers operators until stop: health, readiness and the batcher's page beside metrics and profiles.
 func (b *bidder) startAdmin(context.Context) error {
-	admin, err := newAdmin(b.config.AdminListen, b.metrics, b.ready, b.page, b.log)
+	mux := http.NewServeMux()
+	console.RegisterHealth(mux, b.ready)
+	if b.page != nil {
+		b.page.Register(mux)
+	}
+	admin, err := process.StartAdmin(b.config.AdminListen, mux, b.metrics, b.log)
 	if err != nil {
 		return err
 	}
 	b.onStop("admin", drainTimeout, admin.Shutdown)
 	return nil
-}
-
-// newAdmin serves health, readiness and the batcher's page beside metrics and profiles. ready returns nil when the bidder
-// can bid, else why it cannot. page may be nil: none.
-func newAdmin(address string, metrics prometheus.Gatherer, ready func() error, page *batcherPage, log *slog.Logger) (*process.Admin, error) {
-	mux := http.NewServeMux()
-	if page != nil {
-		page.register(mux)
-	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
-	return process.StartAdmin(address, mux, metrics, log)
 }
 
 // ready returns nil when the bidder can bid: the models that campaigns need are warm, and it is not stopping.

@@ -148,15 +148,3 @@ func (ps pools) named(name string) *batcher.Pool {
 	}
 	return nil
 }
-
-// stats are of all of them together; the load is the highest.
-func (ps pools) stats() (sum batcher.PoolStats) {
-	for _, p := range ps {
-		s := p.Stats()
-		sum.Runners += s.Runners
-		sum.Idle += s.Idle
-		sum.Busy += s.Busy
-		sum.Load = max(sum.Load, s.Load)
-	}
-	return sum
-}

@@ -7,12 +7,15 @@ import (
 	"strconv"
 
 	"gavel/internal/batcher"
+	"gavel/internal/console"
 	"gavel/internal/host"
 	"gavel/internal/modelstore"
 	"gavel/internal/servable"
 )
 
 func (b *bidder) startModels(ctx context.Context) error {
+	b.queues = console.NewQueues()
+	b.metrics.MustRegister(b.queues, servable.NewUsageCollector())
 	var runners pools
 	batched := make(map[string]batching)
 	for _, model := range b.config.served() {
@@ -22,15 +25,13 @@ func (b *bidder) startModels(ctx context.Context) error {
 		}
 	}
 	makePlaces(runners)
-	book := newQueueBook()
-	b.metrics.MustRegister(&batcherCollector{queues: book, pools: runners}, servable.NewUsageCollector())
-	b.page = &batcherPage{bidder: b.config.Name, threading: b.config.TensorFlow.Threading, pools: runners, queues: book}
-	v := &versions{queues: book, log: b.log, load: servable.LoadOptions{Threading: servable.Threading(b.config.TensorFlow.Threading)}}
+	b.page = &console.Page{Bidder: b.config.Name, Threading: b.config.TensorFlow.Threading, Queues: b.queues}
+	v := &versions{queues: b.queues, log: b.log, load: servable.LoadOptions{Threading: servable.Threading(b.config.TensorFlow.Threading)}}
 	store := modelstore.New(b.config.Models.Store)
 	start := func(model string) (*servable.Manager, error) {
 		m, err := v.manage(store, model, runners.of(model), batched[model].queue, b.metrics)
 		if err == nil {
-			b.page.statuses = append(b.page.statuses, m.Status)
+			b.page.Models = append(b.page.Models, m.Status)
 			b.onStop("model "+model, closeTimeout, m.Close)
 		}
 		return m, err
@@ -75,6 +76,7 @@ func (b *bidder) startRunners(runners *pools, model string, own *batcher.PoolOpt
 		return err
 	}
 	*runners = append(*runners, namedPool{name, pool})
+	b.queues.AddPool(name, pool)
 	b.onStop(part, closeTimeout, pool.Close)
 	return nil
 }

@@ -14,9 +14,12 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/campaigns"
+	"gavel/internal/console"
 	"gavel/internal/events"
 	"gavel/internal/features"
+	"gavel/internal/host"
 	"gavel/internal/leases"
+	"gavel/internal/limit"
 	"gavel/internal/openrtb"
 	"gavel/internal/process"
 	"gavel/internal/servable"
@@ -48,14 +51,15 @@ type bidder struct {
 	publisher  *events.StreamPublisher
 	keys       *events.Keyring
 	ledger     *auction.Ledger
-	booked     countedLedger
+	booked     console.CountedLedger
 	leases     *leases.Manager
 	click      *servable.Manager
 	conversion *servable.Manager // nil: none configured
-	page       *batcherPage
+	queues     *console.Queues
+	page       *console.Page // nil: none
 	auctioneer *auction.Auctioneer
 	campaigns  *campaigns.Watcher
-	landings   landings
+	landings   campaigns.Landings
 	server     *openrtb.Server
 	serving    atomic.Bool // the edge listens and is not stopping
 	failed     chan error  // why a port ended by itself; room for the first, which ends the process
@@ -149,7 +153,7 @@ func (b *bidder) startCampaigns(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.metrics.MustRegister(&moneyCollector{b.ledger, b.auctioneer})
+	b.metrics.MustRegister(console.NewMoney(b.ledger, b.auctioneer))
 	b.campaigns, err = campaigns.Open(campaigns.Options{
 		Path: b.config.Campaigns, Set: setOptions(b.config), Log: b.log, Registerer: b.metrics,
 		OnLoad: b.useCampaigns,
@@ -177,7 +181,7 @@ func (b *bidder) useCampaigns(set *auction.CampaignSet) {
 	if warning := unscorable(b.config, set); warning != "" {
 		b.log.Warn(warning)
 	}
-	b.landings.learn(set)
+	b.landings.Learn(set)
 	b.ledger.SetPlans(plans, now)
 	b.leases.SetBudgets(budgets)
 	b.auctioneer.SetCampaigns(set)
@@ -197,7 +201,7 @@ func (b *bidder) startEdge(context.Context) error {
 		return err
 	}
 	taken, err := events.NewNotices(events.NoticeOptions{
-		Keys: b.keys, Ledger: b.booked, Publisher: b.publisher, Landing: b.landings.page, Logger: b.log, Registerer: b.metrics,
+		Keys: b.keys, Ledger: b.booked, Publisher: b.publisher, Landing: b.landings.Page, Logger: b.log, Registerer: b.metrics,
 	})
 	if err != nil {
 		return err
@@ -208,17 +212,19 @@ func (b *bidder) startEdge(context.Context) error {
 // listen answers bid requests and notices until stop.
 func (b *bidder) listen(auctions openrtb.Auctions, links openrtb.Linker, notices openrtb.Notices) (err error) {
 	c := b.config
-	limit, err := b.startLimiter()
+	limiter, err := limit.New(limit.Options{Most: c.Limits.Auctions, Processors: host.Processors(), Target: c.Limits.CPUWait})
 	if err != nil {
 		return err
 	}
+	b.metrics.MustRegister(console.NewLimiter(limiter))
+	b.loop("limiter", limiter.Run)
 	b.server, err = openrtb.NewServer(auctions, links, notices, openrtb.Options{
 		Timing: openrtb.Timing{Default: c.Auction.TmaxDefault, Margin: c.Auction.TmaxMargin},
 		Encoder: openrtb.EncoderOptions{
 			Currency: c.Auction.Currency, DefaultSeat: c.Auction.Seat, Expire: c.Budget.Reservation,
 			AllowInsecure: strings.HasPrefix(c.PublicURL, "http:"),
 		},
-		NoBidStatus: c.Auction.NoBidStatus, MaxBody: c.Limits.BodyBytes, Limit: limit,
+		NoBidStatus: c.Auction.NoBidStatus, MaxBody: c.Limits.BodyBytes, Limit: limiter,
 		MaxConnections: c.Limits.Connections, ReadTimeout: c.Limits.ReadTimeout, WriteTimeout: c.Limits.WriteTimeout,
 		IdleTimeout: c.Limits.IdleTimeout, Logger: b.log, Registerer: b.metrics,
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gavel/internal/auction"
+	"gavel/internal/console"
 	"gavel/internal/events"
 	"gavel/internal/leases"
 	"gavel/internal/process"
@@ -63,7 +64,7 @@ func (b *bidder) startBudget(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.booked = newCountedLedger(b.ledger, b.metrics)
+	b.booked = console.NewCountedLedger(b.ledger, b.metrics)
 	up, cancel := context.WithTimeout(ctx, streamTimeout)
 	defer cancel()
 	if err := b.stream.WaitUp(up); err != nil {

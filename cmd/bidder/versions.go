@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gavel/internal/batcher"
+	"gavel/internal/console"
 	"gavel/internal/features"
 	"gavel/internal/modelstore"
 	"gavel/internal/recipe"
@@ -27,7 +28,7 @@ type prepared struct {
 // versions makes the managers of models, each version with its own encoder and queue, so that a batch never mixes
 // versions and a row is always encoded by the spec of the version that scores it.
 type versions struct {
-	queues *queueBook
+	queues *console.Queues
 	load   servable.LoadOptions
 	log    *slog.Logger
 }
@@ -65,14 +66,14 @@ func (v *versions) prepare(s *servable.Servable, pool *batcher.Pool, options bat
 	if err != nil {
 		return err
 	}
-	v.queues.add(s.Model(), queue)
+	v.queues.Add(s.Model(), queue)
 	s.Attach(&prepared{encoder: encoder, queue: queue})
 	return nil
 }
 
 // optionsOf are those of one version's queue, which begins with what that of the version before has learnt.
 func (v *versions) optionsOf(model string, version int64, tableRows int, o batcher.QueueOptions) batcher.QueueOptions {
-	o.Name, o.TableRows, o.Predecessor = fmt.Sprintf("%s/%d", model, version), tableRows, v.queues.busiest(model)
+	o.Name, o.TableRows, o.Predecessor = fmt.Sprintf("%s/%d", model, version), tableRows, v.queues.Busiest(model)
 	return o
 }
 
@@ -83,5 +84,5 @@ func (v *versions) retire(s *servable.Servable) {
 	if err := queue.Close(ctx); err != nil {
 		v.log.Error("a retired version's queue did not close", "version", s.String(), "error", err)
 	}
-	v.queues.retire(queue)
+	v.queues.Retire(queue)
 }

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"crypto/sha256"
@@ -11,22 +11,22 @@ import (
 	"gavel/internal/servable"
 )
 
-// batcherHTML is the page: one file with its style and script, which loads nothing but /batcher.json.
+// batcherHTML is the page: one file with its style and script. It loads nothing but /batcher.json.
 //
 //go:embed batcher.html
 var batcherHTML string
 
-// batcherPage shows the batcher at work to an operator: GET / is the page, which asks for GET /batcher.json once a
-// second and makes rates of the counts.
-type batcherPage struct {
-	bidder    string
-	threading string // tensorflow.threading
-	pools     pools
-	queues    *queueBook
-	statuses  []func() servable.Status // of the managed models
+// Page shows the batcher at work: GET / is the page, which asks for GET /batcher.json once a second and computes rates
+// from the counts. Its fields are set before Register and not changed afterwards.
+type Page struct {
+	Bidder    string // its name
+	Threading string // tensorflow.threading
+	Queues    *Queues
+	Models    []func() servable.Status // of the managed models, in the order in which they are shown
 }
 
-func (p *batcherPage) register(mux *http.ServeMux) {
+// Register adds the page to the admin server's mux.
+func (p *Page) Register(mux *http.ServeMux) {
 	policy := pagePolicy(batcherHTML)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
@@ -36,7 +36,7 @@ func (p *batcherPage) register(mux *http.ServeMux) {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-cache")
-		_, _ = w.Write([]byte(batcherHTML)) // who has left needs no answer
+		_, _ = w.Write([]byte(batcherHTML)) // an error means that the client has left
 	})
 	mux.HandleFunc("GET /batcher.json", func(w http.ResponseWriter, _ *http.Request) {
 		body, err := json.Marshal(p.state())
@@ -53,13 +53,14 @@ func (p *batcherPage) register(mux *http.ServeMux) {
 	})
 }
 
-// pagePolicy allows a page its own style and script, by their hashes, and what it asks of its server: nothing else.
+// pagePolicy is a Content-Security-Policy that allows a page its own style and script, by their hashes, and requests to its
+// own server: nothing else.
 func pagePolicy(page string) string {
 	return "default-src 'none'; style-src '" + hashOf(page, "style") + "'; script-src '" + hashOf(page, "script") +
 		"'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
-// hashOf is the hash by which a policy names the page's one element of a tag.
+// hashOf is the hash that a policy has to name for the page's only element of a tag.
 func hashOf(page, tag string) string {
 	_, after, _ := strings.Cut(page, "<"+tag+">")
 	content, _, _ := strings.Cut(after, "</"+tag+">")

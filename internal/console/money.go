@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"time"
@@ -8,14 +8,15 @@ import (
 	"gavel/internal/auction"
 )
 
-// countedLedger counts what notices book. It implements events.Ledger.
-type countedLedger struct {
+// CountedLedger is a ledger that exports what notices book. It implements events.Ledger.
+type CountedLedger struct {
 	*auction.Ledger
 	spend *prometheus.CounterVec
 }
 
-func newCountedLedger(ledger *auction.Ledger, metrics prometheus.Registerer) countedLedger {
-	c := countedLedger{ledger, prometheus.NewCounterVec(prometheus.CounterOpts{
+// NewCountedLedger registers gavel_spend_micros_total, which counts the bookings made through the result.
+func NewCountedLedger(ledger *auction.Ledger, metrics prometheus.Registerer) CountedLedger {
+	c := CountedLedger{ledger, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gavel_spend_micros_total",
 		Help: "Spend booked from billing notices by this process, in millionths of the currency.",
 	}, []string{"campaign"})}
@@ -24,7 +25,7 @@ func newCountedLedger(ledger *auction.Ledger, metrics prometheus.Registerer) cou
 }
 
 // Book implements events.Ledger.
-func (c countedLedger) Book(campaign, id string, price auction.Micros, at time.Time) bool {
+func (c CountedLedger) Book(campaign, id string, price auction.Micros, at time.Time) bool {
 	counted := c.Ledger.Book(campaign, id, price, at)
 	if counted {
 		c.spend.WithLabelValues(campaign).Add(float64(price))
@@ -38,13 +39,18 @@ type moneyCollector struct {
 	auctioneer *auction.Auctioneer
 }
 
+// NewMoney returns the metrics of budgets, spend and auctions.
+func NewMoney(ledger *auction.Ledger, auctioneer *auction.Auctioneer) prometheus.Collector {
+	return &moneyCollector{ledger, auctioneer}
+}
+
 var (
 	budgetDesc   = prometheus.NewDesc("gavel_budget_micros", "Daily budget of a campaign.", []string{"campaign"}, nil)
-	allowedDesc  = prometheus.NewDesc("gavel_allowed_micros", "What this bidder may spend today: the leases it was granted.", []string{"campaign"}, nil)
-	spentDesc    = prometheus.NewDesc("gavel_spent_today_micros", "What is booked today, earlier processes included.", []string{"campaign"}, nil)
-	reservedDesc = prometheus.NewDesc("gavel_reserved_micros", "What open bids hold.", []string{"campaign"}, nil)
-	ledgerDesc   = prometheus.NewDesc("gavel_ledger_total", "What became of reservations and bookings.", []string{"outcome"}, nil)
-	auctionsDesc = prometheus.NewDesc("gavel_auction_total", "Auctions, and what their candidates met.", []string{"step"}, nil)
+	allowedDesc  = prometheus.NewDesc("gavel_allowed_micros", "Money that this bidder may spend today: the sum of its leases.", []string{"campaign"}, nil)
+	spentDesc    = prometheus.NewDesc("gavel_spent_today_micros", "Spend booked today, also by earlier processes.", []string{"campaign"}, nil)
+	reservedDesc = prometheus.NewDesc("gavel_reserved_micros", "Money reserved by bids that are not settled yet.", []string{"campaign"}, nil)
+	ledgerDesc   = prometheus.NewDesc("gavel_ledger_total", "Reservations and bookings by outcome.", []string{"outcome"}, nil)
+	auctionsDesc = prometheus.NewDesc("gavel_auction_total", "Auctions and their candidates, by the step that they reached.", []string{"step"}, nil)
 )
 
 // Describe implements prometheus.Collector.

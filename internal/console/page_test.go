@@ -1,10 +1,8 @@
-package main
+package console
 
 import (
-	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -12,16 +10,15 @@ import (
 	"testing"
 	"time"
 
-	"gavel/internal/auction"
 	"gavel/internal/batcher"
 	"gavel/internal/servable"
 )
 
 // servePage answers one request as the admin port would.
-func servePage(t *testing.T, p *batcherPage, path string) (*http.Response, string) {
+func servePage(t *testing.T, p *Page, path string) (*http.Response, string) {
 	t.Helper()
 	mux := http.NewServeMux()
-	p.register(mux)
+	p.Register(mux)
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 	body, err := io.ReadAll(w.Result().Body)
@@ -33,7 +30,7 @@ func servePage(t *testing.T, p *batcherPage, path string) (*http.Response, strin
 
 // The page is one file: whatever it holds, its policy allows that and nothing from elsewhere.
 func TestBatcherPage(t *testing.T) {
-	response, page := servePage(t, &batcherPage{}, "/")
+	response, page := servePage(t, &Page{}, "/")
 	policy := response.Header.Get("Content-Security-Policy")
 	for _, want := range []string{"default-src 'none'", hashOf(page, "style"), hashOf(page, "script"), "connect-src 'self'", "frame-ancestors 'none'"} {
 		if !strings.Contains(policy, want) {
@@ -63,24 +60,20 @@ func TestBatcherPage(t *testing.T) {
 			t.Errorf("the page shows %q, which /batcher.json lacks", name)
 		}
 	}
-	if response, _ := servePage(t, &batcherPage{}, "/elsewhere"); response.StatusCode != http.StatusNotFound {
+	if response, _ := servePage(t, &Page{}, "/elsewhere"); response.StatusCode != http.StatusNotFound {
 		t.Errorf("another path: %s", response.Status)
 	}
 }
 
 func TestBatcherState(t *testing.T) {
-	pool, book := newPool(t), newQueueBook()
-	v := newVersion(t, pool, 7, batcher.QueueOptions{Name: "ctr/7", CalibrationRuns: 3}, new(engine))
-	book.add("ctr", v.parts.queue)
-	s := newScorer(v.acquire, nil, slog.Default())
-	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}}
+	pool, queues := newPool(t), NewQueues()
+	queues.AddPool("(shared)", pool)
+	queue := newQueue(t, queues, pool, "ctr", batcher.QueueOptions{Name: "ctr/7", CalibrationRuns: 3})
 	for range 3 {
-		if err := s.Score(context.Background(), req, candidatesOf("a", "b"), make([]auction.Prediction, 2), make([]bool, 2)); err != nil {
-			t.Fatal(err)
-		}
+		score(t, queue, 2)
 	}
 	long := strings.Repeat("damaged ", 100)
-	p := &batcherPage{bidder: "b1", threading: "caller", pools: pools{{sharedPool, pool}}, queues: book, statuses: []func() servable.Status{
+	p := &Page{Bidder: "b1", Threading: "caller", Queues: queues, Models: []func() servable.Status{
 		func() servable.Status {
 			return servable.Status{Model: "ctr", Live: 1,
 				Stable:  &servable.VersionStatus{Version: 7, Created: time.Now().Add(-time.Hour), Rows: 1000},

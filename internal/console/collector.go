@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"strconv"
@@ -7,12 +7,6 @@ import (
 
 	"gavel/internal/batcher"
 )
-
-// batcherCollector exports the batcher's own counts; the batcher itself knows no metrics library.
-type batcherCollector struct {
-	queues *queueBook
-	pools  pools
-}
 
 // queueMetric describes one number of a model's queues.
 type queueMetric struct {
@@ -29,9 +23,8 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 var (
 	rowOutcomeDesc = describe("row_outcomes_total", "Rows by how they ended.", "outcome")
 	flushDesc      = describe("flushes_total", "Batches by what closed them.", "cause")
-	curveDesc      = describe("curve_seconds", "Run time that the cost curve of the newest version expects of a batch of so many rows.", "rows")
-	batchCostDesc  = describe("batch_cost_seconds", "CPU that joining two batches of the newest version saves, as learnt.")
-	curveHighDesc  = describe("curve_high_seconds", "Run time that it reckons with against deadlines, about the 99th percentile.", "rows")
+	curveDesc      = describe("curve_seconds", "Run time of a batch of this many rows that the newest version's cost curve expects.", "rows")
+	curveHighDesc  = describe("curve_high_seconds", "Run time of a batch of this many rows that is assumed for deadlines: about the 99th percentile.", "rows")
 
 	queueMetrics = append(append([]queueMetric{
 		counter("claims_total", "Claims taken in, one an auction and model.", func(s *batcher.Stats) uint64 { return s.Claims }),
@@ -72,7 +65,7 @@ var (
 		})...)
 )
 
-// runnerMetrics are of each pool of runners: that which models share, and those that a model has for itself.
+// runnerMetrics are exported for each pool of runners: the one that models share, and those that a model has for itself.
 var runnerMetrics = []struct {
 	desc  *prometheus.Desc
 	kind  prometheus.ValueType
@@ -84,8 +77,6 @@ var runnerMetrics = []struct {
 		func(s *batcher.PoolStats) float64 { return float64(s.Idle) }},
 	{describePool("busy_seconds_total", "Run time of all batches, rescues included."), prometheus.CounterValue,
 		func(s *batcher.PoolStats) float64 { return s.Busy }},
-	{describePool("load", "Share of the runners' time, or of the machine's processors, whichever is more, that would be used if every claim were run alone: 0 to 1."), prometheus.GaugeValue,
-		func(s *batcher.PoolStats) float64 { return s.Load }},
 }
 
 func describePool(name, help string) *prometheus.Desc {
@@ -113,30 +104,30 @@ func labelled(desc *prometheus.Desc, values map[string]func(*batcher.Stats) uint
 }
 
 // Describe implements prometheus.Collector.
-func (c *batcherCollector) Describe(ch chan<- *prometheus.Desc) {
+func (q *Queues) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range runnerMetrics {
 		ch <- m.desc
 	}
 	for _, m := range queueMetrics { // those with several labels share one; repeats are allowed
 		ch <- m.desc
 	}
-	ch <- batchCostDesc
 	ch <- curveDesc
 	ch <- curveHighDesc
+	describePolicy(ch)
 	for i := range histogramDescs {
 		ch <- histogramDescs[i].desc
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (c *batcherCollector) Collect(ch chan<- prometheus.Metric) {
-	for _, p := range c.pools {
-		stats := p.Stats()
+func (q *Queues) Collect(ch chan<- prometheus.Metric) {
+	q.eachPool(func(name string, stats *batcher.PoolStats) {
 		for _, m := range runnerMetrics {
-			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&stats), p.name)
+			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(stats), name)
 		}
-	}
-	for model, stats := range c.queues.byModel() {
+		collectPoolPolicy(ch, name, stats)
+	})
+	for model, stats := range q.byModel() {
 		for _, m := range queueMetrics {
 			labels := []string{model}
 			if m.label != "" {
@@ -144,9 +135,7 @@ func (c *batcherCollector) Collect(ch chan<- prometheus.Metric) {
 			}
 			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&stats), labels...)
 		}
-		if stats.BatchCost > 0 {
-			ch <- prometheus.MustNewConstMetric(batchCostDesc, prometheus.GaugeValue, stats.BatchCost.Seconds(), model)
-		}
+		collectQueuePolicy(ch, model, &stats)
 		for _, p := range stats.Curve {
 			rows := strconv.Itoa(p.Rows)
 			ch <- prometheus.MustNewConstMetric(curveDesc, prometheus.GaugeValue, p.Mean.Seconds(), model, rows)
@@ -154,7 +143,7 @@ func (c *batcherCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		for i := range histogramDescs {
 			d := &histogramDescs[i]
-			metric, err := d.newHistogram(d.value(&stats), c.queues.since, model)
+			metric, err := d.newHistogram(d.value(&stats), q.since, model)
 			if err != nil {
 				metric = prometheus.NewInvalidMetric(d.desc, err)
 			}

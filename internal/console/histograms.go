@@ -1,8 +1,6 @@
-package main
+package console
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,8 +9,8 @@ import (
 	"gavel/internal/batcher"
 )
 
-// histogramDesc describes a histogram of the batcher that is exported twice over: with native buckets in the protobuf
-// exposition, eight an octave, and with the classic bounds in every exposition. Both come from the same counts.
+// histogramDesc describes a histogram of the batcher that is exported in two forms: native buckets, eight an octave, in
+// the protobuf exposition alone, and classic buckets in every exposition. Both are made of the same counts.
 type histogramDesc struct {
 	desc    *prometheus.Desc
 	classic []int // native indices whose bounds are the classic ones, ascending
@@ -33,11 +31,11 @@ var (
 	histogramDescs = []histogramDesc{
 		{describe("batch_rows", "Rows of a batch when it was flushed."), boundsOf(0, 16*8, 8),
 			func(s *batcher.Stats) batcher.Histogram { return s.BatchRows }},
-		{describe("queue_seconds", "Seconds from a row's claim to the begin of its run."), timeBounds,
+		{describe("queue_seconds", "Seconds from a row's claim to the start of its run."), timeBounds,
 			func(s *batcher.Stats) batcher.Histogram { return s.QueueTime }},
 		{describe("run_seconds", "Seconds of one run of a batch."), timeBounds,
 			func(s *batcher.Stats) batcher.Histogram { return s.RunTime }},
-		{describe("prediction_ratio", "Actual run time by that which the cost curve predicted."), boundsOf(-4*8, 4*8, 4),
+		{describe("prediction_ratio", "Actual run time divided by the run time that the cost curve predicted."), boundsOf(-4*8, 4*8, 4),
 			func(s *batcher.Stats) batcher.Histogram { return s.PredictionRatio }},
 	}
 )
@@ -48,7 +46,7 @@ type doubleHistogram struct {
 	classic           []*dto.Bucket
 }
 
-// newHistogram makes the metric of h, counted since a time.
+// newHistogram makes the metric of h, whose counts began at since.
 func (d *histogramDesc) newHistogram(h batcher.Histogram, since time.Time, labels ...string) (prometheus.Metric, error) {
 	var zero uint64
 	positive := make(map[int]int64)
@@ -85,29 +83,4 @@ func (m *doubleHistogram) Write(out *dto.Metric) error {
 	}
 	out.Histogram.Bucket = m.classic
 	return nil
-}
-
-// addHistogram adds two histograms of the same kind; neither is changed.
-func addHistogram(a, b batcher.Histogram) batcher.Histogram {
-	if a.Counts == nil {
-		return b
-	}
-	sum := batcher.Histogram{First: a.First, Counts: slices.Clone(a.Counts), Sum: a.Sum + b.Sum, Count: a.Count + b.Count}
-	for i, n := range b.Counts {
-		sum.Counts[i] += n
-	}
-	return sum
-}
-
-// addSizes adds the sums of each size.
-func addSizes(a, b []batcher.SizeStats) (sum []batcher.SizeStats) {
-	bySize := make(map[int]batcher.SizeStats)
-	for _, s := range slices.Concat(a, b) {
-		was := bySize[s.MaxRows]
-		bySize[s.MaxRows] = batcher.SizeStats{MaxRows: s.MaxRows, Runs: was.Runs + s.Runs, Rows: was.Rows + s.Rows, Seconds: was.Seconds + s.Seconds}
-	}
-	for _, size := range slices.Sorted(maps.Keys(bySize)) {
-		sum = append(sum, bySize[size])
-	}
-	return sum
 }

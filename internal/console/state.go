@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"strings"
@@ -24,7 +24,6 @@ type pageRunners struct {
 	Count int     `json:"count"`
 	Idle  int     `json:"idle"`
 	Busy  float64 `json:"busy_seconds"`
-	Load  float64 `json:"load"`
 }
 
 // pageModel is one model: what its manager says, and the sums over the queues of its versions.
@@ -43,9 +42,8 @@ type pageModel struct {
 	QueueTime  pageHistogram `json:"queue_seconds"`
 	RunTime    pageHistogram `json:"run_seconds"`
 	Ratio      pageHistogram `json:"prediction_ratio"`
-	BatchCost  float64       `json:"batch_cost_seconds"` // CPU that joining two batches saves; 0: not learnt
-	Curve      [][3]float64  `json:"curve"`              // rows, expected seconds, high seconds
-	Sizes      [][4]float64  `json:"sizes"`              // runs of up to so many rows: their number, rows, seconds
+	Curve      [][3]float64  `json:"curve"` // rows, expected seconds, high seconds
+	Sizes      [][4]float64  `json:"sizes"` // runs of up to so many rows: their number, rows, seconds
 }
 
 type pageVersion struct {
@@ -115,15 +113,19 @@ type pageHistogram struct {
 // What an answer holds of refused versions at most, each message at most so many bytes.
 const maxRefusals, maxMessage = 4, 300
 
-func (p *batcherPage) state() pageState {
-	pool := p.pools.stats()
+func (p *Page) state() pageState {
+	since := p.Queues.since
 	s := pageState{
-		Bidder: p.bidder, Process: p.queues.since.UnixMilli(), At: time.Since(p.queues.since).Seconds(), CPUs: host.Processors(), Threads: p.threading,
-		Runners: pageRunners{Count: pool.Runners, Idle: pool.Idle, Busy: pool.Busy, Load: pool.Load},
-		Models:  []pageModel{},
+		Bidder: p.Bidder, Process: since.UnixMilli(), At: time.Since(since).Seconds(), CPUs: host.Processors(), Threads: p.Threading,
+		Models: []pageModel{},
 	}
-	byModel := p.queues.byModel()
-	for _, status := range p.statuses {
+	p.Queues.eachPool(func(_ string, pool *batcher.PoolStats) {
+		s.Runners.Count += pool.Runners
+		s.Runners.Idle += pool.Idle
+		s.Runners.Busy += pool.Busy
+	})
+	byModel := p.Queues.byModel()
+	for _, status := range p.Models {
 		st := status()
 		stats := byModel[st.Model]
 		s.Models = append(s.Models, newPageModel(&st, &stats))
@@ -145,7 +147,7 @@ func newPageModel(st *servable.Status, s *batcher.Stats) pageModel {
 		Queue:     pageQueue{Rows: s.QueueRows, Capacity: s.QueueCapacity, High: s.QueueHigh, Reached: s.QueueReached, Running: s.Running},
 		BatchRows: newPageHistogram(s.BatchRows), QueueTime: newPageHistogram(s.QueueTime),
 		RunTime: newPageHistogram(s.RunTime), Ratio: newPageHistogram(s.PredictionRatio),
-		BatchCost: s.BatchCost.Seconds(), Curve: [][3]float64{}, Sizes: [][4]float64{},
+		Curve: [][3]float64{}, Sizes: [][4]float64{},
 	}
 	for _, r := range st.Refused[max(len(st.Refused)-maxRefusals, 0):] {
 		m.Refused = append(m.Refused, pageRefusal{r.Version, cut(r.Error)})

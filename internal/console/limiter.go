@@ -1,0 +1,30 @@
+package console
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gavel/internal/limit"
+)
+
+var (
+	limitDesc    = prometheus.NewDesc("gavel_openrtb_auctions_limit", "Auctions that may run at once now; less than the capacity while processors are short.", nil, nil)
+	capacityDesc = prometheus.NewDesc("gavel_openrtb_auctions_capacity", "The most auctions that may ever run at once (limits.auctions).", nil, nil)
+	floodsDesc   = prometheus.NewDesc("gavel_openrtb_auctions_floods_total", "Times that the limit was halved for a moment because too many goroutines waited for a processor.", nil, nil)
+)
+
+// limiterCollector exports a limiter's own numbers.
+type limiterCollector struct{ limiter *limit.Limiter }
+
+// NewLimiter returns the metrics of the limit on auctions at once.
+func NewLimiter(limiter *limit.Limiter) prometheus.Collector { return limiterCollector{limiter} }
+
+// Describe implements prometheus.Collector.
+func (c limiterCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements prometheus.Collector.
+func (c limiterCollector) Collect(ch chan<- prometheus.Metric) {
+	s := c.limiter.Stats()
+	ch <- prometheus.MustNewConstMetric(limitDesc, prometheus.GaugeValue, float64(s.Limit))
+	ch <- prometheus.MustNewConstMetric(capacityDesc, prometheus.GaugeValue, float64(s.Most))
+	ch <- prometheus.MustNewConstMetric(floodsDesc, prometheus.CounterValue, float64(s.Floods))
+}

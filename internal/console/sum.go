@@ -1,0 +1,82 @@
+package console
+
+import (
+	"maps"
+	"slices"
+
+	"gavel/internal/batcher"
+)
+
+// countsOf is s without its name, its settings and what is only true at one moment.
+func countsOf(s batcher.Stats) batcher.Stats {
+	s.Name, s.Settings, s.Curve, s.BatchCost = "", batcher.QueueOptions{}, nil, 0
+	s.QueueRows, s.QueueCapacity, s.QueueHigh, s.Running = 0, 0, 0, 0
+	return s
+}
+
+// addStats adds the counts of two queues of one model; a's histograms are not changed. Name, settings, cost curve and
+// batch cost cannot be added: they are those of b, the newer version.
+func addStats(a, b batcher.Stats) batcher.Stats {
+	a.Name, a.Settings, a.Curve, a.BatchCost = b.Name, b.Settings, b.Curve, b.BatchCost
+	a.Claims += b.Claims
+	a.Rows += b.Rows
+	a.Dropped += b.Dropped
+	a.Empty += b.Empty
+	a.Running += b.Running
+	a.Answered += b.Answered
+	a.Refused += b.Refused
+	a.Expired += b.Expired
+	a.Failed += b.Failed
+	a.Closed += b.Closed
+	a.Abandoned += b.Abandoned
+	a.ShedFull += b.ShedFull
+	a.ShedLate += b.ShedLate
+	a.Batches += b.Batches
+	a.FlushFull += b.FlushFull
+	a.FlushDue += b.FlushDue
+	a.FlushIdle += b.FlushIdle
+	a.FlushStop += b.FlushStop
+	a.Runs += b.Runs
+	a.RunRows += b.RunRows
+	a.RunErrors += b.RunErrors
+	a.Panics += b.Panics
+	a.Rescued += b.Rescued
+	a.Inline += b.Inline
+	a.QueueRows += b.QueueRows
+	a.QueueCapacity += b.QueueCapacity
+	a.QueueHigh = max(a.QueueHigh, b.QueueHigh)
+	a.QueueReached += b.QueueReached
+	a.Predicted += b.Predicted
+	a.Actual += b.Actual
+	a.BatchRows = addHistogram(a.BatchRows, b.BatchRows)
+	a.QueueTime = addHistogram(a.QueueTime, b.QueueTime)
+	a.RunTime = addHistogram(a.RunTime, b.RunTime)
+	a.PredictionRatio = addHistogram(a.PredictionRatio, b.PredictionRatio)
+	a.Sizes = addSizes(a.Sizes, b.Sizes)
+	return a
+}
+
+// addHistogram adds two histograms of the same kind; neither is changed.
+func addHistogram(a, b batcher.Histogram) batcher.Histogram {
+	if a.Counts == nil {
+		return b
+	}
+	sum := batcher.Histogram{First: a.First, Counts: slices.Clone(a.Counts), Sum: a.Sum + b.Sum, Count: a.Count + b.Count}
+	for i, n := range b.Counts {
+		sum.Counts[i] += n
+	}
+	return sum
+}
+
+// addSizes adds the sums of each size.
+func addSizes(a, b []batcher.SizeStats) (sum []batcher.SizeStats) {
+	bySize := make(map[int]batcher.SizeStats)
+	for _, s := range slices.Concat(a, b) {
+		was := bySize[s.MaxRows]
+		bySize[s.MaxRows] = batcher.SizeStats{MaxRows: s.MaxRows, Runs: was.Runs + s.Runs, Rows: was.Rows + s.Rows, Seconds: was.Seconds + s.Seconds}
+	}
+	for _, size := range slices.Sorted(maps.Keys(bySize)) {
+		sum = append(sum, bySize[size])
+	}
+	return sum
+}
