@@ -28,40 +28,74 @@ func servePage(t *testing.T, p *Page, path string) (*http.Response, string) {
 	return w.Result(), string(body)
 }
 
-// The page is one file: whatever it holds, its policy allows that and nothing from elsewhere.
-func TestBatcherPage(t *testing.T) {
-	response, page := servePage(t, &Page{}, "/")
-	policy := response.Header.Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", hashOf(page, "style"), hashOf(page, "script"), "connect-src 'self'", "frame-ancestors 'none'"} {
-		if !strings.Contains(policy, want) {
-			t.Errorf("the policy %q lacks %q", policy, want)
+// The page loads what the admin server serves and nothing else: the policy would stop the rest.
+func TestPageLoadsItsOwnFilesOnly(t *testing.T) {
+	page := &Page{Queues: NewQueues()}
+	var all strings.Builder
+	for _, f := range served {
+		path := strings.TrimSuffix(strings.TrimPrefix(f.pattern, "GET "), "{$}")
+		response, body := servePage(t, page, path)
+		h := response.Header
+		if response.StatusCode != http.StatusOK || h.Get("Content-Type") != f.contentType || h.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %s, headers %v", path, response.Status, h)
 		}
-	}
-	if strings.Contains(policy, "unsafe") || response.Header.Get("Content-Type") != "text/html; charset=utf-8" {
-		t.Errorf("policy %q, type %q", policy, response.Header.Get("Content-Type"))
-	}
-	for _, tag := range []string{"<style>", "<script>"} {
-		if strings.Count(page, tag) != 1 {
-			t.Errorf("the page has %d of %s; its policy names one", strings.Count(page, tag), tag)
+		policy := h.Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none'", "style-src 'self'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"} {
+			if !strings.Contains(policy, want) {
+				t.Errorf("%s: the policy %q lacks %q", path, policy, want)
+			}
 		}
+		if strings.Contains(policy, "unsafe") {
+			t.Errorf("%s: policy %q", path, policy)
+		}
+		if found := regexp.MustCompile(`(?i)<style|<script>|<[a-z][^>]*\s(style|on\w+)=|https?://[^w]|@import|url\(`).FindString(body); found != "" {
+			t.Errorf("%s holds %q", path, found)
+		}
+		for _, link := range regexp.MustCompile(`(?:<script[^>]* src=|<link[^>]* href=|from )"([^"]+)"`).FindAllStringSubmatch(body, -1) {
+			target := "/" + link[1]
+			if relative, ok := strings.CutPrefix(link[1], "./"); ok {
+				target = "/console/" + relative
+			}
+			if link[1] == "data:," {
+				continue
+			}
+			if response, _ := servePage(t, page, target); response.StatusCode != http.StatusOK {
+				t.Errorf("%s loads %s: %s", path, target, response.Status)
+			}
+		}
+		all.WriteString(body)
 	}
-	// What the policy would stop: other files, attributes with style or script.
-	if found := regexp.MustCompile(`(?i)<[^>]*\s(src|style|on\w+)=|https?://[^w]|@import|url\(`).FindString(page); found != "" {
-		t.Errorf("the page holds %q", found)
+	entries, err := files.ReadDir("page")
+	if err != nil || len(entries) != len(served) {
+		t.Errorf("%d files in page, %d served, %v", len(entries), len(served), err)
 	}
-	// Every count that the page names is in what it is fed.
-	fed, err := json.Marshal(newPageModel(&servable.Status{}, &batcher.Stats{}))
+	if response, _ := servePage(t, page, "/elsewhere"); response.StatusCode != http.StatusNotFound {
+		t.Errorf("another path: %s", response.Status)
+	}
+	testNames(t, all.String())
+}
+
+// testNames: every name that the scripts read is in what they are fed, and every part that they fill is in the page.
+func testNames(t *testing.T, page string) {
+	t.Helper()
+	fed, err := json.Marshal(newPageModel(&servable.Status{}, &batcher.Stats{Name: "ctr/1"}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range regexp.MustCompile(`\["(\w+)", "[^"]*"\]|\bd\.(\w+)|rate\("(\w+)"\)`).FindAllStringSubmatch(page, -1) {
-		name := key[1] + key[2] + key[3]
+	names := regexp.MustCompile(`\["([a-z_]+)", "[^"]*"|\bd\.(\w+)|rate\("(\w+)"\)|\bm\.([a-z_]+)|\bq\.(\w+)|pair\("(\w+)"\)`).FindAllStringSubmatch(page, -1)
+	if len(names) < 30 {
+		t.Errorf("only %d names were found in the scripts", len(names))
+	}
+	for _, found := range names {
+		name := strings.Join(found[1:], "")
 		if !strings.Contains(string(fed), `"`+name+`"`) && name != "seconds" {
 			t.Errorf("the page shows %q, which /batcher.json lacks", name)
 		}
 	}
-	if response, _ := servePage(t, &Page{}, "/elsewhere"); response.StatusCode != http.StatusNotFound {
-		t.Errorf("another path: %s", response.Status)
+	for _, found := range regexp.MustCompile(`\bset\("(\w+)"|\bc\.(\w+)`).FindAllStringSubmatch(page, -1) {
+		if part := found[1] + found[2]; part != "trends" && !strings.Contains(page, `data-f="`+part+`"`) {
+			t.Errorf("the script fills %q, which the card lacks", part)
+		}
 	}
 }
 

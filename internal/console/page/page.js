@@ -1,0 +1,178 @@
+// The page: it asks for batcher.json once a second, keeps the last minutes of answers, whose counts only grow, and shows
+// differences between them.
+import {age, between, count, mean, percent, point, quantile, ratio, time} from "./numbers.js";
+import {causesOf, costs, element, sizesOf, trend} from "./charts.js";
+
+const KEEP = 300, TIMEOUT = 4000; // seconds of history; ms to wait for an answer
+const TROUBLE = [ // count; what it is; how much attention it wants
+  ["shed_late", "rows shed: would have been late", "bad"], ["shed_full", "rows shed: the queue was full", "bad"],
+  ["expired", "rows expired: deadline passed in the queue", "bad"], ["refused", "rows refused: invalid for the model", "bad"],
+  ["failed", "rows failed: the engine's run failed", "bad"], ["closed", "rows closed: their version was removed", "bad"],
+  ["abandoned", "rows abandoned: their caller gave up", "noted"], ["rescued", "batches run by a waiting caller: all runners were busy", "noted"],
+  ["run_errors", "engine runs with an error", "bad"], ["panics", "engine runs that panicked", "bad"]];
+const CAUSES = [
+  ["full", "full: no row fits any more"], ["idle", "idle: a runner was free and no further wait would pay"],
+  ["due", "due: a row's longest wait was over"], ["close", "close: the queue was closing"]];
+
+let snaps = [];          // answers of this process, the oldest first
+let series = new Map();  // model → [{at, rows, …}], a point for each pair of neighbouring answers
+let cards = new Map();   // model → {part: element}
+let lostAt = 0, restarts = "", answered = 0;
+
+const byId = id => document.getElementById(id);
+
+// ---- a model's card
+function cardOf(name) {
+  if (cards.has(name)) return cards.get(name);
+  const section = byId("card").content.firstElementChild.cloneNode(true), parts = {};
+  for (const e of section.querySelectorAll("[data-f]")) parts[e.dataset.f] = e;
+  parts.trends = [...section.querySelectorAll("[data-trend]")];
+  byId("models").append(section);
+  cards.set(name, parts);
+  return parts;
+}
+
+function versionText(m) {
+  if (!m.stable) return m.store_error ? `no version serves: ${m.store_error}` : "no version serves yet";
+  const say = v => `version ${v.version}, made ${age(v.age_seconds)} ago, ${v.learnt_rows ? `trained on ${count(v.learnt_rows)} rows` : "untrained"}`;
+  const canary = m.canary ? `; canary for ${percent(m.canary_share)} of users: ${say(m.canary)}` : "";
+  return say(m.stable) + canary + (m.live_versions > (m.canary ? 2 : 1) ? "; a further version is loading or finishing its last rows" : "");
+}
+
+// idleText says why there is nothing to measure: d is what the model did in the time shown, null before the second answer.
+function idleText(m, d, span) {
+  if (!m.counts.claims) return "waiting for traffic";
+  if (!d) return "measuring";
+  return d.batches ? "" : `no traffic in the last ${age(span)}`;
+}
+
+// setValue shows a figure, or in its place why there is none.
+function setValue(e, text, idle) {
+  e.textContent = idle || text;
+  e.classList.toggle("none", idle !== "");
+}
+
+function show(m, d, points, threading, span) {
+  const c = cardOf(m.model), set = (part, text) => { c[part].textContent = text; };
+  const maxRows = m.settings ? m.settings.max_rows : 128, rate = k => d ? d[k] / d.seconds : 0;
+  const idle = idleText(m, d, span);
+  set("model", m.model);
+  set("version", versionText(m));
+  c.version.className = m.stable ? "faint" : "bad";
+  set("refused", m.refused.map(r => `version ${r.version} was refused: ${r.error}`).join("; "));
+  c.body.hidden = c.traffic.hidden = !m.settings && !m.counts.claims;
+  if (c.body.hidden) return;
+  set("traffic", idle || "receiving traffic");
+  c.traffic.classList.toggle("flows", !idle);
+  const measuring = idle === "measuring" ? idle : "";
+  setValue(c.rows, count(rate("rows")), measuring);
+  set("claims", `${count(rate("claims"))} claims per second` + (d && d.claims ? `, ${count(d.claimed_rows / d.claims)} rows per claim` : ""));
+  setValue(c.batches, count(rate("batches")), measuring);
+  set("inline", idle ? "\u00a0" : `${percent(d.inline / d.batches)} run by a caller, without waking a runner`);
+  setValue(c.mean, idle ? "" : count(mean(d.batch_rows)), idle);
+  const rows = q => Math.round(quantile(d.batch_rows, q));
+  set("spread", (idle ? "" : `p50 ${rows(.5)}, p99 ${rows(.99)}, `) + `limit ${maxRows} (max_rows)`);
+  const pair = h => idle ? "" : `${time(quantile(d[h], .5))} · ${time(quantile(d[h], .99))}`;
+  setValue(c.queued, pair("queue_seconds"), idle);
+  setValue(c.ran, pair("run_seconds"), idle);
+  showQueue(c, m.queue);
+  for (const svg of c.trends) trend(svg, points);
+  causesOf(c.causes, c.causekeys, d ?? m.counts, CAUSES);
+  c.trouble.replaceChildren(...TROUBLE.map(([k, text, attention]) => {
+    const row = element("tr", "", d && d[k] ? attention : ""), head = element("th", text);
+    head.scope = "row";
+    row.append(head, element("td", count(rate(k))), element("td", count(m.counts[k])));
+    return row;
+  }));
+  showSettings(c.settings, m.settings, threading);
+  costs(c.curve, m.curve, d ? d.sizes : [], maxRows);
+  const r = d && d.prediction_ratio;
+  set("ratio", r && r.count ? `Measured run time was ${ratio(d.actual_seconds / d.predicted_seconds)} the expected one; of single runs ` +
+    `p50 ${ratio(quantile(r, .5))}, p99 ${ratio(quantile(r, .99))}.` : `Nothing was measured: ${idle || "measuring"}.`);
+  sizesOf(c.sizes, d ? d.batch_rows : {first: 0, counts: [], count: 0}, maxRows, idle);
+}
+
+function showQueue(c, q) {
+  c.waiting.textContent = `${count(q.rows)} of ${count(q.capacity)}`;
+  c.bound.textContent = `highest ${count(q.high)}; limit reached ${count(q.reached)} times; batches running: ${q.running}`;
+  c.waiting.classList.toggle("bad", q.rows > .8 * q.capacity);
+  c.fill.style.width = 100 * Math.min(q.rows / (q.capacity || 1), 1) + "%";
+  c.mark.style.left = `min(${100 * q.high / (q.capacity || 1)}%, 100% - 2px)`;
+}
+
+function showSettings(list, s, threading) {
+  const settings = s ? ["policy", "max_rows", "max_wait", "queue_rows", "patience", "max_runners", "weight"].map(k => [k, s[k]]) : [["no queue is open", ""]];
+  list.replaceChildren(...[...settings, ["tensorflow.threading", threading]].flatMap(([k, v]) => [element("dt", k), element("dd", v)]));
+}
+
+function showAll() {
+  const now = snaps[snaps.length - 1], span = Number(byId("span").value);
+  if (!now) return;
+  let then = snaps[0];
+  for (const s of snaps) if (s.at <= now.at - span * .95) then = s;
+  const apart = then !== now && now.at > then.at;
+  byId("bidder").textContent = `${now.bidder}, up for ${age(now.at)}`;
+  const r = now.runners, busy = apart ? (r.busy_seconds - then.runners.busy_seconds) / (now.at - then.at) / r.count : 0;
+  byId("runners").textContent = `${r.count} runner${r.count === 1 ? "" : "s"} on ${now.cpus} processor${now.cpus === 1 ? "" : "s"}: ${percent(busy)} busy`;
+  let rows = 0;
+  for (const m of now.models) {
+    const d = apart ? between(then, now, m.model) : null;
+    if (d) rows += d.rows / d.seconds;
+    show(m, d, series.get(m.model) ?? [], now.tensorflow_threading, span);
+  }
+  document.title = (lostAt ? "no answer" : count(rows) + " rows/s") + " – Gavel batcher";
+}
+
+// ---- the link to the bidder
+function take(s) {
+  const last = snaps[snaps.length - 1];
+  if (last && (s.process !== last.process || s.at < last.at)) {
+    snaps = [];
+    series.clear();
+    restarts = `The bidder restarted at ${new Date(s.process).toLocaleTimeString()}. Its counts and the charts start again from there.`;
+  }
+  const before = snaps[snaps.length - 1];
+  if (before && s.at <= before.at) return;
+  snaps.push(s);
+  while (snaps[0].at < s.at - KEEP) snaps.shift();
+  if (!before) return;
+  for (const m of s.models) {
+    const points = series.get(m.model) ?? [];
+    points.push(point(s.at, between(before, s, m.model)));
+    while (points[0].at < s.at - KEEP) points.shift();
+    series.set(m.model, points);
+  }
+}
+
+function showLink(fault) {
+  const link = byId("link"), note = byId("note");
+  document.body.classList.toggle("lost-link", lostAt > 0);
+  link.className = lostAt ? "lost" : "live";
+  link.textContent = lostAt ? `no answer for ${age((Date.now() - lostAt) / 1000)}` : "connected";
+  const from = answered ? ` The figures below are from ${new Date(answered).toLocaleTimeString()}.` : "";
+  note.textContent = lostAt ? `The bidder does not answer (${fault}).${from} Trying again.` : restarts;
+  note.hidden = !note.textContent;
+}
+
+async function pollLoop() { // until the page is left
+  for (;;) {
+    const began = Date.now();
+    let fault = "";
+    try {
+      const response = await fetch("batcher.json", {cache: "no-store", signal: AbortSignal.timeout(TIMEOUT)});
+      if (!response.ok) throw new Error(`status ${response.status}`);
+      take(await response.json());
+      answered = Date.now();
+      lostAt = 0;
+    } catch (e) {
+      fault = e.name === "TimeoutError" ? `nothing within ${TIMEOUT / 1000} s` : e.name === "TypeError" ? "no connection" : e.message; // fetch throws a TypeError
+      lostAt ||= Date.now();
+    }
+    showLink(fault);
+    showAll();
+    await new Promise(done => setTimeout(done, Math.max(1000 - (Date.now() - began), 100)));
+  }
+}
+byId("span").addEventListener("change", showAll);
+addEventListener("resize", showAll);
+pollLoop();
