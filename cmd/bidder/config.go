@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -233,8 +234,8 @@ func (c *Config) Validate() (faults []error) {
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		fault("log.format: %q is neither text nor json", c.Log.Format)
 	}
-	if _, err := parseLevel(c.Log.Level); err != nil {
-		faults = append(faults, err)
+	if new(slog.Level).UnmarshalText([]byte(c.Log.Level)) != nil {
+		fault("log.level: %q is none of debug, info, warn, error", c.Log.Level)
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return faults

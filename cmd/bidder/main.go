@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -99,24 +98,11 @@ func withConfig(ctx context.Context, path string, stderr io.Writer, run func(con
 	if os.Getenv("GOGC") == "" {
 		defer host.LimitGarbage(config.Limits.GCPercent, config.Limits.GCBytes).Stop()
 	}
-	level, _ := parseLevel(config.Log.Level) // Validate has refused others
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(config.Log.Level)) // Validate has refused others
 	log := process.NewLogger(level, config.Log.Format, stderr)
 	if err := host.ShortSlices(); err != nil { // it answers without them too, somewhat later in an overload
 		log.Info("no short time slices", "error", err)
 	}
 	return run(ctx, config, log)
-}
-
-func parseLevel(name string) (slog.Level, error) {
-	switch strings.ToLower(name) {
-	case "debug":
-		return slog.LevelDebug, nil
-	case "info":
-		return slog.LevelInfo, nil
-	case "warn":
-		return slog.LevelWarn, nil
-	case "error":
-		return slog.LevelError, nil
-	}
-	return 0, fmt.Errorf("log.level: %q is none of debug, info, warn, error", name)
 }
