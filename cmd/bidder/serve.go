@@ -55,8 +55,8 @@ type bidder struct {
 	leases     *leases.Manager
 	click      *servable.Manager
 	conversion *servable.Manager // nil: none configured
-	queues     *console.Queues
-	page       *console.Page // nil: none
+	queues     *console.Queues   // what metrics and the page know of the batcher
+	page       *console.Page     // nil: none
 	auctioneer *auction.Auctioneer
 	campaigns  *campaigns.Watcher
 	landings   campaigns.Landings

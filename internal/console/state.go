@@ -9,7 +9,7 @@ import (
 	"gavel/internal/servable"
 )
 
-// pageState is /batcher.json. Counts are since Process began; the page subtracts.
+// pageState is /batcher.json. Its counts are since the process began; the page computes differences of two answers.
 type pageState struct {
 	Bidder  string      `json:"bidder"`
 	Process int64       `json:"process"` // Unix ms when it began: another value is another process
@@ -22,7 +22,6 @@ type pageState struct {
 
 type pageRunners struct {
 	Count int     `json:"count"`
-	Idle  int     `json:"idle"`
 	Busy  float64 `json:"busy_seconds"`
 }
 
@@ -121,7 +120,6 @@ func (p *Page) state() pageState {
 	}
 	p.Queues.eachPool(func(_ string, pool *batcher.PoolStats) {
 		s.Runners.Count += pool.Runners
-		s.Runners.Idle += pool.Idle
 		s.Runners.Busy += pool.Busy
 	})
 	byModel := p.Queues.byModel()
