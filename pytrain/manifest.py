@@ -61,6 +61,7 @@ class Manifest(_Strict):
     created: str
     row_len: int
     table_rows: int
+    format: Literal["savedmodel"] = "savedmodel"
     signature: Signature
     files: dict[str, str]
     training: TrainedOn

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"gavel/internal/batcher"
+	"gavel/internal/engine/tensorflow"
 	"gavel/internal/process"
-	"gavel/internal/servable"
 	"gavel/internal/strictyaml"
 )
 
@@ -121,7 +121,7 @@ func Defaults() Config {
 	c.Batcher.MaxWait = batcher.DefaultMaxWait
 	c.Batcher.Patience = batcher.DefaultPatience
 	c.Batcher.QueueRows = 4096
-	c.TensorFlow.Threading = string(servable.CallerThread)
+	c.TensorFlow.Threading = string(tensorflow.CallerThread)
 	c.Predict.Timeout = 100 * time.Millisecond
 	c.Predict.BodyBytes = 1 << 20
 	c.Predict.Rows = 1024
@@ -210,8 +210,8 @@ func (c *Config) Validate() (faults []error) {
 		fault("budget.lease_share: %v must be above 0 and at most 1", s)
 	}
 	faults = append(faults, c.batchingFaults()...)
-	if !slices.Contains(servable.Threadings, servable.Threading(c.TensorFlow.Threading)) {
-		fault("tensorflow.threading: %q is none of %v", c.TensorFlow.Threading, servable.Threadings)
+	if !slices.Contains(tensorflow.Threadings, tensorflow.Threading(c.TensorFlow.Threading)) {
+		fault("tensorflow.threading: %q is none of %v", c.TensorFlow.Threading, tensorflow.Threadings)
 	}
 	if n := c.Auction.MaxCandidates; n < 1 || n > maxCandidates {
 		fault("auction.max_candidates: %d must be 1 to %d", n, maxCandidates)

@@ -8,6 +8,8 @@ import (
 
 	"gavel/internal/batcher"
 	"gavel/internal/console"
+	"gavel/internal/engine"
+	"gavel/internal/engine/tensorflow"
 	"gavel/internal/host"
 	"gavel/internal/modelstore"
 	"gavel/internal/servable"
@@ -15,7 +17,7 @@ import (
 
 func (b *bidder) startModels(ctx context.Context) error {
 	b.queues = console.NewQueues()
-	b.metrics.MustRegister(b.queues, servable.NewUsageCollector())
+	b.metrics.MustRegister(b.queues, tensorflow.NewUsageCollector())
 	var runners pools
 	batched := make(map[string]batching)
 	for _, model := range b.config.served() {
@@ -26,7 +28,7 @@ func (b *bidder) startModels(ctx context.Context) error {
 	}
 	makePlaces(runners)
 	b.page = &console.Page{Bidder: b.config.Name, Threading: b.config.TensorFlow.Threading, Queues: b.queues}
-	v := &versions{queues: b.queues, log: b.log, load: servable.LoadOptions{Threading: servable.Threading(b.config.TensorFlow.Threading)}}
+	v := &versions{queues: b.queues, log: b.log, load: servable.LoadOptions{Loaders: loaders(tensorflow.Threading(b.config.TensorFlow.Threading))}}
 	store := modelstore.New(b.config.Models.Store)
 	start := func(model string) (*servable.Manager, error) {
 		m, err := v.manage(store, model, runners.of(model), batched[model].queue, b.metrics)
@@ -44,6 +46,11 @@ func (b *bidder) startModels(ctx context.Context) error {
 		b.conversion, err = start(b.config.Models.Conversion)
 	}
 	return err
+}
+
+// loaders are the engines that the bidder has.
+func loaders(threading tensorflow.Threading) engine.Loaders {
+	return engine.Loaders{modelstore.DefaultFormat: tensorflow.Loader(tensorflow.Options{Threading: threading})}
 }
 
 // makePlaces lets Go run more goroutines than there are processors: one for each runner, but no more than half of them. A

@@ -117,7 +117,7 @@ type predictedVersion struct{ *servable.Servable }
 
 // Shape implements predict.Version.
 func (v predictedVersion) Shape() (rowLen, tableRows int) {
-	return v.Session().RowLen(), v.Session().TableRows()
+	return v.Manifest().RowLen, v.Manifest().TableRows
 }
 
 // Signature implements predict.Version.
@@ -127,7 +127,7 @@ func (v predictedVersion) Signature() predict.Signature {
 
 // Score implements predict.Version.
 func (v predictedVersion) Score(rows []int32, deadline time.Time, results []predict.Result) error {
-	return scoreRows(v.Attached().(*prepared).queue, v.Session().RowLen(), rows, deadline, results)
+	return scoreRows(v.Attached().(*prepared).queue, v.Manifest().RowLen, rows, deadline, results)
 }
 
 // claimRows writes n rows of a size into the queue's open batches. The ticket is not committed.
@@ -171,7 +171,7 @@ func (v predictedVersion) Start(rows []int32, n int, deadline time.Time, done pr
 	if !queue.Crowded() {
 		return false
 	}
-	startRows(queue, v.Session().RowLen(), rows, n, deadline, done)
+	startRows(queue, v.Manifest().RowLen, rows, n, deadline, done)
 	return true
 }
 

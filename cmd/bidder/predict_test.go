@@ -22,6 +22,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"gavel/internal/batcher"
+	"gavel/internal/engine"
 	"gavel/internal/modelstore"
 	"gavel/internal/predict"
 	"gavel/internal/race"
@@ -208,7 +209,7 @@ func TestScoreRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close(context.Background())
-	queueOf := func(e *engine, rows int) *batcher.Queue {
+	queueOf := func(e *testEngine, rows int) *batcher.Queue {
 		t.Helper()
 		e.rowLen = 2
 		queue, err := pool.NewQueue(e, batcher.QueueOptions{Name: "t", MaxRows: 4, QueueRows: rows, Policy: batcher.Eager})
@@ -245,23 +246,23 @@ func TestScoreRows(t *testing.T) {
 		}
 	}
 	soon := time.Now().Add(time.Minute)
-	sound := queueOf(&engine{}, 64)
+	sound := queueOf(&testEngine{}, 64)
 	f("rows", sound, 3, soon, nil, 0, 1./8, 2./8)
 	f("more rows than the stack has room for", sound, 40, soon, nil, 0, 1./8, 2./8)
-	f("a refused row", queueOf(&engine{refuse: 1}, 64), 3, soon, predict.ErrRow, 0, -1, 2./8)
+	f("a refused row", queueOf(&testEngine{refuse: 1}, 64), 3, soon, predict.ErrRow, 0, -1, 2./8)
 	f("too late", sound, 1, time.Now().Add(-time.Second), predict.ErrExpired)
-	f("too many", queueOf(&engine{}, 4), 5, soon, predict.ErrShed)
-	closed := queueOf(&engine{}, 64)
+	f("too many", queueOf(&testEngine{}, 4), 5, soon, predict.ErrShed)
+	closed := queueOf(&testEngine{}, 64)
 	if err := closed.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	f("closed", closed, 1, soon, predict.ErrClosed)
-	broken := &engine{}
+	broken := &testEngine{}
 	queue := queueOf(broken, 64)
 	broken.broken = true
 	f("a broken engine", queue, 1, soon, batcher.ErrRun)
 
-	panicking := queueOf(&engine{}, 64)
+	panicking := queueOf(&testEngine{}, 64)
 	func() {
 		defer func() {
 			if recover() == nil {
@@ -331,21 +332,13 @@ func (r toldOf) Scored(results []predict.Result, err error) {
 // silent is an engine that does nothing, without allocations.
 type silent struct{ rowLen int }
 
-func (e silent) RowLen() int { return e.rowLen }
+func (e silent) Schema() *engine.Schema { return indices(e.rowLen) }
+func (e silent) Close() error           { return nil }
 
-func (e silent) NewBatch(capacity int) (batcher.Batch, error) {
-	return &silentBatch{make([]int32, capacity*e.rowLen), make([]float32, capacity)}, nil
+func (e silent) NewBatch(capacity int) (engine.Batch, error) {
+	b := newTestBatch(capacity, e.rowLen)
+	return &b, nil
 }
-
-type silentBatch struct {
-	rows []int32
-	out  []float32
-}
-
-func (b *silentBatch) Rows() []int32            { return b.rows }
-func (b *silentBatch) Probabilities() []float32 { return b.out }
-func (b *silentBatch) Run(int) error            { return nil }
-func (b *silentBatch) Close()                   {}
 
 func TestPredictConfigFaults(t *testing.T) {
 	f := func(text string, want ...string) {

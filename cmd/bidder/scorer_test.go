@@ -13,6 +13,8 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/batcher"
+	"gavel/internal/engine"
+	"gavel/internal/engine/enginetest"
 	"gavel/internal/recipe"
 )
 
@@ -24,8 +26,8 @@ features:
   - {name: campaign, source: campaign.id, encoder: vocabulary, values: [a, b, c, bad]}
 `
 
-// engine answers each row with its last index / 8, and refuses rows of refuse.
-type engine struct {
+// testEngine answers each row with its last index / 8, and refuses rows of refuse.
+type testEngine struct {
 	rowLen int
 	refuse int32         // index that Validate refuses; 0: none
 	broken bool          // every run fails
@@ -34,28 +36,45 @@ type engine struct {
 	inline atomic.Int64  // runs in the goroutine of Score
 }
 
-func (e *engine) RowLen() int { return e.rowLen }
+func (e *testEngine) Schema() *engine.Schema { return indices(e.rowLen) }
+func (e *testEngine) Close() error           { return nil }
 
-func (e *engine) NewBatch(capacity int) (batcher.Batch, error) {
-	return &engineBatch{e, make([]int32, capacity*e.rowLen), make([]float32, capacity)}, nil
+func (e *testEngine) NewBatch(capacity int) (engine.Batch, error) {
+	return &engineBatch{newTestBatch(capacity, e.rowLen), e}, nil
 }
 
-func (e *engine) Validate(row []int32) error {
-	if e.refuse != 0 && row[len(row)-1] == e.refuse {
+func (e *testEngine) Validate(inputs []engine.Column, i int) error {
+	if e.refuse != 0 && inputs[0].Int32[(i+1)*e.rowLen-1] == e.refuse {
 		return errors.New("refused by the test")
 	}
 	return nil
 }
 
-type engineBatch struct {
-	e    *engine
-	rows []int32
-	out  []float32
+// indices is the schema of rows of rowLen indices.
+func indices(rowLen int) *engine.Schema {
+	schema := enginetest.Indices(rowLen)
+	return &schema
 }
 
-func (b *engineBatch) Rows() []int32            { return b.rows }
-func (b *engineBatch) Probabilities() []float32 { return b.out }
-func (b *engineBatch) Close()                   {}
+// testBatch is a batch of indices that does nothing.
+type testBatch struct{ inputs, outputs []engine.Column }
+
+func newTestBatch(capacity, rowLen int) testBatch {
+	return testBatch{
+		inputs:  []engine.Column{{Type: engine.Int32, Width: rowLen, Int32: make([]int32, capacity*rowLen)}},
+		outputs: []engine.Column{{Type: engine.Float32, Width: 1, Float32: make([]float32, capacity)}},
+	}
+}
+
+func (b *testBatch) Inputs() []engine.Column  { return b.inputs }
+func (b *testBatch) Outputs() []engine.Column { return b.outputs }
+func (b *testBatch) Run(int) error            { return nil }
+func (b *testBatch) Close()                   {}
+
+type engineBatch struct {
+	testBatch
+	e *testEngine
+}
 
 func (b *engineBatch) Run(n int) error {
 	if b.e.begun != nil {
@@ -72,7 +91,7 @@ func (b *engineBatch) Run(n int) error {
 		return errors.New("the engine is broken")
 	}
 	for i := range n {
-		b.out[i] = float32(b.rows[(i+1)*b.e.rowLen-1]) / 8
+		b.outputs[0].Float32[i] = float32(b.inputs[0].Int32[(i+1)*b.e.rowLen-1]) / 8
 	}
 	return nil
 }
@@ -81,7 +100,7 @@ func (b *engineBatch) Run(n int) error {
 type fakeVersion struct {
 	number int64
 	parts  *prepared
-	engine *engine
+	engine *testEngine
 	users  atomic.Int64
 	keys   sync.Map // asked for
 }
@@ -96,7 +115,7 @@ func (v *fakeVersion) acquire(key uint64) (version, error) {
 	return v, nil
 }
 
-func newVersion(t *testing.T, pool *batcher.Pool, number int64, o batcher.QueueOptions, e *engine) *fakeVersion {
+func newVersion(t *testing.T, pool *batcher.Pool, number int64, o batcher.QueueOptions, e *testEngine) *fakeVersion {
 	t.Helper()
 	r, err := recipe.Decode("test", []byte(smallRecipe))
 	if err != nil {
@@ -149,12 +168,12 @@ func TestScore(t *testing.T) {
 		versions          [2]int64
 		ok                bool
 	}
-	f := func(name string, set func(click, conversion *engine) (noConversion bool), ids []string, want ...answer) {
+	f := func(name string, set func(click, conversion *testEngine) (noConversion bool), ids []string, want ...answer) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			pool := newPool(t)
-			click := newVersion(t, pool, 7, batcher.QueueOptions{}, new(engine))
-			conversion := newVersion(t, pool, 9, batcher.QueueOptions{}, new(engine))
+			click := newVersion(t, pool, 7, batcher.QueueOptions{}, new(testEngine))
+			conversion := newVersion(t, pool, 9, batcher.QueueOptions{}, new(testEngine))
 			s := newScorer(click.acquire, conversion.acquire, slog.New(slog.DiscardHandler))
 			if set(click.engine, conversion.engine) {
 				s.conversion = none
@@ -178,7 +197,7 @@ func TestScore(t *testing.T) {
 			}
 		})
 	}
-	sound := func(*engine, *engine) bool { return false }
+	sound := func(*testEngine, *testEngine) bool { return false }
 	index := func(id string) float32 { // what the engines answer
 		return float32(map[string]int{"a": 1, "b": 2, "c": 3}[id]) / 8
 	}
@@ -186,17 +205,17 @@ func TestScore(t *testing.T) {
 	f("clicks alone", sound, []string{"a", "b"}, answer{a, 1, [2]int64{7, 0}, true}, answer{b, 1, [2]int64{7, 0}, true})
 	f("conversions of some", sound, []string{"a", "B", "c"},
 		answer{a, 1, [2]int64{7, 0}, true}, answer{b, b, [2]int64{7, 9}, true}, answer{c, 1, [2]int64{7, 0}, true})
-	f("no model of conversions", func(*engine, *engine) bool { return true }, []string{"A", "b"},
+	f("no model of conversions", func(*testEngine, *testEngine) bool { return true }, []string{"A", "b"},
 		answer{}, answer{b, 1, [2]int64{7, 0}, true})
-	f("a row that the click model refuses", func(click, _ *engine) bool { click.refuse = 4; return false }, []string{"a", "bad", "c"},
+	f("a row that the click model refuses", func(click, _ *testEngine) bool { click.refuse = 4; return false }, []string{"a", "bad", "c"},
 		answer{a, 1, [2]int64{7, 0}, true}, answer{}, answer{c, 1, [2]int64{7, 0}, true})
-	f("a row that the conversion model refuses", func(_, conversion *engine) bool { conversion.refuse = 2; return false },
+	f("a row that the conversion model refuses", func(_, conversion *testEngine) bool { conversion.refuse = 2; return false },
 		[]string{"A", "B"}, answer{a, a, [2]int64{7, 9}, true}, answer{})
-	f("every row refused", func(click, _ *engine) bool { click.refuse = 4; return false }, []string{"bad"}, answer{})
+	f("every row refused", func(click, _ *testEngine) bool { click.refuse = 4; return false }, []string{"bad"}, answer{})
 }
 
 func TestScoreErrors(t *testing.T) {
-	f := func(name string, want auction.NoBidReason, o batcher.QueueOptions, e *engine, set func(s *scorer, req *auction.Request) context.Context) {
+	f := func(name string, want auction.NoBidReason, o batcher.QueueOptions, e *testEngine, set func(s *scorer, req *auction.Request) context.Context) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			v := newVersion(t, newPool(t), 1, o, e)
@@ -217,28 +236,28 @@ func TestScoreErrors(t *testing.T) {
 		})
 	}
 	plain := func(*scorer, *auction.Request) context.Context { return context.Background() }
-	f("no version", auction.NoBidNoModel, batcher.QueueOptions{}, new(engine), func(s *scorer, _ *auction.Request) context.Context {
+	f("no version", auction.NoBidNoModel, batcher.QueueOptions{}, new(testEngine), func(s *scorer, _ *auction.Request) context.Context {
 		s.click = none
 		return context.Background()
 	})
-	f("the queue is full for the click rows", auction.NoBidShed, batcher.QueueOptions{MaxRows: 2, QueueRows: 2}, new(engine), plain)
-	f("the queue is full for the conversion rows", auction.NoBidShed, batcher.QueueOptions{MaxRows: 3, QueueRows: 3}, new(engine), plain)
-	f("the deadline has passed", auction.NoBidExpired, batcher.QueueOptions{}, new(engine), func(_ *scorer, req *auction.Request) context.Context {
+	f("the queue is full for the click rows", auction.NoBidShed, batcher.QueueOptions{MaxRows: 2, QueueRows: 2}, new(testEngine), plain)
+	f("the queue is full for the conversion rows", auction.NoBidShed, batcher.QueueOptions{MaxRows: 3, QueueRows: 3}, new(testEngine), plain)
+	f("the deadline has passed", auction.NoBidExpired, batcher.QueueOptions{}, new(testEngine), func(_ *scorer, req *auction.Request) context.Context {
 		req.Deadline = time.Now().Add(-time.Second)
 		return context.Background()
 	})
-	f("the caller leaves", auction.NoBidExpired, batcher.QueueOptions{}, &engine{gate: make(chan struct{})},
+	f("the caller leaves", auction.NoBidExpired, batcher.QueueOptions{}, &testEngine{gate: make(chan struct{})},
 		func(*scorer, *auction.Request) context.Context {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
 			return ctx
 		})
-	f("the engine fails", auction.NoBidInternal, batcher.QueueOptions{}, &engine{broken: true}, plain)
+	f("the engine fails", auction.NoBidInternal, batcher.QueueOptions{}, &testEngine{broken: true}, plain)
 }
 
 // A ticket alone is left to Wait, so that its caller may run the batch.
 func TestScoreRunsInItsCaller(t *testing.T) {
-	v := newVersion(t, newPool(t), 1, batcher.QueueOptions{Policy: batcher.Eager}, new(engine))
+	v := newVersion(t, newPool(t), 1, batcher.QueueOptions{Policy: batcher.Eager}, new(testEngine))
 	s := newScorer(v.acquire, nil, slog.New(slog.DiscardHandler))
 	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
 	for range 100 {
@@ -265,8 +284,8 @@ func TestScoreRunsBothModelsAtOnce(t *testing.T) {
 	begun := make(chan struct{}, 2) // both
 	meet := make(chan struct{})
 	o := batcher.QueueOptions{Policy: batcher.Eager, RescueAfter: -1}
-	click := newVersion(t, pool, 1, o, &engine{begun: begun, gate: meet})
-	conversion := newVersion(t, pool, 2, o, &engine{begun: begun, gate: meet})
+	click := newVersion(t, pool, 1, o, &testEngine{begun: begun, gate: meet})
+	conversion := newVersion(t, pool, 2, o, &testEngine{begun: begun, gate: meet})
 	s := newScorer(click.acquire, conversion.acquire, slog.New(slog.DiscardHandler))
 	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

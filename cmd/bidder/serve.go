@@ -15,6 +15,7 @@ import (
 	"gavel/internal/auction"
 	"gavel/internal/campaigns"
 	"gavel/internal/console"
+	"gavel/internal/engine/tensorflow"
 	"gavel/internal/events"
 	"gavel/internal/features"
 	"gavel/internal/host"
@@ -108,7 +109,7 @@ func (b *bidder) run(ctx context.Context, steps []startStep) error {
 		}
 		b.log.Debug("started", "part", step.name, "took_ms", time.Since(began).Milliseconds())
 	}
-	b.log.Info("serving", "listen", b.config.Listen, "admin_listen", b.config.AdminListen, "tensorflow", servable.TensorFlowVersion(),
+	b.log.Info("serving", "listen", b.config.Listen, "admin_listen", b.config.AdminListen, "tensorflow", tensorflow.LibraryVersion(),
 		"threading", b.config.TensorFlow.Threading)
 	var failure error
 	select {

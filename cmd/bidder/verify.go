@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"gavel/internal/engine/tensorflow"
 	"gavel/internal/modelstore"
 	"gavel/internal/servable"
 )
@@ -25,7 +26,7 @@ func verify(ctx context.Context, dir string, stdout io.Writer) error {
 		return err
 	}
 	began := time.Now()
-	s, err := servable.Load(ctx, dir, model, number, servable.LoadOptions{})
+	s, err := servable.Load(ctx, dir, model, number, servable.LoadOptions{Loaders: loaders(tensorflow.CallerThread)})
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (v *versions) prepare(s *servable.Servable, pool *batcher.Pool, options bat
 	if err != nil {
 		return err
 	}
-	queue, err := pool.NewQueue(s.Session(), v.optionsOf(s.Model(), s.Version(), s.Session().TableRows(), options))
+	queue, err := pool.NewQueue(s.Engine(), v.optionsOf(s.Model(), s.Version(), options))
 	if err != nil {
 		return err
 	}
@@ -72,8 +72,8 @@ func (v *versions) prepare(s *servable.Servable, pool *batcher.Pool, options bat
 }
 
 // optionsOf are those of one version's queue, which begins with what that of the version before has learnt.
-func (v *versions) optionsOf(model string, version int64, tableRows int, o batcher.QueueOptions) batcher.QueueOptions {
-	o.Name, o.TableRows, o.Predecessor = fmt.Sprintf("%s/%d", model, version), tableRows, v.queues.Busiest(model)
+func (v *versions) optionsOf(model string, version int64, o batcher.QueueOptions) batcher.QueueOptions {
+	o.Name, o.Predecessor = fmt.Sprintf("%s/%d", model, version), v.queues.Busiest(model)
 	return o
 }
 

@@ -5,15 +5,7 @@ func (q *Queue) admit(n int, now, deadline int64) error {
 	if q.closing {
 		return ErrClosed
 	}
-	room := 0
-	if q.open != nil {
-		room = len(q.open.slots) - q.open.n
-	}
-	need := 0 // batches to open
-	if n > room {
-		need = (n - room + q.o.MaxRows - 1) / q.o.MaxRows
-	}
-	if q.queued+n > q.o.QueueRows || need > len(q.idle) {
+	if q.queued+n > q.o.QueueRows || q.batchesFor(n) > len(q.idle) {
 		q.reached++
 		q.count.shedFull.Add(uint64(n))
 		return errFull

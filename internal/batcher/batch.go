@@ -1,6 +1,10 @@
 package batcher
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"gavel/internal/engine"
+)
 
 // batch is one of the queue's batches, going round for ever:
 //
@@ -13,10 +17,15 @@ import "sync/atomic"
 // alone. A ticket found in slots is alive until the batch enters answering; there its references are given up, and
 // only the runner may look at slots.
 type batch struct {
-	q    *Queue
-	mem  Batch
+	q       *Queue
+	mem     engine.Batch
+	inputs  []engine.Column // mem's
+	outputs []engine.Column // mem's
+	texts   []engine.Column // those of inputs that are texts
+
+	// Where the inputs are one Int32 field, as most are: its values, and how many a row has. Else nil.
 	rows []int32
-	len  int // of a row
+	len  int
 
 	slots   []slot
 	pending atomic.Int32 // places claimed and not committed
@@ -71,6 +80,7 @@ const (
 
 const never = int64(1<<63 - 1)
 
+// row is for engines whose inputs are one Int32 field.
 func (b *batch) row(slot int) []int32 {
 	return b.rows[slot*b.len : (slot+1)*b.len : (slot+1)*b.len]
 }
@@ -148,22 +158,46 @@ func (b *batch) begin(now int64) {
 func (b *batch) place(pos, i int) {
 	b.live = append(b.live, int32(i))
 	if pos != i {
-		copy(b.row(pos), b.row(i))
+		engine.Move(b.inputs, pos, i, 1)
 	}
 }
 
 // move puts the rows at positions [lo,hi) at [0,hi-lo); what was there is lost.
 func (b *batch) move(lo, hi int) {
 	copy(b.live, b.live[lo:hi])
-	copy(b.rows, b.rows[lo*b.len:hi*b.len])
+	engine.Move(b.inputs, 0, lo, hi-lo)
 }
 
-// answer gives the rows at positions [0,n) their probabilities.
+// answer gives the rows at positions [0,n) their results.
 func (b *batch) answer(n int) {
-	p := b.mem.Probabilities()
+	if b.q.outputWidth > 0 {
+		b.answerAll(n)
+		return
+	}
+	p := b.outputs[0].Float32
 	for pos, i := range b.live[:n] {
 		s := &b.slots[i]
 		s.t.results[s.row] = Result{Probability: p[pos]}
+	}
+}
+
+// answerAll is answer where a row's outputs are not one float32.
+func (b *batch) answerAll(n int) {
+	width := b.q.outputWidth
+	for pos, i := range b.live[:n] {
+		s := &b.slots[i]
+		values := s.t.outputs[int(s.row)*width:][:0:width]
+		for k := range b.outputs {
+			c := &b.outputs[k]
+			if from, to := pos*c.Width, (pos+1)*c.Width; c.Type == engine.Float64 {
+				values = append(values, c.Float64[from:to]...)
+			} else {
+				for _, v := range c.Float32[from:to] {
+					values = append(values, float64(v))
+				}
+			}
+		}
+		s.t.results[s.row] = Result{Probability: float32(values[0])}
 	}
 }
 

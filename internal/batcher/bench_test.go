@@ -6,24 +6,23 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gavel/internal/engine"
 )
 
 // noop scores nothing: what is measured is the batcher alone.
 type noop struct{}
 
-type noopBatch struct {
-	rows []int32
-	out  []float32
-}
+type noopBatch struct{ memory }
 
-func (noop) RowLen() int { return 32 }
-func (noop) NewBatch(capacity int) (Batch, error) {
-	return &noopBatch{make([]int32, capacity*32), make([]float32, capacity)}, nil
+func (noop) Schema() *engine.Schema { return schemaOf(32) }
+func (noop) Close() error           { return nil }
+func (noop) NewBatch(capacity int) (engine.Batch, error) {
+	return &noopBatch{newMemory(capacity, 32)}, nil
 }
-func (b *noopBatch) Rows() []int32            { return b.rows }
-func (b *noopBatch) Probabilities() []float32 { return b.out }
-func (b *noopBatch) Run(int) error            { return nil }
-func (b *noopBatch) Close()                   {}
+func (noop) Validate(inputs []engine.Column, i int) error { return inTable(inputs, i, 1<<20) }
+func (b *noopBatch) Run(int) error                        { return nil }
+func (b *noopBatch) Close()                               {}
 
 // BenchmarkBatcher is the batcher's own cost a row: claim, write 32 values, check them, wait, wake. An op is a row.
 func BenchmarkBatcher(b *testing.B) {
@@ -38,7 +37,7 @@ func BenchmarkBatcher(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			q, err := p.NewQueue(noop{}, QueueOptions{MaxRows: maxRows, Policy: policy, TableRows: 1 << 20, MaxWait: 200 * time.Microsecond})
+			q, err := p.NewQueue(noop{}, QueueOptions{MaxRows: maxRows, Policy: policy, MaxWait: 200 * time.Microsecond})
 			if err != nil {
 				b.Fatal(err)
 			}

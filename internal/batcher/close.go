@@ -41,7 +41,7 @@ func (q *Queue) Close(ctx context.Context) error {
 
 // lastOut says, once, that the queue is closing and holds nothing; the lock is held, and the caller destroys.
 func (q *Queue) lastOut() bool {
-	if !q.closing || q.destroyed || len(q.idle) < len(q.all) || q.making > 0 {
+	if !q.closing || q.destroyed || len(q.idle) < len(q.all) || q.making {
 		return false
 	}
 	q.destroyed = true

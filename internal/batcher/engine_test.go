@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime"
 	"strings"
 	"sync"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"gavel/internal/engine"
 )
 
 func TestMain(m *testing.M) {
@@ -23,6 +26,7 @@ func TestMain(m *testing.M) {
 // notices misuse: overlapping runs of one batch, a batch used after Close, one not closed.
 type fakeEngine struct {
 	rowLen int
+	table  int                       // values must lie below; 0: no bound
 	cost   func(n int) time.Duration // slept; nil: none
 	broken atomic.Bool               // every run fails
 
@@ -41,19 +45,60 @@ const (
 	rowBad     = 1001 // the run fails, without a name
 	rowNamed   = 1002 // the run fails with its RowError
 	rowPanic   = 1003
-	rowInvalid = -1 // refused by the check of TableRows
+	rowInvalid = -1 // refused by Validate, as is any negative value
 )
 
 var errBad = errors.New("engine: bad row")
 
 func answerOf(row []int32) float32 { return float32(row[0]%100000) / 100000 }
 
-func (e *fakeEngine) RowLen() int { return e.rowLen }
+func (e *fakeEngine) Schema() *engine.Schema { return schemaOf(e.rowLen) }
+func (e *fakeEngine) Close() error           { return nil }
 
-func (e *fakeEngine) NewBatch(capacity int) (Batch, error) {
+func (e *fakeEngine) NewBatch(capacity int) (engine.Batch, error) {
 	e.batches.Add(1)
-	return &fakeBatch{e: e, rows: make([]int32, capacity*e.rowLen), out: make([]float32, capacity)}, nil
+	b := &fakeBatch{e: e, memory: newMemory(capacity, e.rowLen)}
+	b.rows, b.out = b.inputs[0].Int32, b.outputs[0].Float32
+	return b, nil
 }
+
+func (e *fakeEngine) Validate(inputs []engine.Column, i int) error {
+	return inTable(inputs, i, e.table)
+}
+
+// inTable refuses a row with a value outside [0, table); 0: table has no end.
+func inTable(inputs []engine.Column, i, table int) error {
+	c := &inputs[0]
+	if table == 0 {
+		table = math.MaxInt32
+	}
+	for k, x := range c.Int32[i*c.Width : (i+1)*c.Width] {
+		if uint(x) >= uint(table) { // negative ones too
+			return fmt.Errorf("value %d is %d, must lie in [0, %d)", k, x, table)
+		}
+	}
+	return nil
+}
+
+func schemaOf(rowLen int) *engine.Schema {
+	return &engine.Schema{
+		Inputs:  []engine.Field{{Name: "rows", Type: engine.Int32, Width: rowLen}},
+		Outputs: []engine.Field{{Name: "probability", Type: engine.Float32, Width: 1}},
+	}
+}
+
+// memory is that of a batch of indices.
+type memory struct{ inputs, outputs []engine.Column }
+
+func newMemory(capacity, rowLen int) memory {
+	return memory{
+		inputs:  []engine.Column{{Type: engine.Int32, Width: rowLen, Int32: make([]int32, capacity*rowLen)}},
+		outputs: []engine.Column{{Type: engine.Float32, Width: 1, Float32: make([]float32, capacity)}},
+	}
+}
+
+func (m *memory) Inputs() []engine.Column  { return m.inputs }
+func (m *memory) Outputs() []engine.Column { return m.outputs }
 
 func (e *fakeEngine) fault(format string, args ...any) {
 	s := fmt.Sprintf(format, args...)
@@ -92,15 +137,13 @@ func goroutine() string {
 }
 
 type fakeBatch struct {
+	memory
 	e      *fakeEngine
 	rows   []int32
 	out    []float32
 	busy   atomic.Bool
 	closed atomic.Bool
 }
-
-func (b *fakeBatch) Rows() []int32            { return b.rows }
-func (b *fakeBatch) Probabilities() []float32 { return b.out }
 
 func (b *fakeBatch) Close() {
 	if b.closed.Swap(true) || b.busy.Load() {
@@ -137,7 +180,7 @@ func (b *fakeBatch) Run(n int) error {
 		case rowBad:
 			return errBad
 		case rowNamed:
-			return fmt.Errorf("engine: %w", &RowError{Row: i, Err: errBad})
+			return fmt.Errorf("engine: %w", &engine.RowError{Row: i, Err: errBad})
 		case rowPanic:
 			panic("engine: a row that panics")
 		}

@@ -1,5 +1,7 @@
 package batcher
 
+import "gavel/internal/engine"
+
 // committed is called when b has no row pending, or had a moment ago. With inline, it may return a runner's licence:
 // the caller then runs a batch itself. Under Off it runs b, which nobody else knows of. Where Close has given up, runners
 // and the clock may be gone: the caller answers b, without the engine.
@@ -184,6 +186,7 @@ func (q *Queue) ran(b *batch, now int64) {
 
 // free takes an answered batch back.
 func (q *Queue) free(b *batch) {
+	engine.Clear(b.texts, 0, b.n) // or they would live as long as the batch
 	q.mu.Lock()
 	b.state = batchFree
 	clear(b.slots[:b.n])

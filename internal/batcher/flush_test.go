@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gavel/internal/engine"
 )
 
 // bench is a pool with one queue and its fake engine, in a bubble with a fake clock.
@@ -26,7 +28,7 @@ func inBubble(t *testing.T, runners int, e *fakeEngine, o QueueOptions, f func(x
 }
 
 // inBubbleWith is inBubble with an engine made of e.
-func inBubbleWith(t *testing.T, runners int, engine Engine, e *fakeEngine, o QueueOptions, f func(x *bench)) {
+func inBubbleWith(t *testing.T, runners int, scorer engine.Engine, e *fakeEngine, o QueueOptions, f func(x *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p, err := NewPool(PoolOptions{Runners: runners, RuntimeTimer: true})
@@ -36,7 +38,7 @@ func inBubbleWith(t *testing.T, runners int, engine Engine, e *fakeEngine, o Que
 		if e.rowLen == 0 {
 			e.rowLen = 4
 		}
-		q, err := p.NewQueue(engine, o)
+		q, err := p.NewQueue(scorer, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +218,7 @@ func TestSideBySide(t *testing.T) {
 
 // A caller whose every row is refused is told at once; it does not wait for its batch.
 func TestRefusedAtOnce(t *testing.T) {
-	inBubble(t, 1, &fakeEngine{}, QueueOptions{Policy: Window, TableRows: 100}, func(x *bench) {
+	inBubble(t, 1, &fakeEngine{}, QueueOptions{Policy: Window}, func(x *bench) {
 		start := time.Now()
 		out := make([]Result, 2)
 		if err := x.claim(0, 2, time.Time{}, rowInvalid).Wait(context.Background(), out); !errors.Is(err, ErrRow) || !errors.Is(out[1].Err, ErrRow) {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gavel/internal/engine"
 )
 
 // Rows fail by themselves: whatever the engine does with a bad one, the others of its batch are answered.
@@ -19,7 +21,7 @@ func TestBadRows(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			o.MaxRows, o.Policy = len(last), Window
-			inBubble(t, 1, &fakeEngine{}, o, func(x *bench) {
+			inBubble(t, 1, &fakeEngine{table: 5000}, o, func(x *bench) {
 				tickets := make([]*Ticket, len(last))
 				for id, v := range last {
 					tickets[id] = x.claim(id, 1, time.Time{}, v)
@@ -43,7 +45,7 @@ func TestBadRows(t *testing.T) {
 			})
 		})
 	}
-	table := QueueOptions{TableRows: 5000}
+	table := QueueOptions{}
 	f("an index outside the table never reaches the engine", table, []int32{0, rowInvalid, 0, 5000}, []error{nil, ErrRow, nil, ErrRow}, 1, 1)
 	f("all rows refused: no run", table, []int32{5000, rowInvalid}, []error{ErrRow, ErrRow}, 0, 0)
 	f("a bad row is found by halving", table, []int32{0, 0, rowBad, 0, 0, 0, 0, 0},
@@ -65,8 +67,8 @@ func TestBadRows(t *testing.T) {
 // checkPanics is an engine whose check of rows panics too.
 type checkPanics struct{ *fakeEngine }
 
-func (checkPanics) Validate(row []int32) error {
-	if row[3] == rowInvalid {
+func (checkPanics) Validate(inputs []engine.Column, i int) error {
+	if inputs[0].Int32[4*i+3] == rowInvalid {
 		panic("engine: a check that panics")
 	}
 	return nil

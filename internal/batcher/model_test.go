@@ -227,7 +227,7 @@ func drawPlan(d dice) plan {
 	pl := plan{
 		runners: 1 + d(3),
 		options: QueueOptions{MaxRows: 1 + d(6), MaxWait: 100*time.Microsecond + us(30), Policy: Policies[d(len(Policies))],
-			TableRows: 1 << 20, RetryRuns: 1000, RescueAfter: []time.Duration{-1, time.Millisecond}[d(2)], CalibrationRuns: d(3)},
+			RetryRuns: 1000, RescueAfter: []time.Duration{-1, time.Millisecond}[d(2)], CalibrationRuns: d(3)},
 		base: us(20), perRow: us(3),
 	}
 	pl.options.QueueRows = pl.options.MaxRows * (1 + d(8))

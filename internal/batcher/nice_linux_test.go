@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gavel/internal/engine"
 )
 
 // niceEngine notes how nice the threads are that run its batches.
@@ -24,8 +26,8 @@ type niceBatch struct {
 	e *niceEngine
 }
 
-func (e *niceEngine) NewBatch(capacity int) (Batch, error) {
-	return &niceBatch{noopBatch{make([]int32, capacity*32), make([]float32, capacity)}, e}, nil
+func (e *niceEngine) NewBatch(capacity int) (engine.Batch, error) {
+	return &niceBatch{noopBatch{newMemory(capacity, 32)}, e}, nil
 }
 
 func (b *niceBatch) Run(int) error {

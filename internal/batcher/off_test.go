@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gavel/internal/engine"
 )
 
 // Under Off nobody shares a batch or waits for a runner, however many come at once.
@@ -162,7 +164,7 @@ type late struct {
 	refuse atomic.Bool
 }
 
-func (e *late) NewBatch(capacity int) (Batch, error) {
+func (e *late) NewBatch(capacity int) (engine.Batch, error) {
 	time.Sleep(time.Duration(e.after.Load()))
 	if e.refuse.Load() {
 		return nil, errors.New("engine: no memory left")
@@ -184,8 +186,8 @@ func TestOffMakesBatches(t *testing.T) {
 		}
 		x := &bench{t: t, e: &e.fakeEngine, p: p, q: q}
 		var held []*Ticket
-		for id := range e.batches.Load() {
-			held = append(held, x.claim(int(id), 1, time.Time{}, rowFine))
+		for id := range 5 {
+			held = append(held, x.claim(id, 1, time.Time{}, rowFine))
 		}
 		e.refuse.Store(true)
 		if _, err := q.Claim(1, time.Time{}); !errors.Is(err, ErrShed) || !strings.Contains(err.Error(), "no memory left") {

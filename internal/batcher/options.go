@@ -78,9 +78,6 @@ type QueueOptions struct {
 	// default DefaultPatience; more while processors are scarce (see policy.go). A held row waits Patience × half of the
 	// CPU that joining saves, in the mean, where they are idle. Less than 0: never hold.
 	Patience float64
-	// TableRows: every index of a row must lie in [0, TableRows), or the row gets ErrRow; 0: not checked. An engine
-	// that implements Validator is asked instead.
-	TableRows int
 	// Weight is this queue's share of the CPU time of runs, relative to other queues that want it; default 1.
 	Weight float64
 	// MaxRunners is how many runners may run this queue's batches at once; default all. A slow model beside fast
@@ -94,7 +91,8 @@ type QueueOptions struct {
 	// zeros. Rows left when they are used up get ErrRun.
 	RetryRuns int
 	// CalibrationRuns is how often NewQueue runs rows of its own at sizes 1, 2, 4, … MaxRows, to warm the engine up
-	// and to start the cost curve; 0: not at all, the curve begins empty.
+	// and to start the cost curve; 0: not at all, the curve begins empty. They are random rows where the engine is an
+	// engine.Sampler, else rows of zeros.
 	CalibrationRuns int
 	// Predecessor is a queue of the same pool whose place this one is to take, as that of a model's version before: what it
 	// has learnt of costs and claims is where this one begins, if calibration finds both engines alike. It may be open or
@@ -146,7 +144,6 @@ func (o *QueueOptions) fill(pool PoolOptions) error {
 	fault(slices.Contains(Policies, o.Policy), "policy is %q, must be one of %v", o.Policy, Policies)
 	fault(o.Policy != Off || pool.Nice == 0, "policy is off, under which callers run; a pool of nice runners needs another")
 	fault(o.Patience > -1e6 && o.Patience <= 1e6, "patience is %v, must be at most 1e6", o.Patience)
-	fault(o.TableRows >= 0, "table_rows is %d, must not be negative", o.TableRows)
 	fault(o.Weight > 0 && o.Weight <= 1e6, "weight is %v, must be above 0, at most 1e6", o.Weight)
 	fault(o.MaxRunners >= 1, "max_runners is %d, must be at least 1 or 0 (all)", o.MaxRunners)
 	fault(o.RetryRuns >= 1 && o.RetryRuns <= 1<<16, "retry_runs is %d, must be 1 to 65536", o.RetryRuns)

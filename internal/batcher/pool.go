@@ -300,8 +300,8 @@ func (p *Pool) panicked(err error) {
 	}
 }
 
-// ticket is one with room for n results, its other fields to be set.
-func (p *Pool) ticket(n int) *Ticket {
+// ticket is one with room for n results, and for as many outputs of a width, its other fields to be set.
+func (p *Pool) ticket(n, width int) *Ticket {
 	t, _ := p.tickets.Get().(*Ticket)
 	if t == nil {
 		t = &Ticket{wake: make(chan signal, 2), parts: make([]part, 0, 2)}
@@ -310,6 +310,10 @@ func (p *Pool) ticket(n int) *Ticket {
 		t.results = make([]Result, n, max(n, 16))
 	}
 	t.results = t.results[:n]
+	if cap(t.outputs) < n*width {
+		t.outputs = make([]float64, n*width)
+	}
+	t.outputs = t.outputs[:n*width]
 	return t
 }
 

@@ -3,6 +3,8 @@ package batcher
 import (
 	"cmp"
 	"math"
+
+	"gavel/internal/engine"
 )
 
 // price learns what joining saves: the CPU of a claim run alone, less what it adds to a batch,
@@ -47,16 +49,16 @@ const (
 )
 
 // metered is the cost of the batch's last run, which took ns: 0 where it was not measured.
-func metered(b Batch, ns int64) int64 {
-	if m, ok := b.(Meter); ok {
+func metered(b engine.Batch, ns int64) int64 {
+	if m, ok := b.(engine.Meter); ok {
 		return int64(m.RunCPU())
 	}
 	return ns
 }
 
 // measure has the batch's next run metered.
-func measure(b Batch) {
-	if m, ok := b.(Meter); ok {
+func measure(b engine.Batch) {
+	if m, ok := b.(engine.Meter); ok {
 		m.Measure()
 	}
 }

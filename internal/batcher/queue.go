@@ -2,11 +2,13 @@ package batcher
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gavel/internal/engine"
 )
 
 // Queue fills and flushes the batches of one engine. All methods are safe for concurrent use.
@@ -14,14 +16,18 @@ import (
 // Locks are taken in the order Queue.mu, Pool.mu. No engine is called, and no caller woken with results, under either.
 type Queue struct {
 	pool   *Pool
-	engine Engine
+	engine engine.Engine
 	o      QueueOptions
-	rowLen int
-	check  func(row []int32) error // nil error: the row may join
+	rowLen int                                         // values of a row's inputs
+	check  func(inputs []engine.Column, row int) error // nil error: the row may join
+	// outputWidth is how many values a row's outputs have, 0 where they are one float32.
+	outputWidth int
+	most        int // batches that there may be
 
 	mu        sync.Mutex // guards what follows, up to the counters
-	all       []*batch   // every batch there is; it grows under Off alone
-	making    int        // batches that are being made, beside the lock
+	all       []*batch   // every batch there is; they are made when they are first needed
+	making    bool       // a caller is making one, without the lock
+	made      sync.Cond  // on mu: making has ended, or the one told before has taken its places
 	idle      []*batch   // those in state free
 	open      *batch     // the one that rows join, nil if none
 	ready     []*batch   // waiting for a runner, oldest first
@@ -61,10 +67,10 @@ type counters struct {
 
 type histograms struct{ batchRows, queueTime, runTime, ratio histogram }
 
-// NewQueue makes a queue for engine and all batches it will ever need: enough for QueueRows in full batches, one on each
-// runner, and two that fill. Under Off, where each claim takes one, more are made when so many claims come at once as
-// never before. The engine must stay usable until Close has returned nil.
-func (p *Pool) NewQueue(engine Engine, o QueueOptions) (*Queue, error) {
+// NewQueue makes a queue for an engine, which must stay usable until Close has returned nil. Batches are made when they are
+// first needed and kept, at most so many as fill QueueRows, one on each runner, and two that fill; under Off, where each
+// claim takes one, at most QueueRows. Calibration makes the first.
+func (p *Pool) NewQueue(e engine.Engine, o QueueOptions) (*Queue, error) {
 	if err := o.fill(p.o); err != nil {
 		return nil, err
 	}
@@ -73,21 +79,25 @@ func (p *Pool) NewQueue(engine Engine, o QueueOptions) (*Queue, error) {
 		return nil, fmt.Errorf("batcher: cannot make queue %q: its predecessor %q is another pool's", o.Name, predecessor.o.Name)
 	}
 	o.Predecessor = nil // or each would keep all before it
-	q := &Queue{pool: p, engine: engine, o: o, rowLen: engine.RowLen(), drained: make(chan struct{})}
-	if q.rowLen < 1 {
-		return nil, fmt.Errorf("batcher: cannot make queue %q: the engine's rows have %d values, must be at least 1", o.Name, q.rowLen)
+	schema := e.Schema()
+	if err := schema.Check(); err != nil {
+		return nil, fmt.Errorf("batcher: cannot make queue %q: %w", o.Name, err)
 	}
-	q.check = p.rowCheck(engine, o)
-	for range (o.QueueRows+o.MaxRows-1)/o.MaxRows + len(p.runners) + 2 {
-		b, err := q.newBatch()
-		if err != nil {
-			q.freeMemory()
-			return nil, fmt.Errorf("batcher: cannot make queue %q: %w", o.Name, err)
+	q := &Queue{pool: p, engine: e, o: o, drained: make(chan struct{})}
+	q.made.L = &q.mu
+	q.most = (o.QueueRows+o.MaxRows-1)/o.MaxRows + len(p.runners) + 2
+	if o.Policy == Off {
+		q.most = max(q.most, o.QueueRows)
+	}
+	for _, field := range schema.Inputs {
+		q.rowLen += field.Width
+	}
+	if len(schema.Outputs) > 1 || schema.Outputs[0].Width > 1 || schema.Outputs[0].Type != engine.Float32 {
+		for _, field := range schema.Outputs {
+			q.outputWidth += field.Width
 		}
-		q.all = append(q.all, b)
 	}
-	q.idle = append(make([]*batch, 0, len(q.all)), q.all...)
-	q.ready = make([]*batch, 0, len(q.all))
+	q.check = p.rowCheck(e, o)
 	if err := q.calibrate(); err != nil {
 		q.freeMemory()
 		return nil, err
@@ -102,65 +112,78 @@ func (p *Pool) NewQueue(engine Engine, o QueueOptions) (*Queue, error) {
 	return q, nil
 }
 
-func (q *Queue) newBatch() (*batch, error) {
+// OutputWidth is how many values a row's outputs have, of all fields together.
+func (q *Queue) OutputWidth() int { return max(q.outputWidth, 1) }
+
+// newBatch makes a batch. A panic of the engine is an error here: callers wait for the batch.
+func (q *Queue) newBatch() (b *batch, err error) {
 	rows := q.o.MaxRows
+	defer func() {
+		if v := recover(); v != nil {
+			b, err = nil, fmt.Errorf("batch of %d rows: panic in the engine: %v", rows, v)
+			q.pool.panicked(err)
+		}
+	}()
 	mem, err := q.engine.NewBatch(rows)
-	if err == nil && (len(mem.Rows()) != rows*q.rowLen || len(mem.Probabilities()) != rows) {
-		err = fmt.Errorf("the engine's batch has %d values and %d results, want %d × %d and %d",
-			len(mem.Rows()), len(mem.Probabilities()), rows, q.rowLen, rows)
-		mem.Close()
-	}
 	if err != nil {
 		return nil, fmt.Errorf("batch of %d rows: %w", rows, err)
 	}
-	return &batch{q: q, mem: mem, rows: mem.Rows(), len: q.rowLen,
-		slots: make([]slot, rows), live: make([]int32, 0, rows)}, nil
-}
-
-func (p *Pool) rowCheck(engine Engine, o QueueOptions) func([]int32) error {
-	if v, ok := engine.(Validator); ok {
-		return func(row []int32) (err error) {
-			defer func() {
-				if v := recover(); v != nil { // a ticket that is never committed would hold its batch for ever
-					err = rowRefused(o.Name, fmt.Errorf("panic in its check: %v", v))
-					p.panicked(err)
-				}
-			}()
-			if err := v.Validate(row); err != nil {
-				return rowRefused(o.Name, err)
-			}
-			return nil
+	schema := q.engine.Schema()
+	if err := errors.Join(engine.Fit(mem.Inputs(), schema.Inputs, rows), engine.Fit(mem.Outputs(), schema.Outputs, rows)); err != nil {
+		mem.Close()
+		return nil, fmt.Errorf("batch of %d rows: %w", rows, err)
+	}
+	b = &batch{q: q, mem: mem, inputs: mem.Inputs(), outputs: mem.Outputs(), slots: make([]slot, rows), live: make([]int32, 0, rows)}
+	for _, c := range b.inputs {
+		if c.Type == engine.Text {
+			b.texts = append(b.texts, c)
 		}
 	}
-	return func(row []int32) error {
-		if o.TableRows == 0 {
-			return nil
-		}
-		for i, x := range row {
-			if uint(x) >= uint(o.TableRows) { // negative ones too
-				return rowRefused(o.Name, fmt.Errorf("value %d is %d, must lie in [0, %d)", i, x, o.TableRows))
+	if len(b.inputs) == 1 && b.inputs[0].Type == engine.Int32 {
+		b.rows, b.len = b.inputs[0].Int32, q.rowLen
+	}
+	return b, nil
+}
+
+// rowCheck asks the engine, if it is a validator; else every row may join.
+func (p *Pool) rowCheck(e engine.Engine, o QueueOptions) func([]engine.Column, int) error {
+	v, ok := e.(engine.Validator)
+	if !ok {
+		return func([]engine.Column, int) error { return nil }
+	}
+	return func(inputs []engine.Column, row int) (err error) {
+		defer func() {
+			if v := recover(); v != nil { // a ticket that is never committed would hold its batch for ever
+				err = rowRefused(o.Name, fmt.Errorf("panic in its check: %v", v))
+				p.panicked(err)
 			}
+		}()
+		if err := v.Validate(inputs, row); err != nil {
+			return rowRefused(o.Name, err)
 		}
 		return nil
 	}
 }
 
-// calibrate runs rows at growing sizes, as traffic would find things: with indices from all over the table, and with
-// caches that other work has filled since. Rows of zeros in a loop cost a third of what traffic's rows do, and a row
-// more next to nothing. The first run of each size only warms the engine up.
+// calibrate runs rows at growing sizes, as traffic would find things: with random rows, and with caches that other work
+// has filled since. Rows of zeros in a loop cost a third of what traffic's rows do, and a row more next to nothing. The
+// first run of each size only warms the engine up.
 func (q *Queue) calibrate() error {
 	if q.o.CalibrationRuns == 0 {
 		return nil
 	}
-	b := q.all[0]
-	rows, others := b.mem.Rows(), make([]byte, cacheBytes)
-	defer clear(rows)
+	b, err := q.newBatch()
+	if err != nil {
+		return fmt.Errorf("batcher: cannot make queue %q: %w", q.o.Name, err)
+	}
+	q.all, q.idle = append(q.all, b), append(q.idle, b)
+	defer engine.Clear(b.inputs, 0, q.o.MaxRows)
+	sampler, _ := q.engine.(engine.Sampler)
+	others := make([]byte, cacheBytes)
 	for n := 1; ; n = min(2*n, q.o.MaxRows) {
 		for i := range q.o.CalibrationRuns + 1 {
-			if q.o.TableRows > 0 {
-				for k := range rows[:n*q.rowLen] {
-					rows[k] = rand.Int32N(int32(q.o.TableRows))
-				}
+			for row := 0; row < n && sampler != nil; row++ {
+				sampler.Sample(b.inputs, row)
 			}
 			for k := 0; k < len(others); k += cacheLine {
 				others[k]++
@@ -200,14 +223,11 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 			return nil, ErrExpired
 		}
 	}
-	t := p.ticket(n)
+	t := p.ticket(n, q.outputWidth)
 	t.q, t.n, t.claimed, t.deadline = q, n, now, due
 
 	q.mu.Lock()
-	var err error
-	if q.o.Policy == Off {
-		err = q.grow(n)
-	}
+	err := q.grow(n)
 	if err == nil {
 		err = q.admit(n, now, due)
 	}
@@ -257,21 +277,36 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 
 	for k := range t.parts { // nobody sees what an earlier caller wrote
 		pt := &t.parts[k]
-		clear(pt.b.rows[pt.slot*q.rowLen : (pt.slot+pt.n)*q.rowLen])
+		if pt.b.rows != nil {
+			clear(pt.b.rows[pt.slot*q.rowLen : (pt.slot+pt.n)*q.rowLen])
+		} else {
+			engine.Clear(pt.b.inputs, pt.slot, pt.n)
+		}
 	}
 	return t, nil
 }
 
+// batchesFor is how many batches n more rows open; the lock is held.
+func (q *Queue) batchesFor(n int) int {
+	if q.open != nil {
+		n -= len(q.open.slots) - q.open.n
+	}
+	return (max(n, 0) + q.o.MaxRows - 1) / q.o.MaxRows
+}
+
 // grow makes batches until n rows that the queue has room for find enough of them free. The lock is held, and given up
-// while a batch is made.
+// while a batch is made. One caller makes at a time: the others wait, because the batch may have room for them too.
 func (q *Queue) grow(n int) error {
-	need := (n + q.o.MaxRows - 1) / q.o.MaxRows
-	for len(q.idle) < need && q.queued+n <= q.o.QueueRows && len(q.all)+q.making < q.o.QueueRows && !q.closing {
-		q.making++
+	for q.batchesFor(n) > len(q.idle) && q.queued+n <= q.o.QueueRows && len(q.all) < q.most && !q.closing {
+		if q.making {
+			q.made.Wait()
+			continue
+		}
+		q.making = true
 		q.mu.Unlock()
 		b, err := q.newBatch()
 		q.mu.Lock()
-		q.making--
+		q.making = false
 		if err == nil {
 			q.all, q.idle = append(q.all, b), append(q.idle, b)
 		}
@@ -281,10 +316,12 @@ func (q *Queue) grow(n int) error {
 			q.mu.Lock()
 		}
 		if err != nil {
+			q.made.Signal()
 			q.count.shedFull.Add(uint64(n))
-			return fmt.Errorf("%w: cannot make one more batch: %w", ErrShed, err)
+			return fmt.Errorf("%w: queue %q cannot make one more batch: %w", ErrShed, q.o.Name, err)
 		}
 	}
+	q.made.Signal() // the next one waiting looks once this one has its places
 	return nil
 }
 

@@ -3,6 +3,8 @@ package batcher
 import (
 	"errors"
 	"fmt"
+
+	"gavel/internal/engine"
 )
 
 // run takes a batch from running to free: leaves out what is late, scores the rest, wakes every caller. r is the runner
@@ -74,14 +76,14 @@ type search struct {
 
 // split deals with positions [0,n), which failed together with err.
 func (s *search) split(n int, err error) {
-	var named *RowError
+	var named *engine.RowError
 	switch {
 	case errors.As(err, &named) && named.Row >= 0 && named.Row < n:
 		s.refuse(named.Row, named.Err)
 		last := n - 1
 		if named.Row != last {
 			s.b.live[named.Row] = s.b.live[last]
-			copy(s.b.row(named.Row), s.b.row(last))
+			engine.Move(s.b.inputs, named.Row, last, 1)
 		}
 		s.try(0, last)
 	case n == 1:
@@ -133,7 +135,7 @@ func (s *search) try(lo, hi int) {
 
 // control runs a row of zeros at position 0, whose own row has just failed alone.
 func (s *search) control() {
-	clear(s.b.row(0))
+	engine.Clear(s.b.inputs, 0, 1)
 	err := s.q.call(s.b, 1)
 	if err == nil {
 		s.works = true

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gavel/internal/engine"
 )
 
 // meteredEngine tells of every fourth run, the first among them, and those asked for, that it took cpu.
@@ -24,7 +26,7 @@ type meteredBatch struct {
 	next bool // is to be told
 }
 
-func (e *meteredEngine) NewBatch(capacity int) (Batch, error) {
+func (e *meteredEngine) NewBatch(capacity int) (engine.Batch, error) {
 	b, err := e.fakeEngine.NewBatch(capacity)
 	return &meteredBatch{fakeBatch: b.(*fakeBatch), e: e}, err
 }

@@ -36,7 +36,7 @@ func TestStress(t *testing.T) {
 	newQueue := func(policy Policy) *served {
 		e := &fakeEngine{rowLen: 3, cost: func(n int) time.Duration { return time.Duration(n) * time.Microsecond }}
 		q, err := p.NewQueue(e, QueueOptions{MaxRows: 16, QueueRows: 64, MaxWait: 300 * time.Microsecond, Policy: policy,
-			TableRows: 1 << 24, RetryRuns: 200, CalibrationRuns: 2})
+			RetryRuns: 200, CalibrationRuns: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,11 +172,11 @@ func TestNoAllocations(t *testing.T) {
 			}
 		})
 	}
-	f("a row run in its caller", QueueOptions{TableRows: 10}, 1, false)
-	f("a row run by a runner", QueueOptions{TableRows: 10}, 1, true)
-	f("rows over several batches", QueueOptions{MaxRows: 4, TableRows: 10}, 9, true)
-	f("a row that nobody shares", QueueOptions{Policy: Off, TableRows: 10}, 1, false)
-	f("rows that nobody shares", QueueOptions{Policy: Off, MaxRows: 4, TableRows: 10}, 9, true)
+	f("a row run in its caller", QueueOptions{}, 1, false)
+	f("a row run by a runner", QueueOptions{}, 1, true)
+	f("rows over several batches", QueueOptions{MaxRows: 4}, 9, true)
+	f("a row that nobody shares", QueueOptions{Policy: Off}, 1, false)
+	f("rows that nobody shares", QueueOptions{Policy: Off, MaxRows: 4}, 9, true)
 	f("a row that waits", QueueOptions{Policy: Window, MaxWait: 100 * time.Microsecond}, 1, true)
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+
+	"gavel/internal/engine"
 )
 
 // Ticket is one caller's n places in open batches (one batch, or several where the first was nearly full). It is used
@@ -17,6 +19,9 @@ type Ticket struct {
 	deadline int64
 	parts    []part
 	results  []Result // written by whoever refuses or runs a row; read by the caller once the ticket is done
+	// outputs is n × q.outputWidth, written and read as results; empty where a row's outputs are one float32, which
+	// results hold.
+	outputs []float64
 
 	state atomic.Uint32
 	// left counts parts whose batch has not been answered; whoever answers the last wakes the caller.
@@ -60,18 +65,35 @@ const (
 	signalHint        // a due batch lies there: take one of the queue's batches and run it
 )
 
-// Row is row i, 0 ≤ i < n, RowLen long, all zeros at first: to be written until Commit, Wait or Then, by this ticket's
-// goroutine, never afterwards.
+// Row is row i, 0 ≤ i < n, of an engine whose inputs are one Int32 field, as long as that is wide. It is all zeros at
+// first, and to be written until Commit, Wait or Then, by this ticket's goroutine, never afterwards. It panics where the
+// engine has other inputs, which take Place.
 func (t *Ticket) Row(i int) []int32 {
+	b, slot := t.place(i)
+	if b.rows == nil {
+		panic(fmt.Sprintf("batcher: Row called on queue %q, whose engine's inputs are not one int32 field; use Place", t.q.o.Name))
+	}
+	return b.row(slot)
+}
+
+// Place says where row i, 0 ≤ i < n, lies: its values are those of that row of the columns, which are of the engine's
+// inputs in the order of its schema. They are zeros and empty texts at first, and to be written as Row says. Other rows
+// of the columns are others'.
+func (t *Ticket) Place(i int) (inputs []engine.Column, row int) {
+	b, slot := t.place(i)
+	return b.inputs, slot
+}
+
+func (t *Ticket) place(i int) (b *batch, slot int) {
 	if t.state.Load() != ticketOpen {
-		panic("batcher: Row called after Commit, Wait, Then or Abandon")
+		panic("batcher: Row or Place called after Commit, Wait, Then or Abandon")
 	}
 	for k := range t.parts {
 		if p := &t.parts[k]; i >= p.first && i < p.first+p.n {
-			return p.b.row(p.slot + i - p.first)
+			return p.b, p.slot + i - p.first
 		}
 	}
-	panic(fmt.Sprintf("batcher: Row(%d) of a ticket with %d rows", i, t.n))
+	panic(fmt.Sprintf("batcher: row %d of a ticket with %d rows", i, t.n))
 }
 
 // Commit checks the rows and hands them over. Wait does it where the caller has not; an auction that holds several
@@ -95,7 +117,7 @@ func (t *Ticket) handOver(inline bool) (waits bool, licence *runner) {
 	for k := range t.parts {
 		p := &t.parts[k]
 		for i := range p.n {
-			if err := q.check(p.b.row(p.slot + i)); err != nil {
+			if err := q.check(p.b.inputs, p.slot+i); err != nil {
 				p.b.slots[p.slot+i].refused = true
 				t.results[p.first+i] = Result{Err: err}
 				refused++
@@ -139,8 +161,18 @@ func (t *Ticket) Then(r Receiver) {
 // Wait may run a batch in the caller's goroutine, when that is faster than waking a runner, or when no runner comes; it
 // then returns after the run, even if the deadline passes in it.
 func (t *Ticket) Wait(ctx context.Context, out []Result) error {
-	if len(out) != t.n {
-		panic(fmt.Sprintf("batcher: Wait with room for %d results on a ticket of %d rows", len(out), t.n))
+	if err := t.wait(ctx, len(out)); err != nil {
+		fill(out, err)
+		return err
+	}
+	return t.Collect(out)
+}
+
+// wait waits until the ticket can be collected, or ends it and returns ErrExpired where ctx ends first. room is for how many
+// results the caller has room.
+func (t *Ticket) wait(ctx context.Context, room int) error {
+	if room != t.n {
+		panic(fmt.Sprintf("batcher: Wait with room for %d results on a ticket of %d rows", room, t.n))
 	}
 	q := t.q
 	if t.state.Load() == ticketOpen {
@@ -159,7 +191,6 @@ func (t *Ticket) Wait(ctx context.Context, out []Result) error {
 			case <-done:
 				if t.state.CompareAndSwap(ticketWaiting, ticketGone) {
 					q.count.abandoned.Add(uint64(t.n))
-					fill(out, ErrExpired)
 					t.release()
 					return ErrExpired
 				}
@@ -171,7 +202,7 @@ func (t *Ticket) Wait(ctx context.Context, out []Result) error {
 		}
 		q.rescue()
 	}
-	return t.Collect(out)
+	return nil
 }
 
 // Collect fills out as Wait does, and ends the ticket. It is for receivers.
@@ -189,6 +220,40 @@ func (t *Ticket) Collect(out []Result) error {
 	}
 	t.release()
 	return err
+}
+
+// WaitOutputs is Wait, and fills outputs with all that the engine gave: n × OutputWidth values, row by row, in the order of
+// its schema; a float32 is exact in its float64. The values of a row that has an error are zeros.
+func (t *Ticket) WaitOutputs(ctx context.Context, out []Result, outputs []float64) error {
+	t.mustHold(outputs)
+	if err := t.wait(ctx, len(out)); err != nil {
+		fill(out, err)
+		clear(outputs)
+		return err
+	}
+	return t.CollectOutputs(out, outputs)
+}
+
+// CollectOutputs fills out and outputs as WaitOutputs does, and ends the ticket. It is for receivers.
+func (t *Ticket) CollectOutputs(out []Result, outputs []float64) error {
+	t.mustHold(outputs)
+	switch {
+	case t.state.Load() == ticketExpired:
+		clear(outputs)
+	case t.q.outputWidth > 0:
+		copy(outputs, t.outputs)
+	default:
+		for i := range t.results {
+			outputs[i] = float64(t.results[i].Probability)
+		}
+	}
+	return t.Collect(out)
+}
+
+func (t *Ticket) mustHold(outputs []float64) {
+	if want := t.n * t.q.OutputWidth(); len(outputs) != want {
+		panic(fmt.Sprintf("batcher: room for %d outputs, %d rows have %d", len(outputs), t.n, want))
+	}
 }
 
 // Abandon gives the places up: their rows are not run. It may be called in place of Wait, before or after Commit.
@@ -243,6 +308,7 @@ func (t *Ticket) release() {
 	}
 	q := t.q
 	clear(t.results)
+	clear(t.outputs)
 	clear(t.parts)
 	t.q, t.parts, t.receiver = nil, t.parts[:0], nil
 	q.pool.tickets.Put(t)

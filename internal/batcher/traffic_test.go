@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gavel/internal/engine"
 )
 
 // burner costs CPU like a small DeepFM: 40 µs a run and 3 µs a row, in loops counted beforehand.
@@ -19,9 +21,10 @@ type burnerBatch struct {
 	e burner
 }
 
-func (burner) RowLen() int { return 32 }
-func (e burner) NewBatch(capacity int) (Batch, error) {
-	return &burnerBatch{noopBatch{make([]int32, capacity*32), make([]float32, capacity)}, e}, nil
+func (burner) Schema() *engine.Schema { return schemaOf(32) }
+func (burner) Close() error           { return nil }
+func (e burner) NewBatch(capacity int) (engine.Batch, error) {
+	return &burnerBatch{noopBatch{newMemory(capacity, 32)}, e}, nil
 }
 func (b *burnerBatch) Run(n int) error { burn(b.e.fixed + time.Duration(n)*b.e.perRow); return nil }
 

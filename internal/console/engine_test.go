@@ -8,32 +8,17 @@ import (
 	"go.uber.org/goleak"
 
 	"gavel/internal/batcher"
+	"gavel/internal/engine/enginetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// engine answers 0.5 for each row of one index. Its runs take longer than the lowest bound of a histogram.
-type engine struct{}
-
-func (engine) RowLen() int { return 1 }
-
-func (engine) NewBatch(capacity int) (batcher.Batch, error) {
-	b := &engineBatch{rows: make([]int32, capacity), out: make([]float32, capacity)}
-	for i := range b.out {
-		b.out[i] = 0.5
-	}
-	return b, nil
+// newEngine scores rows of one index. Its runs take longer than the lowest bound of a histogram.
+func newEngine() *enginetest.Fake {
+	e := enginetest.NewFake(enginetest.Indices(1))
+	e.Before = func(int) error { time.Sleep(50 * time.Microsecond); return nil }
+	return e
 }
-
-type engineBatch struct {
-	rows []int32
-	out  []float32
-}
-
-func (b *engineBatch) Rows() []int32            { return b.rows }
-func (b *engineBatch) Probabilities() []float32 { return b.out }
-func (b *engineBatch) Run(int) error            { time.Sleep(50 * time.Microsecond); return nil }
-func (b *engineBatch) Close()                   {}
 
 // newPool is a pool of one runner, which the test's end closes.
 func newPool(t *testing.T) *batcher.Pool {
@@ -55,7 +40,7 @@ func newPool(t *testing.T) *batcher.Pool {
 // newQueue is a queue of pool that q knows under model.
 func newQueue(t *testing.T, q *Queues, pool *batcher.Pool, model string, o batcher.QueueOptions) *batcher.Queue {
 	t.Helper()
-	queue, err := pool.NewQueue(engine{}, o)
+	queue, err := pool.NewQueue(newEngine(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

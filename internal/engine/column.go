@@ -84,6 +84,26 @@ type Column struct {
 	Text    []string
 }
 
+// Fit returns an error unless the columns are memory for so many rows of the fields.
+func Fit(columns []Column, fields []Field, rows int) error {
+	if len(columns) != len(fields) {
+		return fmt.Errorf("engine: %d columns for %d fields", len(columns), len(fields))
+	}
+	for i, f := range fields {
+		c := &columns[i]
+		got := [4]int{len(c.Int32), len(c.Float32), len(c.Float64), len(c.Text)}
+		wanted := [4]int{}
+		if f.Type >= Int32 && f.Type <= Text {
+			wanted[f.Type-Int32] = rows * f.Width
+		}
+		if c.Type != f.Type || c.Width != f.Width || got != wanted {
+			return fmt.Errorf("engine: column %q is %v of width %d with %v values (int32, float32, float64, text); %d rows of %v of width %d have %v",
+				f.Name, c.Type, c.Width, got, rows, f.Type, f.Width, wanted)
+		}
+	}
+	return nil
+}
+
 // Move copies n rows of every column from row src to row dst; the ranges may overlap.
 func Move(columns []Column, dst, src, n int) {
 	for i := range columns {

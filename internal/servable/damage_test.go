@@ -39,7 +39,7 @@ func TestDamagedVersionsAreRefused(t *testing.T) {
 			if s, err := m.Acquire(0); err != nil {
 				t.Error(err)
 			} else {
-				if err := run(s.Session(), zeroProbability(t, "a")); err != nil {
+				if err := run(s.Engine(), zeroProbability(t, "a")); err != nil {
 					t.Error(err)
 				}
 				s.Release()
@@ -111,6 +111,9 @@ func TestDamagedVersionsAreRefused(t *testing.T) {
 		writeGolden(t, dir, &golden{n: 16, f: 9, x: make([]int32, 16*9), p: make([]float32, 16)})
 		resum(t, dir)
 	}, ReasonGolden, "golden.msgpack has rows of 9 indices, the manifest says 8")
+	f("a format that nothing reads", func(t *testing.T, dir string) {
+		editManifest(t, dir, func(m map[string]any) { m["format"] = "scroll" })
+	}, ReasonFormat, `no loader for the format "scroll" of ctr version 2; this program has ["savedmodel"]`)
 	f("probabilities a little off", func(t *testing.T, dir string) {
 		g, err := readGolden(filepath.Join(dir, modelstore.GoldenFile), manifestOf(t, dir))
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"gavel/internal/engine"
 	"gavel/internal/modelstore"
 )
 
@@ -76,8 +77,8 @@ func readGolden(name string, m *modelstore.Manifest) (*golden, error) {
 }
 
 // check runs the rows and compares. The refusal names the worst row.
-func (g *golden) check(s *Session) error {
-	b, err := s.newBatch(min(g.n, goldenChunk))
+func (g *golden) check(e engine.Engine) error {
+	b, err := e.NewBatch(min(g.n, goldenChunk))
 	if err != nil {
 		return refuse(ReasonGolden, err)
 	}
@@ -85,11 +86,11 @@ func (g *golden) check(s *Session) error {
 	worst, at, got, off := 0.0, 0, float32(0), 0
 	for from := 0; from < g.n; from += goldenChunk {
 		n := min(goldenChunk, g.n-from)
-		copy(b.rows, g.x[from*g.f:(from+n)*g.f])
+		copy(b.Inputs()[0].Int32, g.x[from*g.f:(from+n)*g.f])
 		if err := b.Run(n); err != nil {
 			return refuse(ReasonGolden, fmt.Errorf("golden rows %d to %d: %w", from, from+n-1, err))
 		}
-		for i, p := range b.probs[:n] {
+		for i, p := range b.Outputs()[0].Float32[:n] {
 			diff := math.Abs(float64(p) - float64(g.p[from+i]))
 			if diff <= goldenTolerance { // false for NaN
 				continue

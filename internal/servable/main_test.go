@@ -21,15 +21,13 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 	"go.uber.org/goleak"
 
+	"gavel/internal/engine"
+	"gavel/internal/engine/tensorflow"
 	"gavel/internal/modelstore"
 )
 
-// fixtures is where testdata/make_versions.py wrote its versions, once a run of the tests. A process that a test starts
-// is told.
+// fixtures is where the tensorflow engine's make_versions.py wrote its versions, once a run of the tests.
 var fixtures = sync.OnceValues(func() (string, error) {
-	if dir := os.Getenv(fixtureVariable); dir != "" {
-		return dir, nil
-	}
 	dir, err := os.MkdirTemp("", "gavel-servable-")
 	if err != nil {
 		return "", err
@@ -39,7 +37,7 @@ var fixtures = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command(python, "internal/servable/testdata/make_versions.py", dir)
+	cmd := exec.Command(python, "internal/engine/tensorflow/testdata/make_versions.py", dir)
 	cmd.Dir = "../.."
 	cmd.Env = append(os.Environ(), "PYTHONPATH=.") // for pytrain
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -48,15 +46,13 @@ var fixtures = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-const fixtureVariable = "GAVEL_SERVABLE_FIXTURES"
-
 var fixtureDir string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
 	_ = os.RemoveAll(fixtureDir)
-	if s, b, r := Live(); code == 0 && s+b+r != 0 {
+	if s, b, r := tensorflow.Live(); code == 0 && s+b+r != 0 {
 		fmt.Fprintf(os.Stderr, "left behind: %d sessions, %d batches, %d row memories\n", s, b, r)
 		code = 1
 	}
@@ -87,25 +83,9 @@ func manifestOf(t testing.TB, dir string) *modelstore.Manifest {
 	return m
 }
 
-// open opens a fixture's session, closed when the test ends.
-func open(t testing.TB, name string) (*Session, *golden) {
-	t.Helper()
-	dir := fixture(t, name)
-	m := manifestOf(t, dir)
-	s, err := OpenSession(dir, m, benchThreading)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	g, err := readGolden(filepath.Join(dir, modelstore.GoldenFile), m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, g
+// loadOptions load as the bidder does.
+func loadOptions(warmRows ...int) LoadOptions {
+	return LoadOptions{Loaders: engine.Loaders{"savedmodel": tensorflow.Loader(tensorflow.Options{})}, WarmRows: warmRows}
 }
 
 // copyVersion copies a fixture to dir as another version.
@@ -233,7 +213,7 @@ func newManager(t testing.TB, opts Options) *Manager {
 		opts.Watch.Poll = 20 * time.Millisecond
 	}
 	opts.Watch.Settle = time.Millisecond
-	opts.Load.WarmRows = []int{1, 4}
+	opts.Load = loadOptions(1, 4)
 	m, err := NewManager(opts)
 	if err != nil {
 		t.Fatal(err)

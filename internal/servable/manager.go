@@ -23,7 +23,7 @@ var ErrOtherVersion = errors.New("servable: the version does not serve")
 // Who owns what: the watch loop alone loads, swaps and touches refused. `current` is what auctions see: an immutable
 // pair of servables, each holding one reference of the manager's. A servable that leaves `current` loses that
 // reference; when the auctions that acquired it have released theirs, a goroutine of its own calls Retire and closes its
-// session. A version therefore lives while it can be acquired or is in use, and no longer.
+// engine. A version therefore lives while it can be acquired or is in use, and no longer.
 type Manager struct {
 	opts    Options
 	metrics *metrics
@@ -209,10 +209,9 @@ func (m *Manager) retire(s *Servable) {
 	go func() {
 		defer m.retired.Done()
 		m.opts.Retire(s)
-		if err := s.session.Close(); err != nil {
+		if err := s.engine.Close(); err != nil {
 			m.opts.Logger.Error("cannot free a version", "model", s.Model(), "version", s.Version(), "error", err)
 		}
-		trim()
 		m.mu.Lock()
 		m.live--
 		m.mu.Unlock()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gavel/internal/engine"
 	"gavel/internal/modelstore"
 )
 
@@ -69,7 +70,7 @@ func TestServesAndFollowsThePointer(t *testing.T) {
 	if _, gone := retired.Load(int64(1)); gone {
 		t.Error("version 1 was retired while in use")
 	}
-	if err := run(one.Session(), zeroProbability(t, "a")); err != nil {
+	if err := run(one.Engine(), zeroProbability(t, "a")); err != nil {
 		t.Errorf("an acquired version stopped working when it was swapped out: %v", err)
 	}
 	if st := m.Status(); st.Live != 2 || st.Swaps != 2 {
@@ -92,8 +93,8 @@ func TestServesAndFollowsThePointer(t *testing.T) {
 }
 
 // run scores a row of zeros and holds it against want.
-func run(s *Session, want float32) error {
-	b, err := s.NewBatch(1)
+func run(e engine.Engine, want float32) error {
+	b, err := e.NewBatch(1)
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func run(s *Session, want float32) error {
 	if err := b.Run(1); err != nil {
 		return err
 	}
-	if got := b.Probabilities()[0]; math.Abs(float64(got-want)) > goldenTolerance {
+	if got := b.Outputs()[0].Float32[0]; math.Abs(float64(got-want)) > goldenTolerance {
 		return fmt.Errorf("got %v, want %v", got, want)
 	}
 	return nil
@@ -246,7 +247,7 @@ func TestMetrics(t *testing.T) {
 	if age := time.Since(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)).Seconds(); math.Abs(got["gavel_model_age_seconds ctr"]-age) > 60 {
 		t.Errorf("age %v s, want %v", got["gavel_model_age_seconds ctr"], age)
 	}
-	if _, err := NewManager(Options{Store: store, Model: "ctr", Registerer: reg, Logger: quietLog()}); err == nil {
+	if _, err := NewManager(Options{Store: store, Model: "ctr", Load: loadOptions(), Registerer: reg, Logger: quietLog()}); err == nil {
 		t.Error("two managers of one model share a registry")
 	}
 }
@@ -268,7 +269,7 @@ func TestCloseNamesWhatIsInUse(t *testing.T) {
 	if _, err := m.Acquire(1); !errors.Is(err, ErrNoVersion) {
 		t.Errorf("acquiring from a closed manager: %v", err)
 	}
-	if err := run(s.Session(), zeroProbability(t, "a")); err != nil {
+	if err := run(s.Engine(), zeroProbability(t, "a")); err != nil {
 		t.Errorf("what was acquired before: %v", err)
 	}
 	s.Release()
@@ -278,8 +279,8 @@ func TestCloseNamesWhatIsInUse(t *testing.T) {
 }
 
 func TestOptionsNameEveryFault(t *testing.T) {
-	_, err := NewManager(Options{Model: "../ctr", Load: LoadOptions{Threading: "fast", WarmRows: []int{0}}})
-	for _, want := range []string{"Store is nil", `model name "../ctr" is not allowed`, `threading "fast" is unknown`, "WarmRows holds 0"} {
+	_, err := NewManager(Options{Model: "../ctr", Load: LoadOptions{WarmRows: []int{0}}})
+	for _, want := range []string{"Store is nil", `model name "../ctr" is not allowed`, "Load.Loaders is empty", "WarmRows holds 0"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error lacks %q: %v", want, err)
 		}

@@ -19,12 +19,12 @@ type Options struct {
 	Load  LoadOptions
 
 	// Prepare makes a loaded version fit to serve, before any auction sees it: it reads Servable.Recipe, makes an encoder
-	// and a batcher's queue over Servable.Session, and keeps them with Servable.Attach. An error refuses the version.
+	// and a batcher's queue over Servable.Engine, and keeps them with Servable.Attach. An error refuses the version.
 	// It is called from one goroutine at a time. While another version serves that has a thread of low priority (Nice),
 	// which what it starts must not inherit. ctx ends when the manager closes.
 	Prepare func(ctx context.Context, s *Servable) error
 	// Retire undoes Prepare, once for each Prepare that succeeded, after the version's last Release: it closes the queue
-	// and with it the batches. The session is closed when it returns.
+	// and with it the batches. The engine is closed when it returns.
 	Retire func(s *Servable)
 
 	// Nice lowers the priority of the thread that loads and prepares a version while another serves, as nice(1): default
@@ -46,8 +46,8 @@ func (o *Options) fill() error {
 	if err := modelstore.CheckModel(o.Model); err != nil {
 		faults = append(faults, err)
 	}
-	if _, err := o.Load.Threading.config(); err != nil {
-		faults = append(faults, err)
+	if len(o.Load.Loaders) == 0 {
+		faults = append(faults, errors.New("Load.Loaders is empty: no version can be opened"))
 	}
 	for _, n := range o.Load.WarmRows {
 		if n < 1 {

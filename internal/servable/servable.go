@@ -1,5 +1,5 @@
-// Package servable holds what scores rows: TensorFlow sessions, the versions of a model that own them, and the manager
-// that follows the model store and swaps versions while they serve. It is the only place with cgo.
+// Package servable holds the versions of a model that serve, each with its engine, and the manager that follows the model
+// store and swaps versions while they serve.
 //
 // The life of a version:
 //
@@ -16,22 +16,23 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gavel/internal/engine"
 	"gavel/internal/modelstore"
 )
 
 // Servable is a loaded version: immutable but for what Prepare attaches, and counted. Whoever acquired it may use it,
-// its Session and what is attached until Release.
+// its Engine and what is attached until Release.
 type Servable struct {
 	manifest *modelstore.Manifest
 	recipe   []byte
-	session  *Session
+	engine   engine.Engine
 	loadTime time.Duration
 	loadedAt time.Time
 	attached any
 
 	// refs is 1 for the owner (the manager, or who called Load), and 1 for each Acquire. It never rises from 0.
 	refs   atomic.Int64
-	onZero func(*Servable) // takes over from the last Release; it closes the session
+	onZero func(*Servable) // takes over from the last Release; it closes the engine
 }
 
 // Model is the model's name.
@@ -49,8 +50,8 @@ func (s *Servable) Manifest() *modelstore.Manifest { return s.manifest }
 // Recipe is the version's own recipe.yaml, from which its rows must be encoded. It is read-only.
 func (s *Servable) Recipe() []byte { return s.recipe }
 
-// Session is the engine that scores rows.
-func (s *Servable) Session() *Session { return s.session }
+// Engine is what scores rows: its inputs are rows of RowLen indices.
+func (s *Servable) Engine() engine.Engine { return s.engine }
 
 // Attach keeps a value with the version: what Prepare makes of its recipe, such as an encoder and a batcher's queue. It
 // may be called until Prepare returns.

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"gavel/internal/batcher"
+	"gavel/internal/engine"
 	"gavel/internal/modelstore"
 	"gavel/internal/race"
 )
@@ -62,7 +62,7 @@ func TestSwapUnderLoad(t *testing.T) {
 		Prepare: func(_ context.Context, s *Servable) error {
 			p := &pool{}
 			p.batches.New = func() any {
-				b, err := s.Session().NewBatch(4)
+				b, err := s.Engine().NewBatch(4)
 				if err != nil {
 					t.Error(err)
 				}
@@ -75,7 +75,7 @@ func TestSwapUnderLoad(t *testing.T) {
 		Retire: func(s *Servable) {
 			opened.Range(func(b, version any) bool {
 				if version == s.Version() {
-					b.(batcher.Batch).Close()
+					b.(engine.Batch).Close()
 					opened.Delete(b)
 				}
 				return true
@@ -105,11 +105,11 @@ func TestSwapUnderLoad(t *testing.T) {
 					return
 				}
 				p := s.Attached().(*pool)
-				b := p.batches.Get().(batcher.Batch)
+				b := p.batches.Get().(engine.Batch)
 				if err := b.Run(4); err != nil {
 					t.Errorf("%v: %v", s, err)
 				}
-				for _, got := range b.Probabilities()[:4] {
+				for _, got := range b.Outputs()[0].Float32[:4] {
 					if math.Abs(float64(got-want[s.Version()])) > goldenTolerance {
 						t.Errorf("%v gave %v, not its own %v", s, got, want[s.Version()])
 					}
@@ -176,7 +176,7 @@ func niceOf(stat string) (nice int, ok bool) {
 func TestMemoryStaysFlat(t *testing.T) {
 	dir := fixture(t, "deepfm")
 	cycle := func() {
-		s, err := Load(context.Background(), dir, "ctr", 1, LoadOptions{Threading: benchThreading, WarmRows: []int{64}})
+		s, err := Load(context.Background(), dir, "ctr", 1, loadOptions(64))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,22 +197,6 @@ func TestMemoryStaysFlat(t *testing.T) {
 	t.Logf("resident memory grew by %.1f MB over %d cycles", grown, cycles)
 	if limit := 9.6 * 2; grown > limit { // a leak of the weights alone would be 9.6 MB a cycle
 		t.Errorf("resident memory grew by %.1f MB over %d cycles, more than %.1f", grown, cycles, limit)
-	}
-}
-
-// A session that was closed leaves memory with the allocator, which trim gives back.
-func TestTrim(t *testing.T) {
-	s, err := Load(context.Background(), fixture(t, "deepfm"), "ctr", 1, LoadOptions{Threading: benchThreading})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Release()
-	before := residentBytes(t)
-	trim()
-	given := float64(before-residentBytes(t)) / (1 << 20)
-	t.Logf("%.1f MB given back", given)
-	if given < 0.5 {
-		t.Errorf("trim gave %.1f MB back", given)
 	}
 }
 

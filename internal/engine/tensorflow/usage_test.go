@@ -1,4 +1,4 @@
-package servable
+package tensorflow
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"gavel/internal/batcher"
+	"gavel/internal/engine"
 )
 
 // What TensorFlow uses is found, whichever threads it computes in. Its pools are made once a process, so that the other
@@ -43,13 +43,10 @@ func TestUsageHere(t *testing.T) {
 }
 
 func testUsage(t *testing.T) {
-	s, _ := open(t, "deepfm")
-	b, err := s.NewBatch(128)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, _ := opened(t, "deepfm")
+	b := newBatch(t, s, 128)
 	defer b.Close()
-	meter := b.(batcher.Meter)
+	meter := b.(engine.Meter)
 	runs := func(n int, measure bool) (measured int) {
 		for range n {
 			if measure {

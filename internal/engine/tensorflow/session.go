@@ -1,9 +1,14 @@
-package servable
+// Package tensorflow is the engine for SavedModels: it runs them in this process through TensorFlow's C API. It is the
+// only package with cgo.
+//
+// A row is int32[RowLen], a result one probability: the schema has the input "rows" and the output "probability". A run
+// is one cgo call. It reads the rows where callers wrote them, and allocates nothing in Go.
+package tensorflow
 
 /*
-#cgo CFLAGS: -O2 -Wall -I${SRCDIR}/../../build/tensorflow/include
-#cgo LDFLAGS: -L${SRCDIR}/../../build/tensorflow -l:libtensorflow_cc.so.2 -l:libtensorflow_framework.so.2
-#cgo LDFLAGS: -Wl,-rpath,${SRCDIR}/../../build/tensorflow
+#cgo CFLAGS: -O2 -Wall -I${SRCDIR}/../../../build/tensorflow/include
+#cgo LDFLAGS: -L${SRCDIR}/../../../build/tensorflow -l:libtensorflow_cc.so.2 -l:libtensorflow_framework.so.2
+#cgo LDFLAGS: -Wl,-rpath,${SRCDIR}/../../../build/tensorflow
 #cgo noescape gavel_run
 #cgo nocallback gavel_run
 #include <stdlib.h>
@@ -12,20 +17,21 @@ package servable
 import "C"
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
 
-	"gavel/internal/batcher"
-	"gavel/internal/modelstore"
+	"gavel/internal/engine"
 )
 
-// TensorFlowVersion is the version of the linked library, as "2.21.0".
-func TensorFlowVersion() string { return C.GoString(C.TF_Version()) }
+// LibraryVersion is the version of the linked library, as "2.21.0".
+func LibraryVersion() string { return C.GoString(C.TF_Version()) }
 
 // Threading says which threads compute a run.
 //
@@ -56,7 +62,7 @@ func (t Threading) config() ([]byte, error) {
 	case DefaultThreads:
 		return nil, nil
 	default:
-		return nil, fmt.Errorf("servable: threading %q is unknown; use %q or %q", string(t), CallerThread, DefaultThreads)
+		return nil, fmt.Errorf("tensorflow: threading %q is unknown; use %q or %q", string(t), CallerThread, DefaultThreads)
 	}
 }
 
@@ -69,16 +75,41 @@ func Live() (sessions, batches, memories int64) {
 	return liveSessions.Load(), liveBatches.Load(), int64(C.gavel_live_rows())
 }
 
-// Session is a SavedModel loaded into TensorFlow: the engine that scores rows. It implements batcher.Engine and
-// batcher.Validator. Its methods are safe for concurrent use; batches of one session run side by side.
+// Options say how models are opened. The zero value is usable.
+type Options struct {
+	Threading Threading // default CallerThread; the same throughout a process
+}
+
+// Check returns the options' fault.
+func (o Options) Check() error {
+	_, err := o.Threading.config()
+	return err
+}
+
+// Loader opens SavedModels: Version.Dir is the folder of saved_model.pb. It checks the signature and the shapes against
+// the version, but no file and no probability.
+func Loader(o Options) engine.Loader {
+	return func(ctx context.Context, v engine.Version) (engine.Engine, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		s, err := open(v, o)
+		if err != nil {
+			return nil, err // not a nil *Session in the interface
+		}
+		return s, nil
+	}
+}
+
+// Session is a SavedModel loaded into TensorFlow: an engine.Engine, engine.Validator and engine.Sampler.
 //
 // Memory: the session's lives in C and is freed when Close was called and the last batch is closed, whichever comes
 // last. Nothing is left to finalizers: who opens closes, and Live tells who did not.
 type Session struct {
 	c         *C.gavel_session
+	schema    engine.Schema
 	rowLen    int
 	tableRows int
-	signature Signature
 
 	mu      sync.Mutex // guards batches and closed
 	batches int        // open
@@ -86,57 +117,63 @@ type Session struct {
 }
 
 var (
-	_ batcher.Engine    = (*Session)(nil)
-	_ batcher.Validator = (*Session)(nil)
+	_ engine.Engine    = (*Session)(nil)
+	_ engine.Validator = (*Session)(nil)
+	_ engine.Sampler   = (*Session)(nil)
 )
 
-// OpenSession loads the SavedModel at dir with the tag "serve" and checks its signature and shapes against the
-// manifest m. It does not check files or probabilities; Load does. A failure that is the model's fault is a *Refusal.
-func OpenSession(dir string, m *modelstore.Manifest, threading Threading) (*Session, error) {
-	config, err := threading.config()
+// open loads the SavedModel with the tag "serve".
+func open(v engine.Version, o Options) (*Session, error) {
+	config, err := o.Threading.config()
 	if err != nil {
 		return nil, err
+	}
+	if v.RowLen < 1 || v.TableRows < 1 {
+		return nil, fmt.Errorf("%w: a SavedModel's rows are indices, but the version has row_len %d and table_rows %d",
+			engine.ErrSignature, v.RowLen, v.TableRows)
 	}
 	status := C.TF_NewStatus()
 	defer C.TF_DeleteStatus(status)
 	meta := C.TF_NewBuffer()
 	defer C.TF_DeleteBuffer(meta)
-	cdir := C.CString(dir)
+	cdir := C.CString(v.Dir)
 	defer C.free(unsafe.Pointer(cdir))
 	cconfig := C.CBytes(config)
 	defer C.free(cconfig)
 	c := C.gavel_load(cdir, cconfig, C.size_t(len(config)), meta, status)
 	if c == nil {
-		return nil, refuse(ReasonLoad, fmt.Errorf("TensorFlow cannot load it: %s", message(status)))
+		return nil, fmt.Errorf("%w: TensorFlow cannot load it: %s", engine.ErrLoad, message(status))
 	}
 	liveSessions.Add(1)
-	s := &Session{c: c, rowLen: m.RowLen, tableRows: m.TableRows}
-	if err := s.bind(m, C.GoBytes(meta.data, C.int(meta.length))); err != nil {
-		return nil, errors.Join(err, s.Close())
+	s := &Session{c: c, rowLen: v.RowLen, tableRows: v.TableRows, schema: engine.Schema{
+		Inputs:  []engine.Field{{Name: v.Signature.Input, Type: engine.Int32, Width: v.RowLen}},
+		Outputs: []engine.Field{{Name: v.Signature.Output, Type: engine.Float32, Width: 1}},
+	}}
+	if err := s.bind(&v, C.GoBytes(meta.data, C.int(meta.length))); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: %w", engine.ErrSignature, err), s.Close())
 	}
 	return s, nil
 }
 
 // bind checks the signature and resolves its tensors.
-func (s *Session) bind(m *modelstore.Manifest, meta []byte) error {
-	sig, err := checkSignature(meta, m)
+func (s *Session) bind(v *engine.Version, meta []byte) error {
+	sig, err := checkSignature(meta, v)
 	if err != nil {
-		return refuse(ReasonSignature, err)
+		return err
 	}
-	s.signature = sig
 	inOp, inIndex, err := splitTensor(sig.InputTensor)
 	if err != nil {
-		return refuse(ReasonSignature, err)
+		return err
 	}
 	outOp, outIndex, err := splitTensor(sig.OutputTensor)
 	if err != nil {
-		return refuse(ReasonSignature, err)
+		return err
 	}
 	in, out := C.CString(inOp), C.CString(outOp)
 	defer C.free(unsafe.Pointer(in))
 	defer C.free(unsafe.Pointer(out))
 	if lacks := C.gavel_bind(s.c, in, C.int(inIndex), out, C.int(outIndex), C.int64_t(s.rowLen)); lacks != nil {
-		return refuse(ReasonSignature, fmt.Errorf("the signature names %q, which its graph lacks", C.GoString(lacks)))
+		return fmt.Errorf("the signature names %q, which its graph lacks", C.GoString(lacks))
 	}
 	return nil
 }
@@ -150,27 +187,26 @@ func splitTensor(name string) (op string, index int, err error) {
 	return op, index, nil
 }
 
-// RowLen is F: how many int32 a row holds.
-func (s *Session) RowLen() int { return s.rowLen }
+// Schema implements engine.Engine.
+func (s *Session) Schema() *engine.Schema { return &s.schema }
 
-// TableRows bounds the indices in a row: each must be in [0, TableRows).
-func (s *Session) TableRows() int { return s.tableRows }
-
-// Signature is what the SavedModel declares.
-func (s *Session) Signature() Signature { return s.signature }
-
-// Validate returns an error unless row has RowLen indices, all within the table. One that is not would fail every
-// row of its batch.
-func (s *Session) Validate(row []int32) error {
-	if len(row) != s.rowLen {
-		return fmt.Errorf("servable: row has %d indices, the model takes %d", len(row), s.rowLen)
-	}
-	for i, x := range row {
+// Validate implements engine.Validator: every index must lie within the table. One that does not would fail every row of
+// its batch.
+func (s *Session) Validate(inputs []engine.Column, i int) error {
+	for k, x := range inputs[0].Int32[i*s.rowLen : (i+1)*s.rowLen] {
 		if uint32(x) >= uint32(s.tableRows) { // a negative index is a large one too
-			return fmt.Errorf("servable: index %d of the row is %d, not in [0, %d)", i, x, s.tableRows)
+			return fmt.Errorf("tensorflow: index %d of the row is %d, not in [0, %d)", k, x, s.tableRows)
 		}
 	}
 	return nil
+}
+
+// Sample implements engine.Sampler with indices from all over the table.
+func (s *Session) Sample(inputs []engine.Column, i int) {
+	row := inputs[0].Int32[i*s.rowLen : (i+1)*s.rowLen]
+	for k := range row {
+		row[k] = rand.Int32N(int32(s.tableRows))
+	}
 }
 
 // Close frees the session once its last batch is closed; until then they still run. Later calls do nothing. The error
@@ -183,9 +219,11 @@ func (s *Session) Close() error {
 	}
 	s.closed = true
 	if s.batches > 0 {
-		return fmt.Errorf("servable: %w: %d", errOpenBatches, s.batches)
+		return fmt.Errorf("tensorflow: %w: %d", errOpenBatches, s.batches)
 	}
-	return s.free()
+	err := s.free()
+	trim()
+	return err
 }
 
 var errOpenBatches = errors.New("session is freed later: batches are still open")
@@ -198,14 +236,14 @@ func (s *Session) free() error {
 	s.c = nil
 	liveSessions.Add(-1)
 	if C.TF_GetCode(status) != C.TF_OK {
-		return fmt.Errorf("servable: TensorFlow cannot close the session: %s", message(status))
+		return fmt.Errorf("tensorflow: cannot close the session: %s", message(status))
 	}
 	return nil
 }
 
-// trim gives the system back what a closed session leaves in the C allocator: graphs in thousands of pieces, among those of the
-// version that serves. Else the next one's are laid beside the holes, and each swap takes a little more memory. Threads that
-// allocate in the same part of it wait meanwhile.
+// trim gives the system back what a closed session leaves in the C allocator: graphs in thousands of pieces, among those
+// of the version that serves. Without it the next graph is laid beside the holes, and each swap takes a little more
+// memory. Threads that allocate in the same arena wait meanwhile.
 func trim() { C.gavel_trim() }
 
 func message(status *C.TF_Status) string { return C.GoString(C.TF_Message(status)) }

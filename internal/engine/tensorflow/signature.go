@@ -1,4 +1,4 @@
-package servable
+package tensorflow
 
 import (
 	"errors"
@@ -9,15 +9,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"gavel/internal/modelstore"
+	"gavel/internal/engine"
 )
-
-// Signature is what a SavedModel says of itself, read from its MetaGraphDef.
-type Signature struct {
-	Name                      string  // key of the signature
-	InputTensor, OutputTensor string  // "op:index" in the graph
-	InputShape, OutputShape   []int64 // -1: any
-}
 
 // TensorFlow's DataType numbers that occur here.
 const (
@@ -52,25 +45,25 @@ func (t tensorInfo) String() string {
 // signatureDef is a SignatureDef message.
 type signatureDef struct{ inputs, outputs map[string]tensorInfo }
 
-// checkSignature finds the manifest's signature in a serialised MetaGraphDef and holds the two against each other. The
-// error joins every difference.
-func checkSignature(meta []byte, m *modelstore.Manifest) (Signature, error) {
+// checkSignature finds the version's signature in a serialised MetaGraphDef and compares the two. The error joins every
+// difference.
+func checkSignature(meta []byte, v *engine.Version) (engine.Signature, error) {
 	defs, err := parseSignatures(meta)
 	if err != nil {
-		return Signature{}, fmt.Errorf("cannot read the signatures of saved_model.pb: %w", err)
+		return engine.Signature{}, fmt.Errorf("cannot read the signatures of saved_model.pb: %w", err)
 	}
-	want := m.Signature
+	want := v.Signature
 	def, ok := defs[want.Name]
 	if !ok {
-		return Signature{}, fmt.Errorf("saved_model.pb has no signature %q, it has %q", want.Name, slices.Sorted(maps.Keys(defs)))
+		return engine.Signature{}, fmt.Errorf("saved_model.pb has no signature %q, it has %q", want.Name, slices.Sorted(maps.Keys(defs)))
 	}
 	var faults []error
-	check := func(kind, key, tensor string, infos map[string]tensorInfo, dtype uint64, shape []int64) tensorInfo {
+	check := func(kind, key, tensor string, infos map[string]tensorInfo, dtype uint64, shape []int64) {
 		info, ok := infos[key]
 		if !ok || len(infos) != 1 {
 			faults = append(faults, fmt.Errorf("signature %q has the %ss %q, the manifest says %q alone",
 				want.Name, kind, slices.Sorted(maps.Keys(infos)), key))
-			return info
+			return
 		}
 		if wanted := (tensorInfo{dtype: dtype, shape: shape}); info.dtype != dtype || !slices.Equal(info.shape, shape) {
 			faults = append(faults, fmt.Errorf("%s %q is %v, by the manifest it is %v", kind, key, info, wanted))
@@ -78,12 +71,10 @@ func checkSignature(meta []byte, m *modelstore.Manifest) (Signature, error) {
 		if info.name != tensor {
 			faults = append(faults, fmt.Errorf("%s %q is tensor %q, the manifest says %q", kind, key, info.name, tensor))
 		}
-		return info
 	}
-	in := check("input", want.Input, want.InputTensor, def.inputs, dtInt32, []int64{-1, int64(m.RowLen)})
-	out := check("output", want.Output, want.OutputTensor, def.outputs, dtFloat, []int64{-1})
-	return Signature{Name: want.Name, InputTensor: in.name, OutputTensor: out.name, InputShape: in.shape, OutputShape: out.shape},
-		errors.Join(faults...)
+	check("input", want.Input, want.InputTensor, def.inputs, dtInt32, []int64{-1, int64(v.RowLen)})
+	check("output", want.Output, want.OutputTensor, def.outputs, dtFloat, []int64{-1})
+	return want, errors.Join(faults...)
 }
 
 // parseSignatures reads MetaGraphDef.signature_def, field 5: map<string, SignatureDef>.

@@ -1,4 +1,4 @@
-package servable
+package tensorflow
 
 // #include "shim.h"
 import "C"

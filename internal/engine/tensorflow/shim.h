@@ -1,6 +1,6 @@
 // The few calls that Gavel makes into TensorFlow's C API, each one cgo call.
-#ifndef GAVEL_SERVABLE_SHIM_H
-#define GAVEL_SERVABLE_SHIM_H
+#ifndef GAVEL_TENSORFLOW_SHIM_H
+#define GAVEL_TENSORFLOW_SHIM_H
 
 #include <stdatomic.h>
 #include <stdint.h>

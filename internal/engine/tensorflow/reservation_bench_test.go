@@ -1,4 +1,4 @@
-package servable
+package tensorflow
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 // BenchmarkReservation asks a small model for a row every 700 µs while a larger one has full batches to run without end:
 // what the small one's callers wait, by how the two share runners. An op is a row of the small one.
 func BenchmarkReservation(b *testing.B) {
-	fast, _ := open(b, "logreg")
-	slow, _ := open(b, "deepfm")
+	fast, _ := opened(b, "logreg")
+	slow, _ := opened(b, "deepfm")
 	run := func(name string, own *batcher.PoolOptions, maxRunners int) {
 		b.Run(name, func(b *testing.B) {
 			shared := newPool(b, batcher.PoolOptions{Runners: 2})

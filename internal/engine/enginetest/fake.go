@@ -1,0 +1,263 @@
+package enginetest
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"sync/atomic"
+
+	"gavel/internal/engine"
+)
+
+// Fake is an engine in pure Go, for tests: each output is a hash of the whole row, so that a row in the wrong place, or
+// one that another has overwritten, gives another result. Its functions may be set before it is used; each may be nil.
+type Fake struct {
+	// Refuse is Validate's answer for row i; nil: every row is valid.
+	Refuse func(inputs []engine.Column, i int) error
+	// Before is called when a run of n rows begins. It may take its time, and may panic. Its error fails the run and names
+	// no row.
+	Before func(n int) error
+	// Fail is asked of each row of a run. Its error fails the run, named by a *engine.RowError; it may panic.
+	Fail func(inputs []engine.Column, i int) error
+	// Make is called for each new batch. Its error is NewBatch's; it may panic.
+	Make func(capacity int) error
+
+	schema  engine.Schema
+	batches atomic.Int64 // open
+	made    atomic.Int64 // ever
+	runs    atomic.Int64
+	closed  atomic.Bool
+}
+
+var (
+	_ engine.Engine    = (*Fake)(nil)
+	_ engine.Validator = (*Fake)(nil)
+	_ engine.Sampler   = (*Fake)(nil)
+)
+
+// Indices is the schema of most models: rows of int32[rowLen], one probability.
+func Indices(rowLen int) engine.Schema {
+	return engine.Schema{
+		Inputs:  []engine.Field{{Name: "rows", Type: engine.Int32, Width: rowLen}},
+		Outputs: []engine.Field{{Name: "probability", Type: engine.Float32, Width: 1}},
+	}
+}
+
+// Typed is a schema with every type of column, most of them wider than one value.
+func Typed() engine.Schema {
+	return engine.Schema{
+		Inputs: []engine.Field{
+			{Name: "indices", Type: engine.Int32, Width: 3}, {Name: "age", Type: engine.Float32, Width: 1},
+			{Name: "embedding", Type: engine.Float32, Width: 4}, {Name: "amounts", Type: engine.Float64, Width: 2},
+			{Name: "words", Type: engine.Text, Width: 2},
+		},
+		Outputs: []engine.Field{
+			{Name: "scores", Type: engine.Float32, Width: 2}, {Name: "parts", Type: engine.Float64, Width: 3},
+		},
+	}
+}
+
+// NewFake is an engine of that schema. It panics if the schema is unsound.
+func NewFake(schema engine.Schema) *Fake {
+	if err := schema.Check(); err != nil {
+		panic(err)
+	}
+	return &Fake{schema: schema}
+}
+
+// Schema implements engine.Engine.
+func (f *Fake) Schema() *engine.Schema { return &f.schema }
+
+// Open is how many batches are open, Made how many there ever were, Runs how often they were run.
+func (f *Fake) Open() int64 { return f.batches.Load() }
+
+// Made counts NewBatch.
+func (f *Fake) Made() int64 { return f.made.Load() }
+
+// Runs counts Batch.Run.
+func (f *Fake) Runs() int64 { return f.runs.Load() }
+
+// Validate implements engine.Validator.
+func (f *Fake) Validate(inputs []engine.Column, i int) error {
+	if f.Refuse == nil {
+		return nil
+	}
+	return f.Refuse(inputs, i)
+}
+
+// Sample implements engine.Sampler: values of every size, some zero, some texts empty.
+func (f *Fake) Sample(inputs []engine.Column, i int) {
+	for k := range inputs {
+		c := &inputs[k]
+		for j := i * c.Width; j < (i+1)*c.Width; j++ {
+			switch c.Type {
+			case engine.Int32:
+				c.Int32[j] = rand.Int32N(1000)
+			case engine.Float32:
+				c.Float32[j] = float32(rand.NormFloat64())
+			case engine.Float64:
+				c.Float64[j] = rand.NormFloat64() * 1e9
+			case engine.Text:
+				if c.Text[j] = ""; rand.IntN(3) > 0 {
+					c.Text[j] = strconv.Itoa(rand.Int())
+				}
+			}
+		}
+	}
+}
+
+// Score is what a run gives row i: the values of all outputs, in the order of the schema. A float32 is exact in its float64.
+func (f *Fake) Score(inputs []engine.Column, i int) (values []float64) {
+	h := hash(inputs, i)
+	for _, field := range f.schema.Outputs {
+		for range field.Width {
+			values = append(values, value(&h, field.Type))
+		}
+	}
+	return values
+}
+
+// NewBatch implements engine.Engine.
+func (f *Fake) NewBatch(capacity int) (engine.Batch, error) {
+	if f.Make != nil {
+		if err := f.Make(capacity); err != nil {
+			return nil, err
+		}
+	}
+	if f.closed.Load() {
+		return nil, errors.New("enginetest: cannot make a batch: the engine is closed")
+	}
+	if capacity < 1 {
+		return nil, fmt.Errorf("enginetest: cannot make a batch of %d rows", capacity)
+	}
+	f.batches.Add(1)
+	f.made.Add(1)
+	return &fakeBatch{f: f, capacity: capacity,
+		inputs: columns(f.schema.Inputs, capacity), outputs: columns(f.schema.Outputs, capacity)}, nil
+}
+
+// Close implements engine.Engine. Open batches still run.
+func (f *Fake) Close() error {
+	if f.closed.Swap(true) {
+		return nil
+	}
+	if n := f.batches.Load(); n > 0 {
+		return fmt.Errorf("enginetest: the engine is closed while %d of its batches are open", n)
+	}
+	return nil
+}
+
+type fakeBatch struct {
+	f               *Fake
+	capacity        int
+	inputs, outputs []engine.Column
+	busy, closed    atomic.Bool
+}
+
+func (b *fakeBatch) Inputs() []engine.Column  { return b.inputs }
+func (b *fakeBatch) Outputs() []engine.Column { return b.outputs }
+
+// Run panics where the caller breaks the contract of engine.Batch, so that its tests notice.
+func (b *fakeBatch) Run(n int) error {
+	if n < 1 || n > b.capacity {
+		panic(fmt.Sprintf("enginetest: run of %d rows in a batch for %d", n, b.capacity))
+	}
+	if b.closed.Load() || b.busy.Swap(true) {
+		panic("enginetest: a batch was run after Close, or twice at once")
+	}
+	defer b.busy.Store(false)
+	f := b.f
+	f.runs.Add(1)
+	if f.Before != nil {
+		if err := f.Before(n); err != nil {
+			return err
+		}
+	}
+	for i := range n {
+		if f.Fail != nil {
+			if err := f.Fail(b.inputs, i); err != nil {
+				return fmt.Errorf("enginetest: %w", &engine.RowError{Row: i, Err: err})
+			}
+		}
+		h := hash(b.inputs, i)
+		for k := range b.outputs {
+			c := &b.outputs[k]
+			for j := i * c.Width; j < (i+1)*c.Width; j++ {
+				switch v := value(&h, c.Type); c.Type {
+				case engine.Float32:
+					c.Float32[j] = float32(v)
+				default:
+					c.Float64[j] = v
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (b *fakeBatch) Close() {
+	if b.closed.Swap(true) || b.busy.Load() {
+		panic("enginetest: a batch was closed twice, or while it ran")
+	}
+	b.f.batches.Add(-1)
+}
+
+// columns is memory for capacity rows of fields.
+func columns(fields []engine.Field, capacity int) []engine.Column {
+	all := make([]engine.Column, len(fields))
+	for k, field := range fields {
+		c := &all[k]
+		c.Type, c.Width = field.Type, field.Width
+		switch n := capacity * field.Width; field.Type {
+		case engine.Int32:
+			c.Int32 = make([]int32, n)
+		case engine.Float32:
+			c.Float32 = make([]float32, n)
+		case engine.Float64:
+			c.Float64 = make([]float64, n)
+		case engine.Text:
+			c.Text = make([]string, n)
+		}
+	}
+	return all
+}
+
+// hash is FNV-1a over the values of row i.
+func hash(inputs []engine.Column, i int) uint64 {
+	h := uint64(0xcbf29ce484222325)
+	add := func(x uint64) { h = (h ^ x) * 0x100000001b3 }
+	for k := range inputs {
+		c := &inputs[k]
+		for j := i * c.Width; j < (i+1)*c.Width; j++ {
+			switch c.Type {
+			case engine.Int32:
+				add(uint64(uint32(c.Int32[j])))
+			case engine.Float32:
+				add(uint64(math.Float32bits(c.Float32[j])))
+			case engine.Float64:
+				add(math.Float64bits(c.Float64[j]))
+			case engine.Text:
+				for _, letter := range []byte(c.Text[j]) {
+					add(uint64(letter))
+				}
+				add(1 << 32) // the text's end
+			}
+		}
+	}
+	return h
+}
+
+// value is the next output of a row whose hash is h, in [0, 1): as many bits as its type holds exactly. (splitmix64)
+func value(h *uint64, t engine.Type) float64 {
+	*h += 0x9e3779b97f4a7c15
+	x := *h
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	x ^= x >> 31
+	if t == engine.Float32 {
+		return float64(x>>40) / (1 << 24)
+	}
+	return float64(x>>11) / (1 << 53)
+}
