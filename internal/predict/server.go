@@ -96,7 +96,7 @@ func NewServer(models map[string]Model, options Options) (*Server, error) {
 	s.http, err = httpd.NewServer(httpd.Options{
 		Handler:        s.handle,
 		ErrorHandler:   s.unreadable,
-		Direct:         &httpd.Direct{Begin: s.begin, But: []string{"content-encoding", strings.ToLower(timeoutHeader)}},
+		Direct:         &httpd.Direct{Begin: s.begin, ExceptHeaders: []string{"content-encoding", strings.ToLower(timeoutHeader)}},
 		MaxConnections: options.MaxConnections,
 		MaxBody:        options.MaxBody,
 		MaxHead:        16 << 10,
