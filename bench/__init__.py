@@ -1,1 +1,1 @@
-"""Benchmarks of the bidder: each measures both sides in one run and prints a ratio."""
+"""Benchmarks of the bidder. Each measures both sides in one run and prints a ratio."""

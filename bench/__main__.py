@@ -1,4 +1,4 @@
-"""`python -m bench NAME`: the benchmarks of the bidder. `make bench-NAME` builds first and runs them so."""
+"""`python -m bench NAME`: the benchmarks of the bidder. `make bench-NAME` builds the binaries first."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from scripts.loop.settings import ROOT
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
-Directory = Annotated[Path, typer.Option(help="Where worlds, logs and state lie.")]
-Seconds = Annotated[float, typer.Option(help="Of each measurement.")]
+Directory = Annotated[Path, typer.Option(help="Directory of worlds, logs and state.")]
+Seconds = Annotated[float, typer.Option(help="Seconds of each measurement.")]
 Rounds = Annotated[int, typer.Option(help="How often each side is measured.")]
 WORK = ROOT / "var/bench"
 
@@ -26,7 +26,7 @@ WORK = ROOT / "var/bench"
 @app.command()
 def batcher(
     count: Annotated[int, typer.Option(help="How often each case is measured.")] = 5,
-    benchtime: Annotated[str, typer.Option(help="Of each, as go test takes it.")] = "300000x",
+    benchtime: Annotated[str, typer.Option(help="Length of each measurement, as for go test.")] = "300000x",
 ) -> None:
     """The batcher's own cost a row, and its allocations, by batch size and concurrency."""
     raise typer.Exit(batcher_.run(count=count, benchtime=benchtime))
@@ -35,7 +35,7 @@ def batcher(
 @app.command()
 def auction(
     candidates: Annotated[int, typer.Option(help="Rows an auction.")] = 1,
-    rate: Annotated[float, typer.Option(help="Auctions a second; 0: the highest that batching off can hold.")] = 0,
+    rate: Annotated[float, typer.Option(help="Auctions a second; 0: the highest that batching off holds.")] = 0,
     seconds: Seconds = 8,
     rounds: Rounds = 5,
     directory: Directory = WORK,
@@ -46,7 +46,7 @@ def auction(
 
 @app.command()
 def baseline(
-    rate: Annotated[float, typer.Option(help="Auctions a second, open loop: 8000 are 480,000 a minute.")] = 8000,
+    rate: Annotated[float, typer.Option(help="Auctions a second, open loop.")] = 8000,
     seconds: Seconds = 8,
     rounds: Rounds = 5,
     directory: Directory = WORK,
@@ -57,10 +57,10 @@ def baseline(
 
 @app.command()
 def soak(
-    minutes: Annotated[float, typer.Option(help="How long.")] = 10,
-    swaps: Annotated[int, typer.Option(help="Versions to swap in meanwhile.")] = 20,
-    share: Annotated[float, typer.Option(help="Of the capacity.")] = 0.8,
-    rate: Annotated[float, typer.Option(help="Auctions a second; 0: the share of a capacity that is found first.")] = 0,
+    minutes: Annotated[float, typer.Option(help="Minutes of the soak.")] = 10,
+    swaps: Annotated[int, typer.Option(help="Versions to swap in during the soak.")] = 20,
+    share: Annotated[float, typer.Option(help="Load, as a share of the capacity.")] = 0.8,
+    rate: Annotated[float, typer.Option(help="Auctions a second; 0: the share of the capacity that is found.")] = 0,
     directory: Directory = WORK,
 ) -> None:
     """Late answers, p99 around version swaps, and memory, at a share of capacity."""
@@ -70,7 +70,7 @@ def soak(
 @app.command()
 def overload(
     candidates: Annotated[int, typer.Option(help="Rows an auction.")] = 1,
-    rate: Annotated[float, typer.Option(help="The capacity; 0: it is found first.")] = 0,
+    rate: Annotated[float, typer.Option(help="The capacity; 0: it is searched for first.")] = 0,
     seconds: Seconds = 10,
     rounds: Rounds = 3,
     directory: Directory = WORK,
@@ -82,12 +82,12 @@ def overload(
 @app.command()
 def isolation(
     rate: Annotated[float, typer.Option(help="Auctions a second of the small model.")] = 3000,
-    slow_rate: Annotated[float, typer.Option(help="Auctions a second of the slow one, 8 rows each.")] = 300,
+    slow_rate: Annotated[float, typer.Option(help="Auctions a second of the slow model, 8 rows each.")] = 300,
     seconds: Seconds = 8,
     rounds: Rounds = 5,
     directory: Directory = WORK,
 ) -> None:
-    """A small model's p99 beside a slow one, against running alone."""
+    """A small model's p99 beside a slow model, against its p99 alone."""
     raise typer.Exit(isolation_.run(directory, rate=rate, slow_rate=slow_rate, seconds=seconds, rounds=rounds))
 
 

@@ -1,13 +1,13 @@
 """What the autobatcher saves, and what it costs in latency, on whole auctions over HTTP.
 
-Three bidders, alike but for the batching, run at once and get the same open-loop load in turn:
+Three bidders, which differ only in batching, run at once and get the same open-loop load in turn:
 
-    off, default     batching off, TensorFlow's default session: a run an auction, in TensorFlow's own threads
-    off, caller      batching off, the run in the caller's thread
+    off, default     batching off, TensorFlow's default session: one run an auction, in TensorFlow's own threads
+    off, caller      batching off, one run an auction, in the caller's thread
     adaptive         Gavel as shipped
 
-First the highest load that `off, default` holds is found; savings are measured there, added latency at half of it.
-Ratios are taken within a round; medians of the rounds are reported.
+The benchmark first finds the highest load that `off, default` holds. It measures savings there, and added latency at
+half of it. Ratios are taken within a round; medians of the rounds are reported.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Rounds = dict[str, list[Load]]
 
 
 def run(directory: Path, *, candidates: int, seconds: float, rounds: int, rate: float) -> int:
-    """Measure and report; 0 if the targets are met. A rate of 0 is searched for."""
+    """Measure and report; return 0 if the targets are met. With rate 0, the rate is searched for."""
     world = World(directory / "world", candidates=candidates)
     world.prepare()
     with running_all([(world, side.replace(", ", "-"), settings) for side, settings in SIDES.items()]) as bidders:
@@ -53,7 +53,7 @@ def run(directory: Path, *, candidates: int, seconds: float, rounds: int, rate: 
 
 
 def compare(loads: Rounds, value: Callable[[Load], float], side: str, against: str = ADAPTIVE) -> float:
-    """The median over the rounds of a side's value ÷ the adaptive bidder's."""
+    """Return the median over the rounds of a side's value ÷ the adaptive bidder's."""
     return median([value(a) / max(value(b), 1e-9) for a, b in zip(loads[side], loads[against], strict=True)])
 
 
@@ -68,7 +68,7 @@ def tensorflow_us(load: Load) -> float:
 
 
 def added(loads: Rounds, key: str) -> float:
-    """Latency in ms that batching adds to the better of the two without, the median over the rounds."""
+    """Return the latency in ms that batching adds to the better side without batching, the median over the rounds."""
     rounds = zip(loads[ADAPTIVE], loads[OFF_DEFAULT], loads[OFF_CALLER], strict=True)
     return median([a.latency(key) - min(d.latency(key), c.latency(key)) for a, d, c in rounds])
 

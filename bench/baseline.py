@@ -1,6 +1,6 @@
-"""What an auction costs beyond decoding its request: the bidder against its own edge, which answers 204 after decoding.
+"""What an auction costs beyond decoding: the bidder against `bidder baseline`, which decodes and answers 204.
 
-All sides run at once on the same machine and get the same open-loop load in turn, round after round; a ratio is taken
+All sides run at once on the same machine and get the same open-loop load in turn, round after round. A ratio is taken
 within each round, and the median of the rounds is reported.
 """
 
@@ -15,11 +15,11 @@ from bench.load import Load, offer
 from bench.report import Target, finish, median, say, table
 from bench.world import World
 
-LIMITS = {1: 1.6, 8: 2.5}  # candidates → the most CPU of an auction, in CPU of the baseline
+LIMITS = {1: 1.6, 8: 2.5}  # candidates → most CPU of an auction ÷ CPU of the baseline
 
 
 def run(directory: Path, *, rate: float, seconds: float, rounds: int) -> int:
-    """Measure and report; 0 if the targets are met."""
+    """Measure and report; return 0 if the targets are met."""
     worlds = {n: World(directory / "world", candidates=n) for n in LIMITS}
     for world in worlds.values():
         world.prepare()

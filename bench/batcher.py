@@ -1,4 +1,4 @@
-"""The batcher's own cost a row and its allocations: `go test -bench`, repeated, medians."""
+"""The batcher's own cost a row and its allocations: medians of repeated `go test -bench` runs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bench.report import Target, finish, median, say, table
 from scripts.loop.settings import ROOT
 
 LINE = re.compile(r"^BenchmarkBatcher/(\S+?)-\d+\s+\d+\s+(.*)$", re.MULTILINE)
-CASE = "policy=adaptive/max_rows=128/callers=64/rows=1/floating=false"  # as the bidder is configured
+CASE = "policy=adaptive/max_rows=128/callers=64/rows=1/floating=false"  # the bidder's defaults
 
 
 def run(*, count: int, benchtime: str) -> int:
-    """Measure and report; 0 if the targets are met."""
+    """Measure and report; return 0 if the targets are met."""
     say(f"go test -bench Batcher, {count} times {benchtime} each")
     out = subprocess.run(
         [
@@ -42,7 +42,7 @@ def run(*, count: int, benchtime: str) -> int:
 
 
 def parse(output: str) -> dict[str, dict[str, list[float]]]:
-    """Case → unit → the values of each repetition, of what `go test -bench` printed."""
+    """Return case → unit → the values of all repetitions, from the output of `go test -bench`."""
     figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for case, rest in LINE.findall(output):
         for value, unit in re.findall(r"(\S+) (\S+)", rest):

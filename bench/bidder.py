@@ -1,4 +1,4 @@
-"""A bidder under test: started, watched from outside, stopped."""
+"""A bidder under test: start it, read its CPU, memory and counters from outside, stop it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Reading:
-    """What a bidder had used and counted by a moment. Readings are subtracted."""
+    """What a bidder has used and counted since its start. The difference of two readings covers the time between."""
 
     cpu_s: float  # the process, all threads
-    rss_mib: float  # resident now: of a difference, the later one
-    counters: Mapping[str, float]  # metric → value, summed over its labels; `name{label=value,…}` for each sample too
+    rss_mib: float  # resident; a difference has the later value
+    counters: Mapping[str, float]  # metric → sum over its labels, and `name{label=value,…}` → value
 
     def __sub__(self, before: Reading) -> Reading:
         counters = {name: value - before.counters.get(name, 0.0) for name, value in self.counters.items()}
@@ -45,7 +45,7 @@ class Reading:
 
     @property
     def tensorflow_cpu_s(self) -> float:
-        """CPU of TensorFlow: of the threads that called it, and of its own."""
+        """CPU of TensorFlow, in the threads that call it and in its own."""
         return self["gavel_tensorflow_cpu_seconds_total"]
 
 
@@ -66,7 +66,7 @@ class Bidder:
         return f"http://127.0.0.1:{self.ports.admin}{path}"
 
     def read(self) -> Reading:
-        """CPU, memory and counters as they are now."""
+        """Read CPU, memory and counters."""
         pid = self.child.process.pid
         stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         return Reading(
@@ -76,14 +76,14 @@ class Bidder:
         )
 
     def rss_mib(self) -> float:
-        """Memory resident now."""
+        """Return the resident memory."""
         pages = int(Path(f"/proc/{self.child.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def stable_version(self, model: str) -> int:
-        """The version of a model that serves now, by the metrics page; 0 if none does.
+        """Return the version of a model that serves, from the metrics page; 0 if none does.
 
-        It costs next to nothing, so that a load under way does not feel it.
+        The page is not parsed as a whole, so that the call costs little during a load.
         """
         connection = http.client.HTTPConnection("127.0.0.1", self.ports.admin, timeout=10)
         try:
@@ -95,7 +95,7 @@ class Bidder:
 
 
 def version_in(page: str, model: str) -> int:
-    """The stable version of a model that a metrics page tells; 0 if it tells of none."""
+    """Return a model's stable version on a metrics page, or 0."""
     for line in page.splitlines():
         labels = re.match(r"gavel_model_version\{(.*)\} (\S+)$", line)
         if labels and {f'model="{model}"', 'role="stable"'} <= set(labels[1].split(",")):
@@ -104,7 +104,7 @@ def version_in(page: str, model: str) -> int:
 
 
 def scrape(url: str) -> dict[str, float]:
-    """The counters and gauges of a metrics page, by name summed over labels, and each by its labels."""
+    """Return the counters and gauges of a metrics page: sums over labels by name, and each value by name and labels."""
     response = httpx.get(url, timeout=10.0)
     response.raise_for_status()
     values: dict[str, float] = {}
@@ -123,7 +123,7 @@ def scrape(url: str) -> dict[str, float]:
 def running(
     world: World, name: str, settings: Mapping[str, Any] | None = None, *, command: str = "serve"
 ) -> Iterator[Bidder]:
-    """A bidder of this world, ready to bid; stopped at the end."""
+    """Run a bidder of this world. It is ready to bid when the block begins, and stopped at its end."""
     ports = Ports.free()
     config = world.write_config(name, ports, settings or {})
     child = start(name, [ROOT / "bin/bidder", command, "--config", config], log=world.directory / f"{name}.log")
@@ -137,6 +137,6 @@ def running(
 
 @contextmanager
 def running_all(sides: Sequence[tuple[World, str, Mapping[str, Any]]]) -> Iterator[list[Bidder]]:
-    """Several bidders at once, so that load can go to each in turn and noise meets all alike."""
+    """Run several bidders at once, so that each gets load in turn and noise affects all alike."""
     with ExitStack() as stack:
         yield [stack.enter_context(running(world, name, settings)) for world, name, settings in sides]

@@ -9,12 +9,12 @@ from bench.bidder import Bidder
 from bench.load import Load, offer
 from bench.report import say
 
-HELD_GOOD = 0.999  # of the auctions offered must get a bid within the deadline
+HELD_GOOD = 0.999  # share of auctions that must get a bid within the deadline
 STEP = 1.25
 PRECISION = 1.04
-CONFIRM = 3  # a load found must hold so many times as long as those tried
-LOWER = STEP**0.25  # from a load that does not, to the next
-LOWERED = 8  # times at most: the search was off by a third then, and something else is the matter
+CONFIRM = 3  # the result must hold this many times as long as the loads of the search
+LOWER = STEP**0.25  # divides a load that does not hold so long
+LOWERED = 8  # times at most: a search off by more than a third has another cause
 
 
 def held(load: Load) -> bool:
@@ -23,11 +23,11 @@ def held(load: Load) -> bool:
 
 
 def find(bidder: Bidder, bodies: Path, *, start: float = 3000, seconds: float = 4, connections: int = 64) -> float:
-    """Auctions a second: climb by quarters until a load is not held twice, then halve the gap between the two.
+    """Return auctions a second: raise the load by quarters until it is not held twice, then bisect.
 
-    A load that fails once is tried again before it counts: other tenants of the machine make stalls of their own. That
-    makes the search hopeful, for the best of two short runs counts; so what it ends with must hold for longer, and is
-    lowered until it does.
+    A load that fails once is tried again, because other programs on the machine may have caused a stall. As the better
+    of two short runs counts, the search overestimates. So its result must hold for a longer time, and is lowered until
+    it does.
     """
     seeds = itertools.count(1)
 

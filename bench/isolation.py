@@ -1,8 +1,8 @@
-"""A small model beside a slow one: the small one's latency alone, and while the slow one is busy too.
+"""A small model beside a slow one: the small model's latency alone, and while the slow model is busy.
 
-One bidder serves both. Requests from exchange `small` match campaigns that pay by click and ask the small model alone;
-those from exchange `slow` match campaigns that pay by conversion and ask the slow model as well, whose rows cost some
-ten times as much. The slow model has a runner of its own, of low priority.
+One bidder serves both models. Requests from exchange `small` match campaigns that pay by click and ask only the small
+model. Requests from exchange `slow` match campaigns that pay by conversion and ask the slow model too, whose rows cost
+some ten times as much. The slow model has a runner of its own, with low priority.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
 
 
 class TwoModels(World):
-    """A world in which the exchange decides which models an auction asks."""
+    """A world in which the exchange of a request decides which models are asked."""
 
     def prepare(self) -> None:
         super().prepare()
@@ -46,7 +46,7 @@ class TwoModels(World):
 
 
 def run(directory: Path, *, rate: float, slow_rate: float, seconds: float, rounds: int) -> int:
-    """Measure and report; 0 if the targets are met."""
+    """Measure and report; return 0 if the targets are met."""
     world = TwoModels(directory / "world", candidates=8)
     world.prepare()
     alone: list[dict[str, Any]] = []
@@ -66,7 +66,7 @@ def run(directory: Path, *, rate: float, slow_rate: float, seconds: float, round
 def offer_both(
     bidder: Bidder, world: World, rate: float, slow_rate: float, seconds: float, seed: int
 ) -> list[dict[str, Any]]:
-    """Load to the small model and, with a rate, to the slow one at the same time."""
+    """Offer load to the small model and, if slow_rate is above 0, to the slow one at the same time."""
     with ExitStack() as stack:
         generators = []
         for exchange, offered in (("small", rate), ("slow", slow_rate)):
@@ -102,7 +102,7 @@ def report(
         [1e3 * u[f"gavel_batcher_run_seconds_sum{model}"] / u[f"gavel_batcher_run_seconds_count{model}"] for u in used]
     )
     busy = median([u[f"gavel_batcher_run_seconds_sum{model}"] / (u.cpu_s or 1) for u in used])
-    say(f"a run of the slow model takes {run_ms:.2f} ms; {busy:.0%} of the bidder's CPU is its")
+    say(f"a run of the slow model takes {run_ms:.2f} ms; the model uses {busy:.0%} of the bidder's CPU")
     ratio = median([b["latency_ms"]["p99"] / a["latency_ms"]["p99"] for a, b in zip(alone, beside, strict=True)])
     targets = [Target("small_p99_ratio", ratio, 1.5, least=False)]
     figures = {

@@ -1,4 +1,4 @@
-"""Load from bin/loadgen, and what it measured."""
+"""Load from bin/loadgen, and its measurements."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 from bench.bidder import Bidder, Reading
 from scripts.loop.settings import ROOT
 
-MANY_CONNECTIONS = 512  # enough that auctions wait in the bidder, where they can be shed, and not in the generator
+MANY_CONNECTIONS = 512  # so that auctions wait in the bidder, which can shed them
 
 
 @dataclass(frozen=True)
 class Load:
-    """What was offered, what came back, and what the bidder used for it."""
+    """The generator's result, and what the bidder used."""
 
     result: Mapping[str, Any]  # the last line of bin/loadgen
-    used: Reading  # while the load ran, warm-up included
+    used: Reading  # while the load ran, including the warm-up
 
     @property
     def rate(self) -> float:
@@ -30,7 +30,7 @@ class Load:
 
     @property
     def requests(self) -> float:
-        """Bid requests the bidder answered, warm-up included, as the bidder counts them."""
+        """Bid requests that the bidder answered by its own count, including the warm-up."""
         return self.used["gavel_openrtb_requests_total"]
 
     @property
@@ -40,11 +40,11 @@ class Load:
 
     @property
     def good_share(self) -> float:
-        """Auctions answered with a bid in time, of those offered."""
+        """Share of the offered auctions that were answered with a bid in time."""
         return float(self.result["good"]) / max(float(self.result["sent"]), 1)
 
     def latency(self, key: str, status: int | None = None) -> float:
-        """A latency in ms: mean, p50, p90, p99, p999 or max; of one status where it is given, 0 if there was none."""
+        """Return a latency in ms: mean, p50, p90, p99, p999 or max. With a status: of its answers, 0 if none."""
         if status is None:
             return float(self.result["latency_ms"][key])
         return float(self.result["latency_ms_by_status"].get(str(status), {}).get(key, 0.0))
@@ -63,7 +63,7 @@ def command(
     series: Path | None = None,
     distribution_us: int = 0,
 ) -> list[str]:
-    """The generator's command line; a rate of 0 is closed loop."""
+    """Return the generator's command line. Rate 0 means closed loop."""
     return [
         str(ROOT / "bin/loadgen"),
         url,
@@ -81,7 +81,7 @@ def command(
 
 @contextmanager
 def offering(line: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """A generator at work beside the block, which ends no later than the block does."""
+    """Run a generator during the block. It is ended at the end of the block."""
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as generator:
         try:
             yield generator
@@ -90,12 +90,12 @@ def offering(line: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def result_of(generator: subprocess.Popen[str], *, within_s: float) -> dict[str, Any]:
-    """Wait for a generator's end, and return its last line.
+    """Wait for a generator's end, and return its last line, parsed.
 
     Raises
     ------
     RuntimeError
-        It failed; what it said of it.
+        It failed. The message has its stderr.
     """
     out, err = generator.communicate(timeout=within_s)
     if generator.returncode:
@@ -105,7 +105,7 @@ def result_of(generator: subprocess.Popen[str], *, within_s: float) -> dict[str,
 
 
 def offer(bidder: Bidder, bodies: Path, **options: Any) -> Load:
-    """Offer load to a bidder and read what it used meanwhile."""
+    """Offer load to a bidder and read what the bidder used for it."""
     before = bidder.read()
     done = subprocess.run(command(bidder.url, bodies, **options), check=True, capture_output=True, text=True)
     used = bidder.read() - before

@@ -1,7 +1,7 @@
-"""Twice what the bidder can serve: how much it goes on serving, whether any answer is late, how soon the rest is shed.
+"""Twice the bidder's capacity: how many bids it still answers, whether any is late, how fast it sheds the rest.
 
-The capacity is the highest load of which nearly every auction gets its bid in time. The overload comes on more
-connections, so that requests wait in the bidder, where it can shed them, and not in the generator.
+The capacity is the highest load at which nearly every auction gets its bid in time. The overload uses more connections,
+so that requests wait in the bidder, which can shed them, not in the generator.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bench.world import World
 
 
 def run(directory: Path, *, candidates: int, seconds: float, rounds: int, rate: float) -> int:
-    """Measure and report; 0 if the targets are met. A rate of 0 means that the capacity is searched for."""
+    """Measure and report; return 0 if the targets are met. With rate 0, the capacity is searched for."""
     world = World(directory / "world", candidates=candidates)
     world.prepare()
     at_full: list[Load] = []

@@ -1,4 +1,4 @@
-"""Percentiles of latencies that were counted in slices of time."""
+"""Percentiles of latencies over slices of time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Slice = Mapping[str, Any]  # a line of bin/loadgen --series
 
 
 def read(path: Path) -> list[Slice]:
-    """The slices of a series file, those of the warm-up left out."""
+    """Return the slices of a series file without those of the warm-up."""
     return [s for s in map(json.loads, path.read_text().splitlines()) if s["at"] >= 0]
 
 
 def percentile(slices: Iterable[Slice], share: float) -> float:
-    """The latency in ms within which a share of the answers of all slices came; nan if there was none."""
+    """Return the latency in ms of this quantile over the answers of all slices; nan if there are none."""
     counts: Counter[float] = Counter()
     for s in slices:
         for ms, answers in s["counts"] or ():

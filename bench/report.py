@@ -1,4 +1,4 @@
-"""What every benchmark prints: a table for people, then one JSON object as the last line for programs."""
+"""The output of every benchmark: a table for people, then one JSON object as the last line for programs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ progress = Console(stderr=True)
 
 @dataclass(frozen=True)
 class Target:
-    """A figure with what it must be."""
+    """A figure and its target."""
 
     name: str
     value: float
@@ -47,12 +47,12 @@ class Target:
 
 
 def number(value: float) -> str:
-    """Four significant digits, no exponent where one can do without."""
+    """Format with four significant digits, or as a whole number from 10,000 on."""
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; the first column is text, the others are figures."""
+    """Print a table. The first column is text, the others are figures."""
     out = Table(title=title, title_justify="left")
     for i, column in enumerate(columns):
         out.add_column(column, justify="left" if i == 0 else "right")
@@ -62,7 +62,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def say(text: str) -> None:
-    """Tell of progress, on stderr."""
+    """Print progress to stderr."""
     progress.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {text}", highlight=False)
 
 
@@ -71,12 +71,12 @@ def median(values: Sequence[float]) -> float:
 
 
 def output(*command: str) -> str:
-    """What a command prints, stripped; empty where it fails."""
+    """Return the stripped output of a command; empty if it prints none."""
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def machine() -> dict[str, Any]:
-    """What a figure depends on besides the code."""
+    """Return what figures depend on apart from the code: machine and versions."""
     cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     go = output(os.environ.get("GO", "go"), "version").split()
     wheels = (ROOT / ".venv/lib").glob("python*/site-packages/tensorflow_cpu-*.dist-info")
@@ -93,7 +93,7 @@ def machine() -> dict[str, Any]:
 
 
 def finish(name: str, figures: dict[str, Any], targets: Sequence[Target], *, raw: Any = None) -> int:
-    """Print the targets and the JSON line, keep the raw measurements; the exit status is 0 if every target is met."""
+    """Print the targets and the JSON line, and keep the raw measurements. Return 0 if every target is met, else 1."""
     if targets:
         table(f"{name}: targets", ["figure", "measured", "wanted", "met"], [t.row() for t in targets])
     document = {

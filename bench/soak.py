@@ -1,8 +1,8 @@
 """Ten minutes at 80 % of capacity while versions are swapped: late answers, p99 around the swaps, memory.
 
-The capacity is found first. Every swap is a real one: the pointer of the store names another version, the bidder
-verifies, loads and warms it, swaps, and frees the one before. A window begins with the pointer and lasts `WINDOW_S`,
-in which the new version must have begun to serve: the bidder is asked until it does, and each swap is checked.
+The capacity is searched for first. Every swap is complete: the store's pointer names another version, and the bidder
+verifies, loads and warms it, swaps, and frees the previous one. A window begins when the pointer changes and lasts
+`WINDOW_S`. The new version must serve within its window, which the benchmark checks for each swap.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from pytrain.store import write_pointer
 
 WINDOW_S = 3.0
 WARMUP_S = 5.0
-SETTLE_S = 90.0  # reservations of bids without a notice live 70 s: memory grows that long, whatever is right
+SETTLE_S = 90.0  # reservations of bids without a notice live 70 s, and memory grows until then
 
 
-ASK_S = 0.1  # between two looks at the version that serves, while a swap is under way
-SAMPLE_S = 1.0  # between two of memory
-STANDSTILL_MS = 50.0  # for which the generator, which asks for little and often, gets no processor: nobody does
+ASK_S = 0.1  # between two checks of the version that serves, during a swap
+SAMPLE_S = 1.0  # between two samples of memory
+STANDSTILL_MS = 50.0  # if even the generator gets no processor for so long, the machine stood still
 
 
 @dataclass
 class Swap:
     """One version swapped in."""
 
-    at: float  # when the pointer named it, seconds from the soak's begin
+    at: float  # when the pointer named it, seconds from the begin of the soak
     version: int
-    took_s: float | None = None  # until it served; None: it never did, or another was named before
+    took_s: float | None = None  # until it served; None: it did not, before the next was named
 
     @property
     def in_window(self) -> bool:
@@ -50,12 +50,12 @@ class Swap:
 class Memory:
     """Resident memory at a moment of the soak."""
 
-    at: float  # seconds from its begin
+    at: float  # seconds from the begin of the soak
     mib: float
 
 
 def copy_versions(store: Path, upto: int) -> None:
-    """Give the store versions 2 to `upto`, copies of the first that differ in their number."""
+    """Add versions 2 to `upto` to the store: copies of the first with other numbers."""
     first = store / MODEL / "1"
     for version in range(2, upto + 1):
         target = store / MODEL / str(version)
@@ -70,7 +70,7 @@ def copy_versions(store: Path, upto: int) -> None:
 
 
 def run(directory: Path, *, minutes: float, swaps: int, share: float, rate: float) -> int:
-    """Measure and report; 0 if the targets are met. A rate of 0 means `share` of the capacity, which is found."""
+    """Measure and report; return 0 if the targets are met. Rate 0 means `share` of the capacity that is found."""
     world = World(directory / "world")
     world.prepare()
     copy_versions(world.store, swaps + 1)
@@ -99,7 +99,7 @@ def run(directory: Path, *, minutes: float, swaps: int, share: float, rate: floa
 
 
 def drive(world: World, bidder: Bidder, *, seconds: float, swaps: int, begin: float) -> tuple[list[Swap], list[Memory]]:
-    """Move the pointer `swaps` times, evenly over the soak, see each version serve, and sample memory."""
+    """Move the pointer `swaps` times, evenly over the soak, wait until each version serves, and sample memory."""
     made: list[Swap] = []
     memory: list[Memory] = []
     gap = seconds / (swaps + 1)
@@ -121,13 +121,13 @@ def drive(world: World, bidder: Bidder, *, seconds: float, swaps: int, begin: fl
 
 
 def standstills(slices: list[Slice]) -> list[Slice]:
-    """Return the slices in which the generator itself was held up for long, and those in which it then caught up."""
+    """Return the slices in which the generator itself was delayed for long, and the slices after them."""
     held = [s["held_up_ms"] >= STANDSTILL_MS for s in slices]
     return [s for s, now, before in zip(slices, held, [False, *held], strict=False) if now or before]
 
 
 def growth(memory: list[Memory]) -> float:
-    """Memory of the last fifth ÷ that of the first fifth after it has settled, medians."""
+    """Return the median memory of the last fifth ÷ that of the first fifth, after SETTLE_S."""
     settled = [m.mib for m in memory if m.at >= min(SETTLE_S, memory[-1].at / 3)]
     fifth = max(len(settled) // 5, 1)
     return statistics.median(settled[-fifth:]) / statistics.median(settled[:fifth])
@@ -156,15 +156,17 @@ def report(
     ]
     table("Latency, ms", ["slices of 1 s", "auctions", "p50", "p90", "p99", "p999"], rows)
     slowest_s = max((swap.took_s for swap in swapped if swap.took_s is not None), default=None)
-    say(f"{loads:.0f} loads of {load_s:.2f} s; memory {memory[0].mib:.0f} MiB at first, {memory[-1].mib:.0f} at last")
+    say(
+        f"{loads:.0f} loads of {load_s:.2f} s; memory {memory[0].mib:.0f} MiB at first, {memory[-1].mib:.0f} at the end"
+    )
     for swap in swapped:
         if swap.took_s is None:
-            say(f"beware: version {swap.version}, named at {swap.at:.0f} s, was never seen to serve")
+            say(f"beware: version {swap.version}, named at {swap.at:.0f} s, did not serve before the next one")
     stood = standstills(slices)
     if stood:
         worst = max(s["held_up_ms"] for s in stood)
         say(
-            f"beware: in {len(stood)} of {len(slices)} s the machine stood still: the generator was held up as well, "
+            f"beware: in {len(stood)} of {len(slices)} s the machine stood still: the generator was delayed too, "
             f"by {worst:.0f} ms at most; late there: {sum(s['late'] for s in stood)}"
         )
     targets = [
@@ -185,7 +187,7 @@ def report(
         "slowest_swap_seconds": slowest_s,
         "memory_mib": memory[-1].mib,
         "latency_ms": result["latency_ms"],
-        "send_lag_p99_ms": result["send_lag_ms"]["p99"],  # large: auctions waited in the generator, out of connections
+        "send_lag_p99_ms": result["send_lag_ms"]["p99"],  # large: auctions waited in the generator for connections
     }
     raw = {"result": result, "memory": [vars(m) for m in memory], "swapped": [vars(w) for w in swapped]}
     return finish("soak", figures, targets, raw=raw)

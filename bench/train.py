@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Training throughput: the lazy Adam against Keras' own Adam, which densifies the table's gradient.
+"""Training throughput: pytrain's lazy Adam against Keras' Adam, which makes the table's gradient dense.
 
-The same model, batches and loss for all three: `lazy_adam` and `adam` of pytrain, and keras.optimizers.Adam. One
-thread, one run, medians of alternating rounds. Prints a table, and as its last line one JSON object.
+All three sides have the same model, batches and loss: `lazy_adam` and `adam` of pytrain, and keras.optimizers.Adam. One
+thread, one run, medians of alternating rounds. Prints a table, and one JSON object as the last line.
 
     .venv/bin/python -m bench.train --rows 100000 1000000
 """
@@ -34,7 +34,7 @@ ARCHITECTURES = {
     "fm": "{kind: fm, embedding_dim: 8}",
     "deepfm": "{kind: deepfm, embedding_dim: 8, hidden: [128, 64, 32]}",
 }
-BATCHES = 64  # distinct ones, taken in turn
+BATCHES = 64  # distinct batches, used in turn
 
 
 def recipe(kind: str, table_rows: int, features: int, batch_rows: int, optimizer: str) -> Recipe:
@@ -50,7 +50,7 @@ def recipe(kind: str, table_rows: int, features: int, batch_rows: int, optimizer
 
 
 def keras_step(settings: Recipe) -> Callable[[Any, Any, Any], Any]:
-    """A training step of the same model with keras.optimizers.Adam over its variables."""
+    """Return a training step of the same model with keras.optimizers.Adam."""
     model = Learner(settings).model
     optimizer = keras.optimizers.Adam(settings.optimizer.learning_rate)
     optimizer.build(model.trainable_variables)
@@ -68,7 +68,7 @@ def keras_step(settings: Recipe) -> Callable[[Any, Any, Any], Any]:
 
 
 def rate(step: Callable[[Any, Any, Any], Any], batches: list[Any], seconds: float) -> float:
-    """Thousand examples a second, over `seconds`."""
+    """Return thousands of examples a second, measured over `seconds`."""
     done = 0
     begin = time.perf_counter()
     while (spent := time.perf_counter() - begin) < seconds:
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["deepfm"], choices=list(ARCHITECTURES))
     parser.add_argument("--features", type=int, default=32)
     parser.add_argument("--batch-rows", type=int, default=256)
-    parser.add_argument("--seconds", type=float, default=1.0, help="a round")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -106,7 +106,7 @@ def main() -> None:
                 batches.append((x.astype(np.int32), y, np.ones(len(x), np.float32)))
             steps = {o: Learner(s).learn for o, s in settings.items()} | {"keras_adam": keras_step(settings["adam"])}
             for step in steps.values():
-                step(*batches[0])  # traced
+                step(*batches[0])  # traces the function
             rounds: dict[str, list[float]] = {name: [] for name in steps}
             for _ in range(options.rounds):
                 for name, step in steps.items():

@@ -1,7 +1,7 @@
-"""What a benchmark runs on: a model, campaigns, requests, and the bidder's configuration, all made here from a seed.
+"""The input of a benchmark: a model, campaigns, requests, and the bidder's configuration, all made from a seed.
 
 The model is the DeepFM of the benchmarks: 32 features, k=8, hidden layers 128-64-32, a table of 2^20 rows. Every
-request is one banner impression that a chosen number of campaigns may bid for, so that an auction has exactly that many
+request has one banner impression, for which a chosen number of campaigns may bid. So an auction has exactly that many
 candidates (rows), and always ends in a bid unless it is shed.
 """
 
@@ -25,11 +25,11 @@ from scripts.loop.settings import ROOT, Ports, load
 
 RECIPE = Path(__file__).with_name("recipe.yaml")
 MODEL = "bench"
-STAMP = ".made-from"  # in a model's directory: the hash of what its versions were made from
+STAMP = ".made-from"  # in a model's directory: the hash of recipe and code (see made_from)
 SEED = 7
 PYTHON = ROOT / ".venv/bin/python"
 ID_MARKER = "@" * 16  # loadgen writes the request's number here
-BODIES = 4000  # distinct requests: enough that the model's table is not read from cache alone
+BODIES = 4000  # distinct requests, so many that the model's table does not stay in cache
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class World:
     """The files of one benchmark, under one directory."""
 
     directory: Path
-    candidates: int = 1  # campaigns that match every request, and so rows an auction
+    candidates: int = 1  # campaigns that match every request: the rows of an auction
 
     @property
     def store(self) -> Path:
@@ -52,7 +52,7 @@ class World:
         return self.directory / f"campaigns-{self.candidates}.yaml"
 
     def prepare(self) -> None:
-        """Make the campaigns and the requests, and the model's first version where it is not there yet."""
+        """Make the campaigns, the requests and, if it does not exist, the model's first version."""
         self.directory.mkdir(parents=True, exist_ok=True)
         ensure_model(self.store)
         self.campaigns.write_text(yaml.safe_dump(campaigns(self.candidates), width=200))
@@ -65,10 +65,10 @@ class World:
         self.bodies.write_text("".join(lines))
 
     def write_config(self, name: str, ports: Ports, settings: Mapping[str, Any]) -> Path:
-        """Write a bidder's configuration: the shipped one with this world's places, the ports, and `settings`.
+        """Write a bidder's configuration: the shipped one with this world's paths, the ports, and `settings`.
 
-        Settings are named by dotted keys, as `batcher.policy`. State and stream are the bidder's own and begin empty,
-        so that no run reads what another wrote.
+        Settings have dotted keys, such as `batcher.policy`. Each bidder has its own state and stream, which begin
+        empty, so that no run reads what another wrote.
         """
         state = self.directory / f"state-{name}"
         shutil.rmtree(state, ignore_errors=True)
@@ -95,7 +95,7 @@ class World:
 
 
 def put(document: dict[str, Any], key: str, value: Any) -> None:
-    """Set the value of a dotted key; mappings on the way are made where they lack."""
+    """Set the value of a dotted key. Missing mappings on the way are made."""
     *outer, last = key.split(".")
     for name in outer:
         document = document.setdefault(name, {})
@@ -103,9 +103,9 @@ def put(document: dict[str, Any], key: str, value: Any) -> None:
 
 
 def ensure_model(store: Path, recipe: Path = RECIPE) -> None:
-    """Publish a first version of the recipe's model, unless one is there that was made from the recipe as it is now.
+    """Publish a first version of the recipe's model, unless there is one made from the same recipe and code.
 
-    It is made aside and appears whole, so that a model whose making was cut short is never taken for one.
+    It is written aside and renamed, so that an interrupted run leaves no incomplete model.
     """
     model = str(yaml.safe_load(recipe.read_text())["model"])
     source, stamp = made_from(recipe), store / model / STAMP
@@ -117,18 +117,18 @@ def ensure_model(store: Path, recipe: Path = RECIPE) -> None:
         init_model(Path(aside), recipe)
         (made / STAMP).write_text(source)
         if (store / model).exists():
-            (store / model).rename(Path(aside) / ".before")  # goes with the rest
+            (store / model).rename(Path(aside) / ".before")  # removed with the temporary directory
         made.rename(store / model)
 
 
 def made_from(recipe: Path) -> str:
-    """The hash of what a model is made from: its recipe, and the code that makes it."""
+    """Return the hash of a model's recipe and of pytrain's code."""
     code = sorted((ROOT / "pytrain").glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in [recipe, *code])).hexdigest()
 
 
 def init_model(store: Path, recipe: Path) -> None:
-    """Have pytrain publish an untrained version of the recipe's model into the store."""
+    """Publish an untrained version of the recipe's model into the store, with pytrain."""
     done = subprocess.run(
         [PYTHON, "-m", "pytrain", "init", "--recipe", recipe.resolve(), "--store", store.resolve()],
         check=False,
@@ -147,7 +147,7 @@ MARKUP = (
 
 
 def campaigns(count: int) -> dict[str, Any]:
-    """Campaigns that all bid for every request, differing in id, value and creative, with budgets that never end."""
+    """Return campaigns that all match every request, with unlimited budgets. They differ in id, value and creative."""
     return {
         "currency": "USD",
         "campaigns": [
@@ -176,12 +176,12 @@ def campaigns(count: int) -> dict[str, Any]:
 
 
 def word(rng: random.Random, length: int) -> str:
-    """A random lower-case word."""
+    """Return a random lower-case word."""
     return "".join(rng.choices(string.ascii_lowercase, k=length))
 
 
 def request(rng: random.Random) -> dict[str, Any]:
-    """One OpenRTB 2.6 request of a web page, some 2 kB as JSON, as exchanges send them."""
+    """Return an OpenRTB 2.6 request of a web page with the usual fields, some 2 kB as JSON."""
     user = f"{rng.getrandbits(64):016x}"
     domain = f"{word(rng, rng.randint(4, 12))}.example"
     return {

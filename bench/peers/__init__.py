@@ -1,1 +1,1 @@
-"""Gavel's prediction endpoint beside the model servers one could use instead: same model, load and cores."""
+"""Gavel's prediction endpoint compared with other model servers: same model, load and cores."""

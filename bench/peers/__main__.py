@@ -1,9 +1,8 @@
-"""`make bench-peers`: Gavel's prediction endpoint beside the model servers one could use instead.
+"""`make bench-peers`: Gavel's prediction endpoint compared with other model servers.
 
-Every server gets the same model, the same closed loop and the same two cores, one after the other, in rounds: each
-round starts every server once, so that what else the machine does meets all alike. A peer that cannot be installed,
-does not start or answers wrongly is skipped, with the reason in the table. Progress goes to stderr; the last line of
-stdout is one JSON object.
+Every server gets the same model, the same closed loop and the same two cores, one server at a time. Each round starts
+every server once, so that noise on the machine affects all alike. A peer is skipped if it cannot be installed, does not
+start or answers wrongly; the table has the reason. Progress goes to stderr; the last line of stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(help=__doc__)
 def main(
-    only: Annotated[str, typer.Option(help="These servers or configurations, separated by commas; else all.")] = "",
-    seconds: Annotated[float, typer.Option(min=0.5, help="Of each measurement.")] = 10,
+    only: Annotated[str, typer.Option(help="Servers or configurations, separated by commas; empty: all.")] = "",
+    seconds: Annotated[float, typer.Option(min=0.5, help="Seconds of each measurement.")] = 10,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds; medians are reported.")] = 3,
     connections: Annotated[str, typer.Option(help="Numbers of connections, separated by commas.")] = "32,128",
-    quick: Annotated[bool, typer.Option(help="One round of 2 s with Gavel and one peer, judging nothing.")] = False,
-    tried: Annotated[bool, typer.Option(help="Also the configurations that were tried and are not the best.")] = False,
+    quick: Annotated[bool, typer.Option(help="One round of 2 s with Gavel and one peer, without targets.")] = False,
+    tried: Annotated[bool, typer.Option(help="Also the configurations that were not the best.")] = False,
     docs: Annotated[bool, typer.Option(help="Write the table and the plot into docs/.")] = False,
-    resume: Annotated[bool, typer.Option(help="Go on with the measurements that an earlier run left.")] = False,
-    directory: Annotated[Path, typer.Option(help="Model, logs and raw measurements.")] = ROOT / "var/bench/peers",
+    resume: Annotated[bool, typer.Option(help="Reuse the measurements of an interrupted run.")] = False,
+    directory: Annotated[Path, typer.Option(help="For model, logs and measurements.")] = ROOT / "var/bench/peers",
 ) -> None:
     """Measure and report."""
     servers = [find(name) for name in QUICK] if quick else chosen(only, tried=tried)
@@ -56,13 +55,13 @@ def main(
     try:
         rows = measure_all(servers, place, plan, resume=resume)
     except KeyboardInterrupt:
-        say("interrupted; --resume goes on from here")
+        say("interrupted; --resume continues from here")
         raise typer.Exit(130) from None
     raise typer.Exit(report(rows, plan, docs=docs, judge=not quick))
 
 
 def chosen(only: str, *, tried: bool) -> list[Server]:
-    """Return the servers to measure: those named by peer or configuration, else all but what was only tried."""
+    """Return the servers to measure: those named by peer or configuration, else all except those only tried."""
     names = {name.strip() for name in only.split(",") if name.strip()}
     known = {name for server in catalogue.SERVERS for name in (server.peer, server.name)}
     if names - known:
@@ -74,7 +73,7 @@ def chosen(only: str, *, tried: bool) -> list[Server]:
 
 
 def cores() -> str:
-    """Two of the cores this process may use."""
+    """Return two of the cores that this process may use."""
     return ",".join(map(str, sorted(os.sched_getaffinity(0))[:CORES]))
 
 
@@ -99,7 +98,7 @@ def measure_all(servers: list[Server], place: Place, plan: Plan, *, resume: bool
 
 
 def report(rows: list[Row], plan: Plan, *, docs: bool, judge: bool) -> int:
-    """Print table and JSON, write the page if asked; 0 if what was promised holds, or is not judged."""
+    """Print table and JSON, and write the page if docs is set. Return 0 if the targets are met or not judged."""
     table.show(rows, plan.connections)
     comparisons = [c for n in plan.connections if (c := Comparison.of(rows, n))]
     used = versions(rows)
@@ -126,7 +125,7 @@ def report(rows: list[Row], plan: Plan, *, docs: bool, judge: bool) -> int:
 
 
 def versions(rows: list[Row]) -> dict[str, str]:
-    """Return the packages that the measured peers consist of."""
+    """Return the packages of the measured peers, with versions."""
     found: dict[str, str] = {}
     for row in rows:
         if row.results and row.server.environment:

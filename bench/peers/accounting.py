@@ -1,7 +1,7 @@
-"""CPU and memory of all processes below this one, from /proc: servers start workers, daemons and proxies of their own.
+"""CPU and memory of all descendants of this process, from /proc, because servers start workers, daemons and proxies.
 
-This process becomes a subreaper, so that a daemon whose parent ended comes back to it and is still counted. One server
-runs at a time; whatever is below this process, but the generator and the probe, is the server.
+This process becomes a subreaper: it adopts a daemon whose parent has ended, so the daemon is still counted. One server
+runs at a time. So all descendants of this process, except the generator and the probe, belong to the server.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ class Process:
     pid: int
     parent: int
     state: str
-    ticks: int  # of CPU: its own, and of its children that have ended and were waited for
+    ticks: int  # CPU: its own, and that of its ended children
 
     @staticmethod
     def parse(stat: str) -> Process:
-        """Parse /proc/PID/stat; a program's name may hold blanks and parentheses."""
+        """Parse /proc/PID/stat. A program's name may contain blanks and parentheses."""
         pid, rest = stat.split(" ", 1)
         fields = rest.rsplit(")", 1)[1].split()
         return Process(int(pid), int(fields[1]), fields[0], sum(map(int, fields[11:15])))
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends."""
+    """Become the parent of every descendant whose parent ends."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def processes() -> list[Process]:
-    """Every process there is now."""
+    """Return all processes."""
     found = []
     for path in PROC.glob("[0-9]*/stat"):
         try:
             found.append(Process.parse(path.read_text()))
-        except OSError:  # it has ended since
+        except OSError:  # it has ended
             continue
     return found
 
 
 def below(root: int, table: Collection[Process], *, without: Collection[int] = ()) -> list[Process]:
-    """Return the descendants of a process, those left out, and what is below them, excepted."""
+    """Return the descendants of a process, except those left out and their descendants."""
     children: dict[int, list[Process]] = {}
     for process in table:
         children.setdefault(process.parent, []).append(process)
@@ -69,17 +69,17 @@ def below(root: int, table: Collection[Process], *, without: Collection[int] = (
 
 
 def members(*, without: Collection[int] = ()) -> list[Process]:
-    """All processes below this one."""
+    """Return all descendants of this process."""
     return below(os.getpid(), processes(), without=without)
 
 
 def cpu_s(*, without: Collection[int] = ()) -> float:
-    """Seconds of CPU that the processes below this one have used."""
+    """Return the seconds of CPU that the descendants of this process have used."""
     return sum(process.ticks for process in members(without=without)) / TICK
 
 
 def process_cpu_s(pid: int) -> float:
-    """Seconds of CPU that one process has used; 0 if it has ended."""
+    """Return the seconds of CPU that one process has used; 0 if it has ended."""
     try:
         return Process.parse((PROC / str(pid) / "stat").read_text()).ticks / TICK
     except OSError:
@@ -87,7 +87,7 @@ def process_cpu_s(pid: int) -> float:
 
 
 def memory_mib(*, without: Collection[int] = ()) -> float:
-    """Memory of the processes below this one, pages shared by several counted once (PSS)."""
+    """Return the memory of the descendants of this process. Shared pages count once (PSS)."""
     total = 0
     for process in members(without=without):
         try:
@@ -100,13 +100,13 @@ def memory_mib(*, without: Collection[int] = ()) -> float:
 
 
 def machine_cpu_s() -> float:
-    """Seconds of CPU that everything on the machine has used."""
+    """Return the seconds of CPU that all processes of the machine have used."""
     user, nice, system, _idle, _wait, irq, softirq, steal = map(int, (PROC / "stat").read_text().split()[1:9])
     return (user + nice + system + irq + softirq + steal) / TICK
 
 
 def end_all(*, wait_s: float, awaited: Collection[int] = ()) -> None:
-    """End every process below this one: asked first, killed by its id after a while; some the caller waits for."""
+    """End every descendant of this process: SIGTERM first, SIGKILL after wait_s. The caller reaps those in awaited."""
     for number, patience in ((signal.SIGTERM, wait_s), (signal.SIGKILL, 10.0)):
         for process in members():
             _signal(process.pid, number)
@@ -115,8 +115,8 @@ def end_all(*, wait_s: float, awaited: Collection[int] = ()) -> None:
             alive = [process for process in members() if process.state != "Z"]
             if not alive:
                 break
-            time.sleep(0.05)  # nothing tells of processes that are not our own children
-    for process in members():  # orphans that ended are ours to wait for
+            time.sleep(0.05)  # one cannot wait for processes that are not children
+    for process in members():  # this process must reap adopted children
         if process.state == "Z" and process.parent == os.getpid() and process.pid not in awaited:
             try:
                 os.waitpid(process.pid, os.WNOHANG)

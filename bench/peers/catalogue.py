@@ -1,8 +1,8 @@
 """The servers, and the configurations they are measured in.
 
-`best` is what a peer did best in here, `default` what one gets by following its guide, `tried` what was no better; the
-decision in docs/decisions has the figures. A server's options are explained in its script; Gavel's are keys of its
-configuration, and environment variables.
+`best` is a peer's best configuration here, `default` the one of its guide, and `tried` were not better. The figures are
+in docs/decisions/0007-peers.md. A server's options are explained in its script. Gavel's are keys of its configuration
+and environment variables.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ Role = Literal["best", "default", "tried"]
 
 @dataclass(frozen=True)
 class Server:
-    """One server in one configuration; peers lie in `servers/`, each with a virtual environment of its own."""
+    """One server in one configuration. Peers are in `servers/`, each with its own virtual environment."""
 
-    peer: str  # what it is a configuration of
-    title: str  # as tables call it
+    peer: str  # the server's short name
+    title: str  # the name in tables
     environment: str = ""  # build/peers/<environment>; empty: Gavel itself
     script: str = ""  # servers/<script>
     settings: Mapping[str, str] = field(default_factory=dict)  # environment variables of the script; see GAVEL
     protocol: Protocol = field(default_factory=instances)
-    python: str = ""  # an interpreter that it needs; else the one that Gavel uses
-    programs: tuple[str, ...] = ()  # that must be there besides
-    isolate: bool = False  # it listens on more than loopback, and so runs only where a network of its own can be made
+    python: str = ""  # the interpreter that it needs; empty: Gavel's
+    programs: tuple[str, ...] = ()  # other programs that it needs
+    isolate: bool = False  # it listens on every interface, so it needs its own network
     role: Role = "best"
-    variant: str = ""  # which configuration, where it is not the best
+    variant: str = ""  # which configuration, unless it is the best
 
     @property
     def name(self) -> str:
-        """The configuration's, unique."""
+        """The unique name of the configuration."""
         return f"{self.peer}:{self.variant}" if self.variant else self.peer
 
     def also(self, variant: str, role: Role = "tried", **settings: str) -> Server:
@@ -43,9 +43,8 @@ class Server:
         return replace(self, variant=variant, title=title, role=role, settings={**self.settings, **settings})
 
 
-# Callers that each wait for an answer gain nothing by a batch that waits for all of them, Eigen's kernels are the
-# faster ones for it, and runners need not share Go's places with the loop: see docs/decisions/0012-direct.md and
-# 0010-onednn.md.
+# In a closed loop a batch gains nothing by waiting for all callers (docs/decisions/0012-direct.md). Eigen's kernels are
+# faster for single rows (0010-onednn.md). With GOMAXPROCS=4, runners in TensorFlow do not take the loop's P.
 GAVEL = Server("gavel", "Gavel", settings={"batcher.policy": "eager", "TF_ENABLE_ONEDNN_OPTS": "0", "GOMAXPROCS": "4"})
 
 QUEUE = Server(
@@ -92,7 +91,7 @@ TRITON = Server(
     script="triton_app.py",
     settings={"WORKERS": "1", "WAIT_MS": "2"},
     protocol=v2(),
-    python="/usr/bin/python3.11",  # its stub crashed under other builds
+    python="/usr/bin/python3.11",  # its stub crashes under other builds
 )
 RAY = Server(
     "ray",
@@ -115,7 +114,7 @@ BENTOML = Server(
     "BentoML",
     environment="bentoml",
     script="bentoml_app.py",
-    settings={"WORKERS": "1", "MAX_LATENCY_MS": "1000"},  # at the default of 100 ms it refused a tenth
+    settings={"WORKERS": "1", "MAX_LATENCY_MS": "1000"},  # with the default of 100 ms it refuses a tenth
 )
 LITSERVE = Server(
     "litserve",
@@ -166,5 +165,5 @@ SERVERS: tuple[Server, ...] = (
 
 
 def find(name: str) -> Server:
-    """Return the configuration of this name; KeyError if there is none."""
+    """Return the configuration with this name. KeyError if there is none."""
     return {server.name: server for server in SERVERS}[name]

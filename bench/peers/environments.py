@@ -1,10 +1,10 @@
 """Virtual environments of the peers, build/peers/<name>/, from the hash-pinned locks/<name>.lock.
 
-They are made on demand and kept while the lock is unchanged. uv makes them, since it links what several of them hold
-(TensorFlow, mostly) instead of copying it; it comes from the package index, pinned as well.
+They are made on demand and kept while the lock does not change. uv makes them, because it links packages that several
+of them contain (such as TensorFlow) instead of copying them. uv itself is pinned too.
 
-    locks/<name>.in      what a peer needs, by hand
-    locks/<name>.lock    everything that takes, with hashes: `make lock-peers`
+    locks/<name>.in      what a peer needs, written by hand
+    locks/<name>.lock    all packages with hashes, made by `make lock-peers`
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ UV = "uv"
 
 
 class Unavailable(Exception):
-    """A server cannot be run here; the message says why, and is what its row of the table says."""
+    """A server cannot run here. The message says why and appears in the table."""
 
 
 def ensure(name: str, *, interpreter: str = "") -> Path:
-    """Make the environment, or keep the one that fits, and return its Python.
+    """Make the environment, unless it is up to date, and return its Python.
 
     Raises
     ------
     Unavailable
-        The interpreter is not there, or a package cannot be had.
+        The interpreter is missing, or a package cannot be installed.
     """
     base = interpreter or _own_interpreter()
     if not shutil.which(base):
@@ -60,7 +60,7 @@ def ensure(name: str, *, interpreter: str = "") -> Path:
 
 
 def _own_interpreter() -> str:
-    """Gavel's own Python, not the virtual environment's link to it."""
+    """Return Gavel's own Python, not the virtual environment's link to it."""
     return str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
 
 
@@ -68,12 +68,12 @@ def _run(command: list[str | Path]) -> None:
     environment = os.environ | {"UV_CACHE_DIR": str(CACHE)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip() or "no word of why").splitlines()[-1]
+        last = (done.stderr.strip() or "no message").splitlines()[-1]
         raise Unavailable(f"{Path(command[0]).name} {command[1]} failed: {last}")
 
 
 def versions(name: str) -> dict[str, str]:
-    """Return what the environment was asked to hold: package and version, by hand (locks/<name>.in) as locked."""
+    """Return the packages in locks/<name>.in, with their locked versions."""
     wanted = {_bare(line) for line in (LOCKS / f"{name}.in").read_text().splitlines()}
     pins = (line.split()[0].split("==") for line in (LOCKS / f"{name}.lock").read_text().splitlines() if "==" in line)
     return {pin[0]: pin[1] for pin in pins if len(pin) == 2 and pin[0] in wanted}

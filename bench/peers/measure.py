@@ -1,4 +1,4 @@
-"""One server under the generator: how many predictions a second, at what CPU, how late; kept as raw JSON."""
+"""One server under load: predictions a second, CPU and latency, kept as raw JSON."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bench.peers.environments import Unavailable
 from bench.peers.running import Place, Running, running
 from bench.report import say
 
-PAUSED_S = 0.5  # what the clock may run ahead of what was slept
+PAUSED_S = 0.5  # a sleep that lasts this much longer means that the machine was paused
 ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is offered to every server alike: a closed loop from so many connections."""
+    """The load for every server: a closed loop at each number of connections."""
 
     seconds: float
     repeats: int
@@ -30,29 +30,29 @@ class Plan:
     warmup_s: float = 3.0
 
     def alike(self, server: Server) -> dict[str, Any]:
-        """What two measurements must share to be of the same thing."""
+        """Return what must be equal for two measurements to be comparable."""
         shared = {"seconds": self.seconds, "warmup_s": self.warmup_s, "connections": list(self.connections)}
         return shared | {"settings": dict(server.settings)}
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One server at one number of connections, once. Latencies are of answered predictions, in ms."""
+    """One measurement of one server at one number of connections. Latencies are of answered predictions, in ms."""
 
     connections: int
     requests_per_s: float  # answered with a prediction
-    refused_per_s: float  # answered otherwise, failed or not answered
-    cpu_ms: float  # of all the server's processes, a prediction
+    refused_per_s: float  # answered with another status, failed, or not answered
+    cpu_ms: float  # a prediction, all processes of the server
     p50_ms: float
     p99_ms: float
-    memory_mib: float  # of all the server's processes
-    others_cores: float  # cores that neither server nor generator used: what else ran on the machine
+    memory_mib: float  # all processes of the server
+    others_cores: float  # cores that other programs on the machine used
 
     @staticmethod
     def of(
         result: Mapping[str, Any], *, cpu_s: float, span_s: float, memory_mib: float, others_s: float
     ) -> Measurement:
-        """Read the generator's result, which has answers; the CPU is of span_s seconds within the measured time."""
+        """Read the generator's result, which has answers. The CPU is of span_s seconds of the measured time."""
         seconds = float(result["seconds"])
         answered = float(result["status"]["200"])
         refused = float(result["answered"]) - answered + float(result["failed"]) + float(result["unanswered"])
@@ -70,7 +70,7 @@ class Measurement:
 
 
 def measure(server: Server, place: Place, plan: Plan, repeat: int) -> list[Measurement]:
-    """Start a server, measure it at every number of connections, stop it; keep what the generator said.
+    """Start a server, measure it at every number of connections, stop it, and keep the generator's results.
 
     Raises
     ------
@@ -95,12 +95,12 @@ def measure(server: Server, place: Place, plan: Plan, repeat: int) -> list[Measu
 
 
 def raw_path(place: Place, server: Server, repeat: int) -> Path:
-    """Where a measurement is kept."""
+    """Return the file of a measurement."""
     return place.directory / f"{server.name.replace(':', '-')}.{repeat}.json"
 
 
 def kept(place: Place, server: Server, plan: Plan, repeat: int) -> list[Measurement] | None:
-    """Return what an earlier run measured by the same plan; None if there is no such."""
+    """Return the measurement of an earlier run by the same plan, or None."""
     try:
         document = json.loads(raw_path(place, server, repeat).read_text())
     except (OSError, ValueError):
@@ -111,11 +111,11 @@ def kept(place: Place, server: Server, plan: Plan, repeat: int) -> list[Measurem
 
 
 class Paused(Exception):
-    """All processes stood still for a while (a suspended machine, say), so that what was measured means nothing."""
+    """All processes stood still for a while (as on a suspended machine), so the measurement is invalid."""
 
 
 def _offer(started: Running, plan: Plan, connections: int) -> tuple[Measurement, Mapping[str, Any]]:
-    """Load a server; again if the measurement was paused."""
+    """Measure a server, and again if the machine was paused."""
     for _ in range(ATTEMPTS):
         try:
             return _offer_once(started, plan, connections)
@@ -125,7 +125,7 @@ def _offer(started: Running, plan: Plan, connections: int) -> tuple[Measurement,
 
 
 def _offer_once(started: Running, plan: Plan, connections: int) -> tuple[Measurement, Mapping[str, Any]]:
-    """Load a server, and read its CPU from the end of the warm-up to the end of the measured time."""
+    """Measure a server. Its CPU counts from the end of the warm-up to the end of the measured time."""
     bodies = started.place.model.bodies(started.server.protocol)
     generator = started.beside(
         command(started.url, bodies, rate=0, seconds=plan.seconds, warmup_s=plan.warmup_s, connections=connections)
@@ -162,7 +162,7 @@ def _offer_once(started: Running, plan: Plan, connections: int) -> tuple[Measure
 
 
 def _used(generator: int) -> tuple[float, float, float]:
-    """CPU seconds of the server, the generator, and the whole machine."""
+    """Return the CPU seconds of the server, the generator, and the whole machine."""
     return (
         accounting.cpu_s(without=[generator]),
         accounting.process_cpu_s(generator),

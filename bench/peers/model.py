@@ -1,7 +1,7 @@
-"""The model that every server serves, and the rows it is asked about.
+"""The model that every server serves, and the rows of the requests.
 
-It is the benchmarks' DeepFM (bench/recipe.yaml), trained on examples with planted weights, so that its answers
-differ from row to row and a server that mixes rows up is found out.
+It is the benchmarks' DeepFM (bench/recipe.yaml), trained on examples with planted weights. So answers differ from row
+to row, and a server that confuses rows is detected.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pytrain.manifest import read_golden
 from pytrain.recipe import IndexSpace, load_recipe
 from scripts.loop.settings import ROOT
 
-EXAMPLES = 120_000  # learnt twice: enough that answers spread from 0.01 to 0.5
+EXAMPLES = 120_000  # learnt twice, so many that answers range from 0.01 to 0.5
 SKEW = 3  # indices are drawn as uniform³: a few are common, most are rare
 
 Rows = npt.NDArray[np.int32]
@@ -48,16 +48,16 @@ class Model:
 
     @property
     def weights(self) -> Path:
-        """Every variable of the version by name, as .npz, for servers without TensorFlow."""
+        """Return the file of the version's variables by name, as .npz, for servers without TensorFlow."""
         return self.directory / "weights.npz"
 
     def prepare(self) -> None:
-        """Train the model, unless it is there already and learnt from the recipe as it is now."""
+        """Train the model, unless there is one made from the same recipe and code."""
         stamp = self.directory / "made-from"
         source = hashlib.sha256(RECIPE.read_bytes() + Path(__file__).read_bytes()).hexdigest()
         if stamp.exists() and stamp.read_text() == source:
             return
-        say(f"training the model: {2 * EXAMPLES:,} examples, a minute")
+        say(f"training the model: {2 * EXAMPLES:,} examples, about a minute")
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
         space = load_recipe(RECIPE).space
@@ -70,11 +70,11 @@ class Model:
         stamp.write_text(source)
 
     def golden(self) -> tuple[Rows, npt.NDArray[np.float32]]:
-        """Rows (n, F) and the probabilities (n,) that the version's own training computed."""
+        """Return golden rows (n, F) and the probabilities (n,) that training computed."""
         return read_golden(self.version)
 
     def bodies(self, protocol: Protocol) -> Path:
-        """Write the requests, one a line, as this protocol wants them."""
+        """Write the requests of this protocol, one a line."""
         path = self.directory / f"bodies-{protocol.name}.jsonl"
         rows = random_rows(load_recipe(RECIPE).space, BODIES, seed=3)
         path.write_text("".join(protocol.request(row) + "\n" for row in rows.tolist()))
@@ -82,7 +82,7 @@ class Model:
 
 
 def random_rows(space: IndexSpace, n: int, *, seed: int) -> Rows:
-    """Rows (n, F) with every index in its column's range, common ones first; a tenth is missing (0)."""
+    """Return rows (n, F) with every index in its column's range, low ones more often; a tenth is missing (0)."""
     rng = np.random.default_rng(seed)
     low, high = (np.array([getattr(c, side) for c in space.columns]) for side in ("low", "high"))
     rows: Rows = (low + (high - low) * rng.random((n, space.row_len)) ** SKEW).astype(np.int32)
@@ -91,7 +91,7 @@ def random_rows(space: IndexSpace, n: int, *, seed: int) -> Rows:
 
 
 def write_examples(path: Path, space: IndexSpace) -> None:
-    """Write examples as Parquet, whose labels follow planted weights: each index has its own, ±0.5 in the mean."""
+    """Write examples as Parquet. Their labels follow planted weights, one for each index, ±0.5 in the mean."""
     rng = np.random.default_rng(5)
     rows = random_rows(space, EXAMPLES, seed=4)
     planted = rng.normal(0, 0.35, space.table_rows)

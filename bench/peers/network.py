@@ -1,8 +1,8 @@
-"""A network of its own for every server: only it, the generator and the probe are in there, and nothing outside.
+"""A network namespace for every server, which only the generator and the probe share.
 
-Some servers listen on every interface whatever they are told (Ray's proxy). In a network namespace there is only
-loopback, ports are never taken, and what one server left behind cannot disturb the next. It takes root or user
-namespaces; where neither is to be had, servers that keep to loopback run without.
+Some servers, such as Ray's proxy, listen on every interface regardless of their settings. A network namespace has only
+loopback, all its ports are free, and nothing that one server leaves can disturb the next. It needs root or user
+namespaces. Without them, only servers that listen on loopback alone are run.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ LOOPBACK_UP = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
 
 @dataclass(frozen=True)
 class Network:
-    """How commands get into a server's network."""
+    """How commands are started in a server's network."""
 
-    make: tuple[str, ...]  # before a command that begins a network; empty: the machine's own
-    enter: tuple[str, ...]  # before --target=PID, where a command joins the network of another
+    make: tuple[str, ...]  # put before a command to give it a new network; empty: the machine's own
+    enter: tuple[str, ...]  # put before --target=PID to join another command's network
 
     @property
     def own(self) -> bool:
         return bool(self.make)
 
     def begin(self, command: list[str]) -> list[str]:
-        """Put a command into a network of its own."""
+        """Return the command line that runs a command in a new network."""
         return [*self.make, *LOOPBACK_UP, *command] if self.own else command
 
     def wait(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until a process that was begun so is in its network; who joins it earlier would join ours."""
+        """Wait until a process is in its own network. To join it earlier would join this process's network."""
         ours = Path("/proc/self/ns/net").readlink()
         while self.own and process.poll() is None and Path(f"/proc/{process.pid}/ns/net").readlink() == ours:
             time.sleep(0.01)
 
     def join(self, pid: int, command: list[str]) -> list[str]:
-        """Put a command into the network of a process."""
+        """Return the command line that runs a command in the network of a process."""
         return [*self.enter, f"--target={pid}", "--", *command] if self.own else command
 
 
 @cache
 def available() -> Network:
-    """What this machine lets us do."""
+    """Return what this machine permits."""
     as_root = Network(("unshare", "--net", "--"), ("nsenter", "--net"))
     as_user = Network(
         ("unshare", "--map-root-user", "--net", "--"), ("nsenter", "--user", "--preserve-credentials", "--net")

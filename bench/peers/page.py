@@ -1,4 +1,4 @@
-"""The part of docs/benchmarks.md that is on the peers, written between two markers."""
+"""The section of docs/benchmarks.md about the peers, written between two markers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def section(
     versions: Mapping[str, str],
     decision: str,
 ) -> str:
-    """Write the section, without its markers."""
+    """Return the section without its markers."""
     return TEXT.format(
         connections=" and ".join(map(str, connections)),
         cores=cores,
@@ -68,25 +68,25 @@ def _sentence(comparison: Comparison) -> str:
 
 
 def insert(document: str, section: str) -> str:
-    """Put the section between the markers, or at the end of a document that has none.
+    """Return the document with the section between its markers, or at its end if it has none.
 
     Raises
     ------
     ValueError
-        The markers do not stand once each, in order.
+        The document does not have each marker once, in order.
     """
     marked = f"{BEGIN}\n{section.strip()}\n{END}"
     counts = document.count(BEGIN), document.count(END)
     if counts == (0, 0):
         return f"{document.rstrip()}\n\n{marked}\n".lstrip()
     if counts != (1, 1) or document.index(BEGIN) > document.index(END):
-        raise ValueError(f"{BEGIN} and {END} must stand once each, in this order")
+        raise ValueError(f"the document must have {BEGIN} and {END} once each, in this order")
     before, rest = document.split(BEGIN)
     return before + marked + rest.split(END)[1]
 
 
 def write(path: Path, section: str) -> None:
-    """Insert the section into a file, which is made if there is none; it appears whole."""
+    """Insert the section into a file, which is created if it does not exist. The file is replaced as a whole."""
     document = path.read_text() if path.exists() else "# Benchmarks\n"
     aside = path.with_suffix(".new")
     aside.write_text(insert(document, section))
@@ -94,7 +94,7 @@ def write(path: Path, section: str) -> None:
 
 
 def named(machine: Mapping[str, Any]) -> str:
-    """The machine in words."""
+    """Return the machine in words."""
     return (
         f"{machine['cpu']} ({machine['cores']} cores), Linux {str(machine['kernel']).split('-')[0]}, Go {machine['go']}"
     )

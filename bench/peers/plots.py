@@ -1,4 +1,4 @@
-"""The picture of the comparison: a row of panels for each number of connections, a column for each figure."""
+"""The plot of the comparison: a row of panels for each number of connections, a column for each figure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OURS, THEIRS = "#d1495b", "#8d99ae"
 
 
 def draw(path: Path, rows: Sequence[Row], connections: Sequence[int]) -> None:
-    """Draw bars on logarithmic axes, with their figures, whiskers over the repeats, the fastest server on top."""
+    """Draw bars with their figures on logarithmic axes, whiskers over the repeats, and the fastest server on top."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import
     from matplotlib.figure import Figure as Canvas  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
 """`python -m bench.peers.probe SERVER URL VERSION`: waits for a server, then checks its answers.
 
-It runs in the server's network. Every golden row is asked several times, all at once, so that the server makes batches
-of them; each answer must be what the version's training computed. The result is one JSON line.
+It runs in the server's network. It requests every golden row several times, all at once, so that the server makes
+batches. Each answer must equal the probability that training computed. The result is one JSON line.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from bench.peers.protocol import Protocol
 from pytrain.manifest import read_golden
 
 TOLERANCE = 1e-5
-TIMES = 4  # each row is asked
+TIMES = 4  # requests for each row
 AT_ONCE = 32
 HEADERS = {"Content-Type": "application/json"}
 
 
 async def ask(client: httpx.AsyncClient, protocol: Protocol, url: str, row: list[int]) -> float:
-    """The server's probability of one row."""
+    """Return the server's probability for one row."""
     response = await client.post(url, content=protocol.request(row), headers=HEADERS)
     if response.status_code != 200:
         raise ValueError(f"status {response.status_code}: {response.text[:300]}")
@@ -32,7 +32,7 @@ async def ask(client: httpx.AsyncClient, protocol: Protocol, url: str, row: list
 
 
 async def wait_ready(client: httpx.AsyncClient, protocol: Protocol, url: str, row: list[int]) -> None:
-    """Ask until there is an answer; whoever started this ends it when it has taken too long."""
+    """Try until there is an answer. The process that started the probe ends it after a timeout."""
     while True:
         try:
             await ask(client, protocol, url, row)

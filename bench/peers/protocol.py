@@ -1,4 +1,4 @@
-"""How the servers are asked for one prediction: JSON over HTTP, in the two shapes that model servers share."""
+"""Requests for one prediction: JSON over HTTP, in the two protocols that model servers have in common."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way to ask."""
+    """One protocol."""
 
     name: Literal["instances", "v2"]
     path: str
 
     def request(self, row: Sequence[int]) -> str:
-        """One row as the body of a request, without spaces."""
+        """Return the body of a request for one row, without spaces."""
         if self.name == "instances":  # TensorFlow Serving's
             document: dict[str, Any] = {"instances": [row]}
         else:  # the Open Inference Protocol's
@@ -25,7 +25,7 @@ class Protocol:
         return json.dumps(document, separators=(",", ":"))
 
     def probability(self, answer: bytes) -> float:
-        """Read the one probability of an answer; ValueError if it holds none, or more."""
+        """Return the one probability of an answer. ValueError if it has none, or more."""
         document = json.loads(answer)
         try:
             if self.name == "instances":
@@ -39,10 +39,10 @@ class Protocol:
 
 
 def instances(path: str = "/v1/models/bench:predict") -> Protocol:
-    """`{"instances": [[…]]}` to `{"predictions": [p]}`, or to the bare list."""
+    """Read `{"predictions": [p]}`, or the bare list: the answer to `{"instances": [[…]]}`."""
     return Protocol("instances", path)
 
 
 def v2(path: str = "/v2/models/bench/infer") -> Protocol:
-    """`{"inputs": [{…, "data": […]}]}` to `{"outputs": [{…, "data": [p]}]}`."""
+    """Read `{"outputs": [{…, "data": [p]}]}`: the answer to `{"inputs": [{…, "data": […]}]}`."""
     return Protocol("v2", path)

@@ -1,4 +1,4 @@
-"""What the measurements say: medians with their spread, the best peer, and Gavel's ratios to it."""
+"""The results of the measurements: medians with their spread, the best peer, and Gavel's ratios to it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bench.peers.catalogue import GAVEL, Server
 from bench.peers.measure import Measurement
 from bench.report import Target
 
-TIMES = 6  # as many requests, and as little CPU, as the best peer's
+TIMES = 6  # target: requests ÷ the best peer's, and the best peer's CPU ÷ Gavel's
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A median and what it lies between."""
+    """A median, with the lowest and the highest value."""
 
     median: float
     low: float
@@ -66,7 +66,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Row:
-    """One server: its results by connections, or why there are none."""
+    """One server: its results by number of connections, or the reason why there are none."""
 
     server: Server
     results: Mapping[int, Result]
@@ -74,7 +74,7 @@ class Row:
 
     @staticmethod
     def of(server: Server, repeats: Sequence[Sequence[Measurement]], skipped: str = "") -> Row:
-        """Join the repeats; each holds one measurement for every number of connections."""
+        """Join the repeats. Each has one measurement for every number of connections."""
         by_connections: dict[int, list[Measurement]] = {}
         for repeat in repeats:
             for measurement in repeat:
@@ -82,7 +82,7 @@ class Row:
         return Row(server, {n: Result.of(taken) for n, taken in by_connections.items()}, skipped)
 
     def json(self) -> dict[str, Any]:
-        """What the last line of stdout tells of the server."""
+        """Return the server's part of the last line of stdout."""
         if self.skipped:
             return {"title": self.server.title, "skipped": self.skipped}
         names = ("requests_per_s", "refused_per_s", "cpu_ms", "p50_ms", "p99_ms", "memory_mib", "others_cores")
@@ -91,13 +91,13 @@ class Row:
 
 
 def best_peer(rows: Sequence[Row], connections: int) -> Row | None:
-    """Return the peer that answers most requests a second; None if no peer was measured."""
+    """Return the peer with the most requests a second; None if no peer was measured."""
     peers = [row for row in rows if row.server.peer != GAVEL.peer and connections in row.results]
     return max(peers, key=lambda row: row.results[connections].requests_per_s.median, default=None)
 
 
 def telling(rows: Sequence[Row], connections: Sequence[int]) -> list[Row]:
-    """Return what a page shows: each peer's best configurations, its default one, and those skipped."""
+    """Return the rows of the page: each peer's best configuration, its default one, and those skipped."""
 
     def leads(row: Row, n: int) -> bool:
         rivals = [r for r in rows if r.server.peer == row.server.peer and n in r.results]
@@ -109,7 +109,7 @@ def telling(rows: Sequence[Row], connections: Sequence[int]) -> list[Row]:
 
 
 def ratios(rows: Sequence[Row], row: Row, connections: int) -> tuple[float, float] | None:
-    """Return Gavel's requests a second ÷ a peer's, and the peer's CPU a prediction ÷ Gavel's; None if either lacks."""
+    """Return Gavel's requests ÷ a peer's, and the peer's CPU ÷ Gavel's; None if either was not measured."""
     gavel = next((r for r in rows if r.server == GAVEL and connections in r.results), None)
     if gavel is None or row.server.peer == GAVEL.peer or connections not in row.results:
         return None
@@ -124,8 +124,8 @@ class Comparison:
 
     connections: int
     best: str  # the peer's title
-    requests: float  # Gavel's ÷ the peer's, a second
-    cpu: float  # the peer's ÷ Gavel's, a prediction
+    requests: float  # a second: Gavel's ÷ the peer's
+    cpu: float  # a prediction: the peer's ÷ Gavel's
     p99: float  # Gavel's ÷ the peer's
 
     @staticmethod
@@ -139,7 +139,7 @@ class Comparison:
         return Comparison(connections, best.server.title, *against, p99[GAVEL.name] / p99[best.server.name])
 
     def targets(self) -> list[Target]:
-        """What was promised."""
+        """Return the targets."""
         n = self.connections
         return [
             Target(f"requests_ratio_{n}", self.requests, TIMES),

@@ -1,4 +1,4 @@
-"""A server under test: started on the cores of the comparison, awaited, checked, stopped."""
+"""A server under test: start it on the cores of the comparison, wait for it, check its answers, stop it."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ SERVERS = Path(__file__).with_name("servers")
 READY_S = 120.0
 STOPS_S = 15.0
 SETTLES_S = 15.0
-SETTLED_CORES = 0.1  # below this the server's start is over: all its workers are up
-PORT = 18090  # the first that a server takes; where it shares our network, the first from here on that is free
-EPHEMERAL = 32768  # from here on the kernel gives ports to connections
-PORTS = 5  # taken at most: PORT and those after it
+SETTLED_CORES = 0.1  # below this use of CPU, all workers of the server have started
+PORT = 18090  # a server's first port; without its own network, the search for free ports begins here
+EPHEMERAL = 32768  # the kernel uses ports from here on for connections
+PORTS = 5  # successive ports that a server may need
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where servers run: files, model, cores."""
+    """What servers share: directory, model, cores."""
 
     directory: Path
     model: Model
-    cores: str  # as taskset wants them
+    cores: str  # as for taskset
 
     def scratch(self, server: Server) -> Path:
-        """An empty directory for a server's own files."""
+        """Return an empty directory for a server's files."""
         path = self.directory / "servers" / server.name.replace(":", "-")
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
@@ -54,14 +54,14 @@ class Place:
 
 @dataclass
 class Running:
-    """A server that answers."""
+    """A running server."""
 
     server: Server
     process: subprocess.Popen[bytes]
     port: int
     network: Network
     place: Place
-    worst: float = 1.0  # furthest that an answer was off the golden probability
+    worst: float = 1.0  # largest error of an answer against the golden probability
 
     @property
     def url(self) -> str:
@@ -82,7 +82,7 @@ class Running:
 
 @contextmanager
 def running(server: Server, place: Place) -> Iterator[Running]:
-    """Run a server until the end of the block. It was asked the golden rows, and its answers are right.
+    """Run a server until the end of the block. Its answers to the golden rows have been checked.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def running(server: Server, place: Place) -> Iterator[Running]:
     """
     network = available()
     if server.isolate and not network.own:
-        raise Unavailable("it listens on every interface, and no network of its own can be made here")
+        raise Unavailable("it listens on every interface, and no network namespace can be made here")
     missing = [program for program in server.programs if not shutil.which(program)]
     if missing:
         raise Unavailable(f"it needs {', '.join(missing)}")
@@ -132,14 +132,14 @@ def _command(server: Server, place: Place, scratch: Path, port: int) -> tuple[li
 
 
 def _gavel(server: Server, place: Place, scratch: Path, port: int) -> tuple[list[str | Path], dict[str, str]]:
-    """Return the bidder's command and environment; settings in capitals are of the latter."""
+    """Return the bidder's command and environment. Settings in capitals are environment variables."""
     variables = {key: value for key, value in server.settings.items() if key.isupper()}
     world = World(scratch)
     world.campaigns.write_text(yaml.safe_dump(campaigns(world.candidates)))
     settings: Mapping[str, Any] = {
         "models.store": str(place.model.store),
         "predict.listen": f"127.0.0.1:{port}",
-        "predict.timeout": "10s",  # no peer gives up earlier
+        "predict.timeout": "10s",  # no peer has a shorter timeout
         **{key: value for key, value in server.settings.items() if key not in variables},
     }
     config = world.write_config("gavel", Ports.free(), settings)
@@ -154,7 +154,7 @@ def _onnx(model: Model, python: Path) -> Path:
 
 
 def _probe(started: Running, log: Path) -> float:
-    """Wait until the server answers the golden rows, and return how far the worst answer was off."""
+    """Wait until the server answers the golden rows, and return the largest error."""
     version = started.place.model.version
     probe = started.beside([sys.executable, "-m", "bench.peers.probe", started.server.name, started.url, version])
     deadline = time.monotonic() + READY_S
@@ -173,7 +173,7 @@ def _probe(started: Running, log: Path) -> float:
 
 
 def _settle() -> None:
-    """Wait until the server's processes have nothing left to do; some never do, so only a while."""
+    """Wait until the server's processes are idle, but not for long, because some never are."""
     deadline = time.monotonic() + SETTLES_S
     used = accounting.cpu_s()
     while time.monotonic() < deadline:
@@ -184,7 +184,7 @@ def _settle() -> None:
 
 
 def free_base() -> int:
-    """Return the first of PORTS ports in a row that nobody listens on now, below those that the kernel gives away."""
+    """Return the first of PORTS successive free ports below EPHEMERAL."""
     for base in range(PORT, EPHEMERAL, PORTS):
         with ExitStack() as stack:
             try:

@@ -1,4 +1,4 @@
-"""The servers side by side, as cells: for the terminal and for the page."""
+"""The table of servers, for the terminal and for the page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ABSENT = "–"
 
 
 def ordered(rows: Sequence[Row], connections: int) -> list[Row]:
-    """Order by requests a second; those skipped come last."""
+    """Sort by requests a second; skipped servers come last."""
 
     def speed(row: Row) -> float:
         return row.results[connections].requests_per_s.median if connections in row.results else -1.0
@@ -22,7 +22,7 @@ def ordered(rows: Sequence[Row], connections: int) -> list[Row]:
 
 
 def cells(rows: Sequence[Row], row: Row, connections: int) -> list[str]:
-    """What FIGURES say of one server; the last two compare Gavel with it."""
+    """Return the FIGURES of one server. The last two compare Gavel with it."""
     result = row.results[connections]
     against = ratios(rows, row, connections)
     return [
@@ -44,7 +44,7 @@ def _with_spread(figure: Figure) -> str:
 
 
 def lines(rows: Sequence[Row], connections: int) -> list[list[str]]:
-    """One line for each server that was measured."""
+    """Return one line for each measured server."""
     return [
         [row.server.title, *cells(rows, row, connections), f"{row.results[connections].memory_mib.median:,.0f}"]
         for row in ordered(rows, connections)
@@ -53,12 +53,12 @@ def lines(rows: Sequence[Row], connections: int) -> list[list[str]]:
 
 
 def skipped(rows: Sequence[Row]) -> list[str]:
-    """Who was skipped, and why."""
+    """Return the skipped servers with the reasons."""
     return [f"{row.server.title} is skipped: {row.skipped}" for row in rows if row.skipped]
 
 
 def show(rows: Sequence[Row], connections: Sequence[int]) -> None:
-    """Print a table for each number of connections, then who was skipped."""
+    """Print a table for each number of connections, then the skipped servers."""
     for n in connections:
         report.table(f"{n} connections: medians, ± half the range", HEADER, lines(rows, n))
     for line in skipped(rows):
@@ -66,7 +66,7 @@ def show(rows: Sequence[Row], connections: Sequence[int]) -> None:
 
 
 def markdown(rows: Sequence[Row], connections: Sequence[int]) -> str:
-    """Write the same as Markdown."""
+    """Return the same as Markdown."""
     parts = []
     for n in connections:
         table = [HEADER, [":--", *["--:"] * (len(HEADER) - 1)], *lines(rows, n)]

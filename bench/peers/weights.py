@@ -1,4 +1,4 @@
-"""`python -m bench.peers.weights VERSION OUT.npz`: a version's variables by name, for servers without TensorFlow."""
+"""`python -m bench.peers.weights VERSION OUT.npz`: write a version's variables, for servers without TensorFlow."""
 
 from __future__ import annotations
 

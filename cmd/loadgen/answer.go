@@ -7,10 +7,10 @@ import (
 	"strconv"
 )
 
-// answer parses one HTTP/1.1 response as it arrives: as much of the protocol as servers under test use.
+// answer parses one HTTP/1.1 response as it arrives. It knows the part of the protocol that servers under test use.
 type answer struct {
-	buf    []byte // what has arrived of it
-	head   int    // length of the head, 0 until it is whole
+	buf    []byte // what has arrived
+	head   int    // length of the head; 0 until it is whole
 	status int
 	length int  // of the body; -1: chunked
 	closes bool // the server closes the connection after it
@@ -18,12 +18,12 @@ type answer struct {
 
 var errBadAnswer = errors.New("not an HTTP/1.1 response")
 
-// idleTimeout begins what a server says to a connection that asked nothing for too long, before it closes it.
+// idleTimeout begins the response that some servers send before they close an idle connection.
 var idleTimeout = []byte("HTTP/1.1 408 ")
 
 const maxAnswer = 1 << 20
 
-// add takes what arrived; whole says that the response is complete.
+// add appends what arrived. whole reports that the response is complete.
 func (a *answer) add(p []byte) (whole bool, err error) {
 	a.buf = append(a.buf, p...)
 	if len(a.buf) > maxAnswer {
@@ -87,7 +87,7 @@ func (a *answer) parseHead(head []byte) error {
 	return nil
 }
 
-// chunkedWhole says whether a chunked body has ended; trailers are not expected.
+// chunkedWhole reports whether a chunked body is complete. It knows no trailers.
 func chunkedWhole(body []byte) (bool, error) {
 	for {
 		end := bytes.Index(body, []byte("\r\n"))

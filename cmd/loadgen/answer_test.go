@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Every response is found whole at its last byte and not before, however it is cut.
+// A response in pieces of any size is complete at its last byte and not before.
 func TestAnswer(t *testing.T) {
 	f := func(name, response string, status int, closes bool) {
 		t.Helper()
@@ -39,7 +39,7 @@ func TestAnswer(t *testing.T) {
 	f("no chunk", "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n0\r\n\r\n", 200, false)
 }
 
-// A 408 that arrives together with the answer before it ends the connection, and is no answer of its own.
+// A 408 that arrives together with the answer before it ends the connection and is not an answer.
 func TestAnswerWithIdleTimeout(t *testing.T) {
 	var a answer
 	whole, err := a.add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 408 Request Timeout\r\n"))

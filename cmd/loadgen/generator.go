@@ -15,15 +15,15 @@ import (
 	"gavel/internal/host"
 )
 
-// generator offers the load. Everything is done by the goroutine of run, on one OS thread.
+// generator offers the load. The goroutine of run does all the work, on one OS thread.
 type generator struct {
 	f        flags
 	requests []request
-	numbered uint64 // requests that were due so far, warm-up included
+	numbered uint64 // how many requests were due so far, including the warm-up
 
 	epoll int
 	conns []*conn
-	free  []*conn // idle ones, used in turn so that all stay warm: a ring would serve as well
+	free  []*conn // idle connections, used in turn so that all stay warm
 	// waiting are the open-loop requests that found no free connection, oldest first.
 	waiting []pending
 
@@ -34,14 +34,14 @@ type generator struct {
 	domain  int
 }
 
-// pending is a request that is due. Its number says which body it has, so that what is counted of it by tmax does not
-// depend on whether it is ever sent.
+// pending is a request that is due. Its number determines its body and tmax, so that it is counted by tmax even if it
+// is never sent.
 type pending struct {
 	due    int64 // ns from the start
 	number uint64
 }
 
-// conn is one connection; due and tmax are of its request under way.
+// conn is one connection. due and tmax are those of its current request.
 type conn struct {
 	fd     int
 	busy   bool
@@ -81,7 +81,7 @@ func newGenerator(f flags, requests []request, series *series) (*generator, erro
 	return g, nil
 }
 
-// dial opens c's connection; it blocks, which on loopback is a moment.
+// dial opens c's connection. It blocks, but on loopback not for long.
 func (g *generator) dial(c *conn) error {
 	fd, err := unix.Socket(g.domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -109,14 +109,14 @@ func (g *generator) close() {
 // now is ns from the start.
 func (g *generator) now() int64 { return int64(time.Since(g.start)) }
 
-// run offers the load until it ends and the last answers are in.
+// run offers the load until the duration is over and the last answers have arrived.
 func (g *generator) run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// What this thread sends late or reads late, while servers under test have the processors, would be counted as theirs.
-	// It gets no larger part of them. Where the system refuses, the lag in the result tells.
+	// If this thread waits for a processor while the server has them, its delay counts as the server's. A short time
+	// slice gives it a processor sooner, but no larger share. If the system refuses, send_lag_ms shows the delay.
 	_ = host.ShortSlice()
-	debug.SetGCPercent(400) // there is next to no garbage; a collection would delay requests
+	debug.SetGCPercent(400) // there is hardly any garbage, and a collection would delay requests
 	end := int64(g.f.Warmup + g.f.Duration)
 	giveUp := g.tally.giveUp
 	g.start = time.Now()
@@ -129,7 +129,7 @@ func (g *generator) run() error {
 	for {
 		now := g.now()
 		g.tally.advance(now)
-		for due != nil && due.next() <= now && due.next() < end { // noticed after the end, if this thread was held up
+		for due != nil && due.next() <= now && due.next() < end { // also after the end, if this thread was delayed
 			g.tally.noticed(due.next(), now)
 			g.waiting = append(g.waiting, g.schedule(due.next()))
 			due.take()
@@ -180,7 +180,7 @@ func (g *generator) run() error {
 
 func (g *generator) idle() bool { return len(g.free) == len(g.conns) && len(g.waiting) == 0 }
 
-// wait sleeps until something happens on a connection, at most ns.
+// wait sleeps until a connection has an event, at most ns.
 func (g *generator) wait(events []unix.EpollEvent, ns int64) (int, error) {
 	span := unix.NsecToTimespec(max(ns, 0))
 	n, err := epollPwait2(g.epoll, events, &span)
@@ -190,14 +190,14 @@ func (g *generator) wait(events []unix.EpollEvent, ns int64) (int, error) {
 	return max(n, 0), nil
 }
 
-// take is the connection that has been idle for longest.
+// take returns the connection that has been idle longest.
 func (g *generator) take() *conn {
 	c := g.free[0]
 	g.free = g.free[:copy(g.free, g.free[1:])]
 	return c
 }
 
-// schedule numbers the request that is due at the time given, and counts it.
+// schedule numbers and counts the request that is due at the given time.
 func (g *generator) schedule(due int64) pending {
 	p := pending{due: due, number: g.numbered}
 	g.numbered++
@@ -205,7 +205,7 @@ func (g *generator) schedule(due int64) pending {
 	return p
 }
 
-// body is the request's own among those sent in turn.
+// body returns the request with the body of p.
 func (g *generator) body(p pending) *request { return &g.requests[p.number%uint64(len(g.requests))] }
 
 func (g *generator) sendWaiting() error {
@@ -230,7 +230,7 @@ func (g *generator) send(c *conn, p pending) error {
 	return g.write(c, r.wire)
 }
 
-// write sends what the socket takes; the rest goes when it is writable again.
+// write sends what the socket accepts, and the rest when the socket is writable again.
 func (g *generator) write(c *conn, p []byte) error {
 	n, err := rawWrite(c.fd, p)
 	if err != nil && !errors.Is(err, unix.EAGAIN) {
@@ -257,7 +257,7 @@ func (g *generator) interest(c *conn, events uint32) error {
 	return nil
 }
 
-// ready deals with what epoll tells of a connection; again: send the next request at once (closed loop).
+// ready handles the events of a connection. again: it sends the next request at once (closed loop).
 func (g *generator) ready(c *conn, events uint32, again bool) error {
 	if len(c.unsent) > 0 && events&unix.EPOLLOUT != 0 {
 		if err := g.write(c, append([]byte(nil), c.unsent...)); err != nil {
@@ -274,9 +274,9 @@ func (g *generator) ready(c *conn, events uint32, again bool) error {
 	case err != nil || n == 0:
 		return g.broken(c)
 	case !c.busy && bytes.HasPrefix(g.buf[:n], idleTimeout):
-		return g.broken(c) // the server tells so that it waited for a request in vain, and closes
+		return g.broken(c) // the server closes an idle connection
 	case !c.busy:
-		return fmt.Errorf("the server sent %d bytes nobody asked for", n)
+		return fmt.Errorf("the server sent %d bytes without a request", n)
 	}
 	whole, err := c.answer.add(g.buf[:n])
 	if err != nil {
@@ -297,12 +297,12 @@ func (g *generator) ready(c *conn, events uint32, again bool) error {
 	return nil
 }
 
-// broken counts the request that a lost connection took along, and opens another.
+// broken counts the request on a lost connection as failed, and opens a new connection.
 func (g *generator) broken(c *conn) error {
 	if c.busy {
 		g.tally.failed(c.due)
 		c.busy = false
-	} else { // it is in free, and comes back there
+	} else { // reopen puts it into free again
 		for i, other := range g.free {
 			if other == c {
 				g.free = append(g.free[:i], g.free[i+1:]...)
@@ -321,7 +321,7 @@ func (g *generator) reopen(c *conn) error {
 		at++
 	}
 	held := g.conns
-	g.conns = g.conns[:at] // dial numbers the connection by its place
+	g.conns = g.conns[:at] // dial numbers the connection by len(g.conns)
 	err := g.dial(c)
 	g.conns = held
 	if err != nil {

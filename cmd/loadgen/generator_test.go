@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// The generator sleeps in epoll and reads the system's clock, so that its tests take real time, a second at most. What
-// they ask for holds however busy the machine is.
+// The generator sleeps in epoll and reads the system's clock, so these tests take real time, at most a second. They do
+// not depend on how busy the machine is.
 
 // serve runs a server on loopback until the test ends: each connection is handled by one call.
 func serve(t *testing.T, handle func(c net.Conn)) string {
@@ -53,7 +53,7 @@ func serve(t *testing.T, handle func(c net.Conn)) string {
 	return "http://" + listener.Addr().String() + "/"
 }
 
-// answering calls respond for every request on a connection until it is false.
+// answering calls respond for every request on a connection until it returns false.
 func answering(respond func(c net.Conn) bool) func(net.Conn) {
 	return func(c net.Conn) {
 		from := bufio.NewReader(c)
@@ -111,8 +111,8 @@ func load(t *testing.T, url string, f flags) result {
 	return r
 }
 
-// A server that stalls is charged for every request that would have come meanwhile, though most of them wait for a
-// connection then.
+// A server that stalls is charged for every request that would have come meanwhile, even though most of them wait for a
+// connection.
 func TestStall(t *testing.T) {
 	const stall = 200 * time.Millisecond
 	var (
@@ -140,20 +140,20 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// Requests that never found a connection are counted like those that were sent in vain.
+// Requests that never found a connection count like those that were sent and not answered.
 func TestSilentServer(t *testing.T) {
 	url := serve(t, answering(func(net.Conn) bool { return true }))
 	r := load(t, url, flags{Rate: 1000, Connections: 2, Duration: 100 * time.Millisecond, Deadline: time.Millisecond, Drain: 100 * time.Millisecond})
 	if r.Sent != 100 || r.Unanswered != 100 || r.Late != 100 {
 		t.Errorf("of 100 requests %d were due, %d unanswered, %d late", r.Sent, r.Unanswered, r.Late)
 	}
-	// They were due evenly over 100 ms, and given up another 100 ms later.
+	// They were due evenly over 100 ms, and the drain ended 100 ms later.
 	if r.Latency.P50 < 145 || r.Latency.P50 > 155 || r.Latency.Max < 195 || r.Latency.Max > 201 {
 		t.Errorf("p50 %.1f and at most %.1f ms, want 150 and 200", r.Latency.P50, r.Latency.Max)
 	}
 }
 
-// What the server does to connections, and what is counted for it.
+// What is counted if the server closes connections or answers in pieces.
 func TestConnections(t *testing.T) {
 	f := func(name string, handle func(net.Conn), check func(r result) bool) {
 		t.Helper()
@@ -188,7 +188,7 @@ func TestConnections(t *testing.T) {
 	}), func(r result) bool { return r.Good == r.Sent })
 }
 
-// A server that tires of an idle connection says 408 to nobody in particular and closes: the run goes on.
+// If a server sends 408 on an idle connection and closes it, the run continues.
 func TestIdleConnections(t *testing.T) {
 	url := serve(t, answering(func(c net.Conn) bool {
 		write(c, bid)

@@ -1,13 +1,13 @@
-// Command loadgen offers HTTP load from one thread and times the answers: the counterpart of every benchmark.
+// Command loadgen offers HTTP load from one thread and times the answers. All benchmarks use it.
 //
-// Open loop (--rate): requests are scheduled by a Poisson process, or evenly, whatever the server does, and each is timed
-// from the moment it was scheduled for. A server that stalls is charged for every request that would have come
-// meanwhile: coordinated omission cannot hide it. What fails or is never answered counts in the latencies as answered when
-// the drain ended. Closed loop (--rate 0): every connection sends its next request when the last is answered, as wrk does;
-// the throughput is then what the server can do.
+// Open loop (--rate): requests are scheduled by a Poisson process, or evenly, independently of the server. Each is
+// timed from the moment for which it was scheduled. So a server that stalls is charged for every request that would
+// have come meanwhile (no coordinated omission). A request that fails or is never answered counts in the latencies as
+// answered at the end of the drain. Closed loop (--rate 0): every connection sends its next request when the last is
+// answered, as wrk does. The throughput is then the server's.
 //
-// It is epoll and nothing else, because it shares two cores with what it measures: some 8 µs of CPU a request. The last
-// line of stdout is one JSON object (see report.go).
+// The generator uses plain epoll, because it shares cores with the server under test. The last line of stdout is one
+// JSON object (see report.go).
 package main
 
 import (
@@ -25,22 +25,22 @@ import (
 
 // flags are the command line.
 type flags struct {
-	URL         string        `arg:"" help:"Where to send, as http://127.0.0.1:8090/openrtb2/bid."`
+	URL         string        `arg:"" help:"Where to send requests, such as http://127.0.0.1:8090/openrtb2/bid."`
 	Bodies      string        `required:"" type:"existingfile" help:"Request bodies, one a line, sent in turn."`
 	Rate        float64       `help:"Requests a second, open loop; 0: closed loop."`
 	Arrivals    string        `enum:"poisson,even" default:"poisson" help:"How open-loop requests are spaced: poisson or even."`
-	Connections int           `default:"64" help:"Connections to open. In open loop a request waits, on the clock, for a free one."`
+	Connections int           `default:"64" help:"Connections to open. In open loop, a request that waits for a free one is already being timed."`
 	Duration    time.Duration `default:"10s" help:"How long to measure."`
-	Warmup      time.Duration `default:"2s" help:"How long to offer the same load unmeasured before."`
+	Warmup      time.Duration `default:"2s" help:"How long to offer the same load before measuring."`
 	Deadline    time.Duration `default:"100ms" help:"An answer that takes longer is late."`
-	Drain       time.Duration `default:"2s" help:"How long to wait for the last answers. What has none then, and what failed, counts in the latencies as answered then."`
-	Marker      string        `default:"@@@@@@@@@@@@@@@@" help:"These bytes of a body are replaced by a number of the request, in hexadecimal; 16 of them."`
+	Drain       time.Duration `default:"2s" help:"How long to wait for the last answers. Requests that failed or have no answer by then count in the latencies as answered then."`
+	Marker      string        `default:"@@@@@@@@@@@@@@@@" help:"16 bytes that are replaced in every body by the request's number, in hexadecimal."`
 	Series      string        `help:"Write one JSON line an interval to this file."`
 	Interval    time.Duration `default:"1s" help:"The length of an interval."`
-	Seed        uint64        `default:"1" help:"Of the Poisson process."`
-	Label       string        `help:"Copied into the result."`
+	Seed        uint64        `default:"1" help:"Seed of the Poisson process."`
+	Label       string        `help:"Text that is copied into the result."`
 
-	Distribution time.Duration `help:"Add to the result how many answers came within each step of this length, by tmax and status; 0: leave it out."`
+	Distribution time.Duration `help:"Add to the result a histogram of the answers in steps of this length, by tmax and status; 0: none."`
 }
 
 func main() {
@@ -93,8 +93,7 @@ func (f flags) validate() error {
 	return errors.Join(faults...)
 }
 
-// request is one request as it goes over the wire; marks are the places of its number, tmax is the body's own in ms, 0 if
-// it has none.
+// request is one request as it is sent. marks are the positions of its number. tmax is the body's, in ms, or 0.
 type request struct {
 	wire  []byte
 	marks []int
@@ -110,7 +109,7 @@ func loadRequests(f flags) ([]request, error) {
 	}
 	u, err := url.Parse(f.URL)
 	if err != nil || u.Scheme != "http" || u.Host == "" {
-		return nil, fmt.Errorf("%q is not an http URL; write http://127.0.0.1:8090/openrtb2/bid, say", f.URL)
+		return nil, fmt.Errorf("%q is not an http URL; write it as http://127.0.0.1:8090/openrtb2/bid", f.URL)
 	}
 	file, err := os.Open(f.Bodies)
 	if err != nil {
@@ -142,12 +141,12 @@ func loadRequests(f flags) ([]request, error) {
 		return nil, fmt.Errorf("cannot read --bodies %s: line %d: %w", f.Bodies, len(requests)+1, err)
 	}
 	if len(requests) == 0 {
-		return nil, fmt.Errorf("--bodies %s holds no body", f.Bodies)
+		return nil, fmt.Errorf("--bodies %s has no body", f.Bodies)
 	}
 	return requests, nil
 }
 
-// tmaxOf is the tmax of a bid request in ms, 0 if there is none.
+// tmaxOf returns the tmax of a bid request in ms, or 0 if it has none.
 func tmaxOf(body []byte) int64 {
 	var r struct {
 		TMax float64 `json:"tmax"`
@@ -160,7 +159,7 @@ func tmaxOf(body []byte) int64 {
 
 const hexDigits = "0123456789abcdef"
 
-// number writes n into the request's marks.
+// number writes n at the request's marks.
 func (r *request) number(n uint64) {
 	for _, at := range r.marks {
 		v := n

@@ -11,47 +11,47 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// result is the last line of stdout. Counts are of requests due in the measured time. Latencies are in ms, from when a
-// request was due (open loop) or sent (closed loop) to the last byte of its answer, a minute at most. One that failed or
-// was never answered is in Latency as if it had been answered when the drain ended, so that no percentile is better for
-// what was lost; ByStatus holds answers alone.
+// result is the last line of stdout. Counts are of requests that were due in the measured time. Latencies are in ms, at
+// most a minute: from when a request was due (open loop) or sent (closed loop) to the last byte of its answer. In
+// Latency, a request that failed or was never answered counts as answered at the end of the drain, so that losses do
+// not improve a percentile. ByStatus has only answers.
 type result struct {
 	Label       string             `json:"label,omitempty"`
-	Rate        float64            `json:"rate"` // offered a second; 0: closed loop
+	Rate        float64            `json:"rate"` // requests a second; 0: closed loop
 	Connections int                `json:"connections"`
 	Seconds     float64            `json:"seconds"`
 	Sent        uint64             `json:"sent"`
 	Answered    uint64             `json:"answered"`
 	PerSecond   float64            `json:"answered_per_second"`
 	Good        uint64             `json:"good"`       // 200 within the deadline
-	Late        uint64             `json:"late"`       // answered beyond it, or not at all
-	LateBids    uint64             `json:"late_bids"`  // of these, those answered 200
+	Late        uint64             `json:"late"`       // answered after the deadline, or not at all
+	LateBids    uint64             `json:"late_bids"`  // of the late ones, those answered with 200
 	Failed      uint64             `json:"failed"`     // the connection broke
-	Unanswered  uint64             `json:"unanswered"` // when the drain ended
+	Unanswered  uint64             `json:"unanswered"` // no answer at the end of the drain
 	Reconnects  uint64             `json:"reconnects"`
 	Status      map[string]uint64  `json:"status"`
 	Latency     latency            `json:"latency_ms"`
 	ByStatus    map[string]latency `json:"latency_ms_by_status"`
-	SendLag     latency            `json:"send_lag_ms"` // how long after it was due a request was sent
+	SendLag     latency            `json:"send_lag_ms"` // from when a request was due until it was sent
 	CPUSeconds  float64            `json:"generator_cpu_seconds"`
 
 	Distribution *distribution `json:"distribution,omitempty"`
 }
 
-// distribution is how long answers took, in steps, for each tmax that requests had.
+// distribution is a histogram of latencies for each tmax of the requests.
 type distribution struct {
 	StepMS float64   `json:"step_ms"`
 	ByTMax []*spread `json:"by_tmax"`
 }
 
-// spread is the answers to requests of one tmax. Those in Sent and not in Answers were never answered.
+// spread is the histogram for one tmax. Requests in Sent that are not in Answers were never answered.
 type spread struct {
 	TMax    int64            `json:"tmax"`    // ms; 0: the request had none
-	Sent    uint64           `json:"sent"`    // were due: those that never found a free connection too
-	Answers map[int][]uint64 `json:"answers"` // by status: [i] took i to i+1 steps
+	Sent    uint64           `json:"sent"`    // were due, including those that never found a free connection
+	Answers map[int][]uint64 `json:"answers"` // by status: Answers[s][i] took i to i+1 steps
 }
 
-// of finds or makes the spread of a tmax; there are few.
+// of returns the spread of a tmax and makes it if there is none. There are few.
 func (d *distribution) of(tmax int64) *spread {
 	for _, s := range d.ByTMax {
 		if s.TMax == tmax {
@@ -63,7 +63,7 @@ func (d *distribution) of(tmax int64) *spread {
 	return s
 }
 
-// maxSteps bounds a spread; answers beyond are counted in its last step.
+// maxSteps bounds a spread. Slower answers count in its last step.
 const maxSteps = 1 << 14
 
 func (s *spread) add(status int, step int64) {
@@ -85,13 +85,13 @@ type latency struct {
 	Max  float64 `json:"max"`
 }
 
-const longest = time.Minute // that a histogram tells apart
+const longest = time.Minute // the upper bound of the histograms
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(longest), 3) }
 
-// record counts what took so many ns; more than the longest counts as that.
+// record adds a latency in ns. More than longest counts as longest.
 func record(h *hdrhistogram.Histogram, took int64) {
-	_ = h.RecordValue(min(max(took, 0), int64(longest))) // within its range nothing is refused
+	_ = h.RecordValue(min(max(took, 0), int64(longest))) // a value in range never fails
 }
 
 func latencyOf(h *hdrhistogram.Histogram) latency {
@@ -99,10 +99,10 @@ func latencyOf(h *hdrhistogram.Histogram) latency {
 	return latency{Mean: h.Mean() / 1e6, P50: ms(50), P90: ms(90), P99: ms(99), P999: ms(99.9), Max: float64(h.Max()) / 1e6}
 }
 
-// tally counts what happens, the warm-up left out.
+// tally counts events. It leaves the warm-up out, except in the series.
 type tally struct {
 	f        flags
-	from     int64 // when measuring begins
+	from     int64 // when the measured time begins
 	giveUp   int64 // when the drain ends
 	result   result
 	all, lag *hdrhistogram.Histogram
@@ -126,7 +126,7 @@ func newTally(f flags, s *series) *tally {
 
 func (t *tally) begin() { t.cpu = cpuTime() }
 
-// scheduled counts a request that is due, whether or not a connection is free to send it.
+// scheduled counts a request that is due, even if no connection is free.
 func (t *tally) scheduled(due, tmax int64) {
 	if due < t.from {
 		return
@@ -137,7 +137,7 @@ func (t *tally) scheduled(due, tmax int64) {
 	}
 }
 
-// noticed takes for how long a request had been due when this process saw that it was, with or without a connection to send it.
+// noticed records how late this process noticed that a request is due, which does not depend on free connections.
 func (t *tally) noticed(due, now int64) { t.slice.HeldUp = max(t.slice.HeldUp, float64(now-due)/1e6) }
 
 func (t *tally) sent(due, now int64) {
@@ -215,7 +215,7 @@ func (t *tally) end(now int64) {
 
 func (g *generator) result() result { return g.tally.result }
 
-// cpuTime is what this process has used.
+// cpuTime returns the CPU time of this process.
 func cpuTime() time.Duration {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
@@ -224,17 +224,18 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// slice is one interval of the series, the warm-up included (at < 0).
+// slice is one interval of the series. The series includes the warm-up (at < 0).
 type slice struct {
-	At       float64 `json:"at"` // seconds from the begin of measuring
+	At       float64 `json:"at"` // seconds from the begin of the measured time
 	Answered uint64  `json:"answered"`
 	Good     uint64  `json:"good"`
 	Late     uint64  `json:"late"`
 	Failed   uint64  `json:"failed"`
-	Latency  latency `json:"latency_ms"` // of answers alone
-	// HeldUp is the longest that a request was due, at a rate, before this process noticed: it had no processor meanwhile.
+	Latency  latency `json:"latency_ms"` // of answers only
+	// HeldUp is the longest time, in open loop, until this process noticed that a request was due. The process had no
+	// processor in that time.
 	HeldUp float64 `json:"held_up_ms"`
-	// Counts are [ms, answers] of the latencies that occurred, to two digits: what slices are joined by.
+	// Counts are pairs [ms, answers]: a histogram with two digits, from which slices are merged.
 	Counts [][2]float64 `json:"counts"`
 
 	histogram *hdrhistogram.Histogram
@@ -251,7 +252,7 @@ func (s *slice) answered(took int64, status int, deadline int64) {
 	record(s.histogram, took)
 }
 
-// series is the file of slices; nil where none is wanted.
+// series is the file of slices; nil if there is none.
 type series struct {
 	file    *os.File
 	encoder *json.Encoder
@@ -269,7 +270,7 @@ func openSeries(path string) (*series, error) {
 	return &series{file: file, encoder: json.NewEncoder(file)}, nil
 }
 
-// write ends a slice and empties it for the next.
+// write writes a slice and resets it for the next.
 func (s *series) write(l *slice, at float64) {
 	l.At, l.Latency = at, latencyOf(l.histogram)
 	for _, bar := range l.histogram.Distribution() {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The distribution counts measured answers by the tmax of their request, their status and how long they took.
+// The distribution counts measured answers by the tmax of their request, their status and their latency.
 func TestDistribution(t *testing.T) {
 	bodies := filepath.Join(t.TempDir(), "bodies.jsonl")
 	if err := os.WriteFile(bodies, []byte(`{"tmax":50}`+"\n"+`{"tmax":100.0}`+"\n"+`{"id":"tmax"}`+"\nnot JSON\n"), 0o600); err != nil {
@@ -63,7 +63,7 @@ func jsonOf(t *testing.T, v any) string {
 	return string(text)
 }
 
-// A slice says for how long its process was held up at most, whatever became of the requests.
+// A slice has the longest delay of this process, independently of the answers.
 func TestHeldUp(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "series")
 	series, err := openSeries(path)
@@ -97,7 +97,7 @@ func TestHeldUp(t *testing.T) {
 	}
 }
 
-// What takes longer than a histogram can tell apart is in it, as the longest.
+// A latency above the histogram's bound counts as the bound.
 func TestLongest(t *testing.T) {
 	tally := newTally(flags{Deadline: time.Second, Drain: time.Hour, Interval: time.Second}, nil)
 	tally.scheduled(0, 0)

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// schedule says when open-loop requests are due, ns from the start.
+// schedule gives the times at which open-loop requests are due, ns from the start.
 type schedule struct {
 	gap    float64 // mean, ns
 	at     float64 // of the next request
 	random *rand.Rand
 }
 
-// newSchedule makes a Poisson process of rate a second, or evenly spaced requests.
+// newSchedule returns a Poisson process with rate a second, or evenly spaced requests.
 func newSchedule(rate float64, arrivals string, seed uint64) *schedule {
 	s := &schedule{gap: float64(time.Second) / rate}
 	if arrivals == "poisson" {
@@ -21,7 +21,7 @@ func newSchedule(rate float64, arrivals string, seed uint64) *schedule {
 	return s
 }
 
-// next is when the next request is due; take moves on to the one after.
+// next returns when the next request is due. take advances to the one after.
 func (s *schedule) next() int64 { return int64(s.at) }
 
 func (s *schedule) take() {

@@ -7,14 +7,14 @@ import (
 
 // account is one campaign's money.
 type account struct {
-	number int32 // its place in Ledger.numbered
+	number int32 // index into Ledger.numbered
 
 	mu    sync.Mutex // guards all below
-	days  []dayBook  // the newest keptDays that were touched, in no order
+	days  []dayBook  // at most keptDays, unless older ones still hold reservations; in no order
 	pacer pacer
 }
 
-// keptDays: yesterday's bids may still be booked, tomorrow's money may be granted already; the rest is history.
+// keptDays is three: a bid of yesterday may still be billed, and a grant for tomorrow may already have arrived.
 const keptDays = 3
 
 // dayBook is a campaign's day. reserved never falls below zero.
@@ -25,8 +25,8 @@ type dayBook struct {
 
 func (b dayBook) left() Micros { return b.allowed - b.spent - b.reserved }
 
-// book returns the day's book, opened if need be; the pointer holds until the next call. When a day too many is opened,
-// the oldest without reservations is dropped.
+// book returns the day's book and opens it if there is none. The pointer is valid until the next call. When that opens
+// more than keptDays, the oldest day without reservations is dropped.
 func (a *account) book(day Day) *dayBook {
 	for i := range a.days {
 		if a.days[i].day == day {

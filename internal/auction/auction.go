@@ -5,40 +5,43 @@ import (
 	"time"
 )
 
-// Candidate is an impression with a campaign and the creative that would fill it: what gets a probability.
+// Candidate is an impression with a campaign and the creative that would fill it. The models predict for candidates.
 type Candidate struct {
 	Impression int // index into Request.Impressions
 	Campaign   *Campaign
 	Creative   *Creative
 	Deal       *Deal  // nil: open auction; points into the request
-	Floor      Micros // the least price that can win: the deal's floor or the impression's, in campaign currency
+	Floor      Micros // the lowest price that can win, in campaign currency: the deal's floor, or the impression's
 }
 
-// Prediction is what the models say of one candidate, each in [0, 1]. Versions are 0 where no model was asked.
+// Prediction is what the models predict for one candidate. A version is 0 if its model was not asked.
 type Prediction struct {
-	Click             float32 // P(click | impression)
-	Conversion        float32 // P(conversion | click), 1 where the goal does not need it
+	Click             float32 // P(click | impression), in [0, 1]
+	Conversion        float32 // P(conversion | click), in [0, 1]; 1 if the goal does not need it
 	ClickVersion      int64
 	ConversionVersion int64
 }
 
 // Scorer predicts for candidates. Implementations live outside the domain.
 type Scorer interface {
-	// Score fills out[i] for candidates[i]; len(out) == len(candidates). It returns ErrNoModel if a model that a
-	// goal needs is not loaded, ErrShed if an answer by req.Deadline could not be expected, ErrExpired if the
-	// deadline passed first. A row the model refuses gets Prediction{} and ok[i] = false, without failing others.
+	// Score fills out[i] for candidates[i]; len(out) == len(ok) == len(candidates).
+	//
+	// If the model refuses a row, out[i] is Prediction{} and ok[i] is false; the other rows are not affected.
+	//
+	// Score returns ErrNoModel if a model that a goal needs is not loaded. It returns ErrShed if an answer by
+	// req.Deadline cannot be expected, and ErrExpired if the deadline passed first.
 	Score(ctx context.Context, req *Request, candidates []Candidate, out []Prediction, ok []bool) error
 }
 
-// Budget answers what may still be spent. All methods are safe for concurrent use and do not block on I/O.
+// Budget knows what each campaign may still spend. All methods are safe for concurrent use and do not block on I/O.
 type Budget interface {
-	// Reserve holds price of the campaign's budget for bid id until Book, Release or expiry. It returns false if
-	// less than price is left; nothing is held then.
+	// Reserve holds price of the campaign's budget for the bid id, until Book, Release or expiry. If less than price is
+	// left, Reserve returns false and holds nothing.
 	Reserve(campaign, id string, price Micros, now time.Time) bool
 	// Release frees what Reserve held for id; unknown ids are ignored.
 	Release(id string)
-	// Admit says whether the campaign may take part in an auction now: NoBidNone if so, NoBidPacing if it is held
-	// back to spend evenly, NoBidBudget if nothing is left or it has no plan.
+	// Admit says whether the campaign may take part in an auction now; NoBidNone means that it may. NoBidPacing means
+	// that it is held back to spend evenly, NoBidBudget that nothing is left or that it has no plan.
 	Admit(campaign string, now time.Time) NoBidReason
 }
 
@@ -46,12 +49,12 @@ type Budget interface {
 type Bid struct {
 	ID         string // unique; the key of every later notice
 	Candidate  Candidate
-	Price      Micros // what we offer
+	Price      Micros // what the bidder offers
 	Value      Micros // what an impression is worth to the campaign: goal value × probability
 	Prediction Prediction
 }
 
-// Result is the outcome of an auction on our side: bids, or the reason there are none.
+// Result is the bidder's answer to an auction: bids, or the reason why there are none.
 type Result struct {
 	Bids   []Bid
 	Reason NoBidReason // set when Bids is empty
@@ -63,18 +66,18 @@ type NoBidReason string
 const (
 	NoBidNone       NoBidReason = ""
 	NoBidInvalid    NoBidReason = "invalid_request"
-	NoBidNoCampaign NoBidReason = "no_campaign" // nothing targets this
-	NoBidBlocked    NoBidReason = "blocked"     // bcat, badv, bseat, wseat left nothing
+	NoBidNoCampaign NoBidReason = "no_campaign" // no campaign targets the request
+	NoBidBlocked    NoBidReason = "blocked"     // bcat, badv, bapp, bseat or wseat excludes every campaign
 	NoBidFormat     NoBidReason = "no_creative" // no creative fits
-	NoBidCurrency   NoBidReason = "currency"    // the exchange does not take ours
-	NoBidFloor      NoBidReason = "below_floor" // worth less than the floor
-	NoBidBudget     NoBidReason = "budget"      // spent or reserved
+	NoBidCurrency   NoBidReason = "currency"    // the exchange does not accept the campaigns' currency
+	NoBidFloor      NoBidReason = "below_floor" // the value is below the floor
+	NoBidBudget     NoBidReason = "budget"      // all money is spent or reserved
 	NoBidPacing     NoBidReason = "pacing"      // held back to spend evenly
 	NoBidNoModel    NoBidReason = "no_model"    // no warm version
-	NoBidShed       NoBidReason = "shed"        // could not have been answered in time
+	NoBidShed       NoBidReason = "shed"        // refused at once: no answer could be expected in time
 	NoBidExpired    NoBidReason = "expired"     // the deadline passed
 	NoBidRow        NoBidReason = "row_refused" // the model refused every row
 	NoBidPrivacy    NoBidReason = "privacy"     // consent forbids it
-	NoBidInternal   NoBidReason = "internal"    // a fault of ours, logged
+	NoBidInternal   NoBidReason = "internal"    // a fault of the bidder, which is logged
 	NoBidDraining   NoBidReason = "draining"    // shutting down
 )

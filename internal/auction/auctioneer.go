@@ -16,20 +16,19 @@ type AuctioneerOptions struct {
 	Scorer  Scorer
 	Budget  Budget
 	Shading Shading
-	// Refuse is asked first; a reason from it ends the auction (privacy, draining). nil refuses nothing.
+	// Refuse is called first. If it returns a reason (privacy, draining), the auction ends with it. nil refuses nothing.
 	Refuse func(*Request) NoBidReason
-	// PerCampaign is the most impressions one campaign may bid on in one auction; 0 is 1.
+	// PerCampaign is how many impressions of one auction a campaign may bid on at most; 0 means 1.
 	PerCampaign int
-	// NewID makes bid ids; nil is NewID. Rand breaks ties between equal offers; nil is math/rand/v2. Now is the clock;
-	// nil is time.Now. All must be safe for concurrent use.
+	// NewID makes bid ids; nil means NewID of this package. Rand breaks ties between equal offers; nil means
+	// math/rand/v2. Now is the clock; nil means time.Now. All three must be safe for concurrent use.
 	NewID func() string
 	Rand  func() uint32
 	Now   func() time.Time
 }
 
 // Auctioneer runs auctions: candidates, admission, one call to the scorer, prices, choice, reservation. It is safe for
-// concurrent use. Campaigns are replaced whole by SetCampaigns; an auction under way finishes with the set it began
-// with.
+// concurrent use. SetCampaigns replaces the whole set; a running auction finishes with the set that it began with.
 type Auctioneer struct {
 	options   AuctioneerOptions
 	campaigns atomic.Pointer[CampaignSet]
@@ -43,8 +42,8 @@ type AuctionStats struct {
 	Candidates uint64 // sent to the scorer
 	Refused    uint64 // rows the model refused
 	BelowFloor uint64 // candidates worth less than the floor
-	Paced      uint64 // campaigns held back by pacing, once an auction
-	Spent      uint64 // campaigns held back because nothing was left, once an auction
+	Paced      uint64 // campaigns held back by pacing; counted once an auction
+	Spent      uint64 // campaigns held back because no money was left; counted once an auction
 	Unreserved uint64 // winners that could not reserve their price
 	Bids       uint64
 }
@@ -78,10 +77,10 @@ func NewAuctioneer(o AuctioneerOptions) (*Auctioneer, error) {
 	return a, nil
 }
 
-// SetCampaigns makes set serve from the next auction on.
+// SetCampaigns makes the next auctions use set.
 func (a *Auctioneer) SetCampaigns(set *CampaignSet) { a.campaigns.Store(set) }
 
-// Campaigns returns the set that serves, or nil.
+// Campaigns returns the set in use, or nil.
 func (a *Auctioneer) Campaigns() *CampaignSet { return a.campaigns.Load() }
 
 // Stats returns the counts so far.
@@ -94,7 +93,7 @@ func (a *Auctioneer) Stats() AuctionStats {
 	}
 }
 
-// work is what one auction needs; pooled.
+// work is the memory of one running auction. It is pooled.
 type work struct {
 	candidates  []Candidate
 	predictions []Prediction
@@ -108,10 +107,10 @@ type work struct {
 type offer struct {
 	candidate    int
 	value, price Micros
-	tie          uint32 // random, so that equal offers win in turn
+	tie          uint32 // random: breaks ties between equal offers
 }
 
-// admission asks the budget once an auction for each campaign, however many impressions it matches.
+// admission asks the budget about each campaign once an auction, even if the campaign matches many impressions.
 type admission struct {
 	budget  Budget
 	now     time.Time
@@ -151,13 +150,13 @@ func (m *admission) admit(ordinal int, c *Campaign) NoBidReason {
 	return reason
 }
 
-// Run holds one auction: at most one bid an impression, the candidate of highest value that can still reserve its price,
-// and at most PerCampaign bids a campaign. Bids are appended to dst[:0], which may be nil: the caller owns them. Their
-// campaigns and creatives outlive the auction; a bid's Deal points into req and ends with it.
+// Run holds one auction. For each impression, the candidate of highest value that can reserve its price bids, but a
+// campaign bids at most PerCampaign times. Bids are appended to dst[:0], which may be nil; the caller owns them. Their
+// campaigns and creatives stay valid after the auction, but a bid's Deal points into req.
 //
-// Every bid holds its price in the budget until it is booked, released or expires: a caller that does not send a bid
-// must Release it. Faults are reasons, never panics or errors; if the scorer has no model, campaigns that pay per
-// impression still bid, since their value does not need one.
+// Every bid holds its price in the budget until it is booked, released or expires. A caller that does not send a bid
+// must Release it. Faults are returned as reasons, never as panics or errors. If the scorer has no model, campaigns
+// that pay per impression still bid, because their value does not depend on a model.
 func (a *Auctioneer) Run(ctx context.Context, req *Request, dst []Bid) Result {
 	a.stats.auctions.Add(1)
 	if a.options.Refuse != nil {
@@ -203,7 +202,7 @@ func (a *Auctioneer) Run(ctx context.Context, req *Request, dst []Bid) Result {
 	return Result{Bids: bids}
 }
 
-// forget drops the pointers into the request and the campaign set, so that a pooled work keeps neither alive.
+// forget drops the pointers into the request and the campaign set, so that pooled memory keeps neither alive.
 func (w *work) forget() {
 	clear(w.candidates)
 	w.admission.budget = nil
@@ -213,7 +212,7 @@ func late(req *Request, now time.Time) bool {
 	return !req.Deadline.IsZero() && !now.Before(req.Deadline)
 }
 
-// score fills the predictions of all candidates in one call. Without a model, only candidates that need none stay.
+// score fills the predictions of all candidates in one call. Without a model, it keeps only CPM candidates.
 func (a *Auctioneer) score(ctx context.Context, req *Request, w *work) NoBidReason {
 	n := len(w.candidates)
 	w.predictions = slices.Grow(w.predictions[:0], n)[:n]
@@ -239,7 +238,7 @@ func (a *Auctioneer) score(ctx context.Context, req *Request, w *work) NoBidReas
 	return reason
 }
 
-// price fills w.offers with what can win, and returns the furthest reason among the rest.
+// price fills w.offers with the candidates that can win, and returns the furthest reason among the others.
 func (a *Auctioneer) price(req *Request, w *work) (reason NoBidReason) {
 	w.offers = w.offers[:0]
 	var refused, below uint64
@@ -264,7 +263,7 @@ func (a *Auctioneer) price(req *Request, w *work) (reason NoBidReason) {
 	return reason
 }
 
-// pick gives impressions away from the highest value down, reserving as it goes.
+// pick assigns impressions to offers, the highest value first, and reserves the price of each.
 func (a *Auctioneer) pick(req *Request, w *work, bids []Bid, now time.Time) ([]Bid, NoBidReason) {
 	slices.SortFunc(w.offers, func(x, y offer) int {
 		return cmp.Or(cmp.Compare(y.value, x.value), cmp.Compare(y.price, x.price), cmp.Compare(x.tie, y.tie))

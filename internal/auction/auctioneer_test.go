@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// flat scores every candidate alike; scorerFunc is any other scorer.
+// flat gives every candidate the same prediction; scorerFunc is any other scorer.
 func flat(p float32) Scorer {
 	return scorerFunc(func(_ context.Context, _ *Request, cs []Candidate, out []Prediction, ok []bool) error {
 		for i := range cs {
@@ -26,7 +26,7 @@ func (f scorerFunc) Score(ctx context.Context, req *Request, candidates []Candid
 	return f(ctx, req, candidates, out, ok)
 }
 
-// purse is a Budget that answers as told, and remembers.
+// purse is a Budget with fixed answers, which records the calls.
 type purse struct {
 	admit   map[string]NoBidReason
 	broke   map[string]bool
@@ -147,7 +147,7 @@ func TestRun(t *testing.T) {
 	failing := func(err error) Scorer {
 		return scorerFunc(func(_ context.Context, _ *Request, cs []Candidate, out []Prediction, ok []bool) error {
 			for i := range cs {
-				out[i], ok[i] = Prediction{Click: 1}, true // half done; must not be used
+				out[i], ok[i] = Prediction{Click: 1}, true // written before the error, so it must not be used
 			}
 			return err
 		})
@@ -168,7 +168,7 @@ func TestRun(t *testing.T) {
 	f("every row refused", world{campaigns: both[1:], scorer: refusing}, NoBidRow)
 }
 
-// TestAdmitOncePerAuction: one throw of the dice a campaign, however many impressions it matches.
+// TestAdmitOncePerAuction: the budget is asked once about a campaign that matches several impressions.
 func TestAdmitOncePerAuction(t *testing.T) {
 	p := &purse{admit: map[string]NoBidReason{"a": NoBidPacing}}
 	a, err := NewAuctioneer(AuctioneerOptions{Scorer: flat(1), Budget: p})
@@ -188,7 +188,7 @@ func TestAdmitOncePerAuction(t *testing.T) {
 	}
 }
 
-// TestTiesAreShared: equal offers win in turn.
+// TestTiesAreShared: equal offers win equally often.
 func TestTiesAreShared(t *testing.T) {
 	a, err := NewAuctioneer(AuctioneerOptions{Scorer: flat(1), Budget: &purse{}})
 	if err != nil {
@@ -205,13 +205,13 @@ func TestTiesAreShared(t *testing.T) {
 	}
 }
 
-// TestReloadWhileRunning: sets are swapped under auctions; every bid belongs to one of them and spend stays in budget.
+// TestReloadWhileRunning swaps sets during auctions: every bid belongs to one of the sets, and spend stays in budget.
 func TestReloadWhileRunning(t *testing.T) {
 	l, err := NewLedger(LedgerOptions{Rand: func() float64 { return 0 }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const granted = 1_000_000 // pacing is out of the way: the plan is far larger
+	const granted = 1_000_000 // pacing does not matter: the plan is far larger
 	l.SetPlans([]Plan{{Campaign: "a", Daily: maxDaily}, {Campaign: "b", Daily: maxDaily}}, noon.Add(-time.Minute))
 	l.Grant("a", DayOf(noon), granted)
 	l.Grant("b", DayOf(noon), granted)

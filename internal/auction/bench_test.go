@@ -11,8 +11,8 @@ import (
 	"gavel/internal/race"
 )
 
-// manyCampaigns returns n campaigns of which the first matching suit plainRequest; the others ask for other countries,
-// sizes, domains, hours or devices, as the lines of many advertisers do.
+// manyCampaigns returns n campaigns. The first matching fit plainRequest; the others target other countries, sizes,
+// domains, hours or devices.
 func manyCampaigns(n, matching int) []Campaign {
 	rng := rand.New(rand.NewPCG(1, 1))
 	campaigns := make([]Campaign, n)
@@ -72,8 +72,8 @@ func BenchmarkCandidates(b *testing.B) {
 	}
 }
 
-// compareSizes asks sets of 1,000 and 10,000 campaigns by turns for the same matches and returns what the larger costs of
-// the smaller, by the fastest of many short tries, since the machine may be busy.
+// compareSizes asks sets of 1,000 and 10,000 campaigns in turn for the same matches. It returns the larger set's time
+// over the smaller's, each the fastest of many short tries, because the machine may be busy.
 func compareSizes(b testing.TB, tries int) (ratio float64) {
 	small, large, req := benchSet(b, 1_000), benchSet(b, 10_000), benchRequest()
 	dst := make([]Candidate, 0, 32)
@@ -95,7 +95,7 @@ func compareSizes(b testing.TB, tries int) (ratio float64) {
 	return float64(best[1]) / float64(best[0])
 }
 
-// BenchmarkCandidatesRatio reports that ratio; a scan would be at 10.
+// BenchmarkCandidatesRatio reports the ratio of compareSizes. A scan would have a ratio of 10.
 func BenchmarkCandidatesRatio(b *testing.B) {
 	ratio := 0.0
 	for b.Loop() {
@@ -104,7 +104,7 @@ func BenchmarkCandidatesRatio(b *testing.B) {
 	b.ReportMetric(ratio, "ratio")
 }
 
-// TestTenTimesTheCampaigns bounds it.
+// TestTenTimesTheCampaigns bounds the ratio of compareSizes.
 func TestTenTimesTheCampaigns(t *testing.T) {
 	ratio := compareSizes(t, 200)
 	t.Logf("ten times the campaigns cost %.2f times as much", ratio)
@@ -113,7 +113,7 @@ func TestTenTimesTheCampaigns(t *testing.T) {
 	}
 }
 
-// TestNoAllocations pins what the hot path promises.
+// TestNoAllocations: the hot path allocates nothing.
 func TestNoAllocations(t *testing.T) {
 	if race.Enabled {
 		t.Skip("the race detector makes sync.Pool drop items at random")
@@ -196,7 +196,7 @@ func BenchmarkAdmitReserveRelease(b *testing.B) {
 	})
 }
 
-// BenchmarkReserveAmongMany reserves where half a million ids are held, of which one expires for each that comes.
+// BenchmarkReserveAmongMany reserves while half a million ids are held; for each new id one expires.
 func BenchmarkReserveAmongMany(b *testing.B) {
 	const held = 500_000
 	l := newTestLedger(b, maxDaily, LedgerOptions{Expiry: held * time.Microsecond})

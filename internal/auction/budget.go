@@ -13,43 +13,45 @@ import (
 
 // LedgerOptions bound a Ledger. The zero value is usable.
 type LedgerOptions struct {
-	// Expiry is how long a reservation is held for a bid of which nothing is heard; 0 is 5 minutes. It should exceed the
-	// longest time an exchange takes from bid to billing notice: a later booking still counts, but the money it needs may
-	// have been reserved anew by then, so that the day can end above its budget by such bookings.
+	// Expiry is how long a reservation lives if no notice arrives; 0 means 5 minutes. Set it above the longest time
+	// that an exchange takes from bid to billing notice. A later booking still counts, but other bids may have reserved
+	// the money by then, so the day can exceed its budget by that booking.
 	Expiry time.Duration
-	// Smoothing is the time over which pacing reacts; 0 is 10 seconds. See pacer.
+	// Smoothing is the time over which pacing reacts; 0 means 10 seconds. See pacer.
 	Smoothing time.Duration
-	// MaxOpen is the most reservations held at once; 0 is 1,048,576. Reserve refuses beyond.
+	// MaxOpen bounds the reservations held at once; 0 means 1,048,576. Reserve refuses more.
 	MaxOpen int
-	// MaxBooked is how many booked ids are remembered, so that a notice twice counts once; 0 is 262,144. The oldest is
-	// forgotten first; Stats.Forgotten counts. Notices older than that must be refused where they arrive.
+	// MaxBooked is how many booked ids are remembered, so that a repeated notice counts once; 0 means 262,144. The
+	// oldest id is forgotten first, and Stats.Forgotten counts it. The caller must refuse notices that are older than
+	// that.
 	MaxBooked int
 	// Rand draws from [0, 1) for pacing and must be safe for concurrent use; nil is math/rand/v2.
 	Rand func() float64
 }
 
-// Ledger is the Budget in memory: what each campaign may still spend today, what is held for open bids, what was booked.
+// Ledger is the Budget in memory. For each campaign it knows what may still be spent today, what is held for open bids,
+// and what was booked.
 //
-// What may be spent is granted from outside (Grant), in one piece or lease by lease; a day without a grant
-// spends nothing. The invariant, for each campaign and day, is
+// Grant says how much may be spent, in one piece or lease by lease; on a day without a grant nothing can be spent.
+// Whenever Reserve returns true, this invariant holds for the campaign and day:
 //
 //	spent + reserved ≤ allowed
 //
-// whenever Reserve has said yes; only a booking for which nothing is held (after expiry or a restart, or of more than was
-// reserved) can break it, because money that an exchange bills is spent whatever we held.
+// Only a booking can break it: one that comes after expiry or a restart, or one of more than was reserved. What an
+// exchange bills is spent, whether it was reserved or not.
 //
-// Ids live in 16 shards, each a slab of entries with a lock of its own; a campaign's sums live in its account, with
-// another. A shard's lock is taken before the one on the accounts, and both before an account's, never after. Entries
-// form two lists a shard: open ones by expiry, booked ones by age. Expired reservations are freed by the next Reserve in
-// their shard, by whoever finds a campaign without money, and by Expire.
+// Ids live in 16 shards; each is a slab of entries with its own lock. A campaign's sums live in its account, with
+// another lock. Locks are taken in the order shard, Ledger.mu, account. A shard has two lists of entries: open ones by
+// expiry, booked ones by age. Expired reservations are freed by the next Reserve in their shard, by any call that finds
+// a campaign without money, and by Expire.
 type Ledger struct {
 	options LedgerOptions
 	seeds   [2]maphash.Seed // of idKey
 	shards  [ledgerShards]shard
 
-	mu       sync.RWMutex // guards both below, not the accounts themselves
+	mu       sync.RWMutex // guards accounts and numbered, not what is in an account
 	accounts map[string]*account
-	numbered []*account // the same by number; none is ever removed
+	numbered []*account // the same accounts by number; none is ever removed
 
 	stats ledgerCounters
 }
@@ -66,7 +68,7 @@ type LedgerStats struct {
 	Expired   uint64
 	Booked    uint64 // bookings that counted
 	Repeated  uint64 // bookings of an id that was booked already
-	Unheld    uint64 // bookings that counted though nothing was held (late, or after a restart)
+	Unheld    uint64 // bookings that counted although nothing was held (late, or after a restart)
 	Forgotten uint64 // booked ids dropped because MaxBooked was reached
 }
 
@@ -120,7 +122,7 @@ func (l *Ledger) Admit(campaign string, now time.Time) NoBidReason {
 	case !planned || left <= 0 && reserved == 0:
 		return NoBidBudget
 	case left <= 0:
-		l.Expire(now) // some of what is held may have expired; the next auction profits
+		l.Expire(now) // frees expired reservations for the next auction
 		return NoBidBudget
 	case p >= 1 || p > 0 && l.options.Rand() < p:
 		return NoBidNone
@@ -129,8 +131,8 @@ func (l *Ledger) Admit(campaign string, now time.Time) NoBidReason {
 	}
 }
 
-// Reserve implements Budget. It also refuses an id that is held or booked already, a price that is not above 0, and
-// beyond MaxOpen.
+// Reserve implements Budget. It also refuses an id that is held or booked, a price of 0 or less, and any reservation
+// above MaxOpen.
 func (l *Ledger) Reserve(campaign, id string, price Micros, now time.Time) bool {
 	acct := l.lookup(campaign)
 	if acct == nil || price <= 0 {
@@ -142,7 +144,7 @@ func (l *Ledger) Reserve(campaign, id string, price Micros, now time.Time) bool 
 	l.expireLocked(sh, now)
 	held, short := l.reserveLocked(sh, acct, key, price, now)
 	sh.mu.Unlock()
-	if short && l.Expire(now) > 0 { // another shard held money of the past
+	if short && l.Expire(now) > 0 { // expired reservations in other shards held the money
 		sh.mu.Lock()
 		held, _ = l.reserveLocked(sh, acct, key, price, now)
 		sh.mu.Unlock()
@@ -156,7 +158,8 @@ func (l *Ledger) Reserve(campaign, id string, price Micros, now time.Time) bool 
 	return held
 }
 
-// reserveLocked reserves under the shard's lock; short says that it failed for lack of money while some is held.
+// reserveLocked reserves; the caller holds the shard's lock. short means that the campaign lacks money while some of it
+// is reserved.
 func (l *Ledger) reserveLocked(sh *shard, acct *account, id idKey, price Micros, now time.Time) (held, short bool) {
 	if sh.find(id) != none {
 		return false, false
@@ -196,9 +199,9 @@ func (l *Ledger) Release(id string) {
 	l.stats.released.Add(1)
 }
 
-// Book records that bid id was billed at price, once: it returns false if the id was booked before (or price is
-// negative) and changes nothing then. What was held for it is freed, whatever of it was not needed included; where nothing
-// was held, the spend counts on the day of now. The campaign need not be planned any more.
+// Book records that the bid id was billed at price. It returns false and changes nothing if the id was booked before or
+// price is negative. It frees the whole reservation, even if price is less. If nothing was held for the id, the spend
+// counts on the day of now. The campaign need not have a plan any more.
 func (l *Ledger) Book(campaign, id string, price Micros, now time.Time) bool {
 	if price < 0 {
 		return false
@@ -243,8 +246,8 @@ func (l *Ledger) Book(campaign, id string, price Micros, now time.Time) bool {
 	return true
 }
 
-// Expire frees every reservation that has expired and returns how many. Calling it is never needed for correctness; a
-// call a second keeps Snapshot current where nothing bids.
+// Expire frees every expired reservation and returns how many. Correctness never needs a call. A call a second keeps
+// Snapshot current while there are no bids.
 func (l *Ledger) Expire(now time.Time) (n int) {
 	for i := range l.shards {
 		sh := &l.shards[i]
@@ -263,7 +266,7 @@ func (l *Ledger) expireLocked(sh *shard, now time.Time) (n int) {
 	return n
 }
 
-// freeLocked gives back what entry i holds and removes it.
+// freeLocked returns the money of entry i to its account and removes the entry.
 func (l *Ledger) freeLocked(sh *shard, i int32) {
 	e := &sh.slab[i]
 	acct := l.holder(e)
@@ -277,7 +280,7 @@ func (l *Ledger) freeLocked(sh *shard, i int32) {
 	sh.remove(i)
 }
 
-// find returns what an id is known by, and the shard it belongs to.
+// find returns the key of an id and the shard it belongs to.
 func (l *Ledger) find(id string) (idKey, *shard) {
 	key := idKey{maphash.String(l.seeds[0], id), maphash.String(l.seeds[1], id)}
 	return key, &l.shards[key[0]%ledgerShards]
@@ -296,7 +299,7 @@ func (l *Ledger) lookup(campaign string) *account {
 	return l.accounts[campaign]
 }
 
-// account returns the campaign's account, made if need be: without a plan, it can only be booked on.
+// account returns the campaign's account and makes it if there is none. Without a plan, an account accepts only bookings.
 func (l *Ledger) account(campaign string) *account {
 	if acct := l.lookup(campaign); acct != nil {
 		return acct
@@ -306,7 +309,7 @@ func (l *Ledger) account(campaign string) *account {
 	return l.accountLocked(campaign)
 }
 
-// accountLocked is account for who holds l.mu.
+// accountLocked is account; the caller holds l.mu.
 func (l *Ledger) accountLocked(campaign string) *account {
 	acct := l.accounts[campaign]
 	if acct == nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// newTestLedger has campaign "c" with a plan of daily, and all of it granted on the day of noon.
+// newTestLedger returns a ledger with campaign "c", whose plan is daily, all granted on the day of noon.
 func newTestLedger(t testing.TB, daily Micros, o LedgerOptions) *Ledger {
 	t.Helper()
 	l, err := NewLedger(o)
@@ -150,7 +150,7 @@ func TestSnapshotRestores(t *testing.T) {
 	}
 }
 
-// TestLedgerModel drives a ledger with random operations beside a plain model of what must hold.
+// TestLedgerModel compares a ledger with a simple model under random operations.
 func TestLedgerModel(t *testing.T) {
 	type held struct {
 		campaign string
@@ -232,9 +232,8 @@ func TestLedgerModel(t *testing.T) {
 	}
 }
 
-// TestNeverAboveWhatIsLeft hammers one campaign from many goroutines while the clock runs and money is granted and taken
-// back; every reservation is booked, released or left to expire. The clock stands while a bid is under way, so that none
-// is booked late.
+// TestNeverAboveWhatIsLeft uses one campaign from many goroutines while the clock runs and money is granted and taken
+// back. Every reservation is booked, released or expires. The clock stops during a bid, so that no bid is booked late.
 func TestNeverAboveWhatIsLeft(t *testing.T) {
 	const workers, rounds = 8, 2000
 	l := newTestLedger(t, 100_000, LedgerOptions{Expiry: time.Second})
@@ -263,7 +262,7 @@ func TestNeverAboveWhatIsLeft(t *testing.T) {
 				}
 				switch rng.IntN(3) {
 				case 0:
-					// Two notices of one billing; which comes first counts.
+					// Two notices of one billing: the first counts.
 					paid := Micros(rng.Int64N(int64(price)) + 1)
 					if l.Book("c", id, paid, now) {
 						billed.Add(int64(paid))

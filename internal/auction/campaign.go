@@ -2,18 +2,18 @@ package auction
 
 import "time"
 
-// Campaign is one line of demand, as an operator writes it and the loader has checked it.
-// A campaign that serves is never changed: a new set replaces the old one whole.
+// Campaign is one campaign, as an operator writes it and the loader has checked it. A campaign in use is never changed:
+// a new CampaignSet replaces the old one.
 type Campaign struct {
 	ID          string
 	Advertiser  string
 	Domain      string   // adomain, lower case
-	App         string   // bundle of the advertised app, if it is one: what bapp blocks
-	Categories  []string // IAB content categories of the advertised thing
-	Seat        string   // seat it is bought under; "" is the bidder's default
+	App         string   // bundle of the advertised app, which bapp can block; "" if no app is advertised
+	Categories  []string // IAB content categories of what is advertised
+	Seat        string   // the seat that buys; "" means the bidder's default
 	DailyBudget Micros
 	Pacing      Pacing
-	Start, End  time.Time // End exclusive; zero: open
+	Start, End  time.Time // End is exclusive; zero means no bound
 	Goal        Goal
 	Targeting   Targeting
 	Creatives   []Creative
@@ -23,8 +23,8 @@ type Campaign struct {
 type Pacing string
 
 const (
-	PaceEven Pacing = "even" // over the day (see pacer); "" means the same
-	PaceASAP Pacing = "asap" // as soon as it can be
+	PaceEven Pacing = "even" // evenly over the day (see pacer); "" means the same
+	PaceASAP Pacing = "asap" // as soon as possible
 )
 
 // GoalKind says what an advertiser pays for.
@@ -42,8 +42,8 @@ type Goal struct {
 	Value Micros
 }
 
-// Targeting narrows where a campaign may bid. An empty list allows everything; all lists must hold (and), any
-// value of a list suffices (or). Codes are in the normal form of Request.
+// Targeting narrows where a campaign may bid. An empty list allows everything. All lists must match, each by any one of
+// its values. Codes are in the normal form of Request.
 type Targeting struct {
 	Countries      []string // ISO alpha-2
 	Regions        []string // "US-CA" or "CA"
@@ -55,7 +55,7 @@ type Targeting struct {
 	DenyDomains    []string
 	PageCategories []string // "IAB1" allows "IAB1-3"
 	HoursOfWeek    []int    // 0 = Monday 00:00 in the user's local time … 167
-	Deals          []string // bids only on these deals; empty: open auction and any deal it is seated in
+	Deals          []string // bids only on these deals; empty: the open auction and every deal open to its seat
 }
 
 // CreativeKind is the format of a creative.
@@ -68,8 +68,8 @@ const (
 	NativeCreative CreativeKind = "native"
 )
 
-// Creative is one ad. Markup is HTML (banner), VAST (video, audio) or native JSON, with the macros ${CLICK_URL},
-// ${IMPRESSION_URL}, ${AUCTION_ID}, … filled in when it is sent.
+// Creative is one ad. Markup is HTML (banner), VAST (video, audio) or native JSON. Macros such as ${CLICK_URL},
+// ${IMPRESSION_URL} and ${AUCTION_ID} are filled in when the bid is sent.
 type Creative struct {
 	ID         string
 	Kind       CreativeKind

@@ -14,7 +14,7 @@ func (s *CampaignSet) takesCurrency(req *Request) bool {
 	return len(req.Currencies) == 0 && s.options.Currency == "USD"
 }
 
-// addTargeting adds what campaigns ask of a request.
+// addTargeting adds a clause for each dimension by which campaigns target requests.
 func (s *CampaignSet) addTargeting(q *query, req *Request) {
 	q.begin(false)
 	q.or(s.everyone)
@@ -57,7 +57,7 @@ func (s *CampaignSet) addTargeting(q *query, req *Request) {
 	}
 }
 
-// addExclusions adds what keeps campaigns out, on either side's word.
+// addExclusions adds what the request excludes (seats, bcat, badv, bapp) and what campaigns exclude (domains).
 func (s *CampaignSet) addExclusions(q *query, req *Request) {
 	if len(req.Seats) > 0 {
 		q.begin(false)

@@ -9,7 +9,7 @@ var (
 	ErrExpired = errors.New("auction: deadline passed")
 )
 
-// ReasonFor maps an error of the scoring path to the reason on the wire; nil maps to NoBidNone, an unknown error to
+// ReasonFor maps an error of the scoring path to the no-bid reason. nil maps to NoBidNone, an unknown error to
 // NoBidInternal.
 func ReasonFor(err error) NoBidReason {
 	switch {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Fault is one mistake in a campaign, with the place where it stands.
+// Fault is one mistake in a campaign, and where it is.
 type Fault struct {
 	Index    int    // position in the list given to NewCampaignSet
 	Campaign string // its id, "" if it has none
@@ -15,7 +15,7 @@ type Fault struct {
 	Problem  string // what is wrong, and the remedy
 }
 
-// Error is "campaigns[3] (shoes-us): creatives[1].size: is empty; …".
+// Error returns, for example, "campaigns[3] (shoes-us): creatives[1].size: is empty; …".
 func (f *Fault) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "campaigns[%d]", f.Index)
@@ -30,18 +30,17 @@ func (f *Fault) Error() string {
 	return b.String()
 }
 
-// maxGoal and maxDaily bound money so that sums of a day's spend cannot overflow: a million units of currency for one
-// impression, click or conversion, a billion a day.
+// Bounds of money, so that sums of a day's spend cannot overflow.
 const (
-	maxGoal  = Micros(1e6 * 1e6)
-	maxDaily = Micros(1e9 * 1e6)
+	maxGoal  = Micros(1e6 * 1e6) // a million units for one impression, click or conversion
+	maxDaily = Micros(1e9 * 1e6) // a billion units a day
 )
 
-// Faults reports everything that keeps the campaign from serving, as the campaign with this index.
+// Faults returns everything that keeps the campaign from serving. index is its position in the list of campaigns.
 func (c *Campaign) Faults(index int) []*Fault {
 	v := faults{index: index, campaign: c.ID}
 	v.name("id", c.ID)
-	v.require(c.Advertiser != "", "advertiser", "is empty; name who pays")
+	v.require(c.Advertiser != "", "advertiser", "is empty; name the company that pays")
 	v.domain("domain", c.Domain)
 	v.unique("categories", c.Categories)
 	v.require(c.DailyBudget > 0 && c.DailyBudget <= maxDaily, "daily_budget",
@@ -77,7 +76,7 @@ func (v *faults) require(ok bool, path, format string, args ...any) {
 	}
 }
 
-// name checks an id: it stands in URLs, event keys and metric labels.
+// name checks an id, because ids are part of URLs, event keys and metric labels.
 func (v *faults) name(path, id string) {
 	ok := id != "" && len(id) <= 128
 	for _, r := range id {
@@ -96,7 +95,7 @@ func (v *faults) unique(path string, list []string) {
 	for i, s := range list {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		v.require(s != "", at, "is empty; remove it")
-		v.require(s == "" || !slices.Contains(list[:i], s), at, "%q stands twice; remove one", s)
+		v.require(s == "" || !slices.Contains(list[:i], s), at, "%q is in the list twice; remove one", s)
 	}
 }
 

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// compiledCreative is a creative with what its markup says of it.
+// compiledCreative is a creative, with the properties that its markup shows.
 type compiledCreative struct {
 	*Creative
-	insecure bool   // it loads something by plain http
-	types    uint32 // bit t: it is of OpenRTB banner type t (list 5.2)
+	insecure bool   // it names a plain http address
+	types    uint32 // bit t is set if it is of OpenRTB banner type t (list 5.2)
 }
 
 // OpenRTB banner ad types (list 5.2), as far as markup shows them.
@@ -44,7 +44,7 @@ func (c *compiledCreative) key() formatKey {
 }
 
 // insecure says whether lower-case markup names a plain http address other than an XML namespace. A link to a landing
-// page counts too: some exchanges refuse it, and an operator mends it by writing https.
+// page counts too, because some exchanges refuse it; the operator's remedy is to write https.
 func insecure(markup string) bool {
 	for {
 		before, after, found := strings.Cut(markup, "http://")
@@ -59,8 +59,8 @@ func insecure(markup string) bool {
 	}
 }
 
-// fits says whether the creative may fill the impression in one of its formats. A video's size does not matter: the
-// player scales it. A creative without MIME type fits any list of them.
+// fits says whether the creative may fill the impression in one of its formats. A video's size does not matter, because
+// the player scales it. A creative without MIME type fits any list of MIME types.
 func (c *compiledCreative) fits(imp *Impression) bool {
 	if imp.Secure && c.insecure {
 		return false
@@ -118,8 +118,8 @@ func intersects(a, b []int) bool {
 	return false
 }
 
-// creative chooses one of the campaign's creatives that fit, or nil. Where several fit, turn picks among them evenly,
-// so that each gets its share of data.
+// creative returns one of the campaign's creatives that fit, or nil. If several fit, turn selects among them evenly, so
+// that each collects data.
 func (c *compiledCampaign) creative(imp *Impression, turn uint64) *Creative {
 	fitting := 0
 	for i := range c.creatives {
@@ -142,9 +142,9 @@ func (c *compiledCampaign) creative(imp *Impression, turn uint64) *Creative {
 	return nil
 }
 
-// terms finds on what terms the campaign could buy the impression: the open auction, unless it is closed to the
-// campaign, or a deal that the campaign, its seat and its advertiser may use. The lowest floor is taken; at equal floors
-// a deal, which exchanges rank first. The reason is set if there are none.
+// terms returns the terms on which the campaign could buy the impression. They are those of the open auction, if the
+// campaign may take part, or of a deal that its seat and its advertiser may use. The lowest floor is taken. At equal
+// floors a deal is taken, because exchanges rank deals first. If there are no terms, terms returns the reason.
 func (s *CampaignSet) terms(imp *Impression, c *compiledCampaign) (deal *Deal, floor Micros, reason NoBidReason) {
 	found := false
 	reason = NoBidBlocked
@@ -175,7 +175,7 @@ func (s *CampaignSet) terms(imp *Impression, c *compiledCampaign) (deal *Deal, f
 	return deal, floor, NoBidNone
 }
 
-// domainListed says whether the domain or one above it is in the list.
+// domainListed says whether the list has the domain or one of its parent domains.
 func domainListed(list []string, domain string) bool {
 	for d := domain; d != ""; d = parentDomain(d) {
 		if slices.Contains(list, d) {

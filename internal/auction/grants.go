@@ -2,10 +2,10 @@ package auction
 
 import "time"
 
-// Day is a UTC day, as days since 1970-01-01: budgets are per day.
+// Day is a UTC day, as days since 1970-01-01. Budgets are per day.
 type Day int32
 
-// DayOf is the day that t lies in.
+// DayOf returns the day of t.
 func DayOf(t time.Time) Day {
 	s := t.Unix()
 	if s < 0 {
@@ -17,10 +17,11 @@ func DayOf(t time.Time) Day {
 // Start is the day's first instant.
 func (d Day) Start() time.Time { return time.Unix(int64(d)*86400, 0).UTC() }
 
-// String is as in "2026-01-31".
+// String returns, for example, "2026-01-31".
 func (d Day) String() string { return d.Start().Format(time.DateOnly) }
 
-// Plan is what pacing needs of a campaign: how much this bidder shall spend a day, and its schedule (zero: open).
+// Plan is what pacing needs to know of a campaign: how much this bidder shall spend a day, and the schedule (zero: no
+// bound).
 type Plan struct {
 	Campaign   string
 	Daily      Micros
@@ -28,10 +29,10 @@ type Plan struct {
 	Pacing     Pacing
 }
 
-// PlanFor is the plan of a campaign on the only bidder; a fleet divides Daily.
+// PlanFor returns the plan of a campaign that one bidder serves alone. Several bidders must divide Daily among them.
 func PlanFor(c *Campaign) Plan { return Plan{c.ID, c.DailyBudget, c.Start, c.End, c.Pacing} }
 
-// SetPlans replaces all plans. A campaign without one is no longer admitted and reserves nothing; its bookings count on.
+// SetPlans replaces all plans. A campaign without a plan is not admitted and cannot reserve, but bookings still count.
 // A changed plan does not change what was granted: see Grant.
 func (l *Ledger) SetPlans(plans []Plan, now time.Time) {
 	l.mu.Lock()
@@ -53,8 +54,8 @@ func (l *Ledger) SetPlans(plans []Plan, now time.Time) {
 	}
 }
 
-// Grant adds amount to what the campaign may spend on the day, or takes back up to -amount of what is left; it returns
-// what was added (negative: taken).
+// Grant adds amount to what the campaign may spend on the day. A negative amount takes back at most what is left. Grant
+// returns what it added (negative: took back).
 func (l *Ledger) Grant(campaign string, day Day, amount Micros) Micros {
 	acct := l.account(campaign)
 	acct.mu.Lock()
@@ -67,7 +68,7 @@ func (l *Ledger) Grant(campaign string, day Day, amount Micros) Micros {
 	return amount
 }
 
-// Restore adds what was spent on the day before this ledger began, as a Snapshot or a replay of events tells.
+// Restore adds what was spent on the day before this ledger existed, known from a Snapshot or a replay of events.
 func (l *Ledger) Restore(campaign string, day Day, spent Micros) {
 	acct := l.account(campaign)
 	acct.mu.Lock()
@@ -75,23 +76,23 @@ func (l *Ledger) Restore(campaign string, day Day, spent Micros) {
 	acct.book(day).spent += max(0, spent)
 }
 
-// Left is what the campaign may still reserve on the day of now.
+// Left returns what the campaign may still reserve on the day of now.
 func (l *Ledger) Left(campaign string, now time.Time) Micros {
 	l.Expire(now)
 	return max(0, l.read(campaign, DayOf(now)).left())
 }
 
-// Spent is what was booked for the campaign on the day.
+// Spent returns what was booked for the campaign on the day.
 func (l *Ledger) Spent(campaign string, day Day) Micros { return l.read(campaign, day).spent }
 
-// AccountState is one campaign on one day, for metrics and to persist.
+// AccountState is one campaign's day, for metrics and for storage.
 type AccountState struct {
 	Campaign                 string
 	Day                      Day
 	Allowed, Spent, Reserved Micros
 }
 
-// Snapshot returns every campaign and day that the ledger knows, in no order. Each is consistent in itself.
+// Snapshot returns every campaign and day that the ledger knows, in no order. Each campaign is read under its lock.
 func (l *Ledger) Snapshot(now time.Time) []AccountState {
 	l.Expire(now)
 	l.mu.RLock()

@@ -8,9 +8,9 @@ import (
 
 var idEncoding = base32.HexEncoding.WithPadding(base32.NoPadding)
 
-// NewID returns 26 letters and digits from 128 random bits of the runtime's ChaCha8 generator, which the operating
-// system seeds: unique in practice and not to be guessed from other ids. What must be proof against forgery carries a
-// signature besides.
+// NewID returns 26 letters and digits that encode 128 random bits. They come from the runtime's ChaCha8 generator,
+// which the operating system seeds. Ids are unique in practice, and one cannot be guessed from others. An id does not
+// prove where it comes from: what must not be forged needs a signature too.
 func NewID() string {
 	var raw [16]byte
 	binary.LittleEndian.PutUint64(raw[:8], rand.Uint64())

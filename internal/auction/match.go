@@ -1,28 +1,28 @@
 package auction
 
-// scratch is what one walk needs; pooled, so that a walk allocates nothing.
+// scratch is the memory of one search for candidates. It is pooled, so that a search allocates nothing.
 type scratch struct {
 	request query // clauses of the request, shared by its impressions
-	query   query // those and the impression's
+	query   query // clauses of the request and of one impression
 	cursor  cursor
 }
 
-// admitter says whether a campaign takes part; it is asked after all else has been checked. nil admits everyone.
+// admitter says whether a campaign may take part. It is called after all other checks. nil admits every campaign.
 type admitter interface {
 	admit(ordinal int, c *Campaign) NoBidReason
 }
 
-// examined bounds how many matching campaigns are looked at for each candidate place, so that thousands of campaigns
-// held back by pacing cannot make an auction slow.
+// examined bounds the work of an auction: for each candidate wanted, at most so many matching campaigns are checked.
+// Without it, thousands of campaigns that pacing holds back would make an auction slow.
 const examined = 32
 
-// Candidates appends to dst the campaigns that may bid on each impression, and returns why there are none if it adds
-// nothing: the reason of whichever campaign came furthest. It allocates nothing if dst has room, and is deterministic.
+// Candidates appends to dst the campaigns that may bid on each impression. If it adds nothing, it returns the reason of
+// the campaign that came furthest. It allocates nothing if dst has room. The same request gives the same candidates.
 //
-// If more than SetOptions.Limit match, three quarters of the places go to those of highest expected value (goal value
-// times the prior rates), so that the best known payers are never passed over, and the rest to matches from a place
-// in the remainder that the request's id picks, so that every matching campaign is asked for in turn and a model can learn
-// of it.
+// If more than SetOptions.Limit campaigns match, three quarters of the candidates are those of highest expected value:
+// goal value times the prior rates. So the best payers always take part. The others come from the remaining matches,
+// starting at a position that the request's id selects. So every matching campaign takes part at times, and a model can
+// learn about it.
 func (s *CampaignSet) Candidates(req *Request, dst []Candidate) ([]Candidate, NoBidReason) {
 	return s.candidates(req, dst, nil)
 }
@@ -60,8 +60,8 @@ func (s *CampaignSet) candidates(req *Request, dst []Candidate, admit admitter) 
 	return dst, reason
 }
 
-// impression appends the candidates of one impression, at most limit, and returns the furthest reason among the
-// campaigns that matched and were turned away; NoBidNone if none matched.
+// impression appends at most limit candidates of one impression. It returns the furthest reason among the campaigns
+// that matched and were rejected, or NoBidNone if none matched.
 func (s *CampaignSet) impression(req *Request, index int, dst []Candidate, admit admitter, sc *scratch, limit int, turn uint64) ([]Candidate, NoBidReason) {
 	imp := &req.Impressions[index]
 	if imp.PrivateAuction && len(imp.Deals) == 0 {
@@ -73,10 +73,10 @@ func (s *CampaignSet) impression(req *Request, index int, dst []Candidate, admit
 	sc.query.sortClauses()
 
 	reason := NoBidNone
-	walk := func(from, to, places int) (last int) {
+	walk := func(from, to, wanted int) (last int) {
 		sc.cursor.start(&sc.query, from, to)
-		left := examined * places
-		for last = from; places > 0 && left > 0; left-- {
+		left := examined * wanted
+		for last = from; wanted > 0 && left > 0; left-- {
 			o := sc.cursor.next()
 			if o < 0 {
 				return to
@@ -91,7 +91,7 @@ func (s *CampaignSet) impression(req *Request, index int, dst []Candidate, admit
 				continue
 			}
 			dst = append(dst, candidate)
-			places--
+			wanted--
 		}
 		return last
 	}
@@ -99,17 +99,16 @@ func (s *CampaignSet) impression(req *Request, index int, dst []Candidate, admit
 	rotating := limit / 4
 	rest := walk(0, n, limit-rotating)
 	if rest < n {
-		places := limit - (len(dst) - before)
 		start := rest + int(turn%uint64(n-rest))
-		walk(start, n, places)
-		if places = limit - (len(dst) - before); places > 0 {
-			walk(rest, start, places)
+		walk(start, n, limit-(len(dst)-before))
+		if wanted := limit - (len(dst) - before); wanted > 0 {
+			walk(rest, start, wanted)
 		}
 	}
 	return dst, reason
 }
 
-// check looks at one campaign that the index let through.
+// check tests what the index cannot: the schedule, the creatives, the terms and the floor.
 func (s *CampaignSet) check(req *Request, index, ordinal int, turn uint64) (Candidate, NoBidReason) {
 	c, imp := &s.compiled[ordinal], &req.Impressions[index]
 	if c.start != 0 || c.end != 0 {
@@ -126,13 +125,13 @@ func (s *CampaignSet) check(req *Request, index, ordinal int, turn uint64) (Cand
 	if reason != NoBidNone {
 		return Candidate{}, reason
 	}
-	if floor > c.Goal.Value { // a probability is at most 1
+	if floor > c.Goal.Value { // the value cannot reach it: a probability is at most 1
 		return Candidate{}, NoBidFloor
 	}
 	return Candidate{Impression: index, Campaign: c.Campaign, Creative: creative, Deal: deal, Floor: floor}, NoBidNone
 }
 
-// diagnose finds how far the campaigns came when the index let none through for any impression.
+// diagnose returns the reason why the index let no campaign through for any impression.
 func (s *CampaignSet) diagnose(req *Request, sc *scratch) NoBidReason {
 	reason := NoBidNoCampaign
 	sc.request.reset()
@@ -161,7 +160,7 @@ func (s *CampaignSet) matches(sc *scratch) bool {
 	return sc.cursor.next() >= 0
 }
 
-// further is the reason that is nearer to a bid: what an operator wants to hear of.
+// further returns the reason that is nearer to a bid, which tells an operator more.
 func further(a, b NoBidReason) NoBidReason {
 	if reach(b) > reach(a) {
 		return b

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// scan is the rules of targeting written as plainly as they can be: what the index must agree with.
+// scan is a direct form of the targeting rules. The index must agree with it.
 func scan(req *Request, imp *Impression, c *Campaign, hour int, seat string) bool {
 	t := &c.Targeting
 	has := func(list []string, ok func(string) bool) bool { return len(list) == 0 || slices.ContainsFunc(list, ok) }
@@ -84,7 +84,7 @@ func scan(req *Request, imp *Impression, c *Campaign, hour int, seat string) boo
 	})
 }
 
-// TestIndexAgreesWithScan compares the index with the plain rules on random campaigns and requests.
+// TestIndexAgreesWithScan compares the index with scan on random campaigns and requests.
 func TestIndexAgreesWithScan(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	matches, empty := 0, 0
@@ -136,7 +136,7 @@ func TestIndexAgreesWithScan(t *testing.T) {
 	}
 }
 
-// TestReasons says what is reported when nothing may bid.
+// TestReasons tests the reason that is reported if no campaign may bid.
 func TestReasons(t *testing.T) {
 	f := func(name string, campaign func(*Campaign), request func(*Request), want NoBidReason) {
 		t.Helper()
@@ -186,7 +186,7 @@ func TestReasons(t *testing.T) {
 	}, NoBidNone)
 }
 
-// TestTerms says which of several ways to buy an impression is taken.
+// TestTerms tests which of several terms is taken.
 func TestTerms(t *testing.T) {
 	f := func(name string, private bool, listed []string, deals []Deal, wantDeal string, wantFloor Micros) {
 		t.Helper()
@@ -219,7 +219,7 @@ func TestTerms(t *testing.T) {
 	f("a floor is converted", true, nil, []Deal{{ID: "d", Floor: 300, FloorCurrency: "GBP"}}, "d", 600)
 }
 
-// TestLimit: the best known are always asked for, and all others in turn.
+// TestLimit: the campaigns of highest value always take part, all others in turn.
 func TestLimit(t *testing.T) {
 	const n, limit = 400, 16
 	campaigns := make([]Campaign, n)
@@ -246,13 +246,13 @@ func TestLimit(t *testing.T) {
 		switch got := seen[c.ID]; {
 		case i < 12 && got != 4000:
 			t.Errorf("%s, among the best twelve, was asked for %d of 4000 times", c.ID, got)
-		case i >= 12 && (got < 10 || got > 120): // 4000 × 4 places / 388: 41
+		case i >= 12 && (got < 10 || got > 120): // 4000 × 4 candidates / 388: 41
 			t.Errorf("%s was asked for %d times, want about 41", c.ID, got)
 		}
 	}
 }
 
-// Ended campaigns that stay in the file keep no other from being looked at.
+// Ended campaigns that stay in the file do not displace others.
 func TestEndedCampaignsAreInNobodysWay(t *testing.T) {
 	campaigns := []Campaign{plainCampaign("live", func(c *Campaign) { c.Goal = Goal{CPM, 1000} })}
 	for i := range 5000 {
@@ -310,7 +310,7 @@ func TestNewCampaignSetReportsEveryFault(t *testing.T) {
 	_, err = NewCampaignSet([]Campaign{plainCampaign("a", func(c *Campaign) {
 		c.Targeting.DenyDomains = []string{"www.news.example", "news.example", "https://x.example", "com.Game", "a.example/b"}
 	})}, SetOptions{})
-	for _, at := range []int{0, 2, 4} { // requests hold domains without these
+	for _, at := range []int{0, 2, 4} { // these would match no request, so each is a fault
 		if want := fmt.Sprintf("targeting.deny_domains[%d]: ", at); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error lacks %q:\n%v", want, err)
 		}

@@ -5,41 +5,41 @@ import (
 	"time"
 )
 
-// pacer spreads a campaign's daily money evenly over what is left of the day.
+// pacer spreads a campaign's daily money evenly over the rest of the day. The account's lock guards it.
 //
-// Money left is planned at the rate
+// The money left is spent at the rate
 //
 //	r(t) = (daily − spent) / (end − t)
 //
-// where end is midnight UTC or the campaign's end, whichever is first: whatever earlier hours left over, for want of
-// traffic or because the bidder started late, is spread over the rest and never spent in a burst. The rate fills a credit
-// that bids use up, and a campaign is admitted with probability
+// Here end is midnight UTC or the campaign's end, whichever comes first. Earlier hours may leave money over, for lack
+// of traffic or because the bidder started late. That money is spread over the rest of the day and never spent in a
+// burst. The rate fills a credit that bids use up. A campaign is admitted with probability
 //
 //	p = credit / full, within [0, 1], full = max(r · min(smoothing, end − t), 20 bids)
 //
-// Credit is capped at full, so a pause saves up that much spending at most; a few bids of room keep chance alone from
-// running into the cap. Where demand could spend D a second, p
-// settles at r/D: the probabilistic throttling of LinkedIn's pacing (Agarwal, Ghosh, Wei, You: Budget Pacing for
-// Targeted Online Advertisements at LinkedIn, KDD 2014), with the pass-through rate set by proportional feedback instead of
-// steps of 10 % a minute.
+// Credit is capped at full, so a pause saves up at most that much. The minimum of 20 bids keeps chance alone from
+// reaching the cap. If demand could spend D a second, p settles at r/D. This is the probabilistic throttling of
+// LinkedIn's pacing (Agarwal, Ghosh, Wei, You: Budget Pacing for Targeted Online Advertisements at LinkedIn, KDD 2014).
+// There the pass-through rate changes in steps of 10 % a minute; here it follows by proportional feedback.
 //
-// A bid is charged when it is made, since notices come seconds later: by price × the share of what was bid of late
-// that was billed in the end (an exponential mean over about 50 bids, from 1 so that it errs on the side of too slow), and
-// settled against what it cost when its outcome is known. So delayed notices make the loop neither overshoot nor swing.
+// A bid is charged when it is made, because notices come seconds later. The charge is its price times the share of bid
+// money that was finally billed. That share is an exponential mean over about 50 bids; it starts at 1, so pacing is at
+// first too slow rather than too fast. When the outcome of the bid is known, the charge is replaced by the cost. So
+// delayed notices do not make the pacer overshoot or oscillate.
 //
-// A pacer starts with no credit. It is guarded by its account's lock.
+// A pacer starts with no credit.
 type pacer struct {
 	planned    bool
-	asap       bool // any auction is admitted while there is money
+	asap       bool // the campaign is always admitted while money is left
 	daily      Micros
-	start, end int64 // Unix ns; 0: open
+	start, end int64 // Unix ns; 0: no bound
 	credit     float64
-	last       int64   // Unix ns up to which credit was filled; 0: never
+	last       int64   // Unix ns until which credit was filled; 0: never
 	bid        float64 // mean price of bids
-	billed     float64 // share of what is bid that is billed, in [0, 1]
+	billed     float64 // share of bid money that is billed, in [0, 1]
 }
 
-// memory is the weight of the newest bid in pacer.bid and pacer.billed; roomBids is the least credit that may be saved.
+// memory is the weight of the newest bid in pacer.bid and pacer.billed. roomBids is the lower bound of full, in bids.
 const (
 	memory   = 0.02
 	roomBids = 20
@@ -47,7 +47,7 @@ const (
 
 func newPacer() pacer { return pacer{billed: 1} }
 
-// plan sets what is paced from now on; credit of an earlier plan is kept and capped by the new rate.
+// plan replaces the plan. The credit is kept and capped by the new rate.
 func (p *pacer) plan(plan Plan, now time.Time) {
 	p.planned, p.asap, p.daily, p.start, p.end = true, plan.Pacing == PaceASAP, plan.Daily, 0, 0
 	if !plan.Start.IsZero() {
@@ -61,7 +61,7 @@ func (p *pacer) plan(plan Plan, now time.Time) {
 	}
 }
 
-// probability fills credit up to now and returns the chance to be admitted. spent is what was booked today.
+// probability fills the credit until now and returns the probability of admission. spent is what was booked today.
 func (p *pacer) probability(now time.Time, spent Micros, smoothing time.Duration) float64 {
 	at := now.UnixNano()
 	midnight := (DayOf(now) + 1).Start().UnixNano()
@@ -74,7 +74,7 @@ func (p *pacer) probability(now time.Time, spent Micros, smoothing time.Duration
 		return 0
 	}
 	if p.asap {
-		p.last, p.credit = at, 0 // nothing is saved up for a plan that paces again
+		p.last, p.credit = at, 0 // so that a later plan with even pacing starts without credit
 		return 1
 	}
 	rate := float64(p.daily-spent) / float64(end-at) // micros a nanosecond
@@ -87,7 +87,7 @@ func (p *pacer) probability(now time.Time, spent Micros, smoothing time.Duration
 	return math.Max(0, math.Min(1, p.credit/full))
 }
 
-// charge takes the expected cost of a bid and returns it, to be settled later.
+// charge takes the expected cost of a bid from the credit and returns it, for settle.
 func (p *pacer) charge(price Micros) Micros {
 	charged := Micros(math.Round(float64(price) * p.billed))
 	p.credit -= float64(charged)
@@ -98,10 +98,10 @@ func (p *pacer) charge(price Micros) Micros {
 	return charged
 }
 
-// settle replaces what a bid was charged by what it cost.
+// settle replaces the charge of a bid by its cost.
 func (p *pacer) settle(charged, cost Micros) { p.credit += float64(charged - cost) }
 
-// outcome learns from a bid that held some money and cost some, 0 if it was not billed.
+// outcome updates billed by a bid that reserved held and cost cost (0 if it was not billed).
 func (p *pacer) outcome(held, cost Micros) {
 	share := math.Min(1, float64(cost)/float64(held))
 	p.billed += memory * (share - p.billed)

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// day simulates one campaign: every step it is offered bids of price, of which a share win and are billed delay later;
-// the others are lost silently or by notice. It returns what was spent by the end of each hour.
+// day simulates one campaign. At every step it may bid price; a share of the bids win and are billed delay later, the
+// others are lost, with or without a notice. It returns what was spent by the end of each hour.
 type day struct {
 	daily      Micros
-	start, end time.Duration // of the campaign, from midnight; 0: open
+	start, end time.Duration // of the campaign, from midnight; 0: no bound
 	from       time.Duration // when the bidder starts
 	perSecond  func(at time.Duration) float64
 	winRate    float64
 	delay      time.Duration
-	silent     bool // losses are not told
+	silent     bool // no notices of losses
 	second     float64
 }
 
@@ -114,7 +114,7 @@ func TestEvenPacing(t *testing.T) {
 	f("a small budget", day{daily: usd / 2, perSecond: many, winRate: 1}, 0, 24, 0.2)
 }
 
-// TestPacingSpreadsWhatIsLeft: money that early hours could not spend, for want of traffic, is spread over the rest.
+// TestPacingSpreadsWhatIsLeft: money that early hours could not spend for lack of traffic is spread over the others.
 func TestPacingSpreadsWhatIsLeft(t *testing.T) {
 	d := day{daily: 100_000_000, winRate: 1, perSecond: func(at time.Duration) float64 {
 		if at < 12*time.Hour {
@@ -135,8 +135,8 @@ func TestPacingSpreadsWhatIsLeft(t *testing.T) {
 	}
 }
 
-// TestNoBurst: whatever the demand, the first seconds after a start at any time spend no more than an even share, give
-// or take the bids in one instant.
+// TestNoBurst: under any demand, the first seconds after a start spend no more than an even share, except for the bids
+// of one instant.
 func TestNoBurst(t *testing.T) {
 	f := func(from, pause time.Duration) {
 		t.Helper()

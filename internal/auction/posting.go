@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// posting is a set of campaign ordinals: 64-bit words, of which only those with a bit set are stored, under a summary
-// with one bit a word. A word is found by rank, in constant time; a set of few members out of 10,000 takes a few dozen
-// bytes, and a summary word that is zero skips 4,096 campaigns at once.
+// posting is a set of campaign ordinals. Members are bits of 64-bit words; only words with a bit set are stored. A
+// summary has one bit a word, so a summary word of zero skips 4,096 campaigns at once. A word is found by its rank, in
+// constant time. A set of few members out of 10,000 takes a few dozen bytes.
 type posting struct {
 	summary []uint64 // bit w%64 of summary[w/64]: word w is stored
 	rank    []int32  // rank[i]: how many words are stored before summary word i
 	words   []uint64
 	count   int
-	dense   bool // every word is stored: words[w] is word w
+	dense   bool // every word is stored, so words[w] is word w
 }
 
 // newPosting builds a posting for n campaigns from ascending ordinals; a repeated one counts once.
@@ -49,17 +49,17 @@ func (p *posting) word(w int) uint64 {
 	return p.words[int(p.rank[w>>6])+bits.OnesCount64(s&(bit-1))]
 }
 
-// dimension indexes campaigns by one of their lists: open holds those whose list is empty (they allow every value),
-// values those that name a value. A campaign may stand under several values. In a merged dimension, a value's posting
-// holds the open campaigns as well, which saves a union a word where memory allows.
+// dimension indexes campaigns by one of their lists. The posting open holds the campaigns whose list is empty: they
+// allow every value. The postings in values hold the campaigns that name a value. In a merged dimension, the posting of
+// a value also holds the open campaigns. That saves a union for each word and costs memory.
 type dimension[K comparable] struct {
 	open   *posting
 	values map[K]*posting
 	merged bool
 }
 
-// mergedValues is the most values a dimension may have to be merged: countries, hours and devices are, domains are not.
-// At 10,000 campaigns a merged value takes some 1.3 kB.
+// mergedValues is how many values a merged dimension may have: countries, hours and devices are merged, domains are
+// not. At 10,000 campaigns a merged value takes some 1.3 kB.
 const mergedValues = 512
 
 // dimensionBuilder collects a dimension; campaigns are added in ascending order.
@@ -82,7 +82,7 @@ func (b *dimensionBuilder[K]) add(ordinal int32, keys ...K) {
 	}
 }
 
-// build compiles the dimension for n campaigns; an exclusion is never merged, since who has nothing to exclude is out of it.
+// build compiles the dimension for n campaigns. An exclusion is never merged, because open campaigns exclude nothing.
 func (b *dimensionBuilder[K]) build(n int, exclusion bool) dimension[K] {
 	d := dimension[K]{
 		open: newPosting(n, b.open), values: make(map[K]*posting, len(b.values)),
@@ -101,11 +101,11 @@ func (b *dimensionBuilder[K]) build(n int, exclusion bool) dimension[K] {
 // clause is a part of a query: at least one (or, if negative, none) of its postings must hold the campaign.
 type clause struct {
 	from, to int // query.postings[from:to]
-	count    int // upper bound of members, to try the most selective first
+	count    int // upper bound of the members: the most selective clause is tried first
 	negative bool
 }
 
-// query is a conjunction of clauses. It is evaluated lazily, 4,096 campaigns at a time, by a cursor; its slices are reused.
+// query is a conjunction of clauses. A cursor evaluates it lazily, 4,096 campaigns at a time. Its slices are reused.
 type query struct {
 	clauses  []clause
 	postings []*posting
@@ -121,7 +121,7 @@ func (q *query) copyFrom(other *query) {
 	q.postings = append(q.postings[:0], other.postings...)
 }
 
-// begin opens a clause; or adds an alternative to it; end closes it.
+// begin opens a clause, or adds an alternative to the open clause, end closes it.
 func (q *query) begin(negative bool) {
 	q.clauses = append(q.clauses, clause{from: len(q.postings), negative: negative})
 }
@@ -142,7 +142,7 @@ func (q *query) end() {
 	}
 }
 
-// require adds the common positive clause: campaigns open in d, and those under any of the keys.
+// require adds a positive clause: the campaigns open in d, and those under any of the keys.
 func require[K comparable](q *query, d *dimension[K], keys ...K) {
 	if len(d.values) == 0 {
 		return // every campaign is open
@@ -154,7 +154,7 @@ func require[K comparable](q *query, d *dimension[K], keys ...K) {
 	endOpen(q, d)
 }
 
-// endOpen closes a positive clause on d, open campaigns included.
+// endOpen adds the open campaigns of d to a positive clause and closes it.
 func endOpen[K comparable](q *query, d *dimension[K]) {
 	if !d.merged || q.clauses[len(q.clauses)-1].from == len(q.postings) {
 		q.or(d.open)
@@ -162,7 +162,7 @@ func endOpen[K comparable](q *query, d *dimension[K]) {
 	q.end()
 }
 
-// summary is the conjunction of the positive clauses' summaries at summary word i: a superset of the words that match.
+// summary returns the conjunction of the positive clauses' summaries at summary word i: a superset of the words that match.
 func (q *query) summary(i int) uint64 {
 	all := ^uint64(0)
 	for c := range q.clauses {
@@ -181,8 +181,8 @@ func (q *query) summary(i int) uint64 {
 	return all
 }
 
-// block evaluates all clauses on the 64 words of summary word i: those that are not zero are marked in live and stand
-// in words. Clause by clause, so that the inner loop is short; words that have become zero are visited no more.
+// block evaluates all clauses on the 64 words of summary word i. It stores the words that are not zero in words and
+// marks them in live. It goes clause by clause, so that the inner loop is short, and skips words that have become zero.
 func (q *query) block(i int, words *[64]uint64) (live uint64) {
 	live = q.summary(i)
 	for m := live; m != 0; m &= m - 1 {
@@ -222,7 +222,7 @@ func (q *query) block(i int, words *[64]uint64) (live uint64) {
 	return live
 }
 
-// sortClauses puts positive clauses with few members first and negative ones last, so that most words are zero soon.
+// sortClauses puts positive clauses with few members first and negative ones last, so that most words become zero early.
 func (q *query) sortClauses() {
 	cs := q.clauses
 	for i := 1; i < len(cs); i++ { // insertion sort: a dozen elements, no allocation
@@ -239,7 +239,7 @@ func before(a, b *clause) bool {
 	return a.count < b.count
 }
 
-// cursor walks the ordinals in [from, to) that match a query, ascending.
+// cursor visits the ordinals in [from, to) that match a query, in ascending order.
 type cursor struct {
 	q     *query
 	to    int

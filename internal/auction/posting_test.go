@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestCursor walks random conjunctions over several blocks, from and to any place, and compares with plain sets.
+// TestCursor compares cursors over random conjunctions, several blocks and random ranges with plain sets.
 func TestCursor(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 3))
 	for range 400 {

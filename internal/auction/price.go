@@ -12,8 +12,9 @@ const (
 	FixedPrice  = 3 // deals only: the floor is the price
 )
 
-// Value is what an impression is worth to the campaign, rounded down: the goal's value × P(click) for CPC,
-// × P(conversion | click) as well for CPA. Probabilities outside [0, 1] count as the nearer bound, NaN as 0.
+// Value is what an impression is worth to the campaign, rounded down. It is the goal's value for CPM, times P(click)
+// for CPC, times P(click) and P(conversion | click) for CPA. A probability below 0 counts as 0, above 1 as 1, and NaN
+// as 0.
 func Value(g Goal, p Prediction) Micros {
 	switch g.Kind {
 	case CPM:
@@ -34,18 +35,18 @@ func probability(p float32) float64 {
 	return math.Min(float64(p), 1)
 }
 
-// Shading says how far below its value a first-price bid goes.
+// Shading says how far below its value a first-price bid is.
 //
 // It is the equilibrium bid of n bidders whose values are independent and uniform, with reserve price r (Vickrey 1961;
 // Krishna, Auction Theory, 2nd ed., section 2.5):
 //
 //	b(v) = v − ∫ᵣᵛ (x/v)ⁿ⁻¹ dx = v · ((n−1) + (r/v)ⁿ) / n
 //
-// so that without a floor one bids (n−1)/n of the value, and the nearer the floor is to the value, the less is shaved
-// off: b(r) = r. The bid rises with v and lies in [r, v] always.
+// Without a floor, the bid is (n−1)/n of the value. The nearer the floor is to the value, the smaller is the
+// difference: b(r) = r. The bid rises with v and always lies in [r, v].
 type Shading struct {
-	// Bidders is n, how many bid for the same impressions, oneself included; it need not be whole. 1 bids the floor,
-	// a large number the value. 0 is 5: without a floor, 80 % of the value.
+	// Bidders is n, the number of bidders for the same impressions, Gavel included; it need not be whole. With 1, Gavel
+	// bids the floor; with a large number, the value. 0 means 5: without a floor, 80 % of the value.
 	Bidders float64
 }
 
@@ -59,12 +60,12 @@ func (s *Shading) fill() error {
 	return nil
 }
 
-// Price is what to offer for a candidate worth value, in an auction of type at: never above value, never under the
-// floor, and at least one micro; false if that cannot be.
+// Price returns the price to offer for a candidate, in an auction of type at. The price is never above value, never
+// below the floor, and at least one micro. If that is impossible, Price returns false.
 //
 //   - Fixed-price deal: the floor, which is the price.
 //   - First price: the value, shaded (see Shading).
-//   - Anything else is second price: the value itself, since bidding the truth is then the best one can do.
+//   - Anything else counts as second price: the value itself, because to bid the true value is then optimal.
 func (s Shading) Price(value, floor Micros, at int) (Micros, bool) {
 	floor = max(floor, 1)
 	if value < floor {
@@ -82,7 +83,7 @@ func (s Shading) Price(value, floor Micros, at int) (Micros, bool) {
 	}
 }
 
-// auctionType is the at that holds for a candidate: the deal's where it says one.
+// auctionType returns the auction type of a candidate: the deal's if it has one, else the request's.
 func auctionType(req *Request, deal *Deal) int {
 	if deal != nil && deal.Type >= FirstPrice && deal.Type <= FixedPrice {
 		return deal.Type

@@ -53,7 +53,7 @@ func TestPrice(t *testing.T) {
 	}
 }
 
-// TestPriceBounds: whatever comes, a bid lies between floor and value, and never falls as the value rises.
+// TestPriceBounds: for any input, a bid lies between floor and value, and never falls as the value rises.
 func TestPriceBounds(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 200_000 {

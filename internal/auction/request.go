@@ -1,23 +1,23 @@
 // Package auction is the domain: what is auctioned, who may buy it, at what price, and why not.
 //
-// It imports nothing of ours and nothing but the standard library. The edges translate: internal/openrtb turns
-// OpenRTB into Request and Result into OpenRTB, internal/features turns (Request, Candidate) into a row of
-// indices, internal/events records what happened.
+// It imports only the standard library. Other rooms translate: internal/openrtb turns OpenRTB into Request and Result
+// into OpenRTB, internal/features turns (Request, Candidate) into a row of indices, internal/events records what
+// happened.
 package auction
 
 import "time"
 
-// Request is one auction as every room sees it: decoded, normalised, bounded. It is read-only once built, except
-// by its builder, and may be reused (Reset) when the auction has been answered: nobody may keep a pointer into it.
+// Request is one auction as every room sees it: decoded, normalised, bounded. Only its builder writes to it. When the
+// auction has been answered, the builder may reuse it (Reset), so nobody may keep a pointer into it.
 type Request struct {
 	ID       string
-	Exchange string    // which counterpart sent it, from the endpoint's query (?exchange=…) or "default"
+	Exchange string    // which exchange sent it, from the endpoint's query (?exchange=…), or "default"
 	Received time.Time // when the first byte was read
-	Deadline time.Time // Received + tmax − margin: the answer must have been written by then
+	Deadline time.Time // Received + tmax − margin: the answer must be written by then
 	Test     bool
 
 	Type              int      // OpenRTB at: 1 first price, 2 second price (anything else is treated as 2)
-	Currencies        []string // ISO 4217, upper case; empty: the exchange takes USD
+	Currencies        []string // ISO 4217, upper case; empty: the exchange accepts USD
 	BlockedCategories []string // bcat
 	BlockedDomains    []string // badv, lower case
 	BlockedApps       []string // bapp
@@ -38,7 +38,7 @@ type Impression struct {
 	Secure   bool
 	Position int    // banner.pos or video.pos; 0 unknown
 	Floor    Micros // in FloorCurrency, per impression
-	// FloorCurrency is ISO 4217, upper case, "USD" where the request says nothing.
+	// FloorCurrency is ISO 4217, upper case; "USD" if the request has none.
 	FloorCurrency  string
 	Interstitial   bool
 	Rewarded       bool
@@ -50,13 +50,13 @@ type Impression struct {
 	Audio  *Audio
 	Native *Native
 
-	spare *formats // memory of the impression that stood here in an earlier auction (reuse.go)
+	spare *formats // memory of an earlier auction, for reuse (reuse.go)
 }
 
 // Size is in device-independent pixels.
 type Size struct{ W, H int }
 
-// Banner lists the sizes that fit, preferred first.
+// Banner lists the sizes that fit, the preferred one first.
 type Banner struct {
 	Sizes             []Size
 	BlockedTypes      []int // btype
@@ -64,7 +64,7 @@ type Banner struct {
 	MIMEs             []string
 }
 
-// Video bounds a video creative. Durations are in seconds; 0: not bounded.
+// Video bounds a video creative. Durations are in seconds; 0: no bound.
 type Video struct {
 	Size                     Size // zero: unknown
 	MIMEs                    []string
@@ -74,7 +74,7 @@ type Video struct {
 	Placement                int // plcmt, or legacy placement
 }
 
-// Audio bounds an audio creative. Durations are in seconds; 0: not bounded.
+// Audio bounds an audio creative. Durations are in seconds; 0: no bound.
 type Audio struct {
 	MIMEs                    []string
 	MinDuration, MaxDuration int
@@ -94,7 +94,7 @@ type Deal struct {
 	ID            string
 	Floor         Micros // in FloorCurrency
 	FloorCurrency string
-	Type          int      // at: 0 as the auction, 1 first, 2 second, 3 fixed price = Floor
+	Type          int      // at: 0 as in the auction, 1 first price, 2 second price, 3 fixed price (Floor)
 	Seats         []string // wseat; empty: all
 	Advertisers   []string // wadomain; empty: all
 }
@@ -110,7 +110,7 @@ const (
 
 // Inventory is OpenRTB site, app or dooh.
 type Inventory struct {
-	Kind       InventoryKind // "" where the request names none
+	Kind       InventoryKind // "" if the request has none of the three
 	ID         string
 	Name       string
 	Domain     string   // lower case, without "www."
@@ -139,7 +139,7 @@ type Device struct {
 	Geo        Geo
 }
 
-// Geo is device.geo, or user.geo where the device has none.
+// Geo is device.geo, or user.geo if the device has none.
 type Geo struct {
 	Country   string // ISO 3166-1 alpha-2, upper case, "" unknown (alpha-3 on the wire)
 	Region    string
@@ -163,7 +163,7 @@ type User struct {
 // Segment is one value of user.data: Data is data.name (or data.id), Value is segment.id (or name, or value).
 type Segment struct{ Data, Value string }
 
-// Privacy is what the request says of consent, wherever in the object it says it.
+// Privacy is what the request says of consent, collected from all places that OpenRTB versions allow.
 type Privacy struct {
 	GDPR      bool
 	Consent   string // TCF string

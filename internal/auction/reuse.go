@@ -1,6 +1,6 @@
 package auction
 
-// formats keeps what an impression of an earlier auction pointed to, so that the next one can use it again.
+// formats keeps the memory that an impression of an earlier auction pointed to, for reuse.
 type formats struct {
 	banner Banner
 	video  Video
@@ -8,9 +8,9 @@ type formats struct {
 	native Native
 }
 
-// Reset empties r for the next auction and keeps the capacity of its slices. Whatever was taken from r (a Candidate's
-// Deal, a slice) is no longer valid afterwards. Build the next request with AddImpression and, on the impression,
-// AddDeal, UseBanner, UseVideo, UseAudio and UseNative, which reuse memory; appending and pointing elsewhere is allowed.
+// Reset empties r for the next auction and keeps the capacity of its slices. What was taken from r (a Candidate's Deal,
+// a slice) is no longer valid afterwards. To build the next request, use AddImpression and, on the impression, AddDeal,
+// UseBanner, UseVideo, UseAudio and UseNative, which reuse memory. Appending, and pointing to other memory, is allowed.
 func (r *Request) Reset() {
 	*r = Request{
 		Currencies:        r.Currencies[:0],
@@ -25,7 +25,7 @@ func (r *Request) Reset() {
 	}
 }
 
-// AddImpression appends an empty impression and returns it; the pointer holds until the next AddImpression.
+// AddImpression appends an empty impression and returns it. The pointer is valid until the next AddImpression.
 func (r *Request) AddImpression() *Impression {
 	if len(r.Impressions) == cap(r.Impressions) {
 		r.Impressions = append(r.Impressions, Impression{})
@@ -37,7 +37,7 @@ func (r *Request) AddImpression() *Impression {
 	return imp
 }
 
-// AddDeal appends an empty deal and returns it; the pointer holds until the next AddDeal.
+// AddDeal appends an empty deal and returns it. The pointer is valid until the next AddDeal.
 func (i *Impression) AddDeal() *Deal {
 	if len(i.Deals) == cap(i.Deals) {
 		i.Deals = append(i.Deals, Deal{})

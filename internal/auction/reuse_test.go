@@ -37,7 +37,7 @@ func TestResetReusesMemory(t *testing.T) {
 		t.Fatalf("%+v", fresh)
 	}
 
-	// A used request with other, more and longer things in it must not show through.
+	// Nothing of an earlier request with more and longer values may remain.
 	for range 3 {
 		imp := used.AddImpression()
 		imp.Secure, imp.PrivateAuction = true, true

@@ -10,23 +10,24 @@ import (
 	"time"
 )
 
-// SetOptions are what a CampaignSet needs to know besides the campaigns. The zero value is usable.
+// SetOptions are the settings of a CampaignSet. The zero value is usable.
 type SetOptions struct {
-	// Currency is the ISO 4217 code that all money of the campaigns is in; "" is USD.
+	// Currency is the ISO 4217 code of all the campaigns' money; "" means USD.
 	Currency string
-	// Convert turns a floor into Currency. nil, or false from it: an impression with a floor in another currency is
-	// not bid on (NoBidCurrency).
+	// Convert converts a floor to Currency. If Convert is nil or returns false, an impression with a floor in another
+	// currency gets no bid (NoBidCurrency).
 	Convert func(amount Micros, from string) (Micros, bool)
-	// DefaultSeat is the seat of campaigns that name none.
+	// DefaultSeat is the seat of campaigns without a seat of their own.
 	DefaultSeat string
-	// LocalHour is the user's hour of the week, 0 = Monday 00:00 … 167, and false where it cannot be known. It is asked
-	// at most once an auction, and only if a campaign targets hours. nil: never known, so such campaigns do not bid.
+	// LocalHour returns the user's hour of the week, 0 (Monday 00:00) to 167, or false if it is unknown. It is called
+	// at most once an auction, and only if a campaign targets hours. If it is nil or returns false, such campaigns do
+	// not bid.
 	LocalHour func(*Request) (int, bool)
-	// Limit is the most candidates an impression gets; 0 is 16. MaxCandidates is the most a request gets, shared
-	// evenly between its impressions (at least one each); 0 is 128.
+	// Limit bounds the candidates of an impression; 0 means 16. MaxCandidates bounds those of a request and is divided
+	// evenly among its impressions (at least one each); 0 means 128.
 	Limit, MaxCandidates int
-	// PriorClick and PriorConversion are the rates assumed when campaigns are ranked before a model has been asked;
-	// 0 is 0.05 and 0.02. They decide only who is asked for where more than Limit match.
+	// PriorClick and PriorConversion are the rates by which campaigns are ranked before a model predicts; 0 means 0.05
+	// and 0.02. They only matter if more than Limit campaigns match.
 	PriorClick, PriorConversion float64
 }
 
@@ -52,11 +53,12 @@ func (o *SetOptions) fill() error {
 
 // CampaignSet is an immutable, compiled set of campaigns, safe for concurrent use.
 //
-// Campaigns are numbered by falling expected value, those already ended last, so that a walk in order meets the most
-// valuable first and can stop at the limit. Each dimension of targeting is an inverted index from value to a posting of
-// those numbers, with the campaigns that do not care in a posting of their own. A request becomes a conjunction of a
-// dozen clauses, evaluated 64 campaigns at a time and 4,096 where nothing can match; only campaigns that pass it are
-// looked at one by one, for what an index cannot hold: the schedule, floors and terms of deals, and which creative fits.
+// Campaigns are numbered by falling expected value, those already ended last. A search in that order meets the most
+// valuable campaigns first and can stop at the limit. Each dimension of targeting is an inverted index. It has a
+// posting of campaigns for each value, and one for the campaigns that allow every value. A request becomes a
+// conjunction of about a dozen clauses. It is evaluated 64 campaigns at a time, and 4,096 at a time where nothing can
+// match. The campaigns that pass are checked one by one for what an index cannot hold: the schedule, the creatives, and
+// the terms of deals.
 type CampaignSet struct {
 	options  SetOptions
 	compiled []compiledCampaign // by ordinal
@@ -74,27 +76,27 @@ type CampaignSet struct {
 	pages        dimension[string] // category → campaigns that allow it
 	hours        dimension[int]
 	deals        dimension[string]
-	formats      dimension[formatKey] // what a campaign has a creative for
+	formats      dimension[formatKey] // formats for which a campaign has a creative
 	seats        dimension[string]
-	// Exclusions: a campaign under a key must not bid where the request holds that key.
+	// Exclusions: a campaign under a key must not bid on a request with that key.
 	denyDomains dimension[string]
-	categories  dimension[string] // a campaign's category, and each above it
-	domains     dimension[string] // a campaign's domain, and each above it
+	categories  dimension[string] // a campaign's categories and their parents
+	domains     dimension[string] // a campaign's domain and its parents
 	apps        dimension[string]
 
 	scratch sync.Pool // *scratch
 }
 
-// regionKey is "US-CA" as {US, CA}, and "CA" as {"", CA}.
+// regionKey is {US, CA} for "US-CA", and {"", CA} for "CA".
 type regionKey struct{ country, region string }
 
-// formatKey is a banner with its size, or another kind with none.
+// formatKey is a banner with its size, or another kind without size.
 type formatKey struct {
 	kind CreativeKind
 	size Size
 }
 
-// compiledCampaign is what the walk needs of a campaign beside its postings.
+// compiledCampaign is a campaign, with what the search needs apart from the postings.
 type compiledCampaign struct {
 	*Campaign
 	seat       string
@@ -102,7 +104,7 @@ type compiledCampaign struct {
 	creatives  []compiledCreative
 }
 
-// NewCampaignSet compiles campaigns, of which it keeps a copy. The error joins every fault (*Fault).
+// NewCampaignSet compiles a copy of campaigns. The error joins every fault (*Fault).
 func NewCampaignSet(campaigns []Campaign, options SetOptions) (*CampaignSet, error) {
 	if err := options.fill(); err != nil {
 		return nil, err
@@ -143,10 +145,10 @@ func (s *CampaignSet) Lookup(id string) (*Campaign, bool) {
 // Len is the number of campaigns.
 func (s *CampaignSet) Len() int { return len(s.all) }
 
-// Currency is what the campaigns' money is in.
+// Currency returns the currency of the campaigns' money.
 func (s *CampaignSet) Currency() string { return s.options.Currency }
 
-// expected is what an impression is worth before a model was asked.
+// expected is the value of an impression by the prior rates.
 func (o *SetOptions) expected(g Goal) float64 {
 	value := float64(g.Value)
 	switch g.Kind {
@@ -161,7 +163,7 @@ func (o *SetOptions) expected(g Goal) float64 {
 
 func (s *CampaignSet) compile() {
 	ordered, now := slices.Clone(s.all), time.Now()
-	ended := func(c *Campaign) int { // a file may keep thousands of them: behind all others they are in nobody's way
+	ended := func(c *Campaign) int { // files may keep thousands of them: last, they do not slow the search
 		if !c.End.IsZero() && !c.End.After(now) {
 			return 1
 		}
@@ -248,7 +250,7 @@ func splitRegion(r string) regionKey {
 	return regionKey{"", r}
 }
 
-// parentCategory is "IAB1" for "IAB1-3", and "" for a category that has none above it.
+// parentCategory is "IAB1" for "IAB1-3", and "" for a category without a parent.
 func parentCategory(c string) string {
 	if i := strings.LastIndexByte(c, '-'); i > 0 {
 		return c[:i]

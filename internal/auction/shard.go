@@ -8,16 +8,16 @@ import (
 // none is the end of a list of entries.
 const none = int32(-1)
 
-// idKey stands for a bid id: 128 bits of a keyed hash, which a million ids share with a chance of 10⁻²⁷.
+// idKey is a keyed hash of a bid id: 128 bits. The probability that two of a million ids share a key is 10⁻²⁷.
 type idKey [2]uint64
 
-// entry is a bid id that is held or was booked. It holds no pointer, nor does what finds it: there are as many as bids in
-// a minute, and a garbage collection would have to look at each. It fills a cache line.
+// entry is a bid id that is held or was booked. There are as many entries as bids in a minute, and the garbage
+// collector would have to follow their pointers. So neither entries nor buckets hold any. An entry fills a cache line.
 type entry struct {
 	id            idKey
-	account       int32 // number of the account that holds it; of no meaning once booked
+	account       int32 // number of the account that holds it; undefined once booked
 	day           Day
-	held, charged Micros // charged: what pacing counts for it, see pacer
+	held, charged Micros // charged: the charge of pacer
 	expires       int64  // Unix ns
 	booked        bool
 	prev, next    int32
@@ -26,13 +26,11 @@ type entry struct {
 
 // shard is a part of a ledger's ids: a slab of entries, found by id, each on one of two lists.
 //
-// What finds them is a hash table with a chain of entries a bucket, twice as many buckets as entries, or nearly. Go's map
-// would do, but under ids that come and go it doubles, and doubles again ever more slowly, to four times its size:
-// deleted slots fill its tables, which split and never join. A bidder at 8,400 auctions a second grew by a tenth in ten
-// minutes for it.
+// A hash table with chains finds an entry. It has about twice as many buckets as entries. Go's map is not used, because
+// it grows to four times its size under ids that come and go (docs/decisions/0011-memory.md).
 type shard struct {
 	mu                     sync.Mutex // guards all below
-	buckets                []int32    // by the low bits of id[1], where its chain begins; a power of 2
+	buckets                []int32    // heads of the chains, by the low bits of id[1]; the length is a power of 2
 	slab                   []entry
 	free                   int32 // list of unused entries, by next
 	openHead, openTail     int32 // by expiry, the earliest first
@@ -45,7 +43,7 @@ func (s *shard) init() {
 	s.free, s.openHead, s.openTail, s.bookedHead, s.bookedTail = none, none, none, none, none
 }
 
-// bucket is where the chain of an id begins.
+// bucket returns the head of the chain of an id.
 func (s *shard) bucket(id idKey) *int32 { return &s.buckets[id[1]&uint64(len(s.buckets)-1)] }
 
 // find returns the entry of an id, or none.
@@ -57,7 +55,7 @@ func (s *shard) find(id idKey) int32 {
 	return i
 }
 
-// add puts e into the slab, on no list yet.
+// add puts e into the slab. It is not on a list yet.
 func (s *shard) add(e entry) int32 {
 	e.prev, e.next = none, none
 	i := s.free
@@ -75,7 +73,7 @@ func (s *shard) add(e entry) int32 {
 	return i
 }
 
-// grow doubles the buckets. Every entry of the slab is in use, for it is called when none is free.
+// grow doubles the buckets. It is called when no entry is free, so every entry of the slab is chained anew.
 func (s *shard) grow() {
 	s.buckets = slices.Repeat([]int32{none}, 2*len(s.buckets))
 	for i := range s.slab {
@@ -90,7 +88,7 @@ func (s *shard) chain(i int32) {
 	e.chained, *first = *first, i
 }
 
-// addOpen adds a reservation at its place by expiry: the end, unless the clock went back.
+// addOpen adds a reservation to the list by expiry. That is the end of the list, unless the clock went back.
 func (s *shard) addOpen(e entry) {
 	i := s.add(e)
 	after := s.openTail
@@ -101,7 +99,7 @@ func (s *shard) addOpen(e entry) {
 	s.openCount++
 }
 
-// markBooked puts entry i, which is on no list, at the end of the booked ones.
+// markBooked puts entry i, which is on no list, at the end of the booked list.
 func (s *shard) markBooked(i int32) {
 	e := &s.slab[i]
 	*e = entry{id: e.id, booked: true, prev: none, next: none, chained: e.chained}
@@ -109,7 +107,7 @@ func (s *shard) markBooked(i int32) {
 	s.bookedCount++
 }
 
-// link inserts entry i behind after (none: at the head).
+// link inserts entry i after the entry after (none: at the head).
 func (s *shard) link(i, after int32, head, tail *int32) {
 	e := &s.slab[i]
 	e.prev = after
@@ -125,7 +123,7 @@ func (s *shard) link(i, after int32, head, tail *int32) {
 	}
 }
 
-// unlink takes entry i off its list.
+// unlink removes entry i from its list.
 func (s *shard) unlink(i int32) {
 	e := &s.slab[i]
 	head, tail := &s.openHead, &s.openTail
@@ -145,7 +143,7 @@ func (s *shard) unlink(i int32) {
 	e.prev, e.next = none, none
 }
 
-// remove takes entry i off its list and frees it.
+// remove removes entry i from its list and frees it.
 func (s *shard) remove(i int32) {
 	if s.slab[i].booked {
 		s.bookedCount--

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestShardFinds holds a shard against a map while ids come and go.
+// TestShardFinds compares a shard with a map while ids come and go.
 func TestShardFinds(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 3))

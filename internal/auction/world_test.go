@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What tests share: a plain campaign and request that fit each other, and random worlds.
+// Shared by tests: a campaign and a request that match, and random worlds.
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
@@ -151,7 +151,7 @@ func randomRequest(rng *rand.Rand, id int) *Request {
 	return r
 }
 
-// under is the plain reading of "a domain allows (or blocks) its subdomains".
+// under says whether one domain is the other or a subdomain of it, in the simplest way.
 func under(domain, parent string) bool {
 	return domain == parent || strings.HasSuffix(domain, "."+parent)
 }

@@ -1,7 +1,7 @@
 // Package campaigns reads the file in which an operator writes campaigns, and watches it while the bidder serves.
 //
-// The file is decoded strictly; every fault is reported at once with its line. A file with a fault is refused whole, and
-// the set that serves goes on serving.
+// The file is decoded strictly. Every fault is reported at once, with its line. A file with a fault is refused as a
+// whole, and the bidder keeps the set that it has.
 package campaigns
 
 import (
@@ -37,13 +37,14 @@ type campaign struct {
 	Creatives   []creative `yaml:"creatives"`
 }
 
-// schedule is when a campaign runs: dates (their first instant, UTC) or times with an offset; End is exclusive.
+// schedule is when a campaign runs. Start and End are dates (their first instant, UTC) or times with an offset; End is
+// exclusive.
 type schedule struct {
 	Start time.Time `yaml:"start"`
 	End   time.Time `yaml:"end"`
 }
 
-// goal has one key: what a thousand impressions, one click or one conversion is worth.
+// goal has one of three keys: the value of a thousand impressions, of one click, or of one conversion.
 type goal struct {
 	CPM *money `yaml:"cpm"`
 	CPC *money `yaml:"cpc"`
@@ -77,8 +78,8 @@ type creative struct {
 	ImageURL   string `yaml:"image_url"`
 }
 
-// Load reads and compiles the file. Where options name a currency, the file must name the same or none: the answers to
-// exchanges are in that of options. The error joins every fault, each as "path: line N: …" where the line is known.
+// Load reads and compiles the file. If options have a currency, the file must have the same or none, because bids are
+// in the currency of options. The error joins every fault, each as "path: line N: …" if the line is known.
 func Load(path string, options auction.SetOptions) (*auction.CampaignSet, error) {
 	data, err := read(path)
 	if err != nil {
@@ -117,7 +118,7 @@ func parse(path string, data []byte, options auction.SetOptions) (*auction.Campa
 	case options.Currency == "":
 		options.Currency = doc.Currency
 	case doc.Currency != "" && doc.Currency != options.Currency:
-		currency = fmt.Errorf("%s: currency: %s is not what the bidder bids in (auction.currency is %s); make them the same",
+		currency = fmt.Errorf("%s: currency: %s is not the bidder's currency (auction.currency is %s); make them equal",
 			path, doc.Currency, options.Currency)
 	}
 	faults := []error{decodeErr}
@@ -130,7 +131,7 @@ func parse(path string, data []byte, options auction.SetOptions) (*auction.Campa
 		}
 	}
 	if len(faults) > 1 || decodeErr != nil {
-		return nil, errors.Join(append(faults, currency)...) // compiling would repeat them as missing values
+		return nil, errors.Join(append(faults, currency)...) // NewCampaignSet would report the same values as missing
 	}
 	set, err := auction.NewCampaignSet(list, options)
 	if err != nil {
@@ -142,7 +143,7 @@ func parse(path string, data []byte, options auction.SetOptions) (*auction.Campa
 	return set, nil
 }
 
-// domain turns what was written into the domain's campaign; problem is what is wrong with its goal, if anything.
+// domain converts to the domain's campaign. problem is the fault of its goal, or "".
 func (c *campaign) domain() (_ auction.Campaign, problem string) {
 	t := c.Targeting
 	out := auction.Campaign{

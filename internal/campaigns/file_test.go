@@ -92,7 +92,7 @@ func TestFaultsNameTheirPlace(t *testing.T) {
 		"line 19: campaigns[1] (shoes): id: is also the id of campaigns[0]")
 }
 
-// The exchange is told one currency: the bidder's. A file in another one would be bid as if it were that.
+// Bids are in the bidder's currency. Amounts of a file in another currency would be used as if they were in the bidder's.
 func TestCurrencyIsTheBidders(t *testing.T) {
 	f := func(file, bidder, want string) {
 		t.Helper()
@@ -143,7 +143,7 @@ func TestTheExampleFile(t *testing.T) {
 	if set.Len() < 20 {
 		t.Errorf("%d campaigns", set.Len())
 	}
-	// What it promises of itself: at 5 % clicks and 5 % conversions an impression is worth 1 to 6 a thousand.
+	// With 5 % clicks and 5 % conversions, a thousand impressions of each example campaign are worth 1 to 6.
 	for _, c := range set.All() {
 		value := auction.Value(c.Goal, auction.Prediction{Click: 0.05, Conversion: 0.05})
 		if cpm := value.CPM(); cpm < 0.99 || cpm > 6.01 {

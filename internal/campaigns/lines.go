@@ -11,10 +11,10 @@ import (
 	"gavel/internal/auction"
 )
 
-// lines finds the line on which a fault stands.
+// lines finds the line of a fault.
 type lines struct{ campaigns *yaml.Node }
 
-// newLines reads the document again as nodes, which know their lines; it is empty if that fails.
+// newLines parses the document into nodes, which know their lines. If that fails, lines finds nothing.
 func newLines(data []byte) lines {
 	var root yaml.Node
 	if yaml.Unmarshal(data, &root) != nil || len(root.Content) == 0 {
@@ -23,7 +23,7 @@ func newLines(data []byte) lines {
 	return lines{child(root.Content[0], "campaigns")}
 }
 
-// of returns the line of the deepest part of the path that exists in campaign index; 0 if there is none.
+// of returns the line of the deepest part of path that exists in campaign index, or 0 if there is none.
 func (l lines) of(index int, path string) int {
 	node := item(l.campaigns, index)
 	if node == nil {
@@ -77,7 +77,7 @@ func placed(path string, l lines, f *auction.Fault) error {
 	return fmt.Errorf("%s: %w", path, f)
 }
 
-// allPlaced gives every fault joined in err its place.
+// allPlaced adds file and line to every fault that err joins.
 func allPlaced(path string, l lines, err error) error {
 	list := []error{err}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {

@@ -11,12 +11,12 @@ import (
 	"gavel/internal/auction"
 )
 
-// misread is a fault of one value; yaml collects it with the others instead of stopping.
+// misread is a fault of one value. It is a yaml.TypeError, because the decoder collects those instead of stopping.
 func misread(node *yaml.Node, format string, args ...any) error {
 	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %s", node.Line, fmt.Sprintf(format, args...))}}
 }
 
-// money is an amount in millionths of the currency, written as a decimal number and read exactly, never as a float.
+// money is an amount in millionths of the currency. It is written as a decimal number and read exactly, without floats.
 type money auction.Micros
 
 // UnmarshalYAML reads "1250", "0.45" or "2.5".
@@ -49,13 +49,13 @@ func (s *size) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// hours are hours of the week, 0 = Monday 00:00, ascending without repeats; written as a list of "days hours", as in
-// "mon-fri 8-20" (from 8:00 until 20:00), "sat,sun 10-24" or "all 0-6".
+// hours are hours of the week, ascending, without repeats; 0 is Monday 00:00. They are written as a list of "days
+// hours": "mon-fri 8-20" (from 8:00 until 20:00), "sat,sun 10-24" or "all 0-6".
 type hours []int
 
 var dayNames = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 
-// UnmarshalYAML reads the list; each entry that is wrong is a fault of its own.
+// UnmarshalYAML reads the list. Each wrong entry is a fault of its own.
 func (h *hours) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind != yaml.SequenceNode {
 		return misread(node, `hours must be a list, as in ["mon-fri 8-20", "sat,sun 10-24"]`)
@@ -115,7 +115,7 @@ func parseHours(text string) (list []int, ok bool) {
 	return list, true
 }
 
-// span reads "a-b"; value gives -1 for what it does not know.
+// span reads "a-b". value returns -1 for text that it does not know.
 func span(text string, value func(string) int) (from, to int, ok bool) {
 	a, b, ok := strings.Cut(text, "-")
 	from, to = value(a), value(b)

@@ -17,25 +17,25 @@ import (
 	"gavel/internal/auction"
 )
 
-// Options are what a Watcher needs. Path, Log and Registerer are required.
+// Options are the settings of a Watcher. Path, Log and Registerer are required.
 type Options struct {
 	Path string
 	Set  auction.SetOptions
-	// Poll is how often the file is read where no notification comes (network file systems, full inotify tables); 0 is
-	// 5 s. Settle is how long the file must have been left alone after a notification, so that a file half written is
-	// not read; 0 is 100 ms.
+	// Poll is how often the file is read without a notification (network file systems, full inotify tables); 0 means 5
+	// s. Settle is how long the file must stay unchanged after a notification, so that a half-written file is not read;
+	// 0 means 100 ms.
 	Poll, Settle time.Duration
 	Log          *slog.Logger
 	Registerer   prometheus.Registerer
-	// OnLoad is called with every set that begins to serve, the first included, one call at a time. nil: none.
+	// OnLoad is called with every set that comes into use, also the first, one call at a time. It may be nil.
 	OnLoad func(*auction.CampaignSet)
 }
 
-// Watcher holds the set that serves.
+// Watcher holds the set in use.
 type Watcher struct {
 	options Options
 	set     atomic.Pointer[auction.CampaignSet]
-	// Of the loop alone: the content last read and the last error in reading, so that each edit is told of once.
+	// Used by watchLoop alone: the content last read and the last read error, so that each edit is reported once.
 	content   []byte
 	readError string
 
@@ -45,7 +45,7 @@ type Watcher struct {
 	refused   prometheus.Gauge
 }
 
-// Open loads the file for the first time; a fault in it is an error, since there is nothing that could serve on.
+// Open loads the file for the first time. A fault in it is an error, because there is no earlier set to keep.
 func Open(o Options) (*Watcher, error) {
 	if o.Path == "" || o.Log == nil || o.Registerer == nil {
 		return nil, errors.New("campaigns: cannot watch without a path, a log and a registerer")
@@ -58,16 +58,16 @@ func Open(o Options) (*Watcher, error) {
 		options: o,
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gavel_campaigns_reloads_total",
-			Help: "Times the campaign file changed, by result: loaded, refused (a fault in it), unreadable.",
+			Help: "Changes of the campaign file, by result: loaded, refused (it has a fault), unreadable.",
 		}, []string{"result"}),
 		campaigns: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gavel_campaigns", Help: "Campaigns in the set that serves.",
+			Name: "gavel_campaigns", Help: "Campaigns in the set in use.",
 		}),
 		loaded: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gavel_campaigns_loaded_timestamp_seconds", Help: "When the set that serves was loaded.",
+			Name: "gavel_campaigns_loaded_timestamp_seconds", Help: "When the set in use was loaded, Unix time.",
 		}),
 		refused: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gavel_campaigns_file_refused", Help: "1 while the file on disk is refused and an older set serves.",
+			Name: "gavel_campaigns_file_refused", Help: "1 while the file on disk is refused or unreadable and an older set is in use.",
 		}),
 	}
 	for _, c := range []prometheus.Collector{w.reloads, w.campaigns, w.loaded, w.refused} {
@@ -91,18 +91,18 @@ func Open(o Options) (*Watcher, error) {
 	return w, nil
 }
 
-// Set is the set that serves now.
+// Set returns the set in use.
 func (w *Watcher) Set() *auction.CampaignSet { return w.set.Load() }
 
-// Run watches the file until ctx ends, and returns nil then. Faults in the file are logged and counted; the set that
-// serves stays.
+// Run watches the file until ctx ends, and then returns nil. If the file has a fault, Run logs and counts it, and the
+// set in use stays.
 func (w *Watcher) Run(ctx context.Context) error {
 	var events chan fsnotify.Event
 	var failures chan error
 	notify, err := fsnotify.NewWatcher()
 	if err == nil {
 		defer notify.Close()
-		// The directory, not the file: editors and ConfigMaps replace the file by renaming.
+		// Watch the directory, not the file, because editors and ConfigMaps replace the file by renaming.
 		err = notify.Add(filepath.Dir(w.options.Path))
 		events, failures = notify.Events, notify.Errors
 	}
@@ -113,11 +113,11 @@ func (w *Watcher) Run(ctx context.Context) error {
 	return nil
 }
 
-// watchLoop ends with ctx.
+// watchLoop ends when ctx does.
 func (w *Watcher) watchLoop(ctx context.Context, events <-chan fsnotify.Event, failures <-chan error) {
 	poll := time.NewTicker(w.options.Poll)
 	defer poll.Stop()
-	settled := time.NewTimer(w.options.Settle) // also catches an edit between Open and here
+	settled := time.NewTimer(w.options.Settle) // the first check catches an edit made since Open
 	defer settled.Stop()
 	for {
 		select {
@@ -144,7 +144,7 @@ func (w *Watcher) check() {
 			w.readError = err.Error()
 			w.reloads.WithLabelValues("unreadable").Inc()
 			w.refused.Set(1)
-			log.Error("campaign file cannot be read; the old set serves on", "campaigns", w.Set().Len(), "error", err)
+			log.Error("campaign file cannot be read; the old set stays in use", "campaigns", w.Set().Len(), "error", err)
 		}
 		return
 	}
@@ -157,7 +157,7 @@ func (w *Watcher) check() {
 	if err != nil {
 		w.reloads.WithLabelValues("refused").Inc()
 		w.refused.Set(1)
-		log.Error("campaign file refused; the old set serves on", "campaigns", w.Set().Len(), "error", err)
+		log.Error("campaign file refused; the old set stays in use", "campaigns", w.Set().Len(), "error", err)
 		return
 	}
 	before := w.Set().Len()

@@ -54,7 +54,7 @@ func (l *logLines) await(t *testing.T, text string) {
 	}
 }
 
-// metric reads one series, told apart by the values of its labels.
+// metric reads the series with these label values.
 func metric(t *testing.T, registry *prometheus.Registry, name string, labels ...string) float64 {
 	t.Helper()
 	families, err := registry.Gather()

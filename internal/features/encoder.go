@@ -11,7 +11,7 @@ import (
 	"gavel/internal/auction"
 )
 
-// Encoder makes rows by one spec. It is immutable and safe for concurrent use.
+// Encoder encodes rows by one spec. It is immutable and safe for concurrent use.
 type Encoder struct {
 	features  []feature
 	byScope   [3][]int // features by how often they are computed, in the spec's order
@@ -41,13 +41,13 @@ func newEncoder(features []feature, rowLen, tableRows int) *Encoder {
 	return e
 }
 
-// RowLen is F, the indices of a row.
+// RowLen returns F, the number of indices in a row.
 func (e *Encoder) RowLen() int { return e.rowLen }
 
 // TableRows bounds the indices: each is in [0, TableRows).
 func (e *Encoder) TableRows() int { return e.tableRows }
 
-// Columns says for every position of a row which indices it may hold besides 0. The caller may not change it.
+// Columns returns, for every position of a row, which indices it may hold apart from 0. The caller must not change it.
 func (e *Encoder) Columns() []Column { return e.columns }
 
 // Encode writes the row of one candidate into row, which must hold RowLen indices. It allocates nothing. For several
@@ -58,32 +58,32 @@ func (e *Encoder) Encode(req *auction.Request, cand *auction.Candidate, row []in
 	rows.End()
 }
 
-// Rows encodes the candidates of one request: what depends on the request alone is encoded once, what depends on the
-// impression once for candidates of the same impression that follow each other. Not safe for concurrent use.
+// Rows encodes the candidates of one request. Features of the request are encoded once; features of an impression once
+// for successive candidates of it. Rows is not safe for concurrent use.
 type Rows struct {
 	e     *Encoder
 	v     view
-	imp   int // the impression that is encoded, -1: none
+	imp   int // the impression that is encoded; -1: none
 	row   []int32
 	hash  []uint64 // by slot: the hash of the value's text
-	count []int    // by feature: values it has
-	buf   []byte   // of texts put together
-	tbuf  []byte   // of transforms
+	count []int    // by feature: how many values it has
+	buf   []byte   // for composed texts
+	tbuf  []byte   // for transforms
 	texts [maxRead]string
-	parts [MaxParts]int // by part of a cross: which of its values comes next
+	parts [MaxParts]int // by part of a cross: the index of its next value
 }
 
-// maxRead bounds how many values of a list are looked at; repeated and empty ones use up no slot.
+// maxRead bounds how many values of a list are read. Repeated and empty values take no slot.
 const maxRead = MaxSlots
 
-// What stands for an impression, campaign or creative that a candidate lacks.
+// Used if a candidate has no impression, campaign or creative: all their features are missing.
 var (
 	noImpression auction.Impression
 	noCampaign   auction.Campaign
 	noCreative   auction.Creative
 )
 
-// Begin encodes what depends on the request alone. The request must stay as it is until End, which must be called.
+// Begin encodes the features of the request. The request must not change until End, which the caller must call.
 func (e *Encoder) Begin(req *auction.Request) *Rows {
 	r := e.pool.Get().(*Rows)
 	r.v = view{req: req}
@@ -96,7 +96,7 @@ func (e *Encoder) Begin(req *auction.Request) *Rows {
 }
 
 // Encode writes a candidate's row into row, which must hold RowLen indices. A candidate without an impression,
-// campaign or creative misses their features.
+// campaign or creative has index 0 for their features.
 func (r *Rows) Encode(cand *auction.Candidate, row []int32) {
 	if cand.Impression != r.imp || r.v.imp == nil {
 		r.imp, r.v.imp = cand.Impression, &noImpression
@@ -120,7 +120,7 @@ func (r *Rows) Encode(cand *auction.Candidate, row []int32) {
 	r.copyTo(row)
 }
 
-// End gives r back; it may not be used afterwards.
+// End returns r to the pool. It must not be used afterwards.
 func (r *Rows) End() {
 	r.v = view{} // keeps no pointer into the request
 	r.e.pool.Put(r)
@@ -164,7 +164,7 @@ func (r *Rows) encode(i int) {
 	r.finish(i, f, n)
 }
 
-// finish sets how many values feature i has and empties the slots behind them.
+// finish sets how many values feature i has, and sets the slots after them to 0.
 func (r *Rows) finish(i int, f *feature, n int) {
 	r.count[i] = n
 	clear(r.row[f.first+n : f.first+f.slots])
@@ -182,7 +182,7 @@ func (r *Rows) addNumber(f *feature, n int, v int64) int {
 	return r.addNormal(f, n, text(r.buf))
 }
 
-// addText transforms a text and adds it; one that the transform does not take is missing.
+// addText transforms a text and adds it. A text that the transform does not accept is missing.
 func (r *Rows) addText(f *feature, n int, s string) int {
 	if s != "" && f.tr != nil {
 		s, _ = f.tr.text(s, &r.tbuf)
@@ -190,7 +190,7 @@ func (r *Rows) addText(f *feature, n int, s string) int {
 	return r.addNormal(f, n, s)
 }
 
-// addNormal adds one value to feature f, which has n already, and returns how many it has then.
+// addNormal adds one value to feature f, which has n values, and returns the new number of values.
 func (r *Rows) addNormal(f *feature, n int, s string) int {
 	if s == "" {
 		return n
@@ -215,14 +215,14 @@ func (r *Rows) addNormal(f *feature, n int, s string) int {
 	return n + 1
 }
 
-// bucket spreads a value's hash over the feature's indices. The name goes in as seed, so that two features which
-// share a value do not share their collisions.
+// bucket maps a value's hash to one of the feature's indices. The seed is the hash of the feature's name, so that two
+// features with the same values do not have the same collisions.
 func (f *feature) bucket(h uint64) int32 {
 	high, _ := bits.Mul64(mix(h^f.seed), f.buckets)
 	return f.offset + int32(high)
 }
 
-// cross adds every combination of the parts' values, the last part varying fastest, until the slots are full.
+// cross adds every combination of the parts' values until the slots are full. The last part varies fastest.
 func (r *Rows) cross(i int, f *feature) {
 	parts := r.parts[:len(f.of)]
 	for k, part := range f.of {

@@ -37,7 +37,7 @@ func sample() (*auction.Request, []auction.Candidate) {
 		{Impression: 0, Campaign: camps[0], Creative: cre, Floor: 250},
 		{Impression: 0, Campaign: camps[1], Creative: cre, Floor: 250},
 		{Impression: 1, Campaign: camps[1], Creative: video, Deal: deal, Floor: 5000},
-		{Impression: 0, Campaign: camps[0], Creative: cre, Floor: 250}, // as the first: nothing of the others may stay behind
+		{Impression: 0, Campaign: camps[0], Creative: cre, Floor: 250}, // as the first: nothing of the others may remain
 	}
 }
 

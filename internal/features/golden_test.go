@@ -14,8 +14,8 @@ var update = flag.Bool("update", false, "rewrite the golden file")
 
 const goldenFile = "../../tests/golden/rows.json"
 
-// goldenCase is one candidate and its row. A row of a version that serves must never change its meaning: if this file
-// has to change, so does the meaning of every trained version.
+// goldenCase is one candidate and its row. The meaning of a row must not change under a trained version: if this file
+// must change, every trained version becomes invalid.
 type goldenCase struct {
 	Request   int                `json:"request"` // index into requests
 	Candidate *auction.Candidate `json:"candidate"`
@@ -112,7 +112,7 @@ func TestGoldenRows(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Errorf("the rows are not those of %s: versions trained before would read them wrongly", goldenFile)
 	}
-	// The file by itself: what it says is enough to make its rows.
+	// The file alone is enough to compute its rows.
 	var file golden
 	if err := json.Unmarshal(want, &file); err != nil {
 		t.Fatal(err)

@@ -3,15 +3,15 @@ package features
 import (
 	"sync"
 	"time"
-	_ "time/tzdata" // zones on any machine, the same ones everywhere
+	_ "time/tzdata" // the same zones on every machine
 
 	"gavel/internal/auction"
 	"gavel/internal/iso"
 )
 
-// LocalHourOfWeek is the hour of the week at which the user sees the request: 0 = Monday 00:00 … 167. The offset is
-// the device's where it was sent, else that of the country's principal zone at that moment; false if neither is known
-// or the request has no time.
+// LocalHourOfWeek returns the hour of the week in the user's local time when the request was received: 0 (Monday 00:00)
+// to 167. The offset is the device's if the request has it, else that of the country's principal zone at that time. It
+// returns false if neither is known or the request has no time.
 func LocalHourOfWeek(req *auction.Request) (int, bool) {
 	if req.Received.IsZero() {
 		return 0, false
@@ -30,18 +30,18 @@ func LocalHourOfWeek(req *auction.Request) (int, bool) {
 	return hourOfWeek(req.Received.In(zone)), true
 }
 
-// hourOfWeek is by the clock that t shows.
+// hourOfWeek returns the hour of the week in t's own zone.
 func hourOfWeek(t time.Time) int {
 	monday := (int(t.Weekday()) + 6) % 7
 	return monday*24 + t.Hour()
 }
 
-// countryZone is the principal zone of a country given as alpha-2 or alpha-3, nil if there is none.
+// countryZone returns the principal zone of a country given as alpha-2 or alpha-3, or nil.
 func countryZone(country string) *time.Location {
 	return zones()[iso.Alpha2(country)]
 }
 
-// zones loads the zone of every country once, in some milliseconds: NewEncoder calls it, so no auction pays for it.
+// zones loads the zone of every country, once. That takes milliseconds, so NewEncoder does it before the first auction.
 var zones = sync.OnceValue(func() map[string]*time.Location {
 	byCountry := make(map[string]*time.Location, 256)
 	byName := make(map[string]*time.Location, 256)
@@ -50,7 +50,7 @@ var zones = sync.OnceValue(func() map[string]*time.Location {
 		if byName[name] == nil {
 			location, err := time.LoadLocation(name)
 			if err != nil {
-				continue // a test loads every one, so this is a zone database older than the program
+				continue // the zone database is older than the program: a test loads every zone
 			}
 			byName[name] = location
 		}

@@ -124,7 +124,7 @@ func TestRowsAreInRange(t *testing.T) {
 	})
 }
 
-// TestMissingIffEmpty: a plain text feature is missing exactly where its text is empty.
+// TestMissingIffEmpty: a plain text feature is missing if and only if its text is empty.
 func TestMissingIffEmpty(t *testing.T) {
 	e := mustEncoder(t, []Feature{{Name: "a", Source: "device.os", Encoder: HashEncoder, Buckets: 7},
 		{Name: "b", Source: "device.os", Encoder: VocabularyEncoder, Values: Values{"x"}}})
@@ -156,7 +156,7 @@ func TestIdempotentTransforms(t *testing.T) {
 	}
 }
 
-// FuzzEncodeValues: no raw text crashes the encoder, leaves its index range, or passes where a transform refuses it.
+// FuzzEncodeValues: no raw text crashes the encoder, gives an index out of range, or passes a transform that refuses it.
 func FuzzEncodeValues(f *testing.F) {
 	e := mustEncoder(f, wide())
 	n := len(e.RawColumns())

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// RawColumns names the columns of a raw file that EncodeValues takes, in its order: every feature but the crosses,
+// RawColumns returns the columns of a raw file in the order that EncodeValues expects: every feature except crosses,
 // which are computed.
 func (e *Encoder) RawColumns() []string {
 	names := make([]string, 0, len(e.features))
@@ -17,10 +17,10 @@ func (e *Encoder) RawColumns() []string {
 	return names
 }
 
-// EncodeValues writes the row of raw values, one for each of RawColumns, into row. A value is what the feature's source
-// would give, as text, before the transform; several of one feature are joined by "|", which one with a single slot
-// takes as a part of its text. "" is missing. It returns an error that names the feature if a transform does not take
-// the value.
+// EncodeValues writes the row of raw values into row. There is one value for each of RawColumns: what the feature's
+// source would give, as text, before the transform. "" means missing. If the feature has several slots, "|" separates
+// its values; with one slot, "|" is part of the text. If a transform does not accept a value, the error names the
+// feature.
 func (e *Encoder) EncodeValues(values []string, row []int32) error {
 	r := e.pool.Get().(*Rows)
 	defer r.End()

@@ -7,8 +7,8 @@ import (
 	"gavel/internal/auction"
 )
 
-// scope says what a value depends on, and so how often it is computed: once a request, once an impression, or for
-// every candidate.
+// scope says what a value depends on, and so how often it is computed: once a request, an impression or
+// a candidate.
 type scope uint8
 
 const (
@@ -19,7 +19,7 @@ const (
 
 func (s scope) String() string { return [...]string{"request", "impression", "candidate"}[s] }
 
-// view is what a source reads from.
+// view is the input of a source.
 type view struct {
 	req  *auction.Request
 	imp  *auction.Impression
@@ -31,8 +31,8 @@ type view struct {
 	hasHour bool
 }
 
-// source reads one field. Exactly one of text, number, compose and list is set; a value that the request does not
-// give, 0 where that means unknown included, is missing. A source reads nothing that a bid event does not carry.
+// source reads one field. Exactly one of text, number, compose and list is set. A value that the request does not have
+// is missing, and so is 0 where OpenRTB uses it for unknown. A source may read only what a bid event carries.
 type source struct {
 	name  string
 	scope scope
@@ -40,16 +40,16 @@ type source struct {
 
 	text    func(v *view) string
 	number  func(v *view) (int64, bool)
-	compose func(v *view, buf []byte) []byte            // a text put together; empty: missing
-	list    func(v *view, arg string, out []string) int // fills out, returns how many there are
-	arg     string                                      // of a list: what stands after the prefix
+	compose func(v *view, buf []byte) []byte            // composes a text; empty: missing
+	list    func(v *view, arg string, out []string) int // fills out, returns how many values it has
+	arg     string                                      // for list: what follows the prefix in the name
 }
 
 // SourceInfo describes a source for people.
 type SourceInfo struct {
 	Name string // "user.segment.<data>" stands for any name of user data
 	Kind string // "text", "number" or "list"
-	Once string // "request", "impression" or "candidate": how often it is read
+	Once string // read once a "request", "impression" or "candidate"
 	Doc  string
 }
 
@@ -184,7 +184,7 @@ var sources = []source{
 	}},
 
 	{name: "user.id", doc: "the exchange's id", text: func(v *view) string { return v.req.User.ID }},
-	{name: "user.buyer_uid", doc: "our id", text: func(v *view) string { return v.req.User.BuyerUID }},
+	{name: "user.buyer_uid", doc: "the bidder's id of the user", text: func(v *view) string { return v.req.User.BuyerUID }},
 	{name: "user.year_of_birth", doc: "yob; 0 is missing", number: func(v *view) (int64, bool) { return known(v.req.User.YearOfBirth) }},
 	{name: "user.gender", doc: "as sent", text: func(v *view) string { return v.req.User.Gender }},
 	{name: "user.keywords", doc: "keywords", list: func(v *view, _ string, out []string) int {
@@ -211,16 +211,16 @@ var sources = []source{
 	{name: "creative.mime", scope: perCandidate, doc: "MIME type", text: func(v *view) string { return v.cre.MIME }},
 	{name: "creative.attributes", scope: perCandidate, doc: "OpenRTB list 5.3", list: creativeAttributes},
 
-	{name: "candidate.floor", scope: perCandidate, doc: "least price that can win, in micros of the campaigns' currency", number: func(v *view) (int64, bool) {
+	{name: "candidate.floor", scope: perCandidate, doc: "lowest price that can win, in micros of the campaigns' currency", number: func(v *view) (int64, bool) {
 		return int64(v.cand.Floor), true
 	}},
-	{name: "deal.id", scope: perCandidate, doc: "deal bid under; missing in the open auction", text: func(v *view) string {
+	{name: "deal.id", scope: perCandidate, doc: "id of the deal of the bid; missing in the open auction", text: func(v *view) string {
 		if v.cand.Deal == nil {
 			return ""
 		}
 		return v.cand.Deal.ID
 	}},
-	{name: "deal.type", scope: perCandidate, doc: "0 as the auction, 1 first, 2 second, 3 fixed price", number: func(v *view) (int64, bool) {
+	{name: "deal.type", scope: perCandidate, doc: "0 as in the auction, 1 first price, 2 second price, 3 fixed price", number: func(v *view) (int64, bool) {
 		if v.cand.Deal == nil {
 			return 0, false
 		}
@@ -267,7 +267,7 @@ func userSegments(v *view, data string, out []string) int {
 func creativeAttributes(v *view, _ string, out []string) int {
 	n := min(len(out), len(v.cre.Attributes))
 	for i := range n {
-		out[i] = strconv.Itoa(v.cre.Attributes[i]) // those of list 5.3 are below 100 and do not allocate
+		out[i] = strconv.Itoa(v.cre.Attributes[i]) // the values of list 5.3 are below 100, for which Itoa does not allocate
 	}
 	return n
 }

@@ -13,8 +13,8 @@ import (
 
 // The encoders a feature can have.
 const (
-	HashEncoder       = "hash"       // the text's hash, into Buckets indices
-	VocabularyEncoder = "vocabulary" // the text's place in Values, one more index for any other
+	HashEncoder       = "hash"       // maps the text's hash to one of Buckets indices
+	VocabularyEncoder = "vocabulary" // maps the text to its position in Values, any other text to one more index
 )
 
 // CrossTransform joins the values of the features in Of; it has no source.
@@ -34,13 +34,13 @@ type Feature struct {
 	Source    string   `yaml:"source,omitempty"`    // see Sources; "" for a cross
 	Transform string   `yaml:"transform,omitempty"` // see Transforms; "" leaves the value as it is
 	Of        []string `yaml:"of,omitempty"`        // cross: two or more features above
-	Slots     int      `yaml:"slots,omitempty"`     // at most so many values; 0 stands for 1
+	Slots     int      `yaml:"slots,omitempty"`     // how many values it may have; 0 means 1
 	Encoder   string   `yaml:"encoder"`             // HashEncoder or VocabularyEncoder
 	Buckets   int      `yaml:"buckets,omitempty"`   // hash
 	Values    Values   `yaml:"values,omitempty"`    // vocabulary: texts after the transform, in the order of their indices
 }
 
-// Values are a vocabulary. In YAML each must be a text: a bare 1 or true is refused, as the Python side refuses it.
+// Values are a vocabulary. In YAML each must be a string: Go and Python both refuse a bare 1 or true.
 type Values []string
 
 // UnmarshalYAML decodes a list of texts.
@@ -53,14 +53,14 @@ func (v *Values) UnmarshalYAML(decode func(any) error) error {
 	for _, item := range raw {
 		text, ok := item.(string)
 		if !ok {
-			return fmt.Errorf("values: %v is no text; put it in quotes", item)
+			return fmt.Errorf("values: %v is not a text; put it in quotes", item)
 		}
 		*v = append(*v, text)
 	}
 	return nil
 }
 
-// Column says which indices one position of a row may hold besides 0: [Low, High).
+// Column says which indices one position of a row may hold apart from 0: [Low, High).
 type Column struct {
 	Feature   string
 	Low, High int32
@@ -68,16 +68,16 @@ type Column struct {
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
-// feature is a Feature compiled.
+// feature is a compiled Feature.
 type feature struct {
 	name   string
 	scope  scope
 	src    source
 	tr     *transform // nil: none
-	of     []int      // cross: places of the parts
-	first  int        // place of its first slot in a row
+	of     []int      // cross: indices of the parts
+	first  int        // position of its first slot in a row
 	slots  int
-	hashed bool // the value's hash is needed: by the encoder, a cross, or to drop repeated values
+	hashed bool // the value's hash is needed, by the encoder, by a cross, or to drop repeated values
 
 	seed    uint64
 	offset  int32
@@ -128,7 +128,7 @@ func (c *compiler) add(i int, spec *Feature) {
 		fault("name", "want a letter, then letters, digits and _, all lower case, 63 at most")
 	}
 	if _, twice := c.byName[spec.Name]; twice {
-		fault("name", "stands twice; rename one")
+		fault("name", "is used twice; rename one")
 	}
 	if spec.Slots < 0 || spec.Slots > MaxSlots {
 		fault("slots", "%d is not in 1 … %d", spec.Slots, MaxSlots)
@@ -169,7 +169,7 @@ func (c *compiler) cross(f *feature, spec *Feature, fault func(key, format strin
 			for n := range c.byName {
 				above = append(above, n)
 			}
-			fault("of", "%q is no feature above this one%s", name, didYouMean(name, above))
+			fault("of", "%q is not a feature above this one%s", name, didYouMean(name, above))
 			continue
 		}
 		f.of = append(f.of, part)
@@ -188,7 +188,7 @@ func (c *compiler) source(f *feature, spec *Feature, fault func(key, format stri
 		case spec.Source == "":
 			fault("source", "is missing; every feature but a cross needs one, such as device.os")
 		case strings.HasPrefix(spec.Source, segmentPrefix):
-			fault("source", "%s wants the name of the user data in place of <data>, such as user.segment.interest", segmentPrefix+"<data>")
+			fault("source", "%s needs the name of the user data instead of <data>, such as user.segment.interest", segmentPrefix+"<data>")
 		default:
 			fault("source", "%q is unknown%s; `trainer features` lists them", spec.Source, didYouMean(spec.Source, sourceNames()))
 		}
@@ -221,7 +221,7 @@ func (c *compiler) source(f *feature, spec *Feature, fault func(key, format stri
 	}
 }
 
-// encoder checks and sets the encoder and returns how many indices it owns.
+// encoder checks and sets the encoder, and returns how many indices it has.
 func (c *compiler) encoder(f *feature, spec *Feature, fault func(key, format string, args ...any)) int64 {
 	switch spec.Encoder {
 	case HashEncoder:
@@ -244,13 +244,13 @@ func (c *compiler) encoder(f *feature, spec *Feature, fault func(key, format str
 		f.vocab = make(map[string]int32, len(spec.Values))
 		for i, value := range spec.Values {
 			if _, twice := f.vocab[value]; twice {
-				fault("values", "%q stands twice; keep one", value)
+				fault("values", "%q is in the list twice; keep one", value)
 			}
 			if value == "" {
-				fault("values", "the empty text is what a missing value is; remove it")
+				fault("values", "the empty text means a missing value; remove it")
 			}
 			if normal, changes := normalForm(f.tr, value); changes {
-				fault("values", "%q can't occur, since %s makes it %q; write that", value, f.tr.name, normal)
+				fault("values", "%q cannot occur, because %s changes it to %q; write that", value, f.tr.name, normal)
 			}
 			f.vocab[value] = int32(c.next) + int32(i)
 		}
@@ -261,7 +261,7 @@ func (c *compiler) encoder(f *feature, spec *Feature, fault func(key, format str
 	}
 }
 
-// normalForm says whether a transform of texts would change a value of a vocabulary.
+// normalForm returns the value after the transform, and whether the transform changes it.
 func normalForm(tr *transform, value string) (string, bool) {
 	if tr == nil || !tr.idempotent {
 		return value, false
@@ -271,7 +271,7 @@ func normalForm(tr *transform, value string) (string, bool) {
 	return strings.Clone(normal), normal != value
 }
 
-// didYouMean is ", did you mean …?" for the name nearest to the one given, "" if none is near.
+// didYouMean returns ", did you mean …?" with the name nearest to the one given, or "" if none is near.
 func didYouMean(name string, names []string) string {
 	best, distance := "", len(name)/2+1
 	slices.Sort(names)

@@ -29,10 +29,10 @@ func TestSpecFaults(t *testing.T) {
 	f("none", nil, "there are none")
 	f("name", one(Feature{Name: "A", Source: "device.os", Encoder: "hash", Buckets: 1}), `features[0] "A": name`)
 	f("twice", []Feature{{Name: "a", Source: "device.os", Encoder: "hash", Buckets: 1}, {Name: "a", Source: "device.os", Encoder: "hash", Buckets: 1}},
-		`features[1] "a": name: stands twice`)
+		`features[1] "a": name: is used twice`)
 	f("a near source", one(Feature{Source: "device.oss", Encoder: "hash", Buckets: 1}), "did you mean device.os?")
 	f("no source", one(Feature{Encoder: "hash", Buckets: 1}), "source: is missing")
-	f("the segment of nothing", one(Feature{Source: "user.segment.", Encoder: "hash", Buckets: 1}), "user.segment.<data> wants the name of the user data")
+	f("the segment of nothing", one(Feature{Source: "user.segment.", Encoder: "hash", Buckets: 1}), "user.segment.<data> needs the name of the user data")
 	f("a near transform", one(Feature{Source: "device.os", Transform: "lowr", Encoder: "hash", Buckets: 1}), "did you mean lower?")
 	f("text transform of a number", one(Feature{Source: "device.type", Transform: "lower", Encoder: "hash", Buckets: 1}), "lower takes text")
 	f("raw time", one(Feature{Source: "request.time", Encoder: "hash", Buckets: 1}), "add hour_of_week")
@@ -41,14 +41,14 @@ func TestSpecFaults(t *testing.T) {
 	f("hash with values", one(Feature{Source: "device.os", Encoder: "hash", Buckets: 1, Values: Values{"x"}}), "values: a hash encoder has none")
 	f("vocabulary without values", one(Feature{Source: "device.os", Encoder: "vocabulary", Buckets: 2}), "buckets: a vocabulary has none", "needs some")
 	f("values", one(Feature{Source: "device.os", Transform: "lower", Encoder: "vocabulary", Values: Values{"a", "a", "", "IOS"}}),
-		`"a" stands twice`, "the empty text", `"IOS" can't occur, since lower makes it "ios"`)
+		`"a" is in the list twice`, "the empty text", `"IOS" cannot occur, because lower changes it to "ios"`)
 	f("encoder", one(Feature{Source: "device.os", Encoder: "hsh", Buckets: 1}), `encoder: "hsh" is unknown`)
 	f("slots", one(Feature{Source: "inventory.categories", Slots: 1000, Encoder: "hash", Buckets: 1}), "slots: 1000 is not in")
 	f("slots of one value", one(Feature{Source: "device.os", Slots: 2, Encoder: "hash", Buckets: 1}), "slots: device.os has one value")
 	f("of without cross", one(Feature{Source: "device.os", Of: []string{"b"}, Encoder: "hash", Buckets: 1}), "of: only a cross has it")
 	f("a cross", []Feature{{Name: "os", Source: "device.os", Encoder: "hash", Buckets: 1},
 		{Name: "x", Source: "device.os", Transform: "cross", Of: []string{"oss", "x"}, Encoder: "vocabulary", Values: Values{"v"}}},
-		"source: a cross takes its values", "encoder: a cross has no text", `"oss" is no feature above this one, did you mean os?`, `"x" is no feature above`)
+		"source: a cross takes its values", "encoder: a cross has no text", `"oss" is not a feature above this one, did you mean os?`, `"x" is not a feature above`)
 	f("too many indices", []Feature{{Name: "a", Source: "device.os", Encoder: "hash", Buckets: MaxTableRows - 1},
 		{Name: "b", Source: "device.os", Encoder: "hash", Buckets: MaxTableRows - 1}}, "do not fit int32")
 }

@@ -12,18 +12,18 @@ import (
 	"gavel/internal/iso"
 )
 
-// transform changes a value before it is encoded. text may use *buf for its result, which then holds until the next
-// call; it returns false if the text is not what the transform takes. number is nil where it takes text alone.
+// transform changes a value before it is encoded. text may use *buf for its result, which is then valid until the next
+// call. It returns false if the transform does not accept the text. number is nil if the transform accepts only text.
 type transform struct {
 	name       string
 	doc        string
 	text       func(s string, buf *[]byte) (string, bool)
 	number     func(n int64) (int64, bool) // false: zeroText
-	idempotent bool                        // applied to its own result it changes nothing
-	local      string                      // source that stands for it over request.time
+	idempotent bool                        // it does not change its own result
+	local      string                      // the source that replaces it if the feature's source is request.time
 }
 
-// zeroText is log_bucket's text for what is not above 0.
+// zeroText is log_bucket's text for a number that is not above 0.
 const zeroText = "zero"
 
 // TransformInfo describes a transform for people.
@@ -36,7 +36,7 @@ func Transforms() []TransformInfo {
 		infos = append(infos, TransformInfo{transforms[i].name, transforms[i].doc})
 	}
 	return append(infos, TransformInfo{CrossTransform,
-		"every combination of the values of the features in `of`, slots at most; missing where one of them is"})
+		"every combination of the values of the features in `of`, at most `slots`; missing if one of them is missing"})
 }
 
 var transforms = []transform{
@@ -44,11 +44,11 @@ var transforms = []transform{
 		text: func(s string, buf *[]byte) (string, bool) { return hourText(s, buf, 168) }},
 	{name: "hour_of_day", local: "request.hour_of_day", doc: "request.time to 0 … 23 in the user's local time; in raw files as hour_of_week",
 		text: func(s string, buf *[]byte) (string, bool) { return hourText(s, buf, 24) }},
-	{name: "country_alpha2", idempotent: true, doc: "ISO 3166-1 alpha-2 or alpha-3, any case, to alpha-2; what is no country is missing",
+	{name: "country_alpha2", idempotent: true, doc: "ISO 3166-1 alpha-2 or alpha-3, any case, to alpha-2; missing if it is not a country",
 		text: func(s string, _ *[]byte) (string, bool) { return iso.Alpha2(s), true }},
-	{name: "log_bucket", doc: `number to floor(2 log2 x): two buckets for every doubling; "zero" for what is not above 0`,
+	{name: "log_bucket", doc: `number to floor(2 log2 x): two buckets for every doubling; "zero" if it is not above 0`,
 		text: logBucketText, number: func(n int64) (int64, bool) { return logBucket(float64(n)) }},
-	{name: "lower", idempotent: true, doc: "lower case, without white space around", text: lowerText},
+	{name: "lower", idempotent: true, doc: "lower case, without leading and trailing white space", text: lowerText},
 	{name: "domain", idempotent: true, doc: "URL or host to its registrable domain: news.example.co.uk to example.co.uk", text: domainText},
 	{name: "os_major", idempotent: true, doc: "version to its first number: 14.4.1 to 14", text: osMajorText},
 }
@@ -70,10 +70,10 @@ func transformNames() []string {
 	return names
 }
 
-// view of b as text, without copying; it holds while b is not written to.
+// text returns b as a string without copying. It is valid until b is written to.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// logBucket is floor(2 log2 x), exactly, on any machine; false if x is not above 0.
+// logBucket returns floor(2 log2 x), exactly, on every machine. It returns false if x is not above 0.
 func logBucket(x float64) (int64, bool) {
 	if !(x > 0) || math.IsInf(x, 1) {
 		return 0, false
@@ -134,8 +134,8 @@ func lowerText(s string, buf *[]byte) (string, bool) {
 	return text(*buf), true
 }
 
-// domainText keeps the last two labels of a host, three where the second-last is a common registry's: no public
-// suffix list is consulted, so that the result never changes under a model.
+// domainText keeps the last two labels of a host, or three if the second-last is a common registry label, such as co in
+// co.uk. It uses no public suffix list, so that the result never changes for a model.
 func domainText(s string, buf *[]byte) (string, bool) {
 	s = strings.TrimSpace(s)
 	if i := strings.IndexFunc(s, unicode.IsSpace); i >= 0 {
@@ -171,7 +171,7 @@ func domainText(s string, buf *[]byte) (string, bool) {
 	if len(s)-last-1 == 2 && isRegistry(s[second+1:last]) {
 		second = strings.LastIndexByte(s[:second], '.')
 	}
-	return strings.TrimLeft(s[second+1:], "."), true // a label before it may be empty
+	return strings.TrimLeft(s[second+1:], "."), true // the label before it may be empty
 }
 
 func isRegistry(label string) bool {

@@ -1,7 +1,7 @@
 package features
 
-// zoneNames is country, zone, country, zone …: the zone of the tz database where most of the country's people live.
-// Countries with several zones lose by it; requests from there mostly carry utcoffset.
+// zoneNames lists country, zone, country, zone, and so on: the zone of the tz database in which most people of the
+// country live. For countries with several zones that is inexact, but most requests from there carry utcoffset.
 var zoneNames = []string{
 	"AD", "Europe/Andorra", "AE", "Asia/Dubai", "AF", "Asia/Kabul", "AG", "America/Antigua",
 	"AI", "America/Anguilla", "AL", "Europe/Tirane", "AM", "Asia/Yerevan", "AO", "Africa/Luanda",

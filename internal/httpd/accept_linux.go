@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const acceptMost = 64 // connections accepted between other events
+const acceptMost = 64 // connections accepted before other events are handled
 
-// accept takes connections, some at a time: epoll tells again of those that are left.
+// accept accepts at most acceptMost connections. The listener is level-triggered, so epoll reports the others again.
 func (l *loop) accept() {
 	for range acceptMost {
 		fd, peer, err := unix.Accept4(l.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
@@ -17,16 +17,16 @@ func (l *loop) accept() {
 		case err == nil:
 			l.admit(fd, peer)
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
-			l.deaf = true
+			l.acceptPaused = true
 			_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, l.listener, nil)
 			return
 		case errors.Is(err, unix.EAGAIN):
 			return
-		} // else that one connection broke before it was accepted
+		} // any other error: that one connection broke before it was accepted
 	}
 }
 
-// admit makes a connection of an accepted socket, or refuses it if there are too many.
+// admit makes a conn of an accepted socket. If there are too many, it answers 503 and closes the socket.
 func (l *loop) admit(fd int, peer unix.Sockaddr) {
 	if l.server.counts.open.Load() >= int64(l.server.options.MaxConnections) {
 		l.server.counts.refused.Add(1)
@@ -34,7 +34,7 @@ func (l *loop) admit(fd int, peer unix.Sockaddr) {
 		_ = unix.Close(fd)
 		return
 	}
-	// Small answers go at once, and peers that vanished are noticed; a socket that can't have it does without.
+	// NODELAY sends small answers at once; KEEPALIVE finds peers that vanished. A failure does no harm.
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15)

@@ -11,7 +11,7 @@ import (
 	"gavel/internal/race"
 )
 
-// asked is a function that sends a request on a connection and reads its answer, which ends it with an empty line.
+// asked returns a function that sends a request on a connection and reads the answer, which ends with an empty line.
 func asked(t testing.TB, path string) func() {
 	t.Helper()
 	var g gate
@@ -40,7 +40,7 @@ func asked(t testing.TB, path string) func() {
 	}
 }
 
-// A request costs no memory, neither refused nor handled.
+// A request allocates nothing, refused or handled.
 func TestAllocs(t *testing.T) {
 	if race.Enabled {
 		t.Skip("the race detector allocates")
@@ -56,7 +56,7 @@ func TestAllocs(t *testing.T) {
 	}
 }
 
-// BenchmarkRequest is a request of 2 kB and its empty answer on one connection, the client's side included.
+// BenchmarkRequest measures a request of 2 kB and its empty answer on one connection, with the client's side.
 func BenchmarkRequest(b *testing.B) {
 	for name, path := range map[string]string{"refused": "/shed", "handled": "/a"} {
 		b.Run(name, func(b *testing.B) {

@@ -5,38 +5,39 @@ import (
 	"sync/atomic"
 )
 
-// conn is one connection. Its state says whose it is:
+// conn is one connection. Its state says who owns it:
 //
-//	idle     the loop's: it reads, closes it when it has waited too long, and makes it busy
-//	busy     its worker's, which makes it idle again after an answer, or its call's (see Direct) until the loop has written
-//	         the answer
-//	pending  busy, and epoll has told of it since the worker last read: there may be more to read
-//	waiting  its worker sleeps until epoll tells of it, or the deadline passes; the loop makes it busy and wakes the worker
-//	closing  the loop's: it lingers or is about to be closed
+//	idle     the loop: it reads, closes the connection after the idle timeout, or makes it busy
+//	busy     the connection's worker, which makes it idle again after an answer; or its call (see Direct), until the loop
+//	         has written the answer
+//	pending  as busy, and epoll has reported an event since the worker last read: there may be more to read
+//	waiting  the worker, which sleeps until epoll reports an event or the deadline passes; then the loop makes it busy
+//	         and wakes the worker
+//	closing  the loop: it lingers or is about to be closed
 //
-// epoll is edge-triggered: each arrival is told once, so a worker that would give the connection back while it is
-// pending reads first.
+// epoll is edge-triggered: it reports each arrival once. So a worker must read a pending connection before it gives it
+// back.
 type conn struct {
 	fd            int
 	slot          uint32 // in the loop's table
 	local, remote net.Addr
 
 	state    atomic.Uint32
-	deadline atomic.Int64 // of a worker that waits, by the loop's clock, ns
+	deadline atomic.Int64 // until when its worker waits, by the loop's clock, ns
 
-	// Of whose it is:
-	asked bool  // it has had a request
-	since int64 // when it became idle, or began to linger, ns
+	// Used by the owner:
+	used  bool  // it has had a request
+	since int64 // when it became idle or began to linger, ns
 
-	// The loop's:
-	held  []byte // the beginning of a request
-	need  int    // bytes until that is whole; 0: unknown
-	began int64  // when its first byte came, ns
-	call  Call   // its request that was taken on the loop; whoever answers it has it meanwhile
-	again bool   // it is in the loop's list of those that have more to read, once
+	// Used by the loop:
+	held   []byte // the beginning of a request
+	need   int    // length at which held is a whole request; 0: unknown
+	began  int64  // when the request's first byte arrived, ns
+	call   Call   // the request that Direct took; it belongs to whoever answers it
+	queued bool   // it is in loop.unread
 
-	worker *worker // while it isn't idle; nil where a call has it
-	rude   bool    // its last request was not read to the end: linger
+	worker      *worker // its owner, unless it is idle or a call has it
+	unreadInput bool    // its last request was not read to the end, so it must linger
 }
 
 const (
@@ -47,15 +48,15 @@ const (
 	closing
 )
 
-// list is connections that wait, in two memories used in turn: what is added while those taken are dealt with is of the
-// next taking.
+// list holds connections for one pass of the loop. Its two slices are used in turn: what is added while those taken are
+// handled belongs to the next pass.
 type list struct{ waiting, taken []*conn }
 
 func (l *list) add(c *conn) { l.waiting = append(l.waiting, c) }
 
-// take empties the list. What it returns is whole until it is called again.
+// take empties the list. What it returns is valid until the next call.
 func (l *list) take() []*conn {
-	clear(l.taken) // no connection is kept for having waited here
+	clear(l.taken) // keeps no closed connection alive
 	l.waiting, l.taken = l.taken[:0], l.waiting
 	return l.taken
 }
@@ -63,5 +64,5 @@ func (l *list) take() []*conn {
 // collect makes a pending connection busy and reports whether it was pending.
 func (c *conn) collect() bool { return c.state.CompareAndSwap(pending, busy) }
 
-// release gives a busy connection back to the loop, unless it is pending.
+// release returns a busy connection to the loop. It reports false if the connection is pending.
 func (c *conn) release() bool { return c.state.CompareAndSwap(busy, idle) }

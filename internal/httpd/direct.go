@@ -6,22 +6,24 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Direct handles requests on the loop, without a worker. It is a shorter way, never the only one: requests that it can't
-// have or does not take go to the Handler, as all do where there is no loop.
+// Direct handles requests on the loop, without a worker. It is a shortcut: the Handler must be able to answer the same
+// requests. Requests that Direct may not have or does not take go to the Handler. Without a loop (other systems than
+// Linux) all do.
 type Direct struct {
-	// Begin takes a request, to be answered by call.Answer, or returns false and has done nothing. It is called one at a
-	// time, on the loop: it must not block, and should be done within microseconds, for all connections wait. It is asked
-	// of requests that have come whole and alone, have a Host, and are let pass by the Gate without being counted.
+	// Begin takes a request, to be answered by call.Answer, or returns false without any effect. It is called on the
+	// loop, one call at a time. It must not block and should return within microseconds, because all connections wait.
+	// It gets only requests that arrived whole and alone, have a Host header, and for which the Gate returned Pass.
 	Begin func(call *Call) bool
-	// But are names of headers, lower case, that Begin is not told of: requests that have one go to the Handler.
-	But []string
+	// ExceptHeaders are names of headers, in lower case. A request with one of them goes to the Handler.
+	ExceptHeaders []string
 }
 
-// Call is a request under way that Begin took. There is one a connection, which is not read meanwhile.
+// Call is a request that Begin took. A connection has at most one, and is not read before it is answered.
 type Call struct {
-	// Of the request, to be used until Begin returns. Path is as it was sent, escapes and all, but without the query.
+	// The request's. They are valid until Begin returns. Path is as it was sent, with its escapes but without the
+	// query.
 	Method, Path, Body []byte
-	// Received is when its first byte was read.
+	// Received is when the request's first byte was read.
 	Received time.Time
 
 	loop *loop
@@ -29,9 +31,9 @@ type Call struct {
 	out  []byte
 }
 
-// Answer answers with a body, which is copied, and a type such as "application/json". It must be called once for each call
-// that Begin took, by any goroutine, and does not block; the call must not be used afterwards. A peer that reads no answers,
-// so that this one finds no room at once, loses its connection.
+// Answer answers with a body and a type such as "application/json". It copies the body and does not block. It must be
+// called once for each call that Begin took, from any goroutine; the call must not be used afterwards. If the peer does
+// not read its answers and the socket's buffer is full, the connection is closed.
 func (c *Call) Answer(status int, contentType string, body []byte) {
 	out := append(c.out[:0], "HTTP/1.1 "...)
 	if status == fasthttp.StatusOK {

@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// direct offers a whole request that the gate let pass to the Direct handler, and reports whether that took it.
+// direct offers a whole request that the gate let pass to the Direct handler, and reports whether the handler took it.
 func (l *loop) direct(c *conn, f *frame, data []byte, more bool) bool {
 	d := l.server.options.Direct
-	if d == nil || more || !f.hosted || f.but || f.size != len(data) || l.server.stopping.Load() {
+	if d == nil || more || !f.hasHost || f.excepted || f.size != len(data) || l.server.stopping.Load() {
 		return false
 	}
 	body := data[f.head:]
@@ -20,8 +20,8 @@ func (l *loop) direct(c *conn, f *frame, data []byte, more bool) bool {
 	call.Method, call.Path, call.Body = f.method, f.path, body
 	call.Received = l.start.Add(time.Duration(c.began))
 	call.loop, call.conn = l, c
-	c.state.Store(busy) // first: the answer may come at once
-	c.asked = true
+	c.state.Store(busy) // before Begin: the answer may come at once
+	c.used = true
 	taken := d.Begin(call)
 	call.Method, call.Path, call.Body = nil, nil, nil
 	if !taken {
@@ -32,20 +32,21 @@ func (l *loop) direct(c *conn, f *frame, data []byte, more bool) bool {
 	return true
 }
 
-// answered leaves a connection, whose call has been answered, to the loop. Anybody may call it.
+// answered hands a connection whose call has been answered to the loop. Any goroutine may call it.
 func (l *loop) answered(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.replies.add(c)
 	l.replied.Store(true)
-	// For those behind the first it has been roused, or was awake and looks before it sleeps. Under the lock: once the last
-	// connection's answer can be taken, the loop may end, and what it is roused by be closed.
+	// Only the first reply wakes the loop: with others before it, the loop is awake or has been woken. It is woken
+	// under the lock, because the loop may end, and close the waker, as soon as it can take the last connection's
+	// answer.
 	if len(l.replies.waiting) == 1 && l.asleep.Load() {
-		l.rouse()
+		l.wakeUp()
 	}
 }
 
-// deliver writes the answers that calls have got since.
+// deliver writes the answers that calls have got since it ran last.
 func (l *loop) deliver() {
 	if !l.replied.Load() {
 		return
@@ -59,7 +60,7 @@ func (l *loop) deliver() {
 	}
 }
 
-// reply writes an answer and goes on with its connection.
+// reply writes an answer and makes its connection idle.
 func (l *loop) reply(c *conn) {
 	out := c.call.out
 	n, errno := write(c.fd, out)
@@ -74,7 +75,7 @@ func (l *loop) reply(c *conn) {
 		return
 	}
 	c.since = l.clock.Load()
-	if c.state.Swap(idle) == pending { // epoll told of what has come meanwhile, and does not again
+	if c.state.Swap(idle) == pending { // data arrived meanwhile; epoll does not report it again
 		l.receive(c, true)
 	}
 }

@@ -20,19 +20,19 @@ import (
 
 var plainPath = regexp.MustCompile("^/a[a-z-]*$")
 
-// later answers POSTs to plain paths by other goroutines, as reply does; what it took it counts.
+// later answers POSTs to plain paths from other goroutines, as reply does, and counts the requests that it took.
 type later struct {
 	taken atomic.Int64
-	begun chan struct{} // one is sent for each that was taken; nil: nobody waits for it
-	hold  chan struct{} // answers wait until it is closed; nil: they don't
+	begun chan struct{} // receives one value a request taken; nil: none
+	hold  chan struct{} // answers wait until it is closed; nil: they do not wait
 }
 
-// holding is a later whose answers wait, at most 8 of them, and of which ask tells when a request is under way.
+// holding is a later whose answers wait, at most 8 of them.
 func holding() *later {
 	return &later{begun: make(chan struct{}, 8), hold: make(chan struct{})}
 }
 
-// ask sends a request, and waits until it is under way.
+// ask sends a request and waits until Begin has taken it.
 func (l *later) ask(t *testing.T, c net.Conn, body string) {
 	t.Helper()
 	send(t, c, request("POST", "/a", body))
@@ -40,7 +40,7 @@ func (l *later) ask(t *testing.T, c net.Conn, body string) {
 }
 
 func (l *later) direct() *Direct {
-	return &Direct{But: []string{"x-other"}, Begin: func(call *Call) bool {
+	return &Direct{ExceptHeaders: []string{"x-other"}, Begin: func(call *Call) bool {
 		if string(call.Method) != "POST" || !plainPath.Match(call.Path) { // fasthttp would read others differently
 			return false
 		}
@@ -68,14 +68,14 @@ func reply(method, path, body []byte) []byte {
 	return []byte(string(method) + " " + string(path) + " " + string(body))
 }
 
-// replying is the handler that answers as later does.
+// replying is a handler with the same answers as later.
 func replying(c *fasthttp.RequestCtx) {
 	c.Response.Header.SetContentType("text/x")
 	c.SetBody(reply(c.Method(), c.Path(), c.Request.Body()))
 }
 
-// Requests that come one by one are handled on the loop where they are plain; those that are not, and those that come
-// together, by a worker. Nobody can tell the difference.
+// Plain requests that come one by one are handled on the loop. Others, and those that come together, are handled by a
+// worker. The answers are the same.
 func TestDirect(t *testing.T) {
 	var l later
 	var g gate
@@ -115,14 +115,14 @@ func TestDirect(t *testing.T) {
 	}
 }
 
-// rest waits until every connection is the loop's: a worker that has answered still has its own, and would read what comes next.
+// rest waits until every connection is idle. A worker that has answered still owns its connection for a moment.
 func rest(s *Server) {
 	for some(s, func(c *conn) bool { return c.state.Load() != idle }) {
 		runtime.Gosched()
 	}
 }
 
-// What comes while a request is under way, be it another, the peer's end or both, is seen when it is answered.
+// What arrives during a request (another request, the peer's end or both) is handled after its answer.
 func TestDirectBusy(t *testing.T) {
 	f := func(name, behind string, ends bool, want ...string) {
 		t.Helper()
@@ -147,7 +147,7 @@ func TestDirectBusy(t *testing.T) {
 	f("two, and the end", request("POST", "/a", "2")+request("GET", "/", ""), true, "200 POST /a 1", "200 POST /a 2", "200 GET /")
 }
 
-// Peers that leave before their answer take nothing along.
+// Peers that leave before their answer do no harm.
 func TestDirectBroken(t *testing.T) {
 	l := holding()
 	s, address := start(t, func(o *Options) { o.Handler, o.Direct = replying, l.direct() })
@@ -168,12 +168,12 @@ func TestDirectBroken(t *testing.T) {
 	}
 }
 
-// An answer rouses a loop that sleeps.
+// An answer wakes a loop that sleeps.
 func TestDirectRouses(t *testing.T) {
 	var g gate
 	l, c, peer := stepped(t, &g)
 	events := make([]unix.EpollEvent, 4)
-	roused := func() bool {
+	woken := func() bool {
 		for _, e := range events[:poll(l.epoll, events)] {
 			if uint32(e.Fd) == wakeSlot {
 				return true
@@ -187,13 +187,13 @@ func TestDirectRouses(t *testing.T) {
 		c.call = Call{loop: l, conn: c, out: c.call.out}
 		c.call.Answer(200, "text/x", []byte("1"))
 	}
-	roused() // what making it left
-	if answer(false); roused() {
-		t.Error("roused while awake")
+	woken() // the wake-up of the set-up
+	if answer(false); woken() {
+		t.Error("woken while awake")
 	}
 	l.deliver()
-	if answer(true); !roused() {
-		t.Error("not roused while asleep")
+	if answer(true); !woken() {
+		t.Error("not woken while asleep")
 	}
 	l.deliver()
 	if got := answers(t, peer, 2, false); got[0] != "200 1" || got[1] != "200 1" {
@@ -204,7 +204,7 @@ func TestDirectRouses(t *testing.T) {
 	}
 }
 
-// A peer that does not read its answers loses its connection, and nobody waits for it.
+// A peer that does not read its answers loses its connection, and no goroutine waits for it.
 func TestDirectUnread(t *testing.T) {
 	var g gate
 	l, c, peer := stepped(t, &g)
@@ -221,7 +221,7 @@ func TestDirectUnread(t *testing.T) {
 	}
 }
 
-// Shutdown waits for what is under way.
+// Shutdown waits for requests that are not answered yet.
 func TestDirectShutdown(t *testing.T) {
 	l := holding()
 	s, address := start(t, func(o *Options) { o.Handler, o.Direct = replying, l.direct() })
@@ -243,8 +243,8 @@ func TestDirectShutdown(t *testing.T) {
 	}
 }
 
-// However a stream comes in pieces, what is handled on the loop is answered as fasthttp by itself answers the whole, up to
-// what fasthttp can't read.
+// A stream that arrives in arbitrary pieces and is handled on the loop gets the answers that fasthttp gives to the
+// whole stream, up to what fasthttp cannot read.
 func FuzzDirect(f *testing.F) {
 	for i, s := range streams {
 		f.Add([]byte(s), uint64(i))

@@ -2,22 +2,22 @@ package httpd
 
 import "bytes"
 
-// frame is a request as the loop sees it, without reading more of it than it must.
+// frame is what the loop knows of a request. The loop parses no more than this.
 type frame struct {
 	kind         kind
-	method, path []byte // of a whole or partial simple one; they point into what was scanned
-	size         int    // bytes from the request line to the body's last; 0 unless simple
-	head         int    // of these, those before the body
-	hosted       bool   // it has a Host
-	but          bool   // it has a header that was asked about
+	method, path []byte // of a simple request, whole or not; they point into the scanned bytes
+	size         int    // bytes of the request line, headers and body; 0 unless simple
+	head         int    // bytes before the body
+	hasHost      bool   // it has a Host header
+	excepted     bool   // it has one of the except headers
 }
 
 type kind int
 
 const (
-	unfinished kind = iota // the head has not come whole
+	incomplete kind = iota // the head has not arrived whole
 	simple                 // its size is certain
-	intricate              // fasthttp must say
+	uncertain              // only fasthttp can tell
 )
 
 var (
@@ -26,26 +26,31 @@ var (
 	version = []byte(" HTTP/1.1")
 )
 
-// scan looks at the request that b begins with. It calls simple only what every reader of HTTP must take for the same
-// number of bytes: HTTP/1.1, lines that end in CRLF and have no other CR, no continued lines, names of letters, digits
-// and '-', at most one Content-Length of digits alone, no Transfer-Encoding, Expect or Upgrade, and Connection only as
-// keep-alive. Whether it is valid besides is not looked at. but are names of headers to tell of.
-func scan(b []byte, maxHead int, but []string) frame {
+// scan examines the request that b begins with. It returns simple only if every HTTP reader must take the request for
+// the same number of bytes:
+//
+//   - HTTP/1.1, lines that end in CRLF and have no other CR, no continued lines;
+//   - header names of letters, digits and '-';
+//   - at most one Content-Length, of digits only;
+//   - no Transfer-Encoding, Expect or Upgrade, and Connection only with keep-alive.
+//
+// It does not check whether the request is valid otherwise. except are header names that set frame.excepted.
+func scan(b []byte, maxHead int, except []string) frame {
 	end := bytes.Index(b, headEnd)
 	if end < 0 {
 		if len(b) >= maxHead {
-			return frame{kind: intricate} // and refused
+			return frame{kind: uncertain} // fasthttp refuses it
 		}
-		return frame{kind: unfinished}
+		return frame{kind: incomplete}
 	}
 	if end+len(headEnd) > maxHead {
-		return frame{kind: intricate}
+		return frame{kind: uncertain}
 	}
 	line, rest, ok := cutLine(b[:end+len(crlf)])
 	line, known := bytes.CutSuffix(line, version)
 	method, target, spaced := bytes.Cut(line, []byte{' '})
 	if !ok || !known || !spaced || len(method) == 0 || len(target) == 0 || bytes.IndexByte(target, ' ') >= 0 {
-		return frame{kind: intricate}
+		return frame{kind: uncertain}
 	}
 	body, seen := 0, false
 	f := frame{kind: simple, method: method, head: end + len(headEnd)}
@@ -53,38 +58,38 @@ func scan(b []byte, maxHead int, but []string) frame {
 		line, rest, ok = cutLine(rest)
 		colon := bytes.IndexByte(line, ':')
 		if !ok || colon <= 0 || !plainName(line[:colon]) {
-			return frame{kind: intricate} // a continued line among them
+			return frame{kind: uncertain} // this covers continued lines
 		}
 		name, value := line[:colon], line[colon+1:]
-		for _, n := range but {
-			f.but = f.but || fold(name, n)
+		for _, n := range except {
+			f.excepted = f.excepted || fold(name, n)
 		}
 		switch len(name) {
 		case len("host"):
-			f.hosted = f.hosted || fold(name, "host") && len(bytes.TrimLeft(value, " ")) > 0
+			f.hasHost = f.hasHost || fold(name, "host") && len(bytes.TrimLeft(value, " ")) > 0
 		case len("expect"):
 			if fold(name, "expect") {
-				return frame{kind: intricate}
+				return frame{kind: uncertain}
 			}
 		case len("upgrade"):
 			if fold(name, "upgrade") {
-				return frame{kind: intricate}
+				return frame{kind: uncertain}
 			}
 		case len("connection"):
 			if fold(name, "connection") && !fold(bytes.TrimLeft(value, " "), "keep-alive") {
-				return frame{kind: intricate}
+				return frame{kind: uncertain}
 			}
 		case len("content-length"):
 			if !fold(name, "content-length") {
 				continue
 			}
 			if body, ok = digits(bytes.TrimLeft(value, " ")); !ok || seen {
-				return frame{kind: intricate}
+				return frame{kind: uncertain}
 			}
 			seen = true
 		case len("transfer-encoding"):
 			if fold(name, "transfer-encoding") {
-				return frame{kind: intricate}
+				return frame{kind: uncertain}
 			}
 		}
 	}
@@ -93,8 +98,8 @@ func scan(b []byte, maxHead int, but []string) frame {
 	return f
 }
 
-// cutLine cuts the first line off, and reports whether its only CR is that of its CRLF, as it must be: some readers take
-// another for a line's end. b ends in CRLF.
+// cutLine cuts off the first line. ok is false if the line has another CR than that of its CRLF, because some readers
+// take that CR for the end of a line. b ends in CRLF.
 func cutLine(b []byte) (line, rest []byte, ok bool) {
 	end := bytes.IndexByte(b, '\n')
 	if end == 0 || bytes.IndexByte(b[:end], '\r') != end-1 {
@@ -113,7 +118,7 @@ func plainName(name []byte) bool {
 	return true
 }
 
-// fold reports whether b is lower but for capitals.
+// fold reports whether b, in lower case, equals lower.
 func fold(b []byte, lower string) bool {
 	if len(b) != len(lower) {
 		return false

@@ -23,7 +23,7 @@ func TestScan(t *testing.T) {
 	whole := func(headers string, body int) (string, kind, int, string) {
 		return post + headers + "\r\n", simple, len(post+headers) + 2 + body, "/a"
 	}
-	odd := func(headers string) (string, kind, int, string) { return post + headers + "\r\n", intricate, 0, "" }
+	odd := func(headers string) (string, kind, int, string) { return post + headers + "\r\n", uncertain, 0, "" }
 	g := func(name string) func(string, kind, int, string) {
 		return func(request string, want kind, size int, path string) { t.Helper(); f(name, request, want, size, path) }
 	}
@@ -31,11 +31,11 @@ func TestScan(t *testing.T) {
 	g("a body")(whole("Content-Length: 12\r\n", 12))
 	g("in any case")(whole("cOnTENT-lENGTH:7\r\nConnection: Keep-Alive\r\n", 7))
 	g("what has other names of the same length")(whole("expand: 1\r\nContent-Lengtx: 9\r\nTransfer-Encodinx: chunked\r\n", 0))
-	f("nothing", "", unfinished, 0, "")
-	f("a part of a head", post, unfinished, 0, "")
-	f("bare LFs never end a head", "GET / HTTP/1.1\n\n", unfinished, 0, "")
-	f("no end in sight", post+"X: "+strings.Repeat("x", testHead), intricate, 0, "")
-	f("an end too late", post+"X: "+strings.Repeat("x", testHead)+"\r\n\r\n", intricate, 0, "")
+	f("nothing", "", incomplete, 0, "")
+	f("a part of a head", post, incomplete, 0, "")
+	f("bare LFs never end a head", "GET / HTTP/1.1\n\n", incomplete, 0, "")
+	f("no end in sight", post+"X: "+strings.Repeat("x", testHead), uncertain, 0, "")
+	f("an end too late", post+"X: "+strings.Repeat("x", testHead)+"\r\n\r\n", uncertain, 0, "")
 	g("chunked")(odd("Transfer-Encoding: chunked\r\n"))
 	g("expect")(odd("Content-Length: 1\r\nExpect: 100-continue\r\n"))
 	g("close")(odd("Connection: close\r\n"))
@@ -49,15 +49,15 @@ func TestScan(t *testing.T) {
 	g("a header within a header")(odd("X: a\nContent-Length: 5\r\n"))
 	g("a CR within a line")(odd("X: a\rContent-Length: 5\r\n"))
 	g("two CRs before an LF")(odd("X: a\r\r\n"))
-	f("a CR in the first line", "GET /\rx HTTP/1.1\r\n\r\n", intricate, 0, "")
-	f("1.0", "GET / HTTP/1.0\r\n\r\n", intricate, 0, "")
-	f("spaces", "GET  / HTTP/1.1\r\n\r\n", intricate, 0, "")
-	f("an empty line first", "\r\nGET / HTTP/1.1\r\n\r\n", intricate, 0, "")
-	f("no HTTP", "\x16\x03\x01\r\n\r\n", intricate, 0, "")
+	f("a CR in the first line", "GET /\rx HTTP/1.1\r\n\r\n", uncertain, 0, "")
+	f("1.0", "GET / HTTP/1.0\r\n\r\n", uncertain, 0, "")
+	f("spaces", "GET  / HTTP/1.1\r\n\r\n", uncertain, 0, "")
+	f("an empty line first", "\r\nGET / HTTP/1.1\r\n\r\n", uncertain, 0, "")
+	f("no HTTP", "\x16\x03\x01\r\n\r\n", uncertain, 0, "")
 }
 
-// What scan takes for simple, fasthttp takes for a request of the same method and size, or refuses; and it is
-// taken for the same as soon as its head is there.
+// If scan calls a request simple, fasthttp reads a request of the same method and size, or refuses it. scan gives the
+// same result as soon as the head is there.
 func FuzzScan(f *testing.F) {
 	for _, s := range streams {
 		f.Add([]byte(s))
@@ -66,7 +66,7 @@ func FuzzScan(f *testing.F) {
 		got := scan(b, testHead, nil)
 		for i := range b {
 			part := scan(b[:i], testHead, nil)
-			if part.kind != unfinished && (part.kind != got.kind || part.size != got.size) {
+			if part.kind != incomplete && (part.kind != got.kind || part.size != got.size) {
 				t.Fatalf("%q is %+v, but %+v when %d bytes have come", b, got, part, i)
 			}
 		}
@@ -85,7 +85,7 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-// streams are what connections may carry: requests one after another, and what is none.
+// streams are the contents of connections: requests one after another, and other bytes.
 var streams = []string{
 	"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
 	"POST /shed HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloPOST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",

@@ -7,25 +7,25 @@ import (
 )
 
 const (
-	scarceFor    = 10 * time.Millisecond  // after a refusal
-	giveWayEvery = 400 * time.Microsecond // at most, all threads together: each time costs the one a slice of its part
+	scarceFor    = 10 * time.Millisecond  // how long after a refusal workers give way
+	giveWayEvery = 400 * time.Microsecond // least time between two yields of all threads together: each costs the thread a time slice
 )
 
-// refusing tells that a request was refused.
+// refusing records that a request was refused.
 func (l *loop) refusing() { l.scarce.Store(l.clock.Load() + int64(scarceFor)) }
 
-// giveWay offers the caller's core to whoever waits for it, while requests are refused. Linux looks whose turn it is when
-// a thread wakes or sleeps, and at each tick, 4 ms at 250 Hz. In an overload threads that answer auctions do not sleep; so
-// who woke a moment after one of them had got the core, be it the loop or a peer beside it, may wait that long, and a
-// refusal with it (docs/decisions/0015-giving-way.md).
+// giveWay yields the caller's core while requests are refused. Linux chooses the next thread when a thread wakes or
+// sleeps, and at each timer tick (4 ms at 250 Hz). In an overload the threads that answer auctions do not sleep. So the
+// loop, or a peer on the same machine, may wait for a whole tick when it wakes, and refusals wait with it
+// (docs/decisions/0015-giving-way.md).
 func (l *loop) giveWay() {
 	if !l.givesWay || l.scarce.Load() == 0 || !l.due(l.now()) {
 		return
 	}
-	unix.RawSyscallNoError(unix.SYS_SCHED_YIELD, 0, 0, 0) // the goroutine keeps its place
+	unix.RawSyscallNoError(unix.SYS_SCHED_YIELD, 0, 0, 0) // the goroutine keeps its P
 }
 
-// due says whether the caller is to give way now, which it must do then.
+// due says whether the caller must give way now. If it returns true, the caller counts as having done so.
 func (l *loop) due(now int64) bool {
 	last := l.gaveWay.Load()
 	return now < l.scarce.Load() && now-last >= int64(giveWayEvery) && l.gaveWay.CompareAndSwap(last, now)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Threads give way after a refusal, now and then, and no longer when none has been refused for a while.
+// Threads give way at intervals after a refusal, until none has been refused for scarceFor.
 func TestGiveWay(t *testing.T) {
 	l, c, peer := stepped(t, &gate{})
 	f := func(when string, at time.Duration, want bool) {
@@ -24,7 +24,7 @@ func TestGiveWay(t *testing.T) {
 	}
 	l.wait()
 	l.take(eventsMost)
-	if !c.asked {
+	if !c.used {
 		t.Fatal("the request was not read")
 	}
 	at := time.Duration(l.clock.Load())
@@ -35,7 +35,7 @@ func TestGiveWay(t *testing.T) {
 	f("when none was refused for a while", at+scarceFor+ms, false)
 }
 
-// What the loop can't tell to be whole is refused by a worker, and counts as well.
+// A refusal by a worker counts as well.
 func TestGiveWayAfterWorkersRefusal(t *testing.T) {
 	g := &gate{}
 	s, address := start(t, func(o *Options) { o.Gate = g.gate() })
@@ -49,7 +49,7 @@ func TestGiveWayAfterWorkersRefusal(t *testing.T) {
 	}
 }
 
-// A worker gives way before it waits for a connection, where it is to at all.
+// A worker gives way before it waits for a connection, if slices are short.
 func TestWorkersGiveWay(t *testing.T) {
 	f := func(name string, gives bool) {
 		t.Helper()

@@ -1,26 +1,26 @@
-// Package httpd serves HTTP/1.1 on an event loop of its own, and leaves HTTP itself to fasthttp.
+// Package httpd serves HTTP/1.1 on its own event loop, with fasthttp as the codec.
 //
 // Two kinds of goroutine share the work:
 //
-//   - The loop waits in epoll for all connections, accepts, reads, and finds out whether a request has come whole. It asks
-//     the Gate of it, and answers a refused one by itself: a refusal costs one read and one write, and waits for nobody.
-//     While others have the processors the loop has none, so a worker that begins or has answered takes its turn for it,
-//     and one that has answered gives its core away now and then while requests are refused.
-//   - A worker takes a request that is let in. It runs fasthttp's own connection loop, for which it is the connection:
-//     what fasthttp reads is the request, and what it writes goes to the socket. So parsing, bodies, 100-continue,
-//     keep-alive and errors are fasthttp's, byte for byte. After the answer the worker gives the connection back and is
-//     parked; the one parked last works next, for its stack and caches are warm.
+//   - The loop waits in epoll for all connections, accepts, reads, and finds out whether a request has arrived whole. It asks
+//     the Gate and answers a refused request itself: a refusal costs one read and one write and waits for no goroutine. While
+//     the loop has no processor, workers take its events from epoll (see loop.help). While requests are refused, workers that
+//     have answered yield their core now and then (see giveWay).
+//   - A worker handles a request that was let in. It runs fasthttp's connection loop on a net.Conn that is the worker itself.
+//     fasthttp reads the request from it and writes the answer to the socket through it. So parsing, bodies, 100-continue,
+//     keep-alive and errors are fasthttp's, byte for byte. After the answer the worker gives the connection back and parks.
+//     The worker that parked last works next, because its stack and caches are warm.
 //
-// A connection belongs to one side at a time (see conn): idle ones to the loop, the others to their worker. Only the loop
-// opens and closes sockets, and only those that belong to it, so nobody ever writes to a descriptor that was closed and
-// given to another connection.
+// A connection has one owner at a time (see conn): idle connections belong to the loop, the others to their worker.
+// Only the loop opens and closes sockets, and only those that it owns. So nobody can write to a descriptor that was
+// closed and reused for another connection.
 //
-// Work that is done elsewhere needs no worker to wait for it: a Direct handler is called on the loop, and may answer later,
-// from any goroutine. The loop writes such answers, many a turn (see Call).
+// If a request's work is done elsewhere, no worker needs to wait for it. A Direct handler is called on the loop, and
+// the answer may come later, from any goroutine. The loop writes such answers (see Call).
 //
-// What the loop can't tell to be whole at a glance (chunked bodies, Expect, HTTP/1.0, large bodies, what is no HTTP at
-// all) goes to a worker as it is. That reads on as fasthttp asks for more, and waits for the loop to say that there is
-// more. Where a request ends is always fasthttp's to say, except of those that the loop refuses.
+// The loop cannot tell where some requests end: chunked bodies, Expect, HTTP/1.0, large bodies, other protocols. It
+// gives their connections to a worker at once, which reads on while fasthttp asks for more. fasthttp decides where a
+// request ends, except for requests that the loop refuses or Direct takes.
 package httpd
 
 import (
@@ -33,39 +33,41 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Verdict is a gate's answer.
+// Verdict is a gate's decision about a request.
 type Verdict int
 
-// What becomes of a request.
+// The decisions of a gate.
 const (
-	Pass   Verdict = iota // the gate does not care: it is handled
-	Admit                 // it is handled, and Leave follows
-	Refuse                // it is answered with the gate's status
+	Pass   Verdict = iota // the request is handled, and Leave is not called
+	Admit                 // the request is handled, and Leave is called
+	Refuse                // the request is answered with the gate's status
 )
 
-// Gate decides about a request before anything is spent on it.
+// Gate decides about a request before any work is done for it.
 type Gate struct {
-	// Status is what refused requests are answered with; it must be one without a body, 204 say.
+	// Status is the status of refused requests. It must be one without a body: 204 or 304.
 	Status int
-	// Ask is called for every request, on the loop where the request is a simple one: it must not block, nor keep its
-	// arguments. The path is decoded if a worker asks, and as it came on the loop; what passes there is asked about again.
+	// Ask is called for every request: on the loop if the request is a simple one, else by a worker. It must not block,
+	// nor keep its arguments. The path is decoded if a worker asks, and as it was sent if the loop does. If Ask returns
+	// Pass on the loop, a worker may ask again.
 	Ask func(method, path []byte) Verdict
-	// Leave is called once for every request that was admitted, when its handler has returned or it turned out to be none
-	// that can be read; it comes before the answer is written.
+	// Leave is called once for every admitted request, before the answer is written. It is called when the handler has
+	// returned, or when the request turned out to be unreadable.
 	Leave func()
 }
 
-// Options configure a Server. All but Gate and Direct must be set.
+// Options configure a Server. All except Gate and Direct must be set.
 type Options struct {
-	// Handler answers a request. It must not keep its context, nor what that holds, for another request or another
-	// connection is next in it; so it can't hijack the connection, which is answered with 500. Its panics are the process's.
+	// Handler answers a request. It must not keep its context, nor anything of it, because the next request, of another
+	// connection, uses the same memory. For the same reason it cannot hijack the connection: the answer is then 500. A
+	// panic in it ends the process.
 	Handler fasthttp.RequestHandler
-	// ErrorHandler answers what is not an HTTP request that can be read, as fasthttp.Server's does.
+	// ErrorHandler answers a request that cannot be read, as fasthttp.Server's ErrorHandler does.
 	ErrorHandler func(*fasthttp.RequestCtx, error)
 	Gate         *Gate
 	Direct       *Direct
 
-	MaxConnections int           // open connections; more get 503
+	MaxConnections int           // open connections; further ones get 503
 	MaxBody        int           // bytes of a request's body
 	MaxHead        int           // bytes of the request line and headers
 	ReadTimeout    time.Duration // from a request's first byte to its last, ±0.1 s
@@ -80,7 +82,7 @@ func (o *Options) validate() error {
 			faults = append(faults, fmt.Errorf("httpd: server: "+format, args...))
 		}
 	}
-	require(o.Handler != nil && o.ErrorHandler != nil, "no handler given, or none of errors")
+	require(o.Handler != nil && o.ErrorHandler != nil, "handler and error handler are required")
 	if g := o.Gate; g != nil {
 		require(g.Ask != nil && g.Leave != nil, "the gate must have Ask and Leave")
 		require(g.Status == 204 || g.Status == 304, "the gate's status %d must have no body: 204 or 304", g.Status)
@@ -94,19 +96,19 @@ func (o *Options) validate() error {
 	return errors.Join(faults...)
 }
 
-// counts are a server's connections.
+// counts are the counters of a server's connections.
 type counts struct {
 	open    atomic.Int64
 	refused atomic.Uint64
 }
 
-// Connections is how many connections are open.
+// Connections returns how many connections are open.
 func (s *Server) Connections() int { return int(s.counts.open.Load()) }
 
-// Refused is how many connections were refused since the limit was reached.
+// Refused returns how many connections were refused because MaxConnections were open.
 func (s *Server) Refused() uint64 { return s.counts.refused.Load() }
 
-// handle runs the handler.
+// handle runs the handler and undoes a hijack.
 func (o *Options) handle(c *fasthttp.RequestCtx) {
 	o.Handler(c)
 	if c.Hijacked() {
@@ -117,16 +119,16 @@ func (o *Options) handle(c *fasthttp.RequestCtx) {
 	}
 }
 
-// codec is fasthttp's server, of which only the handling of one connection is used.
+// codec returns a fasthttp server. Only its ServeConn is used (on Linux).
 func codec(o *Options, handler fasthttp.RequestHandler) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      handler,
 		ErrorHandler:                 o.ErrorHandler,
 		Concurrency:                  math.MaxInt32, // the loop counts connections
-		IdleTimeout:                  time.Hour,     // a mark only: see worker
+		IdleTimeout:                  time.Hour,     // only to make fasthttp set a read deadline: see worker
 		MaxRequestBodySize:           o.MaxBody,
 		ReadBufferSize:               o.MaxHead,
-		WriteBufferSize:              16 << 10, // most answers in one write
+		WriteBufferSize:              16 << 10, // so that most answers take one write
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
 		DisablePreParseMultipartForm: true,
@@ -134,7 +136,7 @@ func codec(o *Options, handler fasthttp.RequestHandler) *fasthttp.Server {
 	}
 }
 
-// discard swallows fasthttp's log, which has a line for every connection a peer breaks.
+// discard drops fasthttp's log, which has a line for every connection that a peer breaks.
 type discard struct{}
 
 func (discard) Printf(string, ...any) {}

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The sockets do not block, so reads and writes need not tell Go's scheduler, which would cost as much as they do.
+// The sockets do not block, so read and write skip Go's scheduler hooks, which cost as much as the calls themselves.
 
 func read(fd int, p []byte) (int, unix.Errno) {
 	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))

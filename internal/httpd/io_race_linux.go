@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// With the race detector, reads and writes are the standard library's, which tell it that what was done before a write
-// is done before what follows the read of it.
+// With the race detector, reads and writes are the standard library's. They tell the detector that what precedes a
+// write happens before what follows the read of it.
 
 func read(fd int, p []byte) (int, unix.Errno) { return outcome(syscall.Read(fd, p)) }
 

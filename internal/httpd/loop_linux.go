@@ -16,26 +16,27 @@ import (
 )
 
 const (
-	tick       = 100 * time.Millisecond // between looks at what has waited too long
-	trimEvery  = 10 * time.Second       // between looks at workers without work
-	maxHeld    = 32 << 10               // bytes of a request that the loop waits for; a worker reads larger ones
-	newGrace   = 5 * time.Second        // after which a shutdown closes connections that were never asked on
-	lingerTime = time.Second            // for a peer that was answered before it had sent all, to read the answer
-	lingerMost = 1 << 20                // bytes thrown away meanwhile
-	patience   = 20 * time.Microsecond  // without a turn, before workers have one
-	refuseMost = 64                     // requests refused by one write
-	eventsMost = 256                    // taken at once
-	beginsMost = 16                     // taken by a worker whose own request waits meanwhile, some 8 µs each
+	tick       = 100 * time.Millisecond // between sweeps for what has waited too long
+	trimEvery  = 10 * time.Second       // between trims of workers without work
+	maxHeld    = 32 << 10               // bytes of a request that the loop collects; a worker reads larger ones
+	newGrace   = 5 * time.Second        // after which a shutdown closes connections without a request
+	lingerTime = time.Second            // in which a peer that was answered before it had sent all can read the answer
+	lingerMost = 1 << 20                // bytes discarded in that time
+	helpAfter  = 20 * time.Microsecond  // time without a turn after which workers help
+	refuseMost = 64                     // refusals in one write
+	eventsMost = 256                    // events taken in a turn
+	beginsMost = 16                     // events taken by a worker whose own request waits
 )
 
-// Slots of the table that are no connection.
+// Slots that are not connections.
 const (
 	listenerSlot = math.MaxUint32
 	wakeSlot     = math.MaxUint32 - 1
 )
 
-// loop is the event loop. Its goroutine waits for events, but while others have the processors it waits for one of those
-// too; so whoever holds turn may take the events, and workers do when they begin and when they have answered: see help.
+// loop is the event loop. Its goroutine waits for events, and then for a processor, while other goroutines have them
+// all. So whoever holds turn may take the events from epoll. Workers do so when they begin and when they have answered:
+// see help.
 type loop struct {
 	server *Server
 	epoll  int
@@ -43,34 +44,34 @@ type loop struct {
 	start  time.Time
 	clock  atomic.Int64 // ns since start, as of the last turn
 
-	givesWay bool         // threads do, in an overload
-	scarce   atomic.Int64 // until when cores count as scarce, ns since start
-	gaveWay  atomic.Int64 // when a thread gave way last, ns since start
+	givesWay bool         // workers yield in an overload: see giveWay
+	scarce   atomic.Int64 // until when workers yield, ns since start
+	gaveWay  atomic.Int64 // when a worker yielded last, ns since start
 
-	turn     sync.Mutex // guards what follows
-	listener int        // -1: closed
-	swept    int64      // when expired things were looked for last, ns
-	trimmed  int64
-	deaf     bool // accepting waits for the next tick, for want of descriptors
+	turn         sync.Mutex // guards the fields below, down to except
+	listener     int        // -1: closed
+	swept        int64      // time of the last sweep, ns
+	trimmed      int64
+	acceptPaused bool // until the next tick: no descriptors were left
 
 	slots   []*conn
 	ages    []uint32 // generation of each slot
 	free    []uint32
 	events  []unix.EpollEvent
-	scratch []byte   // what is read goes here first
+	scratch []byte   // where read puts data
 	spare   [][]byte // buffers of held requests
-	answers []byte   // to refuseMost refused requests
+	answers []byte   // refuseMost refusals, one after the other
 
-	again list     // have more to read, but others had their turn
-	but   []string // headers that Direct is not told of
+	unread list     // connections with more to read, for the next turn
+	except []string // Direct's ExceptHeaders
 
-	date    atomic.Pointer[[]byte] // for answers
-	asleep  atomic.Bool            // the goroutine waits, or is about to
-	replied atomic.Bool            // there are replies
+	date    atomic.Pointer[[]byte] // the Date header's value
+	asleep  atomic.Bool            // the goroutine waits or is about to
+	replied atomic.Bool            // replies is not empty
 
-	mu      sync.Mutex // guards what follows
-	ending  list       // given up by their workers
-	replies list       // of which the call has been answered
+	mu      sync.Mutex // guards ending and replies
+	ending  list       // connections that their workers gave up
+	replies list       // connections whose call has been answered
 }
 
 func newLoop(s *Server, listener net.Listener) (*loop, error) {
@@ -96,13 +97,13 @@ func newLoop(s *Server, listener net.Listener) (*loop, error) {
 		return fail(err)
 	}
 	if d := s.options.Direct; d != nil {
-		l.but = d.But
+		l.except = d.ExceptHeaders
 	}
-	l.tell()
+	l.renewDate()
 	return l, nil
 }
 
-// duplicate is a descriptor of the listener that Go's poller does not know.
+// duplicate returns a descriptor of the listener that Go's network poller does not know.
 func duplicate(listener net.Listener) (fd int, err error) {
 	known, ok := listener.(syscall.Conn)
 	if !ok {
@@ -120,7 +121,7 @@ func (l *loop) watch(fd int, events uint32, slot, generation uint32) error {
 	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(slot), Pad: int32(generation)})
 }
 
-// now is the loop's clock, in ns.
+// now returns the time since start, ns.
 func (l *loop) now() int64 { return int64(time.Since(l.start)) }
 
 // run serves until the server is stopping and no connection is left.
@@ -139,20 +140,20 @@ func (l *loop) run() {
 	}
 }
 
-// help has a turn for the loop, where that has had none for a while and nobody else has one. It takes so many events at most.
+// help takes a turn of at most most events, if the loop had none for helpAfter and no other goroutine has the turn.
 func (l *loop) help(most int) {
-	if l.now()-l.clock.Load() < int64(patience) || !l.turn.TryLock() {
+	if l.now()-l.clock.Load() < int64(helpAfter) || !l.turn.TryLock() {
 		return
 	}
 	l.take(most)
-	more := len(l.again.waiting) > 0
+	more := len(l.unread.waiting) > 0
 	l.turn.Unlock()
 	if more || l.server.stopping.Load() {
-		l.rouse() // of what is left epoll tells nobody, and what the loop was roused for may have been this turn's
+		l.wakeUp() // epoll does not report what is left, and this turn may have taken the loop's own wake-up
 	}
 }
 
-// take handles so many events at most, without waiting, and reports whether there may be more.
+// take handles at most most events, without waiting, and reports whether there may be more.
 func (l *loop) take(most int) bool {
 	n := poll(l.epoll, l.events[:most])
 	l.clock.Store(l.now())
@@ -162,41 +163,41 @@ func (l *loop) take(most int) bool {
 	}
 	l.deliver()
 	l.resume()
-	l.bury()
+	l.closeEnded()
 	l.sweep()
-	return n > 0 || len(l.again.waiting) > 0
+	return n > 0 || len(l.unread.waiting) > 0
 }
 
-// wait returns when something has happened, or a tick has passed, even where there is no connection: another's turn may
-// accept one meanwhile. It takes no event, so that others can while it has no processor to go on with.
+// wait returns when an event is ready or a tick has passed. The tick is needed even without connections, because a
+// worker's turn may accept one. wait takes no event, so that workers can take them while the loop has no processor.
 func (l *loop) wait() {
 	l.asleep.Store(true)
-	if !l.replied.Load() { // for those that came before it is not roused
+	if !l.replied.Load() { // earlier replies did not wake the loop
 		events := []unix.PollFd{{Fd: int32(l.epoll), Events: unix.POLLIN}}
-		_, _ = unix.Poll(events, int(tick/time.Millisecond)) // fails only where it is interrupted
+		_, _ = unix.Poll(events, int(tick/time.Millisecond)) // fails only if it is interrupted
 	}
 	l.asleep.Store(false)
 }
 
 func (l *loop) event(e *unix.EpollEvent) {
 	switch slot := uint32(e.Fd); slot {
-	case wakeSlot: // what it woke for is looked at after every event
+	case wakeSlot: // take checks after every event what the loop was woken for
 	case listenerSlot:
 		l.accept()
 	default:
 		if l.ages[slot] != uint32(e.Pad) {
-			return // of a connection that was closed since
+			return // the connection has been closed since
 		}
 		l.ready(l.slots[slot], e.Events)
 	}
 }
 
-// ready tells whose connection it is that something happened.
+// ready passes an event to the connection's owner.
 func (l *loop) ready(c *conn, events uint32) {
 	for {
 		switch c.state.Load() {
 		case idle:
-			if c.again { // what came is read then, its end too
+			if c.queued { // resume reads it, and its end
 				return
 			}
 			l.receive(c, events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
@@ -219,18 +220,18 @@ func (l *loop) ready(c *conn, events uint32) {
 	}
 }
 
-// close ends a connection that is the loop's.
+// close closes a connection that the loop owns.
 func (l *loop) close(c *conn) {
 	c.state.Store(closing)
 	l.discard(c)
-	l.server.counts.open.Add(-1) // first, so that who sees its end finds its place free
-	_ = unix.Close(c.fd)         // epoll forgets it
+	l.server.counts.open.Add(-1) // before Close, so that a peer that sees the end can connect again
+	_ = unix.Close(c.fd)         // also removes it from epoll
 	l.ages[c.slot]++
 	l.slots[c.slot] = nil
 	l.free = append(l.free, c.slot)
 }
 
-// giveUp leaves a connection to the loop to close. Workers call it.
+// giveUp hands a connection to the loop, which closes it. Workers call it.
 func (l *loop) giveUp(c *conn) {
 	c.since = never
 	c.state.Store(closing)
@@ -239,22 +240,22 @@ func (l *loop) giveUp(c *conn) {
 	first := len(l.ending.waiting) == 1
 	l.mu.Unlock()
 	if first {
-		l.rouse()
+		l.wakeUp()
 	}
 }
 
-// rouse makes the loop look around. Anybody may call it until the loop has ended.
-func (l *loop) rouse() {
-	_, _ = unix.Write(l.waker, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // it fails only where the loop is awake for sure
+// wakeUp ends the loop's wait. Any goroutine may call it until the loop has ended.
+func (l *loop) wakeUp() {
+	_, _ = unix.Write(l.waker, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // fails only if the eventfd's counter is full, and then the loop is awake
 }
 
-// bury closes what workers gave up.
-func (l *loop) bury() {
+// closeEnded closes the connections that workers gave up, or lets them linger.
+func (l *loop) closeEnded() {
 	l.mu.Lock()
 	ended := l.ending.take()
 	l.mu.Unlock()
 	for _, c := range ended {
-		if !c.rude || unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
+		if !c.unreadInput || unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
 			l.close(c)
 			continue
 		}
@@ -263,8 +264,8 @@ func (l *loop) bury() {
 	}
 }
 
-// linger throws away what a peer still sends after its answer, so that the answer is not lost with it: closing a
-// socket with unread bytes resets the connection.
+// linger discards what a peer still sends after its answer. To close a socket with unread input would reset the
+// connection, and the peer might lose the answer.
 func (l *loop) linger(c *conn) {
 	if c.since == never { // its worker has just given it up
 		return

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stepped is a loop that does not run by itself, with one connection. The test has its turns.
+// stepped returns a loop with one connection that does not run by itself. The test takes its turns.
 func stepped(t *testing.T, g *gate) (l *loop, c *conn, peer net.Conn) {
 	t.Helper()
 	s, err := NewServer(options(func(o *Options) { o.Gate = g.gate() }))
@@ -41,8 +41,7 @@ func stepped(t *testing.T, g *gate) (l *loop, c *conn, peer net.Conn) {
 	return l, c, peer
 }
 
-// flood sends requests to be refused, with bodies of size bytes, until the connection is closed by the function that it
-// returns.
+// flood sends requests that are refused, with bodies of size bytes, until the returned function closes the connection.
 func flood(peer net.Conn, size int) (end func()) {
 	done := make(chan struct{})
 	go func() {
@@ -57,7 +56,7 @@ func flood(peer net.Conn, size int) (end func()) {
 	return func() { peer.Close(); <-done }
 }
 
-// A connection that always has more to read has one turn a round, however often epoll tells of it.
+// A connection that always has more to read is read once a round, even if epoll reports it several times.
 func TestTurns(t *testing.T) {
 	var g gate
 	l, c, peer := stepped(t, &g)
@@ -65,23 +64,23 @@ func TestTurns(t *testing.T) {
 	for turns := 0; turns < 100; {
 		l.ready(c, unix.EPOLLIN)
 		l.resume()
-		if len(l.again.waiting) > 1 {
-			t.Fatalf("it has %d turns", len(l.again.waiting))
+		if len(l.unread.waiting) > 1 {
+			t.Fatalf("it has %d turns", len(l.unread.waiting))
 		}
-		turns += len(l.again.waiting)
+		turns += len(l.unread.waiting)
 		if c.state.Load() != idle {
 			t.Fatal("it was closed")
 		}
 	}
 }
 
-// A turn that leaves something to read rouses the loop, which epoll would not tell of it.
+// A turn that leaves something to read wakes the loop, because epoll does not report it again.
 func TestHelpLeaves(t *testing.T) {
 	var g gate
 	l, c, peer := stepped(t, &g)
 	defer flood(peer, 20_000)() // its answers find room unread
-	for len(l.again.waiting) == 0 {
-		l.clock.Store(l.now() - int64(patience))
+	for len(l.unread.waiting) == 0 {
+		l.clock.Store(l.now() - int64(helpAfter))
 		l.help(eventsMost)
 		if c.state.Load() != idle {
 			t.Fatal("it was closed")
@@ -95,7 +94,7 @@ func TestHelpLeaves(t *testing.T) {
 	t.Error("the loop sleeps on")
 }
 
-// The loop looks around each tick even where it knows of no connection.
+// The loop takes a turn each tick even without connections.
 func TestWait(t *testing.T) {
 	var g gate
 	l, c, _ := stepped(t, &g)
@@ -107,12 +106,12 @@ func TestWait(t *testing.T) {
 	case <-waited:
 	case <-time.After(10 * time.Second):
 		t.Error("it sleeps on")
-		l.rouse()
+		l.wakeUp()
 		<-waited
 	}
 }
 
-// A request that never ends, but never pauses either, ends in time.
+// A request that never ends and never pauses is ended by the read timeout.
 func TestEndless(t *testing.T) {
 	var g gate
 	l, c, peer := stepped(t, &g)
@@ -137,7 +136,7 @@ func TestEndless(t *testing.T) {
 	}
 }
 
-// Where what was refused can't be answered, the request that was admitted behind it leaves.
+// If refusals cannot be written, Leave is called for the admitted request after them.
 func TestLeaveUnanswered(t *testing.T) {
 	var g gate
 	l, c, _ := stepped(t, &g)

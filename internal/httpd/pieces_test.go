@@ -18,7 +18,7 @@ import (
 
 var date = regexp.MustCompile("Date: [^\r]*\r\n")
 
-// recorded is a connection on which everything has come, and which keeps what is answered.
+// recorded is a connection whose input is complete. It keeps the answers.
 type recorded struct {
 	net.Conn
 	in  io.Reader
@@ -30,8 +30,8 @@ func (c *recorded) Write(p []byte) (int, error)     { return c.out.Write(p) }
 func (c *recorded) SetReadDeadline(time.Time) error { return nil }
 func (c *recorded) Close() error                    { return nil }
 
-// whole is what fasthttp by itself answers to a stream. It is not sure where that depends on how the stream comes, as
-// behind a chunked body with a trailer that begins with 0.
+// whole returns fasthttp's own answers to a stream. sure is false if they depend on how the stream is cut, as after a
+// chunked body with a trailer that begins with 0.
 func whole(stream []byte, handler fasthttp.RequestHandler) (answer string, sure bool) {
 	serve := func(in io.Reader) string {
 		o := options(nil)
@@ -43,7 +43,7 @@ func whole(stream []byte, handler fasthttp.RequestHandler) (answer string, sure 
 	return answer, answer == serve(iotest.OneByteReader(bytes.NewReader(stream)))
 }
 
-// pieces is what the server at address answers to a stream that comes in pieces.
+// pieces returns the server's answers to a stream that arrives in pieces.
 func pieces(t *testing.T, address string, stream []byte, seed uint64) string {
 	t.Helper()
 	c, err := net.Dial("tcp", address)
@@ -56,7 +56,7 @@ func pieces(t *testing.T, address string, stream []byte, seed uint64) string {
 	}
 	got := make(chan []byte, 1)
 	go func() {
-		all, err := io.ReadAll(c) // a reset shows in what is missing
+		all, err := io.ReadAll(c) // after a reset, answers are missing
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%q, seed %d: the connection was not closed", stream, seed)
 		}
@@ -69,7 +69,7 @@ func pieces(t *testing.T, address string, stream []byte, seed uint64) string {
 			n = min(n, 1+random.IntN(8))
 		}
 		if _, err := c.Write(rest[:n]); err != nil {
-			break // the server has said the last word
+			break // the server has closed the connection
 		}
 		rest = rest[n:]
 	}
@@ -77,8 +77,8 @@ func pieces(t *testing.T, address string, stream []byte, seed uint64) string {
 	return date.ReplaceAllString(string(<-got), "")
 }
 
-// asWhole fails the test unless the server at address answers a stream that comes in pieces as fasthttp by itself answers the
-// whole with handler: up to what fasthttp can't read, where readable says so.
+// asWhole fails the test unless the server's answers to a stream in pieces equal those of fasthttp with handler to the
+// whole stream. If readable, it compares them only up to what fasthttp cannot read.
 func asWhole(t *testing.T, address string, handler fasthttp.RequestHandler, stream []byte, seed uint64, readable bool) {
 	t.Helper()
 	if len(stream) > 32<<10 {
@@ -95,7 +95,7 @@ func asWhole(t *testing.T, address string, handler fasthttp.RequestHandler, stre
 	}
 }
 
-// However a stream comes in pieces, it is answered as fasthttp by itself answers the whole.
+// A stream that arrives in arbitrary pieces gets the answers that fasthttp gives to the whole stream.
 func FuzzPieces(f *testing.F) {
 	for i, s := range streams {
 		f.Add([]byte(s), uint64(i))
@@ -107,7 +107,7 @@ func FuzzPieces(f *testing.F) {
 	})
 }
 
-// What is refused, on the loop or by a worker, is what a gate behind fasthttp refuses, up to what fasthttp can't read.
+// The loop and the workers refuse what a gate behind fasthttp refuses, up to what fasthttp cannot read.
 func FuzzRefusals(f *testing.F) {
 	for i, s := range streams {
 		f.Add([]byte(strings.ReplaceAll(s, "/a ", "/shed ")), uint64(i))
@@ -132,7 +132,7 @@ func FuzzRefusals(f *testing.F) {
 	})
 }
 
-// What the loop reads itself is answered in the same order and by the same bytes as what a worker reads.
+// Requests that the loop reads are answered in the same order and with the same bytes as those that a worker reads.
 func TestRefusalsInPieces(t *testing.T) {
 	var g gate
 	_, address := start(t, func(o *Options) {
@@ -143,7 +143,7 @@ func TestRefusalsInPieces(t *testing.T) {
 	for seed := range uint64(50) {
 		var stream bytes.Buffer
 		n, most := 1+random.IntN(20), 3000
-		if seed%5 == 0 { // more than are answered at once
+		if seed%5 == 0 { // more than one write answers
 			n, most = 200+random.IntN(200), 30
 		}
 		for range n {

@@ -4,11 +4,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readsMost bounds the reads of one connection before others have their turn.
+// readsMost bounds the successive reads of one connection, so that the others are served too.
 const readsMost = 2
 
-// receive reads an idle connection until nothing is left, a worker has it or it is others' turn. If the peer has closed
-// its side, hung, there may be an end behind what is read.
+// receive reads an idle connection until it is empty, a worker or a call has it, or it has had its reads. hung says
+// that the peer has closed its side, so the end of the stream may follow what is read.
 func (l *loop) receive(c *conn, hung bool) {
 	for range readsMost {
 		n, errno := read(c.fd, l.scratch)
@@ -20,7 +20,7 @@ func (l *loop) receive(c *conn, hung bool) {
 		case errno != 0 || n == 0 && len(c.held) == 0:
 			l.close(c)
 			return
-		case n == 0: // in the middle of a request: fasthttp answers
+		case n == 0: // the stream ended within a request: a worker lets fasthttp answer
 			l.dispatch(c, c.held, task{unread: true})
 			return
 		}
@@ -30,29 +30,30 @@ func (l *loop) receive(c *conn, hung bool) {
 			return
 		}
 	}
-	c.again = true
-	l.again.add(c)
+	c.queued = true
+	l.unread.add(c)
 }
 
-// resume reads on where it was others' turn.
+// resume reads the connections on which receive stopped early.
 func (l *loop) resume() {
-	for _, c := range l.again.take() {
-		c.again = false
+	for _, c := range l.unread.take() {
+		c.queued = false
 		if c.state.Load() == idle {
 			l.receive(c, true)
 		}
 	}
 }
 
-// task says how a worker finds a connection.
+// task is the state in which a worker gets a connection.
 type task struct {
-	admitted bool // by the gate, which is to be told of the end
+	admitted bool // the gate admitted the request, so Leave is due
 	unread   bool // there may be more to read
-	late     bool // the request did not come whole in time
+	late     bool // the request did not arrive whole in time
 }
 
-// find finds the requests in what was read: it answers those that are refused, many at once, gives the connection to a
-// worker with the first that is not, and holds what isn't whole.
+// find finds the requests in what was read. It answers refused requests, many with one write. It gives the connection
+// to a worker or to Direct with the first request that is not refused. It holds the beginning of a request that is not
+// whole.
 func (l *loop) find(c *conn, data []byte, more bool) {
 	if len(c.held) == 0 {
 		c.began = l.clock.Load()
@@ -63,9 +64,9 @@ func (l *loop) find(c *conn, data []byte, more bool) {
 		}
 		data = c.held
 	}
-	refused := 0 // and not answered yet
+	refused := 0 // requests refused and not answered yet
 	for len(data) > 0 {
-		f := scan(data, l.server.options.MaxHead, l.but)
+		f := scan(data, l.server.options.MaxHead, l.except)
 		whole, verdict := f.kind == simple && f.size <= len(data), Pass
 		if whole {
 			verdict = l.ask(&f)
@@ -82,7 +83,7 @@ func (l *loop) find(c *conn, data []byte, more bool) {
 				l.server.options.Gate.Leave()
 			}
 			l.close(c)
-		case f.kind == unfinished, f.kind == simple && !whole && f.size <= maxHeld:
+		case f.kind == incomplete, f.kind == simple && !whole && f.size <= maxHeld:
 			l.hold(c, data, f.size)
 		case whole && verdict == Pass && l.direct(c, &f, data, more):
 		default:
@@ -98,7 +99,7 @@ func (l *loop) find(c *conn, data []byte, more bool) {
 	c.since = l.clock.Load()
 }
 
-// ask asks the gate about a simple request. A server that is stopping leaves it to workers, which end connections.
+// ask asks the gate about a simple request. While the server stops, workers get all requests and end the connections.
 func (l *loop) ask(f *frame) Verdict {
 	gate := l.server.options.Gate
 	if gate == nil || l.server.stopping.Load() {
@@ -107,12 +108,12 @@ func (l *loop) ask(f *frame) Verdict {
 	return gate.Ask(f.method, f.path)
 }
 
-// refuse answers n requests that were refused. It returns false if the peer reads no answers.
+// refuse answers n refused requests. It returns false if the socket has no room because the peer does not read.
 func (l *loop) refuse(c *conn, n int) bool {
 	if n == 0 {
 		return true
 	}
-	c.asked = true
+	c.used = true
 	l.refusing()
 	for n > 0 {
 		some := min(n, refuseMost)
@@ -125,7 +126,7 @@ func (l *loop) refuse(c *conn, n int) bool {
 	return true
 }
 
-// hold keeps the beginning of a request that is whole at need bytes; 0: nobody knows.
+// hold keeps the beginning of a request. need is the request's size, 0 if it is unknown.
 func (l *loop) hold(c *conn, data []byte, need int) {
 	if c.held == nil {
 		if n := len(l.spare) - 1; n >= 0 {
@@ -135,7 +136,7 @@ func (l *loop) hold(c *conn, data []byte, need int) {
 	c.held, c.need = append(c.held[:0], data...), need
 }
 
-// discard drops what is held.
+// discard drops what is held and keeps its buffer for reuse.
 func (l *loop) discard(c *conn) {
 	if c.held != nil && cap(c.held) <= maxKept && len(l.spare) < maxSpare {
 		l.spare = append(l.spare, c.held[:0])
@@ -143,17 +144,17 @@ func (l *loop) discard(c *conn) {
 	c.held, c.need = nil, 0
 }
 
-// maxSpare bounds the buffers kept for beginnings of requests.
+// maxSpare bounds the buffers kept for held requests.
 const maxSpare = 256
 
-// dispatch gives an idle connection to a worker, with what was read of it.
+// dispatch gives an idle connection to a worker, with the data that was read.
 func (l *loop) dispatch(c *conn, data []byte, t task) {
 	w := l.server.workers.take()
 	w.buffer = append(w.buffer[:0], data...)
-	w.in, w.began, w.fresh = w.buffer, c.began, true
+	w.in, w.began, w.timed = w.buffer, c.began, true
 	w.admitted, w.unread, w.late = t.admitted, t.unread, t.late
 	l.discard(c)
-	c.asked, c.worker = true, w
+	c.used, c.worker = true, w
 	c.state.Store(busy)
 	l.server.workers.start(w, c)
 }

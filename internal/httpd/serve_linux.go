@@ -28,7 +28,7 @@ type Server struct {
 	loop   *loop // nil: not serving yet
 }
 
-// NewServer makes a server that is not listening yet. The error joins every fault of the options.
+// NewServer returns a server that does not listen yet. The error joins every fault of the options.
 func NewServer(options Options) (*Server, error) {
 	if err := options.validate(); err != nil {
 		return nil, err
@@ -39,13 +39,13 @@ func NewServer(options Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve answers on listener, which must have a descriptor, until Shutdown; it returns nil when the last connection is
-// closed then, or at once where Shutdown came first. It closes the listener. A server serves once.
+// Serve answers on listener, which must have a descriptor, until Shutdown. It returns nil when the last connection is
+// closed, or at once if Shutdown was called before. It closes the listener. A server can serve once.
 func (s *Server) Serve(listener net.Listener) error {
 	s.mu.Lock()
 	if s.served {
 		s.mu.Unlock()
-		return fmt.Errorf("httpd: cannot serve on %s: the server serves already", listener.Addr())
+		return fmt.Errorf("httpd: cannot serve on %s: the server has already served", listener.Addr())
 	}
 	s.served = true
 	defer close(s.stopped)
@@ -62,7 +62,7 @@ func (s *Server) Serve(listener net.Listener) error {
 		return err
 	}
 	loop.run()
-	s.workers.end() // they rouse the loop until then
+	s.workers.end() // until they end, workers may wake the loop
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loop = nil
@@ -70,15 +70,15 @@ func (s *Server) Serve(listener net.Listener) error {
 	return err
 }
 
-// Shutdown stops listening and closes connections: idle ones at once, those that were never asked on after 5 s, the
-// others when they are answered. It returns nil when all are closed, or ctx's error if that ends first; connections are
-// still answered and closed then.
+// Shutdown stops listening and closes connections: idle ones at once, those that had no request yet after 5 s, the
+// others when they are answered. It returns nil when all are closed, or ctx's error if that ends first. Even then, the
+// remaining connections are answered and closed.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopping.Store(true)
 	served := s.served
 	if s.loop != nil {
-		s.loop.rouse()
+		s.loop.wakeUp()
 	}
 	s.mu.Unlock()
 	if !served {
@@ -112,9 +112,9 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 	}
 }
 
-// Received is when the request's first byte was read: before it waited for a worker, and that for a processor. Of a request
-// that was sent before the one ahead of it was answered, it is when that was. Of requests that no Server of this package
-// reads it is fasthttp's time.
+// Received returns when the request's first byte was read, before it waited for a worker or a processor. If the request
+// was sent before the previous answer on its connection, Received returns when that answer was written. For a request
+// that no Server of this package read, it returns fasthttp's time.
 func Received(c *fasthttp.RequestCtx) time.Time {
 	w, ok := c.Conn().(*worker)
 	if !ok {

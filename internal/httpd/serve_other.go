@@ -12,8 +12,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Server serves one listener. Without epoll it is fasthttp's server, with a goroutine a connection: good to develop
-// on. The gate is asked when a request has been read.
+// Server serves one listener. Without epoll it is fasthttp's server, with a goroutine a connection, for development
+// only. The gate is asked when a request has been read.
 type Server struct {
 	options Options
 	codec   *fasthttp.Server
@@ -24,7 +24,7 @@ type Server struct {
 	shut   bool
 }
 
-// NewServer makes a server that is not listening yet. The error joins every fault of the options.
+// NewServer returns a server that does not listen yet. The error joins every fault of the options.
 func NewServer(options Options) (*Server, error) {
 	if err := options.validate(); err != nil {
 		return nil, err
@@ -45,8 +45,8 @@ func NewServer(options Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve answers on listener until Shutdown; it returns nil then, or at once where Shutdown came first. It closes the
-// listener. A server serves once.
+// Serve answers on listener until Shutdown and then returns nil, or at once if Shutdown was called before. It closes
+// the listener. A server can serve once.
 func (s *Server) Serve(listener net.Listener) error {
 	s.mu.Lock()
 	shut, served := s.shut, s.served
@@ -54,14 +54,14 @@ func (s *Server) Serve(listener net.Listener) error {
 	s.mu.Unlock()
 	switch {
 	case served:
-		return fmt.Errorf("httpd: cannot serve on %s: the server serves already", listener.Addr())
+		return fmt.Errorf("httpd: cannot serve on %s: the server has already served", listener.Addr())
 	case shut:
 		return listener.Close()
 	}
 	return s.codec.Serve(listener)
 }
 
-// Shutdown stops listening and closes connections: idle ones at once, those that were never asked on after 5 s, the
+// Shutdown stops listening and closes connections: idle ones at once, those that had no request yet after 5 s, the
 // others when they are answered. It returns nil when all are closed, or ctx's error if that ends first.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
@@ -84,5 +84,5 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 	s.options.handle(c)
 }
 
-// Received is when fasthttp had read the request.
+// Received returns when fasthttp had read the request.
 func Received(c *fasthttp.RequestCtx) time.Time { return c.Time() }

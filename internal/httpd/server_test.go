@@ -44,7 +44,7 @@ func unreadable(c *fasthttp.RequestCtx, err error) {
 	c.SetConnectionClose()
 }
 
-// gate refuses what is asked of /shed and counts.
+// gate refuses requests for /shed and counts.
 type gate struct {
 	admitted, refused, left atomic.Int64
 	pass                    atomic.Bool // what is not refused
@@ -97,13 +97,13 @@ func dial(t testing.TB, address string) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil { // a test hangs no longer
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil { // bounds a hanging test
 		t.Fatal(err)
 	}
 	return c.(*net.TCPConn)
 }
 
-// answers reads n answers; then nothing may follow but, if closed, the end.
+// answers reads n answers. Nothing may follow; if closed, the connection's end must.
 func answers(t testing.TB, c net.Conn, n int, closed bool) (all []string) {
 	t.Helper()
 	in := bufio.NewReader(c)
@@ -137,7 +137,7 @@ func request(method, path, body string) string {
 	return fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", method, path, len(body), body)
 }
 
-// Refused requests are answered in their turn, with their bodies read over, and none reaches the handler.
+// Refused requests are answered in order, their bodies are skipped, and none reaches the handler.
 func TestGate(t *testing.T) {
 	var g gate
 	_, address := start(t, func(o *Options) { o.Gate = g.gate() })
@@ -154,7 +154,7 @@ func TestGate(t *testing.T) {
 		t.Errorf("%d admitted, %d refused, %d left; want 2, 6, 2", a, r, l)
 	}
 	c = dial(t, address)
-	send(t, c, "GET /a HTTP/1.1\r\nHost: x\r\nX: \x01\r\n\r\n") // simple, but for fasthttp
+	send(t, c, "GET /a HTTP/1.1\r\nHost: x\r\nX: \x01\r\n\r\n") // simple to scan, not to fasthttp
 	if got := answers(t, c, 1, true); got[0] != "400" || g.admitted.Load() != 3 || g.left.Load() != 3 {
 		t.Errorf("an admitted request that can't be read: %v, %d admitted, %d left", got, g.admitted.Load(), g.left.Load())
 	}
@@ -184,7 +184,7 @@ func TestTimeouts(t *testing.T) {
 	f("no second request", request("GET", "/a", ""), "200 GET /a 0", func(o *Options) { o.IdleTimeout = time.Millisecond })
 }
 
-// A peer that does not read its answer loses its connection in time.
+// A peer that does not read its answer loses its connection after the write timeout.
 func TestWriteTimeout(t *testing.T) {
 	large, asked := make([]byte, 32<<20), make(chan struct{})
 	s, address := start(t, func(o *Options) {
@@ -204,7 +204,7 @@ func TestWriteTimeout(t *testing.T) {
 	}
 }
 
-// A peer that reads slowly gets all.
+// A peer that reads slowly gets the whole answer.
 func TestSlowReader(t *testing.T) {
 	large := strings.Repeat("0123456789abcdef", 1<<20)
 	_, address := start(t, func(o *Options) { o.Handler = func(c *fasthttp.RequestCtx) { c.SetBodyString(large) } })
@@ -242,7 +242,7 @@ func TestMaxConnections(t *testing.T) {
 		t.Errorf("the second connection: %v, %d refused, %d open", got, s.Refused(), s.Connections())
 	}
 	send(t, first, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
-	answers(t, first, 1, true) // its end is seen when its place is free
+	answers(t, first, 1, true) // when its end is seen, another connection is accepted
 	third := dial(t, address)
 	send(t, third, request("GET", "/3", ""))
 	if got := answers(t, third, 1, false); got[0] != "200 GET /3 0" {
@@ -261,7 +261,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// A connection is not its handler's to take: it would be read by another's worker.
+// A handler cannot hijack its connection.
 func TestHijack(t *testing.T) {
 	_, address := start(t, func(o *Options) {
 		o.Handler = func(c *fasthttp.RequestCtx) {
@@ -276,7 +276,7 @@ func TestHijack(t *testing.T) {
 	}
 }
 
-// Shutdown answers what runs, with the connection's end, and closes what is idle.
+// Shutdown answers running requests with "Connection: close" and closes idle connections.
 func TestShutdown(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	s, address := start(t, func(o *Options) {

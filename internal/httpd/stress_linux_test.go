@@ -15,7 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Workers without work end by and by, and connections are served on.
+// Workers without work end gradually, and connections are still served.
 func TestTrim(t *testing.T) {
 	const most = 8
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -33,7 +33,7 @@ func TestTrim(t *testing.T) {
 	for _, c := range all {
 		answers(t, c, 1, false)
 	}
-	for range most { // the first begins to count; each of the others ends half
+	for range most { // the first call starts counting; each other call ends half
 		s.workers.trim()
 	}
 	s.workers.mu.Lock()
@@ -46,7 +46,7 @@ func TestTrim(t *testing.T) {
 	answers(t, all[0], 1, false)
 }
 
-// Refusing a peer that floods the server keeps nobody else waiting.
+// Other peers do not wait while a peer that floods the server is refused.
 func TestFlood(t *testing.T) {
 	var g gate
 	_, address := start(t, func(o *Options) { o.Gate = g.gate() })
@@ -61,7 +61,7 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// Connections that come, ask, break and go in every way: each answer is its asker's, and nothing is left.
+// Connections open, send, break and close in many ways: each answer reaches its peer, and nothing leaks.
 func TestStress(t *testing.T) {
 	descriptors := func() int {
 		all, err := os.ReadDir("/proc/self/fd")
@@ -76,7 +76,7 @@ func TestStress(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := descriptors()
-	stress := func(t *testing.T, change func(*Options)) { // what it leaves is seen after its end
+	stress := func(t *testing.T, change func(*Options)) { // what it leaks is seen after its end
 		_, address := start(t, change)
 		var all sync.WaitGroup
 		for i := range 16 {
@@ -114,7 +114,7 @@ func TestStress(t *testing.T) {
 	}
 }
 
-// misbehave opens one connection, asks some requests on it, together or one after the other, and leaves in one of several
+// misbehave opens one connection, sends some requests, together or one after the other, and leaves in one of several
 // ways.
 func misbehave(t *testing.T, address string, i, j int) {
 	conn, err := net.Dial("tcp", address)

@@ -8,17 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// never is the time when a connection began to linger that has not.
+// never is conn.since of a closing connection that does not linger yet.
 const never = math.MaxInt64
 
-// sweep ends, once a tick, what has waited too long, and renews what ages.
+// sweep runs once a tick. It ends what has waited too long and renews the date.
 func (l *loop) sweep() {
 	now := l.clock.Load()
 	if now-l.swept < int64(tick) {
 		return
 	}
 	l.swept = now
-	l.tell()
+	l.renewDate()
 	for _, c := range l.slots {
 		if c != nil {
 			l.expire(c, now)
@@ -28,8 +28,8 @@ func (l *loop) sweep() {
 		l.trimmed = now
 		l.server.workers.trim()
 	}
-	if l.deaf && l.listener >= 0 && l.watch(l.listener, unix.EPOLLIN, listenerSlot, 0) == nil {
-		l.deaf = false
+	if l.acceptPaused && l.listener >= 0 && l.watch(l.listener, unix.EPOLLIN, listenerSlot, 0) == nil {
+		l.acceptPaused = false
 	}
 }
 
@@ -39,10 +39,10 @@ func (l *loop) expire(c *conn, now int64) {
 	case idle:
 		switch {
 		case len(c.held) > 0:
-			if now-c.began >= int64(o.ReadTimeout) { // fasthttp answers
+			if now-c.began >= int64(o.ReadTimeout) { // a worker lets fasthttp answer
 				l.dispatch(c, c.held, task{unread: true, late: true})
 			}
-		case c.asked && now-c.since >= int64(o.IdleTimeout), !c.asked && now-c.since >= int64(o.ReadTimeout):
+		case c.used && now-c.since >= int64(o.IdleTimeout), !c.used && now-c.since >= int64(o.ReadTimeout):
 			l.close(c)
 		}
 	case waiting:
@@ -57,8 +57,8 @@ func (l *loop) expire(c *conn, now int64) {
 	}
 }
 
-// tell renews the date, and the answers to refused requests, which bear it.
-func (l *loop) tell() {
+// renewDate renews the date and the answers to refused requests, which contain it.
+func (l *loop) renewDate() {
 	date := fasthttp.AppendHTTPDate(nil, time.Now())
 	l.date.Store(&date)
 	gate := l.server.options.Gate
@@ -74,7 +74,7 @@ func (l *loop) tell() {
 	}
 }
 
-// stop closes the listener and what nothing is asked on, and reports whether nothing is left. The server is stopping.
+// stop closes the listener and idle connections, and reports whether all connections are closed.
 func (l *loop) stop() bool {
 	if l.listener >= 0 {
 		_ = unix.Close(l.listener)
@@ -82,7 +82,7 @@ func (l *loop) stop() bool {
 	}
 	now := l.clock.Load()
 	for _, c := range l.slots {
-		if c != nil && c.state.Load() == idle && len(c.held) == 0 && (c.asked || now-c.since >= int64(newGrace)) {
+		if c != nil && c.state.Load() == idle && len(c.held) == 0 && (c.used || now-c.since >= int64(newGrace)) {
 			l.close(c)
 		}
 	}

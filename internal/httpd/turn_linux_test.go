@@ -12,18 +12,18 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Requests are answered while the loop's goroutine gets no turn, because workers have theirs.
+// Requests are answered while the loop's goroutine gets no turn, because workers take turns.
 func TestOthersTurn(t *testing.T) {
 	l, c := serving(t)
 	l.turn.Lock()
 	send(t, c, request("GET", "/", ""))
 	l.wait()
-	l.take(eventsMost) // as a worker would, with the loop shut out
+	l.take(eventsMost) // as a worker would, while the loop is locked out
 	answers(t, c, 1, false)
 	l.turn.Unlock()
 }
 
-// Help takes events, and where nobody needs it or another has the turn it leaves them.
+// help takes events, unless it is too early or another goroutine has the turn.
 func TestHelp(t *testing.T) {
 	l, _ := serving(t)
 	taken := func() bool {
@@ -49,7 +49,7 @@ func TestHelp(t *testing.T) {
 	t.Error("no help in 1000 tries")
 }
 
-// Workers help before they wait for a connection and when they have one, a new worker's first included.
+// Workers help before they wait for a connection and when they get one, including a new worker's first.
 func TestWorkersHelp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := resting(t)
@@ -71,14 +71,14 @@ func TestWorkersHelp(t *testing.T) {
 			t.Error("no turn when it has a connection")
 		}
 		l.clock.Store(long)
-		(&worker{server: l.server, over: true}).workLoop()
+		(&worker{server: l.server, ended: true}).workLoop()
 		if l.clock.Load() == long {
 			t.Error("no turn when it is new")
 		}
 	})
 }
 
-// resting is a server's loop that nobody runs.
+// resting returns a server's loop that does not run.
 func resting(t *testing.T) *loop {
 	t.Helper()
 	s, err := NewServer(options(nil))
@@ -97,7 +97,7 @@ func resting(t *testing.T) *loop {
 	return s.loop
 }
 
-// A request is received when its first byte is read, however long the rest and a worker take.
+// Received is the time of the first byte, even if the rest or a worker comes late.
 func TestReceived(t *testing.T) {
 	received := make(chan time.Time, 1)
 	s, address := start(t, func(o *Options) {
@@ -128,7 +128,7 @@ func holds(s *Server) bool {
 	return some(s, func(c *conn) bool { return len(c.held) > 0 })
 }
 
-// some says whether a connection is so; none is where the server does not serve.
+// some says whether a connection meets the condition; false if the server does not serve.
 func some(s *Server, so func(*conn) bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,41 +11,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// worker answers requests of one connection after another. It is the net.Conn that fasthttp reads them from and writes
-// the answers to: one connection that never ends, as long as no request asks for its end. When fasthttp has answered and
-// reads with nothing left in its buffer, the worker gives the connection back and reads on from the next one that it is
-// given. It must be certain then that no byte of the one is left for the other: fasthttp sets a read deadline, that
-// of an idle connection, when it has done with a request, and takes it away when it has the next one's first byte. A
-// read between the two finds its buffer empty.
+// worker answers the requests of one connection after another. It is the net.Conn of fasthttp: to fasthttp, one
+// connection that never ends, unless a request asks for its end. When fasthttp has answered and reads again, with
+// nothing left in its buffer, the worker gives the connection back. It reads on from the next connection that it is
+// given.
+//
+// No byte of one connection may reach the next. fasthttp sets an idle read deadline when it has answered a request, and
+// clears it when it has the first byte of the next one. So a read between the two finds fasthttp's buffer empty.
 type worker struct {
 	server *Server
-	next   chan *conn    // capacity 1: it has one place to work, and the loop must not wait; closed at the end
-	wake   chan struct{} // capacity 1: the loop tells a waiting worker once a wait
+	next   chan *conn    // capacity 1: a worker has one connection, and the loop must not block; closed to end the worker
+	wake   chan struct{} // capacity 1: the loop wakes a waiting worker once a wait
 
-	running  bool  // its loop has begun
-	over     bool  // its loop ends
+	running  bool  // workLoop has begun
+	ended    bool  // workLoop ends
 	conn     *conn // nil: none
 	buffer   []byte
-	in       []byte // what the loop has read and fasthttp has not; of buffer
-	began    int64  // when the request's first byte came, ns
-	between  bool   // fasthttp has no byte of a request
-	fresh    bool   // the request is the first of those that the loop has read, and its time runs already
-	admitted bool   // Leave is due
+	in       []byte // the part of buffer that fasthttp has not read
+	began    int64  // when the request's first byte arrived, ns
+	between  bool   // fasthttp has no byte of a request, so the connection may be given back
+	timed    bool   // the loop has set began for the next request
+	admitted bool   // the gate admitted the request, so Leave is due
 	unread   bool   // there may be more to read
-	late     bool   // the time is over
+	late     bool   // the deadline has passed
 }
 
-// maxKept bounds the buffer a worker keeps for the next request.
+// maxKept bounds a buffer that is kept for the next request.
 const maxKept = 64 << 10
 
-// workLoop answers requests until the pool ends. It begins with one.
+// workLoop answers requests until the pool ends. At its start the worker has a connection.
 func (w *worker) workLoop() {
 	w.server.loop.help(beginsMost)
-	for !w.over {
+	for !w.ended {
 		err := w.server.codec.ServeConn(w)
-		if c := w.conn; c != nil { // it asked for its end, or was broken
+		if c := w.conn; c != nil { // a request asked for the end of its connection, or the connection broke
 			w.leave()
-			c.rude = err != nil
+			c.unreadInput = err != nil
 			c.worker = nil
 			w.conn, w.in, w.between, w.late, w.unread = nil, nil, false, false, false
 			w.server.loop.giveUp(c)
@@ -53,29 +54,30 @@ func (w *worker) workLoop() {
 	}
 }
 
-// await parks the worker until it is given a connection, by itself perhaps. It returns false when there will be none.
-// The loop is helped before and after: in an overload workers that begin and those that have answered come in crowds, one
-// after the other, and it would wait for either to pass. A worker gives way while it is nobody's yet: parked, it may be
-// given a connection, which would wait with it.
+// await parks the worker until it is given a connection. It returns false if the pool has ended.
+//
+// It helps the loop before and after. In an overload workers come in crowds: those that a batch has answered, and those
+// that begin the requests after it. The loop would have to wait until a crowd has passed. giveWay comes before park: a
+// parked worker may be given a connection, which would then wait while the worker yields.
 func (w *worker) await() bool {
 	if cap(w.buffer) > maxKept {
 		w.buffer = nil
 	}
 	w.server.loop.giveWay()
 	if !w.server.workers.park(w) {
-		w.over = true
+		w.ended = true
 		return false
 	}
 	w.server.loop.help(eventsMost)
 	c, ok := <-w.next
-	w.conn, w.over = c, !ok
+	w.conn, w.ended = c, !ok
 	if ok {
 		w.server.loop.help(beginsMost)
 	}
 	return ok
 }
 
-// leave tells the gate, if that is due.
+// leave calls the gate's Leave if it is due.
 func (w *worker) leave() {
 	if w.admitted {
 		w.admitted = false
@@ -108,7 +110,7 @@ func (w *worker) Read(p []byte) (int, error) {
 	}
 }
 
-// release gives the connection back unless there may be more to read.
+// release gives the connection back to the loop, unless there may be more to read.
 func (w *worker) release() bool {
 	c := w.conn
 	if w.unread || c.state.Load() != busy {
@@ -124,8 +126,8 @@ func (w *worker) release() bool {
 	return false
 }
 
-// receive reads from the socket. If nothing is there it waits, or, between requests, returns EAGAIN. A peer that always
-// has more to send, and so never lets it wait, has no more time than others.
+// receive reads from the socket. If the socket is empty, it waits, or, between requests, returns EAGAIN. It also checks
+// the deadline before each read, so that a peer that always has more to send has no more time than others.
 func (w *worker) receive(p []byte) (int, error) {
 	l, deadline := w.server.loop, w.began+int64(w.server.options.ReadTimeout)
 	for {
@@ -133,7 +135,7 @@ func (w *worker) receive(p []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		}
 		w.conn.collect()
-		w.unread = true // what ends a connection is told of once, with the bytes before it: only EAGAIN says that all is read
+		w.unread = true // until EAGAIN: epoll reports the end of the stream only once, together with the bytes before it
 		n, errno := read(w.conn.fd, p)
 		switch {
 		case errno == unix.EINTR:
@@ -153,7 +155,7 @@ func (w *worker) receive(p []byte) (int, error) {
 	}
 }
 
-// Write implements net.Conn. It waits for a peer that does not read.
+// Write implements net.Conn. If the socket is full, it waits until the peer reads or the timeout has passed.
 func (w *worker) Write(p []byte) (int, error) {
 	var deadline int64
 	for sent := 0; ; {
@@ -169,7 +171,7 @@ func (w *worker) Write(p []byte) (int, error) {
 				deadline = w.server.loop.now() + int64(w.server.options.WriteTimeout)
 			}
 			w.wait(deadline)
-			w.unread = true // what it was woken for may have been that
+			w.unread = true // it may have been woken because data arrived
 			if w.late {
 				return sent, os.ErrDeadlineExceeded
 			}
@@ -179,7 +181,7 @@ func (w *worker) Write(p []byte) (int, error) {
 	}
 }
 
-// wait sleeps until epoll tells of the connection or the deadline has passed, which makes the worker late.
+// wait sleeps until epoll reports an event of the connection, or until the deadline has passed and the worker is late.
 func (w *worker) wait(deadline int64) {
 	c := w.conn
 	c.deadline.Store(deadline)
@@ -191,7 +193,7 @@ func (w *worker) wait(deadline int64) {
 	w.unread = true
 }
 
-// Close implements net.Conn: the loop closes.
+// Close implements net.Conn. Only the loop closes sockets.
 func (w *worker) Close() error { return nil }
 
 // LocalAddr implements net.Conn.
@@ -210,34 +212,34 @@ func (w *worker) RemoteAddr() net.Addr {
 	return w.conn.remote
 }
 
-// SetDeadline implements net.Conn: the times are the loop's to keep.
+// SetDeadline implements net.Conn. The loop keeps the timeouts.
 func (w *worker) SetDeadline(time.Time) error { return nil }
 
-// SetReadDeadline implements net.Conn: it tells where requests begin and end.
+// SetReadDeadline implements net.Conn. Its calls show where requests begin and end.
 func (w *worker) SetReadDeadline(t time.Time) error {
 	w.between = !t.IsZero()
-	if !w.between && !w.fresh { // it begins now: before, the last one was answered
+	if !w.between && !w.timed { // the request begins now: before, the previous one was answered
 		w.began = w.server.loop.now()
 	}
-	w.fresh = false
+	w.timed = false
 	return nil
 }
 
 // SetWriteDeadline implements net.Conn.
 func (w *worker) SetWriteDeadline(time.Time) error { return nil }
 
-// pool are the workers that have nothing to do. There are never more than connections, for each has one.
+// pool holds the workers without work. There are never more workers than there were connections at once.
 type pool struct {
 	server *Server
 
 	mu     sync.Mutex // guards what follows
-	parked []*worker  // the last one parked works next
-	fewest int        // parked since the last trim
+	parked []*worker  // the worker that parked last works next
+	fewest int        // least number parked since the last trim
 	ended  bool
 	all    sync.WaitGroup
 }
 
-// take returns a worker for one connection, which is sent to its next.
+// take returns a parked worker or a new one, to be started with start.
 func (p *pool) take() *worker {
 	p.mu.Lock()
 	if n := len(p.parked) - 1; n >= 0 {
@@ -252,7 +254,7 @@ func (p *pool) take() *worker {
 	return &worker{server: p.server, next: make(chan *conn, 1), wake: make(chan struct{}, 1)}
 }
 
-// start sets a worker to work on c. A new one begins its loop.
+// start gives c to a worker. If the worker is new, it starts its goroutine.
 func (p *pool) start(w *worker, c *conn) {
 	if !w.running {
 		w.running = true
@@ -263,7 +265,7 @@ func (p *pool) start(w *worker, c *conn) {
 	w.next <- c
 }
 
-// park keeps a worker for later. It returns false if there is no later.
+// park keeps a worker for the next connection. It returns false if the pool has ended.
 func (p *pool) park(w *worker) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -274,19 +276,19 @@ func (p *pool) park(w *worker) bool {
 	return true
 }
 
-// trim ends half of the workers that have had nothing to do since it was last called, so that a burst's go in time.
+// trim ends half of the workers that had no work since the last call, so that the workers of a burst end in time.
 func (p *pool) trim() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	idle := (p.fewest + 1) / 2
-	for _, w := range p.parked[:idle] { // those parked longest
+	for _, w := range p.parked[:idle] { // those that parked first
 		close(w.next)
 	}
 	p.parked = append(p.parked[:0], p.parked[idle:]...)
 	p.fewest = len(p.parked)
 }
 
-// end ends all workers and waits for them; none may be at work.
+// end ends all workers and waits for them. None may have a connection.
 func (p *pool) end() {
 	p.mu.Lock()
 	p.ended = true

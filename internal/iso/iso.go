@@ -1,7 +1,7 @@
-// Package iso holds the ISO 3166-1 country codes, so that the edge and the feature encoders normalise them alike.
+// Package iso converts ISO 3166-1 country codes, so that internal/openrtb and internal/features normalise them alike.
 package iso
 
-// table is every country as alpha-3 followed by alpha-2, in order of alpha-3.
+// table has every country as alpha-3 followed by alpha-2, in order of alpha-3.
 const table = "" +
 	"ABWAWAFGAFAGOAOAIAAIALAAXALBALANDADAREAEARGARARMAMASMASATAAQATFTFATGAGAUSAUAUTATAZEAZBDIBIBELBEBENBJ" +
 	"BESBQBFABFBGDBDBGRBGBHRBHBHSBSBIHBABLMBLBLRBYBLZBZBMUBMBOLBOBRABRBRBBBBRNBNBTNBTBVTBVBWABWCAFCFCANCA" +
@@ -18,7 +18,7 @@ const table = "" +
 	"VIRVIVNMVNVUTVUWLFWFWSMWSYEMYEZAFZAZMBZMZWEZW" +
 	""
 
-// byAlpha3 and byAlpha2 map a packed code (base 26) to 1 + the country's place in table; 0: no such country.
+// byAlpha3 and byAlpha2 map a packed code (base 26) to 1 + the country's index in table; 0: no such country.
 var (
 	byAlpha3 [26 * 26 * 26]uint8
 	byAlpha2 [26 * 26]uint8
@@ -32,8 +32,8 @@ func init() {
 	}
 }
 
-// Alpha2 is the upper-case ISO 3166-1 alpha-2 code of a country given as alpha-2 or alpha-3 in any case, and "" for
-// anything else. "UK" and "EL", which requests carry though they are no ISO codes, are GB and GR. It does not allocate.
+// Alpha2 returns the upper-case alpha-2 code of a country given as alpha-2 or alpha-3 in any case, and "" for anything
+// else. "UK" and "EL" are not ISO codes, but requests have them: they become GB and GR. It does not allocate.
 func Alpha2(code string) string {
 	var i uint8
 	switch len(code) {
@@ -60,7 +60,7 @@ func Alpha2(code string) string {
 	return table[at+3 : at+5]
 }
 
-// Alpha3 is the alpha-3 code of a country given as Alpha2 takes it, "" for anything else.
+// Alpha3 returns the alpha-3 code of a country given as for Alpha2, and "" for anything else.
 func Alpha3(code string) string {
 	two := Alpha2(code)
 	if two == "" {

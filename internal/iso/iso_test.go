@@ -31,7 +31,7 @@ func TestAlpha2(t *testing.T) {
 	f("Ü", "") // two bytes, no letters
 }
 
-// Every pair of the table agrees with CLDR's, and survives the way there and back.
+// Every pair of the table agrees with CLDR's and converts both ways.
 func TestTableAgreesWithCLDR(t *testing.T) {
 	if len(table) != 249*5 {
 		t.Fatalf("table holds %d countries, want 249", len(table)/5)

@@ -15,8 +15,8 @@ import (
 	"gavel/internal/auction"
 )
 
-// BenchmarkDecode reads the typical request (2,179 bytes): into the domain, strictly and with one value of another
-// type; and into the standard types, for comparison.
+// BenchmarkDecode decodes the typical request (2,179 bytes): into the domain, strictly and with one value of another
+// type, and, for comparison, into the standard types.
 func BenchmarkDecode(b *testing.B) {
 	body := typical(b)
 	coerced := bytes.Replace(body, []byte(`"tmax":120`), []byte(`"tmax":"120"`), 1)
@@ -91,15 +91,15 @@ func BenchmarkEncode(b *testing.B) {
 	})
 }
 
-// BenchmarkHandler answers a whole request in process, without a connection: an auction that takes no time, with one
-// bid or none.
+// BenchmarkHandler answers a whole request in process, without a connection. The auction takes no time and has one bid
+// or none.
 func BenchmarkHandler(b *testing.B) {
 	f := func(name string, run func(context.Context, *auction.Request) auction.Result, wantStatus int) {
 		b.Run(name, func(b *testing.B) {
 			auctions := &quiet{run}
 			s, err := NewServer(auctions, testLinker{}, noticeFunc(nil), Options{
 				Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
-				Timing: Timing{Min: time.Minute, Default: time.Minute, Max: time.Minute}, // a slow machine must not turn bids into late ones
+				Timing: Timing{Min: time.Minute, Default: time.Minute, Max: time.Minute}, // so that bids are not late on a slow machine
 			})
 			if err != nil {
 				b.Fatal(err)
@@ -127,7 +127,7 @@ func BenchmarkHandler(b *testing.B) {
 	}, 204)
 }
 
-// quiet is fakeAuctions without a memory.
+// quiet is fakeAuctions without records.
 type quiet struct {
 	run func(context.Context, *auction.Request) auction.Result
 }

@@ -24,7 +24,7 @@ type work struct {
 	verdict  []auction.NoBidReason
 }
 
-// maxKept bounds the buffers a work keeps for the next auction.
+// maxKept bounds a buffer that is kept for the next auction.
 const maxKept = 64 << 10
 
 const (
@@ -34,7 +34,7 @@ const (
 
 const bidPath = "/openrtb2/bid"
 
-// begin is asked of every request, before it is decoded, whether there is room for it.
+// begin is the gate: it is called for every request before it is decoded, and asks the limit about bid requests.
 func (s *Server) begin(method, path []byte) httpd.Verdict {
 	switch {
 	case string(path) != bidPath || string(method) != fasthttp.MethodPost:
@@ -42,7 +42,7 @@ func (s *Server) begin(method, path []byte) httpd.Verdict {
 	case s.options.Limit.Begin():
 		return httpd.Admit
 	}
-	s.metrics.refused.Inc() // whatever it is, there is no time to find out
+	s.metrics.refused.Inc() // not decoded, so it counts even if it is malformed
 	s.metrics.noBid(auction.NoBidShed)
 	s.metrics.latency.Observe(0)
 	return httpd.Refuse
@@ -73,7 +73,7 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 	}
 	s.metrics.received.Add(float64(len(c.Request.Body())))
 
-	// Counted before the flag is read: whoever sees draining set afterwards sees this auction in flight.
+	// Count before the draining flag is read, so that code that sets the flag sees this auction in flight.
 	s.inFlight.Add(1)
 	s.metrics.inFlight.Inc()
 	defer func() { s.inFlight.Add(-1); s.metrics.inFlight.Dec() }()
@@ -83,7 +83,7 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 		if cause := recover(); cause != nil {
 			s.panicked(cause, "auction")
 			c.Response.ResetBody()
-			s.noBid(c, w.request.ID, auction.NoBidInternal) // w may still be in use, and is left to the collector
+			s.noBid(c, w.request.ID, auction.NoBidInternal) // w may still be in use, so it is not put back
 			return
 		}
 		if w.inflated.Cap() > maxKept {
@@ -124,7 +124,7 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 	}
 }
 
-// run holds the auction and writes its answer.
+// run holds the auction and writes the answer.
 func (s *Server) run(c *fasthttp.RequestCtx, w *work) {
 	req := &w.request
 	ctx, cancel := context.WithDeadline(s.base, req.Deadline)
@@ -133,7 +133,7 @@ func (s *Server) run(c *fasthttp.RequestCtx, w *work) {
 	if cap(result.Bids) > cap(w.bids) {
 		w.bids = result.Bids
 	}
-	defer clear(result.Bids) // a pooled work keeps no campaign alive
+	defer clear(result.Bids) // so that pooled memory keeps no campaign alive
 	now := time.Now()
 	if now.After(req.Deadline) {
 		s.metrics.overruns.Inc()
@@ -179,7 +179,7 @@ func (s *Server) run(c *fasthttp.RequestCtx, w *work) {
 	s.write(c, w.out)
 }
 
-// grace is how long after its deadline an answer is still sent: half of the margin, the other half being the way back.
+// grace is how long after its deadline an answer is still sent: half of the margin. The other half is for the network.
 func (s *Server) grace(req *auction.Request) time.Duration {
 	return min(s.options.Timing.Margin, req.Deadline.Sub(req.Received)) / 2
 }
@@ -191,7 +191,7 @@ func (s *Server) withdraw(req *auction.Request, bid *auction.Bid, why auction.No
 	if why == auction.NoBidFormat {
 		if held, ok := s.bidLog.Due(time.Now()); ok {
 			imp := &req.Impressions[bid.Candidate.Impression]
-			s.options.Logger.Warn("bid withdrawn: its markup does not suit the impression "+
+			s.options.Logger.Warn("bid withdrawn: its markup does not fit the impression "+
 				"(http: URLs on a secure one, or a native asset is missing)",
 				slog.String("campaign", bid.Candidate.Campaign.ID), slog.String("creative", bid.Candidate.Creative.ID),
 				slog.Bool("secure", imp.Secure), slog.Int64("not_logged", held))
@@ -200,7 +200,7 @@ func (s *Server) withdraw(req *auction.Request, bid *auction.Bid, why auction.No
 	s.auctions.Withdraw(req, bid, why)
 }
 
-// body is the request's body, inflated if need be, or the status to refuse it with.
+// body returns the request's body, decompressed if it is gzip, or the outcome and status with which it is refused.
 func (s *Server) body(c *fasthttp.RequestCtx, w *work) ([]byte, outcome, int) {
 	body := c.Request.Body()
 	switch strings.ToLower(string(c.Request.Header.ContentEncoding())) {
@@ -241,7 +241,7 @@ func (s *Server) noBid(c *fasthttp.RequestCtx, id string, reason auction.NoBidRe
 	s.write(c, out)
 }
 
-// write answers 200 with JSON, compressed where that is accepted and worth it.
+// write answers 200 with JSON. It compresses an answer of GzipFrom bytes or more if the exchange accepts gzip.
 func (s *Server) write(c *fasthttp.RequestCtx, out []byte) {
 	c.SetStatusCode(fasthttp.StatusOK)
 	c.Response.Header.SetContentType("application/json")
@@ -257,7 +257,7 @@ func (s *Server) write(c *fasthttp.RequestCtx, out []byte) {
 	s.metrics.sent.Add(float64(len(out)))
 }
 
-// supported reports whether a version of OpenRTB is one we read: 2, and 2.0 to 2.x, with or without a date behind.
+// supported reports whether the bidder reads a version of OpenRTB: 2 and 2.x, with or without a date after it.
 func supported(version string) bool {
 	if version == "2" {
 		return true
@@ -266,8 +266,8 @@ func supported(version string) bool {
 	return ok && minor != "" && minor[0] >= '0' && minor[0] <= '9' && len(minor) <= 16 && strings.Trim(minor, "0123456789.-") == ""
 }
 
-// notJSON reports whether a content type names something else for sure. Text and forms pass, for clients send JSON under
-// their defaults; the body decides.
+// notJSON reports whether a content type is certainly not JSON. Text and forms pass, because clients send JSON with
+// their default content types; then decoding the body decides.
 func notJSON(contentType string) bool {
 	kind, _, _ := strings.Cut(strings.ToLower(contentType), ";")
 	for _, prefix := range []string{"image/", "video/", "audio/", "font/", "multipart/"} {

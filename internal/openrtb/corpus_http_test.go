@@ -13,7 +13,7 @@ import (
 	"gavel/internal/auction"
 )
 
-// constant predicts the same for everything.
+// constant gives every candidate the same prediction.
 type constant struct{}
 
 func (constant) Score(_ context.Context, _ *auction.Request, _ []auction.Candidate, out []auction.Prediction, ok []bool) error {
@@ -92,9 +92,9 @@ func newHouse(t testing.TB) house {
 	return house{auctioneer, ledger}
 }
 
-// The whole corpus through HTTP: every request is answered 200 or 204, and every bid would pass an exchange's checks.
+// The whole corpus over HTTP: every request is answered with 200 or 204, and every bid passes an exchange's checks.
 func TestCorpusHTTP(t *testing.T) {
-	// Long deadlines: on a slow machine, too, every request gets its auction.
+	// Long deadlines, so that every request gets its auction even on a slow machine.
 	_, base, client := startServer(t, newHouse(t), nil, Options{Timing: Timing{Min: time.Minute, Default: time.Minute, Max: time.Minute}})
 	statuses, formats, bids := map[int]int{}, map[openrtb2.MarkupType]int{}, 0
 	for _, c := range corpus(t) {

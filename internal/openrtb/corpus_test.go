@@ -22,7 +22,7 @@ type captured struct {
 	Body   json.RawMessage `json:"body"`
 }
 
-// corpus reads the captured requests, and skips the test where they are not at hand.
+// corpus reads the captured requests. If they are not there, it skips the test.
 func corpus(t testing.TB) []captured {
 	t.Helper()
 	dir := os.Getenv("GAVEL_DATA")
@@ -57,7 +57,7 @@ func corpus(t testing.TB) []captured {
 	return all
 }
 
-// Reading without types must find what strict decoding finds, wherever the latter can.
+// Decoding without types must agree with strict decoding wherever strict decoding succeeds.
 func TestTolerantAgreesWithStrict(t *testing.T) {
 	compared, coerced := 0, 0
 	bySource := map[string][2]int{}
@@ -88,7 +88,7 @@ func TestTolerantAgreesWithStrict(t *testing.T) {
 	}
 }
 
-// The same holds for the standard types, and what only coercion can read keeps its ids.
+// The same holds for the standard types. Requests that only conversion can read keep their ids.
 func TestReadStandard(t *testing.T) {
 	refused := 0
 	for _, c := range corpus(t) {
@@ -114,7 +114,7 @@ func TestReadStandard(t *testing.T) {
 	}
 }
 
-// coerce panics on a kind it does not know: there must be none in what it is given.
+// coerce panics on a kind that it does not know, so no type may have such a field.
 func TestCoerceKnowsEveryKind(t *testing.T) {
 	seen := map[reflect.Type]bool{}
 	var walk func(path string, of reflect.Type)
@@ -140,7 +140,7 @@ func TestCoerceKnowsEveryKind(t *testing.T) {
 	}
 }
 
-// wantJSON is v as JSON with sorted keys throughout, extensions included.
+// wantJSON returns v as JSON with sorted keys, also in extensions.
 func wantJSON(t *testing.T, v any) string {
 	t.Helper()
 	text, err := json.Marshal(v)
@@ -157,7 +157,7 @@ func wantJSON(t *testing.T, v any) string {
 	return string(text)
 }
 
-// The wire types follow openrtb2: each field stands there under the same key, with a type that means the same.
+// Each field of the wire types is in openrtb2 under the same key, with a type of the same meaning.
 func TestWireFollowsOpenRTB(t *testing.T) {
 	older := map[string]bool{"sectioncat": true} // in 2.x, no longer in the Go types
 	var walk func(path string, wire reflect.Type, std ...reflect.Type)
@@ -190,7 +190,7 @@ func TestWireFollowsOpenRTB(t *testing.T) {
 		}
 	}
 	walk("site|app|dooh", reflect.TypeFor[wireSite](), reflect.TypeFor[openrtb2.Site](), reflect.TypeFor[openrtb2.App](), reflect.TypeFor[openrtb2.DOOH]())
-	// The request itself last: site, app and dooh share a wire type, so walk met each with the fields of all three.
+	// The request itself comes last: site, app and dooh share a wire type with the fields of all three.
 	sites := reflect.TypeFor[wireSite]()
 	for i, request := 0, reflect.TypeFor[wireRequest](); i < request.NumField(); i++ {
 		if f := request.Field(i); element(f.Type) != sites {
@@ -210,7 +210,7 @@ func element(t reflect.Type) reflect.Type {
 	return t
 }
 
-// Every captured request decodes, and what comes out holds what Request promises.
+// Every captured request decodes, and the result is in Request's normal form.
 func TestCorpusDecodes(t *testing.T) {
 	var r auction.Request
 	for _, c := range corpus(t) {
@@ -252,6 +252,6 @@ func FuzzDecode(f *testing.F) {
 		}
 		tree := string(body)
 		var w wireRequest
-		_ = coerceRequest(tree, &w) // must not panic either where strict decoding would have done
+		_ = coerceRequest(tree, &w) // must not panic on valid requests either
 	})
 }

@@ -15,10 +15,10 @@ import (
 
 // Timing bounds how long an auction may take. The zero value of a field is its default.
 type Timing struct {
-	Default time.Duration // tmax of a request that names none; 100 ms
-	Min     time.Duration // a smaller tmax is raised to it, for it must be a mistake; 10 ms
-	Max     time.Duration // a larger tmax is cut to it; 1 s
-	Margin  time.Duration // kept for the way back and for writing, at most half of tmax; 10 ms
+	Default time.Duration // for a request without tmax; 100 ms
+	Min     time.Duration // a smaller tmax is taken for a mistake and raised to it; 10 ms
+	Max     time.Duration // a larger tmax is reduced to it; 1 s
+	Margin  time.Duration // reserved for writing the answer and the network, at most half of tmax; 10 ms
 }
 
 func (t *Timing) fill() error {
@@ -43,7 +43,7 @@ func (t *Timing) fill() error {
 	return errors.Join(faults...)
 }
 
-// allowed is how long the exchange waits for the answer to a request with this tmax, in milliseconds.
+// allowed returns how long the exchange waits for an answer. tmax is in milliseconds.
 func (t *Timing) allowed(tmax int64) time.Duration {
 	if tmax <= 0 {
 		return t.Default
@@ -51,19 +51,19 @@ func (t *Timing) allowed(tmax int64) time.Duration {
 	return min(max(time.Duration(min(tmax, 1e6))*time.Millisecond, t.Min), t.Max)
 }
 
-// margin is what of allowed is kept for the way back.
+// margin returns the part of allowed that is reserved for writing the answer and the network.
 func (t *Timing) margin(allowed time.Duration) time.Duration { return min(t.Margin, allowed/2) }
 
-// DecodeOptions is what a request does not say of itself.
+// DecodeOptions is what Decode must know apart from the body.
 type DecodeOptions struct {
-	Exchange string    // name of the counterpart, "" is "default"
+	Exchange string    // name of the exchange; "" means "default"
 	Received time.Time // when the first byte was read
 	Timing   Timing
 }
 
 // RequestError says why a body is not a bid request.
 type RequestError struct {
-	Place   string // path in the object, as in "imp[2].id"; "" for the body as a whole
+	Place   string // path in the object, as in "imp[2].id"; "" for the whole body
 	Problem string
 }
 
@@ -74,13 +74,13 @@ func (e *RequestError) Error() string {
 	return "openrtb: bid request: " + e.Place + " " + e.Problem
 }
 
-// strict decodes JSON that has the types OpenRTB asks for. Keys match in any case, as in encoding/json.
+// strict decodes JSON with the types that OpenRTB specifies. Keys match in any case, as in encoding/json.
 var strict = sonic.ConfigDefault
 
-// wirePool keeps the request struct itself; all it points to is made anew for every request.
+// wirePool pools the request struct alone. What it points to is allocated for every request.
 var wirePool = sync.Pool{New: func() any { return new(wireRequest) }}
 
-// Pretouch compiles the decoder ahead of the first request, which would otherwise wait some milliseconds for it.
+// Pretouch compiles the decoder, so that the first request does not wait some milliseconds for that.
 func Pretouch() error {
 	if err := sonic.Pretouch(reflect.TypeFor[wireRequest]()); err != nil {
 		return fmt.Errorf("openrtb: cannot compile the JSON decoder: %w", err)
@@ -88,11 +88,13 @@ func Pretouch() error {
 	return nil
 }
 
-// Decode reads a bid request of OpenRTB 2.5 or 2.6 into dst, which is reset first and normalised as its comments say.
-// It copies body, once: the caller may reuse it. coerced says that some value had another JSON type than OpenRTB asks
-// for and was read for what it means ("100" or 100.0 for 100, true for 1, "a" for ["a"]); a value that means nothing
-// there counts as absent, as do unknown keys. Impressions without a format we know are left out, as are those that
-// repeat an id and those past MaxImpressions. A body that is no bid request yields a *RequestError that names the place.
+// Decode reads an OpenRTB 2.5 or 2.6 bid request into dst, which it resets first. dst's comments describe the normal
+// form. Decode copies body once, so the caller may reuse it.
+//
+// coerced reports that a value had another JSON type than OpenRTB specifies and was converted: "100" or 100.0 to 100,
+// true to 1, "a" to ["a"]. A value that cannot be converted counts as absent. Unknown keys are ignored. Impressions
+// without a known format, with a repeated id, or after the first MaxImpressions are left out. If the body is not a bid
+// request, the error is a *RequestError, which names the place.
 func Decode(body []byte, dst *auction.Request, o *DecodeOptions) (coerced bool, err error) {
 	dst.Reset()
 	w := wirePool.Get().(*wireRequest)
@@ -123,7 +125,7 @@ func Decode(body []byte, dst *auction.Request, o *DecodeOptions) (coerced bool, 
 	return coerced, nil
 }
 
-// syntaxError turns what the JSON decoder reports into an error that quotes nothing of the request.
+// syntaxError converts the JSON decoder's error into one that quotes nothing of the request.
 func syntaxError(err error) *RequestError {
 	var syntax decoder.SyntaxError
 	if errors.As(err, &syntax) {

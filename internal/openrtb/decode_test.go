@@ -74,7 +74,7 @@ func TestDecodeTypical(t *testing.T) {
 	}
 }
 
-// Each case decodes one object wrapped around what is given, and looks at one thing.
+// Each case decodes a request with the given part and checks one value.
 func TestDecode(t *testing.T) {
 	f := func(name, body string, wantCoerced bool, look func(*auction.Request) any, want any) {
 		t.Helper()
@@ -256,7 +256,7 @@ func TestDecodeRefuses(t *testing.T) {
 	f(`{"id":"1","x":`+strings.Repeat(`{"a":`, 100_000), "", "nested deeper")
 }
 
-// The strings of a request outlive the body, and the request its reuse.
+// A request's strings stay valid after the body and the request are reused.
 func TestDecodeOwnsItsStrings(t *testing.T) {
 	body := typical(t)
 	var r auction.Request

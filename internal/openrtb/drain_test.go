@@ -14,7 +14,7 @@ import (
 	"gavel/internal/auction"
 )
 
-// atMost is a limit of its capacity.
+// atMost is a Limit of cap(atMost) auctions.
 type atMost chan struct{}
 
 func (l atMost) Begin() bool {
@@ -28,7 +28,7 @@ func (l atMost) Begin() bool {
 
 func (l atMost) End() { <-l }
 
-// Past the limit auctions are shed; those within it are answered.
+// Auctions above the limit are shed, those within it answered.
 func TestLimit(t *testing.T) {
 	entered, release := make(chan struct{}, 2), make(chan struct{})
 	auctions := &fakeAuctions{run: func(_ context.Context, req *auction.Request) auction.Result {
@@ -57,7 +57,7 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// Shutdown answers the auction it finds running, refuses the next, and ends.
+// Shutdown answers a running auction, refuses the next, and ends.
 func TestShutdown(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	auctions := &fakeAuctions{run: func(ctx context.Context, req *auction.Request) auction.Result {
@@ -69,7 +69,7 @@ func TestShutdown(t *testing.T) {
 		return oneBid(req)
 	}}
 	s, base, client := startServer(t, auctions, nil, Options{})
-	// Two connections: one busy, one kept open to ask again on while draining.
+	// Two connections: one busy, one kept open to send another request while draining.
 	busy := make(chan int, 1)
 	go func() {
 		resp, _ := do(t, client, "POST", base+"/openrtb2/bid", minimal)
@@ -99,7 +99,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// Shutdown gives up when its context ends, and says what is left.
+// Shutdown returns an error with what is left when its context ends.
 func TestShutdownTimeout(t *testing.T) {
 	entered, ended := make(chan struct{}), make(chan struct{})
 	auctions := &fakeAuctions{run: func(ctx context.Context, _ *auction.Request) auction.Result {
@@ -125,7 +125,7 @@ func TestShutdownTimeout(t *testing.T) {
 	<-answered
 }
 
-// A server that is shut down before it has begun to serve does not begin.
+// Serve returns at once if Shutdown was called before.
 func TestShutdownBeforeServe(t *testing.T) {
 	s, err := NewServer(&fakeAuctions{}, testLinker{}, noticeFunc(nil), Options{
 		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),

@@ -18,13 +18,14 @@ import (
 	"gavel/internal/auction"
 )
 
-// EncoderOptions say what no bid says of itself.
+// EncoderOptions are the settings of all bid responses.
 type EncoderOptions struct {
-	Currency    string        // of every price, ISO 4217; "" is USD
-	DefaultSeat string        // seat of campaigns that name none; "" leaves it out
-	Expire      time.Duration // how long a won bid stays good (exp), whole seconds; 0 leaves it out
-	// AllowInsecure sends markup with http: URLs to impressions that ask for https (imp.secure). Without it such bids
-	// are withdrawn, for exchanges drop them. Meant for loops on one machine, where links are http://127.0.0.1.
+	Currency    string        // of every price, ISO 4217; "" means USD
+	DefaultSeat string        // seat of campaigns without a seat; "" leaves it out
+	Expire      time.Duration // how long a won bid is valid (exp), in whole seconds; 0 leaves it out
+	// AllowInsecure sends markup with http: URLs to impressions that require https (imp.secure). Set it only for tests
+	// on one machine, where links are http://127.0.0.1. Without it such bids are withdrawn, because exchanges drop
+	// them.
 	AllowInsecure bool
 }
 
@@ -44,7 +45,7 @@ type response struct {
 	nbr   openrtb3.NoBidReason
 }
 
-// NewEncoder makes an encoder whose bids carry the links of linker.
+// NewEncoder returns an encoder whose bids carry the links of linker.
 func NewEncoder(linker Linker, options EncoderOptions) (*Encoder, error) {
 	options.Currency = cmp.Or(options.Currency, "USD")
 	var faults []error
@@ -68,8 +69,8 @@ func NewEncoder(linker Linker, options EncoderOptions) (*Encoder, error) {
 	return e, nil
 }
 
-// Bids appends the bid response for result's bids to dst. verdict, as long as result.Bids, says of each bid whether it
-// is in (NoBidNone) or why not. dst is returned as it was if none is.
+// Bids appends the bid response for result's bids to dst. verdict must be as long as result.Bids. Bids sets verdict[i]
+// to NoBidNone if bid i is in the response, or else to the reason. If no bid is in it, dst is returned unchanged.
 func (e *Encoder) Bids(dst []byte, req *auction.Request, result *auction.Result, verdict []auction.NoBidReason) ([]byte, error) {
 	r := e.scratch.Get().(*response)
 	defer e.release(r)
@@ -106,7 +107,7 @@ func (e *Encoder) NoBid(dst []byte, id string, reason auction.NoBidReason) ([]by
 	return e.write(dst, r)
 }
 
-// add puts bid behind the others of its seat.
+// add inserts bid after the other bids of its seat.
 func (r *response) add(seat string, bid openrtb2.Bid) {
 	at := len(r.bids)
 	for i := len(r.seats) - 1; i >= 0; i-- {
@@ -129,7 +130,7 @@ func (e *Encoder) write(dst []byte, r *response) ([]byte, error) {
 	return dst, nil
 }
 
-// release keeps the memory, and nothing it points at.
+// release returns the memory to the pool, without pointers to campaigns or requests.
 func (e *Encoder) release(r *response) {
 	clear(r.bids)
 	clear(r.seats)
@@ -138,7 +139,7 @@ func (e *Encoder) release(r *response) {
 	e.scratch.Put(r)
 }
 
-// bid fills wire, or says why the bid cannot be sent.
+// bid fills wire, or returns the reason why the bid cannot be sent.
 func (e *Encoder) bid(wire *openrtb2.Bid, req *auction.Request, bid *auction.Bid, links *Links) auction.NoBidReason {
 	candidate := &bid.Candidate
 	campaign, creative := candidate.Campaign, candidate.Creative
@@ -190,8 +191,8 @@ func (e *Encoder) bid(wire *openrtb2.Bid, req *auction.Request, bid *auction.Bid
 	return auction.NoBidNone
 }
 
-// NoBidCode is the number of a reason in OpenRTB's list 5.24. Reasons the list has no number for get one of ours, from
-// 501, in the range it leaves to exchanges and bidders.
+// NoBidCode returns the number of a reason in OpenRTB's list 5.24. Reasons without a number there get numbers from 501
+// on, in the range that the list leaves to exchanges and bidders.
 func NoBidCode(reason auction.NoBidReason) openrtb3.NoBidReason {
 	switch reason {
 	case auction.NoBidInvalid:

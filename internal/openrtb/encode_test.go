@@ -12,7 +12,7 @@ import (
 	"gavel/internal/auction"
 )
 
-// testLinker makes links that name the bid, under https unless told otherwise.
+// testLinker makes links with the bid's id, under https by default.
 type testLinker struct{ base string }
 
 func (l testLinker) Links(_ *auction.Request, bid *auction.Bid, dst *Links) {
@@ -100,7 +100,7 @@ func TestEncodeSeats(t *testing.T) {
 	}
 	result := &auction.Result{Bids: []auction.Bid{bid("a", 0, &campaign), bid("b", 1, &other), bid("c", 2, &campaign)}}
 	e := encoder1(t, EncoderOptions{DefaultSeat: "house"})
-	for range 2 { // the second time in used memory
+	for range 2 { // the second time with reused memory
 		out, err := e.Bids(nil, bannerRequest(), result, make([]auction.NoBidReason, 3))
 		if err != nil {
 			t.Fatal(err)

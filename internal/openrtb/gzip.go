@@ -12,7 +12,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// errTooLarge: a body is larger than allowed once it is inflated.
+// errTooLarge: the decompressed body is larger than allowed.
 var errTooLarge = errors.New("openrtb: body is too large")
 
 var (
@@ -26,7 +26,7 @@ var (
 	}}
 )
 
-// inflate appends the gzip body from to dst, and stops with errTooLarge once it has more than limit bytes.
+// inflate appends the decompressed gzip data of from to dst. If that is more than limit bytes, it returns errTooLarge.
 func inflate(dst *bytes.Buffer, from []byte, limit int) error {
 	z := gzipReaders.Get().(*gzip.Reader)
 	defer gzipReaders.Put(z)
@@ -55,7 +55,7 @@ func deflate(dst io.Writer, from []byte) error {
 	return nil
 }
 
-// acceptsGzip reads an Accept-Encoding header: gzip, x-gzip or * with a weight above 0.
+// acceptsGzip reports whether an Accept-Encoding header has gzip, x-gzip or * with a weight above 0.
 func acceptsGzip(header string) bool {
 	accepted := false
 	for header != "" {

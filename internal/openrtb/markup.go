@@ -7,16 +7,16 @@ import (
 	"gavel/internal/auction"
 )
 
-// The macros of our own that a creative's markup may hold. The exchange's (${AUCTION_ID}, ${AUCTION_PRICE}, …) are left
-// for it to fill.
+// Gavel's own macros in a creative's markup. The exchange's macros (${AUCTION_ID}, ${AUCTION_PRICE}, …) are left for
+// the exchange to fill in.
 const (
-	ClickMacro        = "${CLICK_URL}"     // counts the click and leads on to the landing page
-	ClickEncodedMacro = "${CLICK_URL_ENC}" // the same, percent-encoded, to be a parameter of another URL
+	ClickMacro        = "${CLICK_URL}"     // counts the click and redirects to the landing page
+	ClickEncodedMacro = "${CLICK_URL_ENC}" // the same, percent-encoded for use as a parameter of another URL
 	ImpressionMacro   = "${IMPRESSION_URL}"
 )
 
-// markupOf is the markup to send for creative in imp: its macros filled in, and what it lacks of tracking added. It
-// reports false where the impression cannot show it.
+// markupOf returns the markup to send for creative in imp: with its macros filled in and missing tracking added. It
+// returns false if the impression cannot show the creative.
 func markupOf(imp *auction.Impression, creative *auction.Creative, links *Links) (string, bool) {
 	switch creative.Kind {
 	case auction.BannerCreative:
@@ -34,7 +34,7 @@ func markupOf(imp *auction.Impression, creative *auction.Creative, links *Links)
 	return "", false
 }
 
-// bannerMarkup is HTML: without ${IMPRESSION_URL} in it, a pixel that calls it is appended.
+// bannerMarkup returns HTML. If the markup has no ${IMPRESSION_URL}, a pixel that calls it is appended.
 func bannerMarkup(markup string, links *Links) string {
 	var b strings.Builder
 	b.Grow(len(markup) + len(links.Click) + len(links.Impression) + 128)
@@ -47,8 +47,8 @@ func bannerMarkup(markup string, links *Links) string {
 	return b.String()
 }
 
-// vastMarkup is VAST, inline or wrapper: without ${IMPRESSION_URL} in it, every ad gets an <Impression> before its
-// <Creatives>; without ${CLICK_URL}, every linear creative gets a <ClickTracking>, in its <VideoClicks> if it has them.
+// vastMarkup returns VAST, inline or wrapper. Without ${IMPRESSION_URL}, every ad gets an <Impression> before its
+// <Creatives>. Without ${CLICK_URL}, every linear creative gets a <ClickTracking>, in its <VideoClicks> if it has them.
 func vastMarkup(markup string, links *Links) string {
 	var b strings.Builder
 	b.Grow(len(markup) + len(links.Click) + len(links.Impression) + 256)
@@ -67,7 +67,7 @@ func vastMarkup(markup string, links *Links) string {
 	return b.String()
 }
 
-// fill writes markup to b with our macros filled in.
+// fill writes markup to b, with Gavel's macros filled in.
 func fill(b *strings.Builder, markup string, links *Links) {
 	for {
 		i := strings.Index(markup, "${")
@@ -94,7 +94,7 @@ func fill(b *strings.Builder, markup string, links *Links) {
 	}
 }
 
-// insecure is Prebid Server's rule for markup that a secure impression must not get: it names an http: URL and no
+// insecure is Prebid Server's rule for markup that a secure impression must not get: the markup has an http: URL and no
 // https: URL.
 func insecure(markup string) bool {
 	return (strings.Contains(markup, "http:") || strings.Contains(markup, "http%3A")) &&

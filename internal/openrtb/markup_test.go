@@ -144,7 +144,7 @@ func TestNativeMarkup(t *testing.T) {
 	f("creative not JSON", `{}`, `<b>`, "", nil)
 }
 
-// What must be refused is refused, not sent without assets.
+// Markup without a required asset is refused, not sent.
 func TestNativeMarkupRefuses(t *testing.T) {
 	for _, request := range []string{`{"assets":[{"id":1,"required":1,"title":{"len":3}}]}`, `{json string}`, `[]`, strings.Repeat("[", 1000)} {
 		if markup, ok := nativeMarkup(&auction.Native{Request: request}, nativeCreative, &links); ok {

@@ -9,7 +9,7 @@ import (
 	"gavel/internal/auction"
 )
 
-// outcome is how a request for a bid was answered.
+// outcome says how a bid request was answered.
 type outcome string
 
 const (
@@ -29,11 +29,11 @@ var reasons = []auction.NoBidReason{
 	auction.NoBidExpired, auction.NoBidRow, auction.NoBidPrivacy, auction.NoBidInternal, auction.NoBidDraining,
 }
 
-// noticeOutcomes are how notices are answered.
+// noticeOutcomes are the ways in which notices are answered.
 var noticeOutcomes = []string{"ok", "forged", "unknown", "malformed", "failed", "panic"}
 
-// metrics are the counters of one server. Those with labels are resolved beforehand, so that counting costs an atomic
-// addition.
+// metrics are the counters of one server. Counters with labels are looked up once at the start, so that counting costs
+// one atomic addition.
 type metrics struct {
 	requests  map[outcome]prometheus.Counter
 	noBids    map[auction.NoBidReason]prometheus.Counter
@@ -48,7 +48,7 @@ type metrics struct {
 	latency   prometheus.Histogram
 	inFlight  prometheus.Gauge
 	refused   prometheus.Counter
-	unread    prometheus.Counter
+	timedOut  prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
@@ -68,23 +68,23 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 	}
 	m := &metrics{
 		bids:     counter("gavel_openrtb_bids_total", "Bids sent."),
-		coerced:  counter("gavel_openrtb_coerced_total", "Requests with values of other JSON types than OpenRTB asks for."),
-		overruns: counter("gavel_openrtb_overruns_total", "Auctions that ended after their deadline, sent or not."),
-		panics:   counter("gavel_openrtb_panics_total", "Panics recovered while answering; each is logged."),
-		received: counter("gavel_openrtb_received_bytes_total", "Bytes of bid request bodies, as received."),
-		sent:     counter("gavel_openrtb_sent_bytes_total", "Bytes of bid response bodies, as sent."),
+		coerced:  counter("gavel_openrtb_coerced_total", "Requests with values of other JSON types than OpenRTB specifies, which were converted."),
+		overruns: counter("gavel_openrtb_overruns_total", "Auctions that ended after their deadline, whether their answer was sent or not."),
+		panics:   counter("gavel_openrtb_panics_total", "Panics recovered while answering."),
+		received: counter("gavel_openrtb_received_bytes_total", "Bytes of bid request bodies, compressed if the exchange compressed them."),
+		sent:     counter("gavel_openrtb_sent_bytes_total", "Bytes of bid response bodies, compressed if the bidder compressed them."),
 		refused:  counter("gavel_openrtb_auctions_limit_reached_total", "Auctions refused because the limit was reached."),
-		unread:   counter("gavel_openrtb_connections_timed_out_total", "Connections closed because a request had not come whole within the read timeout."),
+		timedOut: counter("gavel_openrtb_connections_timed_out_total", "Connections closed because a request did not arrive whole within the read timeout."),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:                            "gavel_openrtb_latency_seconds",
-			Help:                            "From the first byte read of a bid request to its answer.",
+			Help:                            "Time from the first byte of a bid request to its answer.",
 			Buckets:                         []float64{.0005, .001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .15, .25, .5, 1},
 			NativeHistogramBucketFactor:     1.1,
 			NativeHistogramMaxBucketNumber:  160,
 			NativeHistogramMinResetDuration: 3600e9,
 		}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gavel_openrtb_auctions_in_flight", Help: "Auctions being run.",
+			Name: "gavel_openrtb_auctions_in_flight", Help: "Auctions that are running.",
 		}),
 		requests:  map[outcome]prometheus.Counter{},
 		noBids:    map[auction.NoBidReason]prometheus.Counter{},
@@ -98,7 +98,7 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 		Name: "gavel_openrtb_connections_limit_reached_total", Help: "Connections refused because the limit was reached.",
 	}, func() float64 { return float64(s.http.Refused()) }))
 
-	requests := vector("gavel_openrtb_requests_total", "Requests for bids by how they were answered.", "outcome")
+	requests := vector("gavel_openrtb_requests_total", "Bid requests, by outcome.", "outcome")
 	for _, o := range outcomes {
 		m.requests[o] = requests.WithLabelValues(string(o))
 	}
@@ -108,7 +108,7 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 		m.noBids[r] = noBids.WithLabelValues(string(r))
 		m.withdrawn[r] = withdrawn.WithLabelValues(string(r))
 	}
-	notices := vector("gavel_openrtb_notices_total", "Notices by kind and how they were answered.", "kind", "outcome")
+	notices := vector("gavel_openrtb_notices_total", "Notices, by kind and outcome.", "kind", "outcome")
 	for _, k := range noticeKinds {
 		m.notices[k] = map[string]prometheus.Counter{}
 		for _, o := range noticeOutcomes {
@@ -127,7 +127,7 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 	return m, nil
 }
 
-// noBid counts a no-bid; a reason the list lacks counts as internal.
+// noBid counts a no-bid. A reason that is not in reasons counts as internal.
 func (m *metrics) noBid(reason auction.NoBidReason) {
 	m.requests[outcomeNoBid].Inc()
 	c, ok := m.noBids[reason]

@@ -10,10 +10,10 @@ import (
 	"gavel/internal/auction"
 )
 
-// The wire types are what Gavel reads of a native request (native1/request), versions 1.0 to 1.2.
+// The fields that Gavel reads of a native request (native1/request), versions 1.0 to 1.2.
 type (
 	wireNativeRequest struct {
-		Native   *wireNativeRequest `json:"native"` // the request itself, where it is wrapped
+		Native   *wireNativeRequest `json:"native"` // the request itself, if it is wrapped
 		Assets   []wireAsset        `json:"assets"`
 		Trackers []wireTracker      `json:"eventtrackers"`
 	}
@@ -40,15 +40,15 @@ type (
 	}
 )
 
-// wrappedNative is native markup under the root that Native 1.0 and 1.1 had.
+// wrappedNative is native markup, under the root key of Native 1.0 and 1.1 or without it.
 type wrappedNative struct {
 	Native *nativeresponse.Response `json:"native"`
 	nativeresponse.Response
 }
 
-// nativeMarkup answers a native request with the creative's assets: markup is a native 1.2 response, of which the assets
-// that were asked for are taken and numbered as asked. It reports false if a required one is lacking, or if the request
-// or the markup cannot be read. A request without assets gets all there are.
+// nativeMarkup answers a native request with the creative's assets. markup is a native 1.2 response. nativeMarkup takes
+// the requested assets of it, with the request's ids. If the request lists no assets, it takes all. It returns false if
+// a required asset is missing, or if the request or the markup cannot be read.
 func nativeMarkup(native *auction.Native, markup string, links *Links) (string, bool) {
 	request, ok := readNativeRequest(native.Request)
 	if !ok {
@@ -95,7 +95,7 @@ func nativeMarkup(native *auction.Native, markup string, links *Links) (string, 
 	return b.String(), true
 }
 
-// readNativeRequest reads the request, as tolerantly as the one it came in. An empty one asks for nothing in particular.
+// readNativeRequest reads the native request, with the same conversions as Decode. An empty text is a request without assets.
 func readNativeRequest(text string) (*wireNativeRequest, bool) {
 	request := new(wireNativeRequest)
 	if strings.TrimSpace(text) == "" {
@@ -114,7 +114,7 @@ func readNativeRequest(text string) (*wireNativeRequest, bool) {
 	return request, true
 }
 
-// chooseAssets finds for each asset asked for the first that fits it, and false if a required one has none.
+// chooseAssets returns the first asset that fits each requested one, or false if none fits a required one.
 func chooseAssets(asked []wireAsset, have []nativeresponse.Asset) ([]nativeresponse.Asset, bool) {
 	used := make([]bool, len(have))
 	chosen := make([]nativeresponse.Asset, 0, min(len(asked), len(have)))
@@ -153,7 +153,7 @@ func assetFits(asked *wireAsset, have *nativeresponse.Asset) bool {
 	return false
 }
 
-// wantsPixel reports whether the request takes impression trackers as event trackers by image (native 1.2).
+// wantsPixel reports whether the request accepts image event trackers for impressions (native 1.2).
 func wantsPixel(trackers []wireTracker) bool {
 	for _, t := range trackers {
 		if t.Event == int64(native1.EventTypeImpression) {

@@ -9,7 +9,7 @@ import (
 	"gavel/internal/iso"
 )
 
-// The bounds of what is taken from one request; what lies beyond is left out.
+// Bounds of a request. What exceeds them is left out.
 const (
 	MaxImpressions = 256
 	maxDeals       = 64 // an impression
@@ -17,7 +17,7 @@ const (
 	maxValues      = 256
 )
 
-// normalise fills dst, which is empty, from w, which has an id and impressions with ids.
+// normalise fills dst from w. dst is empty; w has an id, and so has each impression.
 func normalise(w *wireRequest, dst *auction.Request, o *DecodeOptions) {
 	allowed := o.Timing.allowed(w.TMax)
 	dst.ID = w.ID
@@ -63,7 +63,7 @@ func normalise(w *wireRequest, dst *auction.Request, o *DecodeOptions) {
 	}
 }
 
-// impression appends w to dst if it has a format we know.
+// impression appends w to dst if it has a known format.
 func impression(w *wireImp, dst *auction.Request) {
 	if w.Banner == nil && w.Video == nil && w.Audio == nil && w.Native == nil {
 		return
@@ -215,7 +215,7 @@ func user(w *wireUser, to *auction.User) {
 	}
 }
 
-// either is the first that is not empty.
+// either returns the first value that is not empty.
 func either(values ...string) string {
 	for _, v := range values {
 		if v != "" {
@@ -225,11 +225,11 @@ func either(values ...string) string {
 	return ""
 }
 
-// clamp keeps a count, code or size in the range of an int32, and turns what is negative to 0.
+// clamp limits a count, code or size to the range 0 to MaxInt32.
 func clamp(n int64) int64 { return min(max(n, 0), math.MaxInt32) }
 
-// floor is a CPM price in micros, rounded up: a bid at it must not be under what was asked. One too large for micros
-// stays too high to be met, a negative one is none.
+// floor converts a CPM price to micros, rounded up, because a bid must not be below the floor. A price too large for
+// micros becomes one that no bid can reach; a negative price becomes 0.
 func floor(cpm float64) auction.Micros {
 	m, ok := auction.MicrosFromCPM(cpm)
 	switch {
@@ -250,7 +250,7 @@ func currency(code string) string {
 	return strings.ToUpper(code)
 }
 
-// domain is the host of a domain, host or URL: lower case, without "www.", scheme, user, port and path.
+// domain returns the host of a domain, host or URL, in lower case, without "www.", scheme, user, port and path.
 func domain(s string) string {
 	if i := strings.Index(s, "://"); i >= 0 {
 		s = s[i+3:]
@@ -267,7 +267,7 @@ func domain(s string) string {
 	return strings.TrimPrefix(strings.Trim(strings.ToLower(s), " ."), "www.")
 }
 
-// language is the ISO 639-1 code of "en", "EN", "en-US" or "en_US", else that of the BCP 47 tag beside it, else "".
+// language returns the ISO 639-1 code of the first tag that has one: "en" for "en", "EN", "en-US" or "en_US". Else "".
 func language(tags ...string) string {
 	for _, tag := range tags {
 		if len(tag) == 2 || len(tag) > 2 && (tag[2] == '-' || tag[2] == '_') {
@@ -295,7 +295,7 @@ func appendDomains(dst, values []string) []string {
 	return dst
 }
 
-// appendKeywords appends a comma-separated list and an array.
+// appendKeywords appends the words of a comma-separated list and of an array.
 func appendKeywords(dst []string, list string, array []string) []string {
 	for list != "" && len(dst) < maxValues {
 		var word string

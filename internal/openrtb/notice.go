@@ -14,8 +14,8 @@ const noticePrefix = "/n/"
 // pixel is a transparent GIF of 1 × 1.
 const pixel = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 
-// notice answers /n/{kind}. Exchanges call with GET, advertisers' servers often with POST; HEAD is refused, for a
-// preview must not count.
+// notice answers /n/{kind}. Exchanges call with GET, advertisers' servers often with POST. HEAD is refused, because a
+// link preview must not count.
 func (s *Server) notice(c *fasthttp.RequestCtx, name string) {
 	kind := NoticeKind(name)
 	counters, known := s.metrics.notices[kind]
@@ -64,7 +64,7 @@ func (s *Server) notice(c *fasthttp.RequestCtx, name string) {
 	outcome = s.answerNotice(c, kind, result, err)
 }
 
-// answerNotice writes the answer and says how it is counted.
+// answerNotice writes the answer and returns its outcome.
 func (s *Server) answerNotice(c *fasthttp.RequestCtx, kind NoticeKind, result NoticeResult, err error) string {
 	switch {
 	case errors.Is(err, ErrBadToken):
@@ -92,7 +92,7 @@ func (s *Server) answerNotice(c *fasthttp.RequestCtx, kind NoticeKind, result No
 	default:
 		c.SetStatusCode(fasthttp.StatusNoContent)
 	}
-	if err != nil { // a click that could not be booked still leads on
+	if err != nil { // a click that could not be booked is still redirected
 		s.failed(kind, err)
 		return "failed"
 	}
@@ -106,7 +106,7 @@ func (s *Server) failed(kind NoticeKind, err error) {
 	}
 }
 
-// landing reports whether a redirect leads to a web page and cannot break out of its header.
+// landing reports whether a redirect is a web address and has no line break, which would inject headers.
 func landing(url string) bool {
 	return (strings.HasPrefix(url, "https://") || strings.HasPrefix(url, "http://")) && !strings.ContainsAny(url, "\r\n")
 }

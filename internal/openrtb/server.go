@@ -18,8 +18,8 @@ import (
 	"gavel/internal/throttle"
 )
 
-// Limit bounds the auctions that run at once. Begin reports whether one more may, before anything is spent on it; End
-// follows where it may. Both are called concurrently and must not block.
+// Limit bounds the auctions that run at once. Begin is called before any work is done for an auction, and reports
+// whether it may run. If so, End is called when it has ended. Both are called concurrently and must not block.
 type Limit interface {
 	Begin() bool
 	End()
@@ -30,14 +30,14 @@ type Options struct {
 	Timing  Timing
 	Encoder EncoderOptions
 
-	NoBidStatus    int           // 204, or 200 to answer no-bids with their nbr; 204
-	MaxBody        int           // bytes of a request body, also once inflated; 1 MiB
-	Limit          Limit         // of auctions at once, beyond which they are shed; nil: none
+	NoBidStatus    int           // status of a no-bid: 204, or 200 to send its reason (nbr); 204
+	MaxBody        int           // bytes of a request body, before and after decompression; 1 MiB
+	Limit          Limit         // of auctions at once; others are shed; nil: none
 	MaxConnections int           // open connections; 16,384
 	ReadTimeout    time.Duration // to read a whole request; 5 s
 	WriteTimeout   time.Duration // to write a whole response; 5 s
 	IdleTimeout    time.Duration // between requests of one connection; 2 min
-	GzipFrom       int           // bytes from which an answer is compressed if the exchange accepts it; 512
+	GzipFrom       int           // least bytes of an answer that is compressed, if the exchange accepts gzip; 512
 
 	Logger     *slog.Logger          // required
 	Registerer prometheus.Registerer // required
@@ -71,8 +71,8 @@ func (o *Options) fill() error {
 	require(o.GzipFrom > 0, "gzip from %d bytes must be positive", o.GzipFrom)
 	require(o.ReadTimeout > 0 && o.WriteTimeout > 0 && o.IdleTimeout > 0,
 		"timeouts must be positive, have read %v, write %v, idle %v", o.ReadTimeout, o.WriteTimeout, o.IdleTimeout)
-	require(o.Logger != nil, "no logger given")
-	require(o.Registerer != nil, "no metrics registerer given")
+	require(o.Logger != nil, "a logger is required")
+	require(o.Registerer != nil, "a metrics registerer is required")
 	return errors.Join(faults...)
 }
 
@@ -80,9 +80,9 @@ func ptr[T any](v T) *T { return &v }
 
 // Server is the bidder's public port: bid requests and notices.
 //
-// Auctions past the limit are refused on the event loop; every other request is handled on a goroutine, from the last byte
-// read to the answer. Shutdown has two steps: from its start new auctions are refused (204) and their connections closed,
-// while those accepted run on and notices are taken; it ends when every connection is closed.
+// The event loop refuses auctions above the limit. A worker handles every other request. Shutdown first refuses new
+// auctions (204) and closes their connections; auctions that run go on, and notices are still booked. It ends when
+// every connection is closed.
 type Server struct {
 	options  Options
 	auctions Auctions
@@ -97,15 +97,15 @@ type Server struct {
 	inFlight atomic.Int64
 
 	work sync.Pool // *work
-	// What is logged for single requests, a line a second each.
+	// Throttled logs for single requests.
 	panicLog, noticeLog, bidLog throttle.Line
 }
 
-// NewServer makes a server that is not listening yet. The error joins every fault of the options.
+// NewServer returns a server that does not listen yet. The error joins every fault of the options.
 func NewServer(auctions Auctions, linker Linker, notices Notices, options Options) (*Server, error) {
 	faults := []error{options.fill()}
 	if auctions == nil || notices == nil {
-		faults = append(faults, errors.New("openrtb: server: auctions and notices must be given"))
+		faults = append(faults, errors.New("openrtb: server: auctions and notices are required"))
 	}
 	encoder, err := NewEncoder(linker, options.Encoder)
 	if err := errors.Join(append(faults, err, Pretouch())...); err != nil {
@@ -136,8 +136,8 @@ func NewServer(auctions Auctions, linker Linker, notices Notices, options Option
 	return s, nil
 }
 
-// Serve answers on listener until Shutdown, and returns nil then, or at once where Shutdown came first. It closes the
-// listener.
+// Serve answers on listener until Shutdown and then returns nil, or at once if Shutdown was called before. It closes
+// the listener.
 func (s *Server) Serve(listener net.Listener) error {
 	if err := s.http.Serve(listener); err != nil {
 		return fmt.Errorf("openrtb: cannot serve on %s: %w", listener.Addr(), err)
@@ -145,11 +145,11 @@ func (s *Server) Serve(listener net.Listener) error {
 	return nil
 }
 
-// Drain refuses new auctions from now on; everything else goes on. Shutdown begins with it.
+// Drain refuses new auctions from now on and nothing else. Shutdown begins with it.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// Shutdown refuses new auctions, stops listening, and waits until those accepted are answered and all connections
-// closed. If ctx ends first it returns an error, and auctions still running lose their context.
+// Shutdown refuses new auctions, stops listening, and waits until the running ones are answered and all connections
+// closed. If ctx ends first, Shutdown returns an error and cancels the context of auctions that still run.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	defer s.cancel()
@@ -160,7 +160,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// InFlight is how many auctions are running.
+// InFlight returns how many auctions are running.
 func (s *Server) InFlight() int { return int(s.inFlight.Load()) }
 
 // handle routes a request.
@@ -176,7 +176,7 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 	}
 }
 
-// unreadable answers what is not an HTTP request we can read.
+// unreadable answers a request that fasthttp cannot read.
 func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
 	c.Response.Reset()
 	var small *fasthttp.ErrSmallBuffer
@@ -188,7 +188,7 @@ func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &small):
 		c.SetStatusCode(fasthttp.StatusRequestHeaderFieldsTooLarge)
 	case errors.As(err, &network) && network.Timeout():
-		s.metrics.unread.Inc()
+		s.metrics.timedOut.Inc()
 		c.SetStatusCode(fasthttp.StatusRequestTimeout)
 	default:
 		c.SetStatusCode(fasthttp.StatusBadRequest)

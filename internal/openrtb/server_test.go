@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }
 
-// fakeAuctions answers with what run returns, and notes what became of the bids.
+// fakeAuctions answers with run's result and records which bids were sent or withdrawn.
 type fakeAuctions struct {
 	run func(ctx context.Context, req *auction.Request) auction.Result
 
@@ -230,7 +230,7 @@ func TestNoBidStatus200(t *testing.T) {
 	}
 }
 
-// A bid that comes after deadline and grace is withdrawn; so is one that does not fit.
+// A bid that is later than deadline and grace is withdrawn. So is a bid that does not fit.
 func TestWithdraw(t *testing.T) {
 	f := func(name string, run func(context.Context, *auction.Request) auction.Result, want string) {
 		t.Helper()
@@ -247,7 +247,7 @@ func TestWithdraw(t *testing.T) {
 	}
 	f("late", func(ctx context.Context, req *auction.Request) auction.Result {
 		<-ctx.Done()
-		timer := time.NewTimer(time.Until(req.Deadline.Add(6 * time.Millisecond))) // past the grace of 5 ms
+		timer := time.NewTimer(time.Until(req.Deadline.Add(6 * time.Millisecond))) // after the grace of 5 ms
 		defer timer.Stop()
 		<-timer.C
 		return oneBid(req)
@@ -261,7 +261,7 @@ func TestWithdraw(t *testing.T) {
 	}, "bid1 no_creative")
 }
 
-// The time that an auction has runs from its first byte, not from its last.
+// An auction's deadline counts from the first byte of its request, not from the last.
 func TestReceivedWithTheFirstByte(t *testing.T) {
 	received := make(chan time.Time, 1)
 	run := func(_ context.Context, req *auction.Request) auction.Result {
@@ -292,7 +292,7 @@ func TestOptionFaults(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"no-bid status 500", "max body -1", "timeouts", "margin -1ns", "no logger", "no metrics", "no linker", "auctions and notices"} {
+	for _, want := range []string{"no-bid status 500", "max body -1", "timeouts", "margin -1ns", "a logger is required", "a metrics registerer is required", "no linker", "auctions and notices"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error lacks %q: %v", want, err)
 		}

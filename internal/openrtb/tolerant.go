@@ -12,15 +12,16 @@ import (
 	"github.com/prebid/openrtb/v20/openrtb2"
 )
 
-// generic decodes any JSON, numbers as they were written, so that long numeric ids lose no digit.
+// generic decodes any JSON. It keeps numbers as text, so that long numeric ids lose no digit.
 var generic = sonic.Config{UseNumber: true}.Froze()
 
-// maxDepth bounds the nesting of a request that is decoded generically: OpenRTB needs a dozen levels, and a body of
-// brackets must not cost a deep stack.
+// maxDepth bounds the nesting of a request that is decoded generically. OpenRTB needs a dozen levels, and a body of
+// brackets must not need a deep stack.
 const maxDepth = 64
 
-// ReadStandard reads a bid request into the standard types, as tolerantly as Decode but slower: for checks, and for
-// counterparts that look at requests the way an exchange does. It returns a *RequestError where body is no JSON object.
+// ReadStandard reads a bid request into the standard types, with the same conversions as Decode but slower. It is for
+// checks, and for programs that read requests as an exchange does. If body is not a JSON object, the error is a
+// *RequestError.
 func ReadStandard(body []byte) (*openrtb2.BidRequest, error) {
 	own, request := string(body), new(openrtb2.BidRequest)
 	if strict.UnmarshalFromString(own, request) == nil {
@@ -33,8 +34,9 @@ func ReadStandard(body []byte) (*openrtb2.BidRequest, error) {
 	return request, nil
 }
 
-// coerceRequest reads a body whose values have other types than OpenRTB asks for: it decodes without types, then fills
-// what request points to, guided by its fields. Only a body that is not a JSON object is an error.
+// coerceRequest reads a body with values of other types than OpenRTB specifies. It decodes without types, then fills
+// the struct that request points to, converting each value to its field's type. It returns an error only if body is not
+// a JSON object.
 func coerceRequest(body string, request any) error {
 	if tooDeep(body) {
 		return &RequestError{"", "is nested deeper than " + strconv.Itoa(maxDepth) + " levels"}
@@ -79,8 +81,8 @@ func tooDeep(body string) bool {
 	return false
 }
 
-// coerce sets dst to what from means as a value of dst's type, and reports whether it means anything there. dst is left
-// alone if not. null and "" mean nothing, except that a string may be empty.
+// coerce converts from to dst's type, sets dst, and returns true. If from cannot be converted, coerce returns false and
+// does not change dst. null cannot be converted, and "" only to a string.
 func coerce(from any, dst reflect.Value) bool {
 	switch dst.Kind() {
 	case reflect.Pointer:
@@ -111,7 +113,7 @@ func coerce(from any, dst reflect.Value) bool {
 					continue
 				}
 				if _, exact := object[strings.ToLower(key)]; exact {
-					continue // the key as OpenRTB writes it wins
+					continue // the key in OpenRTB's spelling takes precedence
 				}
 			}
 			coerce(value, dst.Field(i))
@@ -130,7 +132,7 @@ func coerce(from any, dst reflect.Value) bool {
 		}
 		list, ok := from.([]any)
 		if !ok {
-			list = []any{from} // a single value where a list is wanted
+			list = []any{from} // a single value instead of a list
 		}
 		out := reflect.MakeSlice(dst.Type(), 0, len(list))
 		element := reflect.New(dst.Type().Elem()).Elem()
@@ -139,7 +141,7 @@ func coerce(from any, dst reflect.Value) bool {
 			if coerce(value, element) && !(element.Kind() == reflect.String && element.Len() == 0) {
 				out = reflect.Append(out, element)
 			} else if element.Kind() == reflect.Struct {
-				out = reflect.Append(out, reflect.Zero(element.Type())) // keeps the places of the others
+				out = reflect.Append(out, reflect.Zero(element.Type())) // keeps the indices of the others
 			}
 		}
 		dst.Set(out)
@@ -167,8 +169,8 @@ func coerce(from any, dst reflect.Value) bool {
 	panic("openrtb: wire type with a field of kind " + dst.Kind().String())
 }
 
-// coerceString reads a string, number or boolean, a list of strings joined by commas (keywords), and, where JSON text is
-// wanted, an object.
+// coerceString reads a string, number or boolean, or a list of strings, which it joins by commas (keywords). If text is
+// set, it also reads an object, as JSON text.
 func coerceString(from any, text bool) (string, bool) {
 	switch v := from.(type) {
 	case string:
@@ -196,7 +198,7 @@ func coerceString(from any, text bool) (string, bool) {
 	return "", false
 }
 
-// coerceNumber reads a finite number, a string that holds one, a boolean as 0 or 1, and a list of one of these.
+// coerceNumber reads a finite number, a string with one, a boolean as 0 or 1, or the first of a list of these.
 func coerceNumber(from any) (float64, bool) {
 	var s string
 	switch v := from.(type) {

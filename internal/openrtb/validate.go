@@ -8,9 +8,9 @@ import (
 	"github.com/prebid/openrtb/v20/openrtb2"
 )
 
-// ValidateResponse checks a bid response against its request as an exchange does, by the rules of Prebid Server's bid
-// validation (id, impid, crid, price, currency, creative size, secure markup), and two of our own: the deal must be one
-// that was offered, and the format one that was asked for. It returns every fault; none: the response is good.
+// ValidateResponse checks a bid response against its request as an exchange does. It applies the rules of Prebid
+// Server's bid validation: id, impid, crid, price, currency, creative size, secure markup. It also checks that the deal
+// was offered and the format requested. It returns every fault; nil means that the response is valid.
 func ValidateResponse(req *openrtb2.BidRequest, resp *openrtb2.BidResponse) []error {
 	var faults []error
 	fault := func(format string, args ...any) {
@@ -46,7 +46,7 @@ func ValidateResponse(req *openrtb2.BidRequest, resp *openrtb2.BidResponse) []er
 			if bid.ID == "" {
 				fault("%s.id is missing", place)
 			} else if ids[bid.ID] {
-				fault("%s.id %q is also another bid's", place, bid.ID)
+				fault("%s.id %q is also the id of another bid", place, bid.ID)
 			}
 			ids[bid.ID] = true
 			validateBid(req, bid, func(format string, args ...any) { fault(place+format, args...) })
@@ -72,20 +72,20 @@ func validateBid(req *openrtb2.BidRequest, bid *openrtb2.Bid, fault func(string,
 	}
 	imp := &req.Imp[at]
 	if imp.Secure != nil && *imp.Secure == 1 && insecure(bid.AdM) {
-		fault(".adm names http: URLs, impression %q is secure", imp.ID)
+		fault(".adm has http: URLs, but impression %q is secure", imp.ID)
 	}
 	switch {
 	case bid.DealID != "" && (imp.PMP == nil ||
 		!slices.ContainsFunc(imp.PMP.Deals, func(d openrtb2.Deal) bool { return d.ID == bid.DealID })):
 		fault(".dealid %q was not offered for impression %q", bid.DealID, imp.ID)
 	case bid.DealID == "" && imp.PMP != nil && imp.PMP.PrivateAuction == 1:
-		fault(" has no dealid, impression %q is a private auction", imp.ID)
+		fault(" has no dealid, but impression %q is a private auction", imp.ID)
 	}
 	asked := true
 	switch bid.MType {
 	case openrtb2.MarkupBanner:
 		if asked = imp.Banner != nil; asked && !sizeAllowed(imp.Banner, bid.W, bid.H) {
-			fault(" is %d×%d, which impression %q does not take", bid.W, bid.H, imp.ID)
+			fault(" is %d×%d, which impression %q does not allow", bid.W, bid.H, imp.ID)
 		}
 	case openrtb2.MarkupVideo:
 		asked = imp.Video != nil
@@ -99,7 +99,7 @@ func validateBid(req *openrtb2.BidRequest, bid *openrtb2.Bid, fault func(string,
 	}
 }
 
-// sizeAllowed reports whether a banner names the size, or no size at all.
+// sizeAllowed reports whether a banner has the size, or no size at all.
 func sizeAllowed(banner *openrtb2.Banner, w, h int64) bool {
 	named := false
 	if banner.W != nil && banner.H != nil && *banner.W > 0 && *banner.H > 0 {

@@ -37,7 +37,7 @@ func TestValidateResponse(t *testing.T) {
 	f(`{"id":"r"}`, "neither bids nor nbr")
 	f(`{"id":"s","seatbid":[{"bid":[]}]}`, `id is "s"`, "has no bids")
 	f(`{"id":"r","cur":"GBP","seatbid":[{"bid":[{`+good+`}]}]}`, `cur is "GBP"`)
-	f(`{"id":"r","cur":"EUR","seatbid":[{"bid":[{`+good+`},{`+good+`}]}]}`, "is also another bid's")
+	f(`{"id":"r","cur":"EUR","seatbid":[{"bid":[{`+good+`},{`+good+`}]}]}`, "is also the id of another bid")
 	f(bid(`"impid":"1"`), ".id is missing", ".price 0", ".crid is missing", "neither adm nor nurl")
 	f(bid(`"id":"b","impid":"9","crid":"c","price":1,"nurl":"u"`), `.impid "9"`)
 	f(bid(`"id":"b","impid":"1","crid":"c","price":0,"dealid":"d","nurl":"u"`))

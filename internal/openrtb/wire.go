@@ -1,12 +1,11 @@
 package openrtb
 
 // The wire types are the part of openrtb2.BidRequest that Gavel reads, with the same names and meanings. Decoding into
-// them instead of the whole openrtb2.BidRequest skips what nobody reads, allocates a pointer only where presence
-// matters, and does not trip over a badly typed field nobody reads (docs/decisions/0001-http-and-json.md has the
-// figures). A test holds them against openrtb2 field by field. Fields of imp.ext and other extensions are ignored;
-// the three legacy extensions that carry consent are read.
+// them is faster than into openrtb2.BidRequest (docs/decisions/0001-http-and-json.md). It skips other fields, even
+// badly typed ones, and allocates a pointer only if presence matters. A test compares the wire types with openrtb2
+// field by field. Extensions are ignored, except the three legacy ones that carry consent.
 type (
-	// jsonText is a string that holds JSON; some exchanges send the JSON itself.
+	// jsonText is a string that contains JSON. Some exchanges send the JSON itself.
 	jsonText string
 
 	wireRequest struct {
@@ -92,7 +91,7 @@ type (
 		WSeat    []string `json:"wseat"`
 		WADomain []string `json:"wadomain"`
 	}
-	// wireSite serves site, app and dooh, which share nearly all of what Gavel reads of them.
+	// wireSite is for site, app and dooh, which have nearly the same fields.
 	wireSite struct {
 		ID         string        `json:"id"`
 		Name       string        `json:"name"`

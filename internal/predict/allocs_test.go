@@ -27,7 +27,7 @@ func handled(t testing.TB, s *Server, body string) func() {
 	}
 }
 
-// A prediction allocates nothing, but for what scores the rows.
+// A prediction allocates nothing, except in the model.
 func TestPredictAllocs(t *testing.T) {
 	if race.Enabled {
 		t.Skip("the race detector makes pools drop items")
@@ -43,7 +43,7 @@ func TestPredictAllocs(t *testing.T) {
 	f("many rows", `{"instances":[`+strings.Repeat("[1,2],", 1000)+`[1,2]]}`)
 }
 
-// steady is a model that always hands out the same version.
+// steady is a model that always returns the same version.
 type steady struct{ *fakeVersion }
 
 func (m steady) Acquire(int64) (Version, error) { return m.fakeVersion, nil }
@@ -59,7 +59,7 @@ func BenchmarkPredict(b *testing.B) {
 	}
 }
 
-// A work keeps the buffers of usual requests, and lets go of those of the largest.
+// The buffers of usual requests are kept, those of the largest dropped.
 func TestTrim(t *testing.T) {
 	f := func(bytes int, kept bool) {
 		t.Helper()

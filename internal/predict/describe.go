@@ -11,7 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// The answers of TensorFlow Serving, as its protobuf messages are written in JSON.
+// The answers of TensorFlow Serving: its protobuf messages in JSON.
 
 type failure struct {
 	Error string `json:"error"`
@@ -65,11 +65,11 @@ type dimension struct {
 	Name string `json:"name"`
 }
 
-// describe answers what is asked of the model that a path's middle names.
+// describe answers requests for a model's status or metadata. path is the path without its prefix.
 func (s *Server) describe(c *fasthttp.RequestCtx, w *work, path []byte) {
 	if !c.IsGet() && !c.IsHead() {
 		c.Response.Header.Set("Allow", "GET, HEAD")
-		writeError(c, fasthttp.StatusMethodNotAllowed, "this path is asked by GET; a prediction, by POST, ends in "+predictVerb)
+		writeError(c, fasthttp.StatusMethodNotAllowed, "use GET for this path; the path of a prediction (POST) ends in "+predictVerb)
 		return
 	}
 	path, metadata := bytes.CutSuffix(path, []byte(metadataTail))
@@ -90,7 +90,7 @@ func (s *Server) describe(c *fasthttp.RequestCtx, w *work, path []byte) {
 	}
 }
 
-// status answers with a model's versions, the newest first, or one of them.
+// status answers with all versions of a model, the newest first, or with the version that the path names.
 func status(c *fasthttp.RequestCtx, t target) {
 	all := t.model.Versions()
 	slices.SortFunc(all, func(a, b VersionStatus) int { return cmp.Compare(b.Version, a.Version) })
@@ -107,7 +107,7 @@ func status(c *fasthttp.RequestCtx, t target) {
 		answer.Versions = append(answer.Versions, state)
 	}
 	if t.version != 0 && len(answer.Versions) == 0 {
-		writeError(c, fasthttp.StatusNotFound, fmt.Sprintf("version %d of %s is not there", t.version, t.name))
+		writeError(c, fasthttp.StatusNotFound, fmt.Sprintf("model %s has no version %d", t.name, t.version))
 		return
 	}
 	writeJSON(c, fasthttp.StatusOK, answer)
@@ -140,7 +140,7 @@ func writeError(c *fasthttp.RequestCtx, status int, message string) {
 
 func writeJSON(c *fasthttp.RequestCtx, status int, answer any) {
 	data, err := sonic.ConfigStd.Marshal(answer)
-	if err != nil { // plain structs of strings: there is nothing that could fail
+	if err != nil { // cannot happen: the answers are structs of strings
 		status = fasthttp.StatusInternalServerError
 	}
 	c.SetStatusCode(status)

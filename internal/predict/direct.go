@@ -9,15 +9,15 @@ import (
 	"gavel/internal/httpd"
 )
 
-// What the edge's loop handles, for all connections wait meanwhile: reading a row takes a microsecond or two, and at its
-// worst (values that are no indices) a kilobyte takes some hundred.
+// Bounds of a request on the event loop, because all connections wait for it. To read a row takes a microsecond or two;
+// the worst case, values that are not indices, takes some 100 µs a kilobyte.
 const (
 	directRows  = 16
 	directBytes = 8 << 10
 )
 
-// begin starts a prediction on the edge's loop, if it is a plain one: by the stable version, small, and with nothing wrong
-// that can be seen. All others have a worker, who tells what is wrong.
+// begin starts a prediction on the event loop if the request is small, for the stable version, and without a visible
+// fault. All other requests go to a worker, which also words their errors.
 func (s *Server) begin(call *httpd.Call) bool {
 	name, ok := bytes.CutPrefix(call.Path, []byte(pathPrefix))
 	if !ok || string(call.Method) != "POST" || len(call.Body) > directBytes {
@@ -35,10 +35,10 @@ func (s *Server) begin(call *httpd.Call) bool {
 	return w.start(model)
 }
 
-// start reads the rows and has them scored. Where it returns false the work is done with.
+// start reads the rows and starts their scoring. If it returns false, w must not be used any more.
 func (w *work) start(model Model) (ok bool) {
 	defer func() {
-		if cause := recover(); cause != nil { // w is left to the collector; a worker tries again
+		if cause := recover(); cause != nil { // w may still be in use, so it is not put back; a worker tries again
 			w.server.panics(cause)
 			w.release()
 			ok = false
@@ -58,26 +58,26 @@ func (w *work) start(model Model) (ok bool) {
 	return v.Start(w.request.rows, w.request.n, w.call.Received.Add(o.Timeout), w)
 }
 
-// Scored implements Receiver: it answers.
+// Scored implements Receiver. It answers the request.
 func (w *work) Scored(results []Result, err error) {
 	s, call := w.server, w.call
-	o := w.tell(results, err)
+	o := w.writeAnswer(results, err)
 	s.metrics.requests[o].Inc()
 	s.metrics.latency.Observe(time.Since(call.Received).Seconds())
-	w.release() // first: once answered, the server may stop, and the model after it
+	w.release() // before Answer: once all are answered, the server and then the model may be closed
 	call.Answer(statuses[o], "application/json", w.out)
 	w.done()
 }
 
-// tell writes the answer's body into out.
-func (w *work) tell(results []Result, err error) (o outcome) {
+// writeAnswer writes the answer's body into w.out and returns its outcome.
+func (w *work) writeAnswer(results []Result, err error) (o outcome) {
 	message := failedInside
 	defer func() {
 		if cause := recover(); cause != nil {
 			w.server.panics(cause)
 			o = outcomeFailed
 		}
-		if o != outcomeOK { // a struct of one string: there is nothing that could fail
+		if o != outcomeOK { // cannot fail: a struct of one string
 			w.out, _ = sonic.ConfigStd.Marshal(failure{message})
 		}
 	}()

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Large requests have a worker.
+// Large requests go to a worker.
 func TestDirectRows(t *testing.T) {
 	m := &fakeModel{direct: true}
 	_, client := startServer(t, map[string]Model{"ctr": m}, Options{})
@@ -28,7 +28,7 @@ func TestDirectRows(t *testing.T) {
 	}
 }
 
-// What panics on the loop is told and holds nothing, and a worker tries again.
+// A panic on the loop is logged and leaks nothing, and a worker tries again.
 func TestDirectPanic(t *testing.T) {
 	f := func(name string, m *fakeModel, model Model, wantStatus int, wantPanics float64) {
 		t.Helper()

@@ -25,10 +25,10 @@ type work struct {
 	version Version // held until the request is answered; nil: none
 	results []Result
 	out     []byte
-	call    *httpd.Call // of a request on the edge's loop; else nil
+	call    *httpd.Call // of a request on the event loop; else nil
 }
 
-// maxKept bounds each buffer that a work keeps for the next request, in bytes.
+// maxKept bounds each buffer that is kept for the next request, in bytes.
 const maxKept = 256 << 10
 
 const (
@@ -37,7 +37,7 @@ const (
 	metadataTail  = "/metadata"
 	predictVerb   = ":predict"
 
-	// timeoutHeader says in ms by when a prediction must be there.
+	// timeoutHeader is a request's timeout in ms.
 	timeoutHeader = "X-Timeout-Ms"
 )
 
@@ -47,8 +47,8 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 	defer s.end(c, w)
 	name, ok := bytes.CutPrefix(c.Path(), []byte(pathPrefix))
 	if !ok {
-		writeError(c, fasthttp.StatusNotFound, "the paths served are "+pathPrefix+"{model}, with or without /versions/{n}, "+
-			"and behind it "+predictVerb+" (POST), "+metadataTail+" or nothing (GET)")
+		writeError(c, fasthttp.StatusNotFound, "the paths are "+pathPrefix+"{model}, with or without /versions/{n}, "+
+			"followed by "+predictVerb+" (POST), "+metadataTail+" or nothing (GET)")
 		return
 	}
 	if name, ok = bytes.CutSuffix(name, []byte(predictVerb)); !ok {
@@ -63,7 +63,7 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 	s.metrics.latency.Observe(time.Since(httpd.Received(c)).Seconds())
 }
 
-// end gives back what a request held. After a panic its work is left to the collector, for it may still be in use.
+// end gives back what a request held. After a panic it does not pool w, which may still be in use.
 func (s *Server) end(c *fasthttp.RequestCtx, w *work) {
 	w.release()
 	if cause := recover(); cause != nil {
@@ -75,7 +75,7 @@ func (s *Server) end(c *fasthttp.RequestCtx, w *work) {
 	w.done()
 }
 
-// done gives back what a request held.
+// done gives back what a request held and puts w into the pool.
 func (w *work) done() {
 	w.release()
 	w.call = nil
@@ -83,9 +83,9 @@ func (w *work) done() {
 	w.server.work.Put(w)
 }
 
-const failedInside = "the request failed inside; the bidder's log says how"
+const failedInside = "internal error; see the bidder's log"
 
-// panics counts and logs a panic. Only the function that recovers calls it.
+// panics counts and logs a panic. It must be called from the deferred function, so that the stack is the panic's.
 func (s *Server) panics(cause any) {
 	s.metrics.panics.Inc()
 	if held, ok := s.panicked.Due(time.Now()); ok {
@@ -94,7 +94,7 @@ func (s *Server) panics(cause any) {
 	}
 }
 
-// release gives the version back, if there is one.
+// release releases the version, if there is one.
 func (w *work) release() {
 	if w.version != nil {
 		w.version.Release()
@@ -102,7 +102,7 @@ func (w *work) release() {
 	}
 }
 
-// trim lets go of what the next request shall not find: values, and buffers that one large request made.
+// trim clears the results and drops buffers that a large request made.
 func (w *work) trim() {
 	if cap(w.out) > maxKept {
 		w.out = nil
@@ -116,11 +116,11 @@ func (w *work) trim() {
 	clear(w.results)
 }
 
-// predict reads the rows, has them scored and writes the answer, or returns why not.
+// predict reads the rows, scores them and writes the answer. If it cannot, it returns the outcome and an error.
 func (s *Server) predict(c *fasthttp.RequestCtx, w *work, name []byte) (outcome, error) {
 	if !c.IsPost() {
 		c.Response.Header.Set("Allow", "POST")
-		return outcomeMethod, errors.New("a prediction is asked for by POST")
+		return outcomeMethod, errors.New("use POST for a prediction")
 	}
 	t, err := s.find(name)
 	if err != nil {
@@ -131,7 +131,7 @@ func (s *Server) predict(c *fasthttp.RequestCtx, w *work, name []byte) (outcome,
 		return outcomeInvalid, err
 	}
 	if e := c.Request.Header.ContentEncoding(); len(e) > 0 && string(e) != "identity" {
-		return outcomeInvalid, fmt.Errorf("the body is encoded as %q; send it plain", e)
+		return outcomeInvalid, fmt.Errorf("the body has content encoding %q; send it without", e)
 	}
 	v, err := t.model.Acquire(t.version)
 	if err != nil {
@@ -157,21 +157,21 @@ func (s *Server) predict(c *fasthttp.RequestCtx, w *work, name []byte) (outcome,
 	return outcomeOK, nil
 }
 
-// shapeOf is what a request to v may hold.
+// shapeOf returns the bounds of a request to v.
 func shapeOf(v Version, maxRows int) shape {
 	signature := v.Signature()
 	rowLen, tableRows := v.Shape()
 	return shape{rowLen, tableRows, signature.Name, signature.Input, maxRows}
 }
 
-// target is what a path names.
+// target is the model, and the version if any, that a path names.
 type target struct {
 	name    []byte
 	model   Model
-	version int64 // 0: none named
+	version int64 // 0: the stable version
 }
 
-// find reads a path's middle: {model} or {model}/versions/{n}.
+// find reads {model} or {model}/versions/{n}.
 func (s *Server) find(path []byte) (t target, err error) {
 	t.name = path
 	if i := bytes.Index(path, []byte(versionsInfix)); i >= 0 {
@@ -182,12 +182,12 @@ func (s *Server) find(path []byte) (t target, err error) {
 		}
 	}
 	if t.model = s.models[string(t.name)]; t.model == nil {
-		return t, fmt.Errorf("model %q is unknown; there is %s", show(t.name), strings.Join(slices.Sorted(maps.Keys(s.models)), ", "))
+		return t, fmt.Errorf("model %q is unknown; the models are: %s", show(t.name), strings.Join(slices.Sorted(maps.Keys(s.models)), ", "))
 	}
 	return t, nil
 }
 
-// deadline is when a request must be answered.
+// deadline returns when a request must be answered.
 func (s *Server) deadline(c *fasthttp.RequestCtx) (time.Time, error) {
 	timeout := s.options.Timeout
 	if h := c.Request.Header.Peek(timeoutHeader); len(h) > 0 {
@@ -200,7 +200,7 @@ func (s *Server) deadline(c *fasthttp.RequestCtx) (time.Time, error) {
 	return httpd.Received(c).Add(timeout), nil
 }
 
-// classify says how an error of a version is answered.
+// classify returns the outcome for an error of Acquire or Score.
 func classify(err error) outcome {
 	switch {
 	case errors.Is(err, ErrShed):
@@ -218,7 +218,7 @@ func classify(err error) outcome {
 	}
 }
 
-// unscored is a version's err with each refused row.
+// unscored returns err, or, if rows were refused, an error that names them.
 func unscored(err error, results []Result) error {
 	if !errors.Is(err, ErrRow) {
 		return err
@@ -233,10 +233,10 @@ func unscored(err error, results []Result) error {
 			fmt.Fprintf(&text, "; row %d: %v", i, r.Err)
 		}
 	}
-	return fmt.Errorf("%d of %d rows are refused (rows count from 0)%s", bad, len(results), text.String())
+	return fmt.Errorf("%d of %d rows are refused (rows are numbered from 0)%s", bad, len(results), text.String())
 }
 
-// answer writes the predictions: the shortest decimals that are the float32s.
+// answer writes the predictions into w.out, each as the shortest decimal that reads back as the same float32.
 func (w *work) answer(results []Result) {
 	out := append(w.out[:0], `{"predictions":[`...)
 	if w.request.columnar {
@@ -251,7 +251,7 @@ func (w *work) answer(results []Result) {
 	w.out = append(out, "]}"...)
 }
 
-// appendFloat writes p so that readers of any language take it for a float: 1 is 1.0.
+// appendFloat appends p so that every JSON reader takes it for a float: 1.0, not 1.
 func appendFloat(out []byte, p float32) []byte {
 	start := len(out)
 	out = strconv.AppendFloat(out, float64(p), 'g', -1, 32)

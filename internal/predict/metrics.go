@@ -8,7 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// outcome is how a prediction was answered.
+// outcome says how a prediction was answered.
 type outcome uint8
 
 const (
@@ -34,12 +34,12 @@ var statuses = [outcomes]int{
 	fasthttp.StatusServiceUnavailable, fasthttp.StatusInternalServerError,
 }
 
-// metrics are the counters of one server, resolved beforehand.
+// metrics are the counters of one server. Counters with labels are resolved once at the start.
 type metrics struct {
 	requests [outcomes]prometheus.Counter
 	rows     prometheus.Counter
 	panics   prometheus.Counter
-	unread   prometheus.Counter
+	timedOut prometheus.Counter
 	latency  prometheus.Histogram
 }
 
@@ -54,12 +54,12 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
 	}
 	m := &metrics{
-		rows:   counter("gavel_predict_rows_total", "Rows that got a prediction."),
-		panics: counter("gavel_predict_panics_total", "Panics recovered while answering; each is logged."),
-		unread: counter("gavel_predict_connections_timed_out_total", "Connections closed because a request had not come whole within the read timeout."),
+		rows:     counter("gavel_predict_rows_total", "Rows that got a prediction."),
+		panics:   counter("gavel_predict_panics_total", "Panics recovered while answering."),
+		timedOut: counter("gavel_predict_connections_timed_out_total", "Connections closed because a request did not arrive whole within the read timeout."),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:                            "gavel_predict_latency_seconds",
-			Help:                            "From the first byte of a request for predictions, as it was read, to its answer.",
+			Help:                            "Time from the first byte of a prediction request to its answer.",
 			Buckets:                         []float64{.0005, .001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .15, .25, .5, 1},
 			NativeHistogramBucketFactor:     1.1,
 			NativeHistogramMaxBucketNumber:  160,
@@ -69,7 +69,7 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 	gauge("gavel_predict_connections", "Open connections.", func() float64 { return float64(s.http.Connections()) })
 	gauge("gavel_predict_connections_limit", "Connections that may be open at once.", func() float64 { return float64(s.options.MaxConnections) })
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "gavel_predict_requests_total", Help: "Requests for predictions by how they were answered.",
+		Name: "gavel_predict_requests_total", Help: "Prediction requests, by outcome.",
 	}, []string{"outcome"})
 	for o, name := range outcomeNames {
 		m.requests[o] = requests.WithLabelValues(name)

@@ -1,19 +1,19 @@
-// Package predict scores rows on request: TensorFlow Serving's REST predict API over the models that serve auctions.
+// Package predict serves predictions: TensorFlow Serving's REST predict API over the models that score auctions.
 //
 //	POST /v1/models/{model}[/versions/{n}]:predict     {"instances": [[1, 2, …], …]} → {"predictions": [0.1, …]}
 //	                                                   {"inputs": [[1, 2, …], …]}    → {"outputs": [0.1, …]}
-//	GET  /v1/models/{model}[/versions/{n}]             which versions serve, which were refused and why
+//	GET  /v1/models/{model}[/versions/{n}]             the versions that serve, and those refused with the reason
 //	GET  /v1/models/{model}[/versions/{n}]/metadata    the signature
 //
-// A row may also be named by its input, {"instances": [{"rows": [1, 2, …]}, …]} or {"inputs": {"rows": [[1, 2, …], …]}},
-// and "signature_name" may say which signature is meant. Without a version it is the stable one that scores, never a
-// canary, so that equal rows get equal answers.
+// A row may also be given under the name of the input: {"instances": [{"rows": [1, 2, …]}, …]} or {"inputs": {"rows":
+// [[1, 2, …], …]}}. "signature_name" may name the signature. Without a version, the stable one scores, never a canary,
+// so that equal rows get equal answers.
 //
-// The life of a prediction: where many come, the edge's loop itself starts those of few rows and answers them when their
-// batch has run (direct); all others have a worker, who waits. The body is read into rows in one pass (request), against the
-// shape of the version that was acquired; all of them go to that version's queue at once, where they share batches with
-// auctions; the answer is written into memory that is used again. A request is answered whole or refused whole. Errors are
-// {"error": "…"}, which names each refused row and what would be accepted.
+// The life of a prediction: while many requests come, the event loop itself starts those of few rows, and answers them
+// when their batch has run (direct.go). All others go to a worker, which waits. The body is read into rows in one pass
+// (request.go), against the shape of the acquired version. All rows go to that version's queue at once, where they
+// share batches with auctions. A request is answered whole or refused whole. Errors are {"error": "…"}; the text names
+// each refused row and what is accepted.
 package predict
 
 import (
@@ -21,43 +21,43 @@ import (
 	"time"
 )
 
-// Model is a model by its versions. Its methods are called concurrently.
+// Model is a model with its versions. Its methods are called concurrently.
 type Model interface {
-	// Acquire returns a version for the caller to Release: the stable one where number is 0. The error is ErrNoVersion
-	// or ErrUnknownVersion.
+	// Acquire returns a version, which the caller must Release. Number 0 is the stable version. The error is
+	// ErrNoVersion or ErrUnknownVersion.
 	Acquire(number int64) (Version, error)
-	// Versions are those that serve, load, or were refused, in any order.
+	// Versions returns those that serve, load, or were refused, in any order.
 	Versions() []VersionStatus
 }
 
-// Version is an acquired version of a model, to be used until Release. Its methods are called concurrently, but for
-// Release, which comes last.
+// Version is an acquired version of a model, valid until Release. Its methods are called concurrently, except Release,
+// which comes last.
 type Version interface {
 	Version() int64
-	// Shape is how many indices a row holds, and the bound below which they lie.
+	// Shape returns how many indices a row has, and the bound: each must be in [0, tableRows).
 	Shape() (rowLen, tableRows int)
 	Signature() Signature
-	// Score answers len(results) ≥ 1 rows, one after the other in rows, by the deadline, and keeps neither slice. The
-	// error is nil if every row has a probability, else one of those below or the model's own; a row at fault has it in
-	// its result.
+	// Score scores len(results) ≥ 1 rows, which follow each other in rows, by the deadline. It keeps neither slice. The
+	// error is nil if every row has a probability. Else it is one of those below or the model's own, and the result of
+	// each row at fault has an error too.
 	Score(rows []int32, deadline time.Time, results []Result) error
-	// Start is Score for callers who do not wait: it does not block, and done is told once, maybe within. It returns false,
-	// and has done nothing, where a caller who waits is served better, since no others are about to share its batch. rows
-	// is not kept.
+	// Start is Score for callers that do not wait. It does not block, and calls done once, possibly before it returns.
+	// If no other rows are about to share the batch, a caller that waits is cheaper: then Start returns false and does
+	// nothing. It does not keep rows.
 	Start(rows []int32, n int, deadline time.Time, done Receiver) bool
 	Release()
 }
 
-// Receiver is told what became of rows that were started.
+// Receiver gets the results of Start.
 type Receiver interface {
-	// Scored has the error of Score, and its results unless no row was taken. It is called by any goroutine and must not
-	// block; results are not to be kept.
+	// Scored gets the error of Score, and its results unless no row was accepted. It is called from any goroutine and
+	// must not block. It must not keep results.
 	Scored(results []Result, err error)
 }
 
 // Result is the answer to one row.
 type Result struct {
-	Probability float32 // valid where Err is nil
+	Probability float32 // valid if Err is nil
 	Err         error
 }
 
@@ -68,14 +68,14 @@ type Signature struct {
 	InputTensor, OutputTensor string // in the graph, as "op:index"
 }
 
-// VersionStatus is a version as its model's owner sees it.
+// VersionStatus is the state of one version.
 type VersionStatus struct {
 	Version int64
 	State   State
 	Error   string // why it was refused
 }
 
-// State is where a version is in its life, in TensorFlow Serving's words.
+// State is a version's state, in TensorFlow Serving's words.
 type State string
 
 const (
@@ -84,7 +84,7 @@ const (
 	StateEnd       State = "END" // refused
 )
 
-// What Acquire and Score return, wrapped or not; the comment says how it is answered.
+// The errors of Acquire and Score, wrapped or not, each with the status of the answer.
 var (
 	ErrNoVersion      = errors.New("predict: no version is loaded yet")            // 503
 	ErrUnknownVersion = errors.New("predict: the version does not serve")          // 404

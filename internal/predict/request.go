@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// shape is what a request may hold.
+// shape is what a request may contain.
 type shape struct {
 	rowLen, tableRows int
 	signature         string // its name
@@ -14,22 +14,22 @@ type shape struct {
 	maxRows           int
 }
 
-// request reads the body of one prediction, in one pass, and without allocation where the body is as it should be. What
-// is wrong with a row is collected, so that one answer names every such row; what is wrong with the JSON ends the reading.
+// request reads the body of one prediction in one pass. For a valid body of the usual form it allocates nothing. Faults
+// of rows are collected, so that the answer names every faulty row. A fault of the JSON ends the reading.
 //
-// All but the expected (unknown keys, escaped ones, anything odd in the place of an index) goes the slow way through
-// value, which finds the end of any JSON value and has it validated.
+// Unusual input (unknown or escaped keys, other values instead of an index) takes a slower path through value, which
+// finds the end of any JSON value and validates it.
 type request struct {
 	columnar bool    // "inputs", not "instances"
-	rows     []int32 // those of the rows that are not refused, one after the other
-	n        int     // rows seen
-	refused  int     // of them
-	faults   []byte  // of the first maxFaults refused ones
+	rows     []int32 // the indices of the rows that are not refused
+	n        int     // rows read
+	refused  int     // how many of them are refused
+	faults   []byte  // the faults of the first maxFaults refused rows
 
 	shape shape
 	data  []byte
 	at    int
-	given bool // instances or inputs was seen
+	given bool // the body has instances or inputs
 }
 
 const (
@@ -41,10 +41,10 @@ const (
 	maxShown  = 40 // bytes of a value that an answer repeats
 )
 
-// errTooManyRows is answered 413, every other error of parse 400.
+// errTooManyRows is answered with 413, every other error of parse with 400.
 var errTooManyRows = errors.New("predict: too many rows")
 
-// parse reads data, which it does not keep. The request's own memory is used again.
+// parse reads data and does not keep it. It reuses the memory of r.
 func (r *request) parse(data []byte, s shape) error {
 	*r = request{rows: r.rows[:0], faults: r.faults[:0], shape: s, data: data}
 	err := r.object()
@@ -68,7 +68,7 @@ func (r *request) refusal() error {
 	if r.refused > maxFaults {
 		more = fmt.Sprintf("; %d more are refused", r.refused-maxFaults)
 	}
-	return fmt.Errorf("%d of %d rows are refused (rows and indices count from 0): %s%s", r.refused, r.n, r.faults, more)
+	return fmt.Errorf("%d of %d rows are refused (rows and indices are numbered from 0): %s%s", r.refused, r.n, r.faults, more)
 }
 
 // object reads the body: one JSON object.
@@ -134,7 +134,7 @@ func (r *request) member() error {
 	}
 }
 
-// key reads a key and the colon behind it.
+// key reads a key and the colon after it.
 func (r *request) key(known ...string) (key string, err error) {
 	if r.next() != '"' {
 		return "", r.unexpected("a key")
@@ -168,12 +168,12 @@ func (r *request) signature() error {
 	}
 	name, err := r.text()
 	if err == nil && name != want {
-		err = fmt.Errorf("signature_name is %q; the model has %q alone", show(name), want)
+		err = fmt.Errorf("signature_name is %q; the model has only %q", show(name), want)
 	}
 	return err
 }
 
-// openInput and closeInput read what stands around rows that are named by their input.
+// openInput and closeInput read what encloses rows that are given under the name of the input.
 func (r *request) openInput() error {
 	r.at++ // past {
 	key, err := r.key(r.shape.input)
@@ -181,14 +181,14 @@ func (r *request) openInput() error {
 		return err
 	}
 	if key != r.shape.input {
-		return fmt.Errorf("row %d names input %q; the model has %q alone", r.n, show(key), r.shape.input)
+		return fmt.Errorf("row %d names input %q; the model has only %q", r.n, show(key), r.shape.input)
 	}
 	return nil
 }
 
 func (r *request) closeInput() error {
 	if r.next() != '}' {
-		return r.unexpected("}, for the model has one input,")
+		return r.unexpected("} (the model has one input)")
 	}
 	r.at++
 	return nil
@@ -224,7 +224,7 @@ func (r *request) list() error {
 	}
 }
 
-// row reads one row, with its input around it or without.
+// row reads one row, with or without the name of the input.
 func (r *request) row() error {
 	if r.columnar || r.next() != '{' {
 		return r.indices()
@@ -238,7 +238,7 @@ func (r *request) row() error {
 	return r.closeInput()
 }
 
-// indices reads one row's list. Of its faults the first is told.
+// indices reads one row's list. It reports the first fault of the row.
 func (r *request) indices() error {
 	if r.next() != '[' {
 		text, err := r.value()
@@ -278,7 +278,7 @@ func (r *request) indices() error {
 	}
 	r.at++
 	if good && count != r.shape.rowLen {
-		r.refuse("row %d has %d indices, the model takes %d", r.n, count, r.shape.rowLen)
+		r.refuse("row %d has %d indices, the model needs %d", r.n, count, r.shape.rowLen)
 		good = false
 	}
 	if !good {
@@ -287,14 +287,14 @@ func (r *request) indices() error {
 	return nil
 }
 
-// odd reads any value in the place of an index, and says why it is none, if it is none.
+// odd reads any value where an index is expected. If it is not an index, why says so.
 func (r *request) odd() (v uint64, why string, err error) {
 	text, err := r.value()
 	if err != nil {
 		return 0, "", err
 	}
 	switch n, err := strconv.ParseInt(string(text), 10, 64); {
-	case err == nil && n >= 0: // -0, say
+	case err == nil && n >= 0: // such as -0
 		return uint64(n), "", nil
 	case err == nil || errors.Is(err, strconv.ErrRange):
 		return 0, fmt.Sprintf("%s, not in [0, %d)", show(text), r.shape.tableRows), nil
@@ -303,7 +303,7 @@ func (r *request) odd() (v uint64, why string, err error) {
 	}
 }
 
-// refuse notes why the row at hand is refused.
+// refuse counts the current row as refused and records why.
 func (r *request) refuse(format string, args ...any) {
 	if r.refused++; r.refused > maxFaults {
 		return

@@ -16,7 +16,7 @@ import (
 var small = shape{rowLen: 2, tableRows: 10, signature: "serving_default", input: "rows", maxRows: 4}
 
 func TestParse(t *testing.T) {
-	var r request // one for all: nothing of a request may be left to the next
+	var r request // one for all, so that the tests see anything left of an earlier request
 	f := func(name, body string, want ...int32) {
 		t.Helper()
 		if err := r.parse([]byte(body), small); err != nil {
@@ -41,7 +41,7 @@ func TestParse(t *testing.T) {
 	f("no sign of it", `{"instances":[[-0,0]]}`, 0, 0)
 }
 
-// Numbers of every length, with everything that may follow one.
+// Numbers of every length, followed by every separator.
 func TestParseNumbers(t *testing.T) {
 	wide := shape{rowLen: 1, tableRows: 1<<31 - 1, maxRows: 1}
 	var r request
@@ -89,19 +89,19 @@ func TestParseRefuses(t *testing.T) {
 	f("no rows", `{"instances":[]}`, "at least one")
 	f("no list", `{"instances":7}`, `'7' where a list of rows is expected`)
 	f("no columns", `{"inputs":{"rows":7}}`, `'7' where a list of rows is expected`)
-	f("another input", `{"instances":[[1,2],{"x":[1,2]}]}`, `row 1 names input "x"; the model has "rows" alone`)
+	f("another input", `{"instances":[[1,2],{"x":[1,2]}]}`, `row 1 names input "x"; the model has only "rows"`)
 	f("two inputs", `{"instances":[{"rows":[1,2],"x":1}]}`, "one input")
 	f("two columns", `{"inputs":{"rows":[[1,2]],"x":1}}`, "one input")
-	f("another signature", `{"signature_name":"classify","instances":[[1,2]]}`, `signature_name is "classify"; the model has "serving_default" alone`)
+	f("another signature", `{"signature_name":"classify","instances":[[1,2]]}`, `signature_name is "classify"; the model has only "serving_default"`)
 	f("a signature that is none", `{"signature_name":[],"instances":[[1,2]]}`, `'[' where the name of a signature is expected`)
-	f("a bad value of an unknown key", `{"x":"\x","instances":[[1,2]]}`, `not JSON: "\x" at byte 5 is no value`)
-	f("a leading zero", `{"instances":[[01,2]]}`, `not JSON: 01 at byte 15 is no value`)
+	f("a bad value of an unknown key", `{"x":"\x","instances":[[1,2]]}`, `not JSON: "\x" at byte 5 is not a value`)
+	f("a leading zero", `{"instances":[[01,2]]}`, `not JSON: 01 at byte 15 is not a value`)
 	f("a bracket of another kind", `{"x":[{]},"instances":[[1,2]]}`, `not JSON: [{]} at byte 5`)
 	f("a string without end", `{"x":"\"`, `not JSON: "\" at byte 5`)
 	f("nothing behind a comma", `{"instances":[[1,]]}`, `where a value is expected`)
 
-	f("short", `{"instances":[[1,2],[3]]}`, "1 of 2 rows are refused (rows and indices count from 0): row 1 has 1 indices, the model takes 2")
-	f("long", `{"instances":[[1,2,3]]}`, "row 0 has 3 indices, the model takes 2")
+	f("short", `{"instances":[[1,2],[3]]}`, "1 of 2 rows are refused (rows and indices are numbered from 0): row 1 has 1 indices, the model needs 2")
+	f("long", `{"instances":[[1,2,3]]}`, "row 0 has 3 indices, the model needs 2")
 	f("empty", `{"instances":[[]]}`, "row 0 has 0 indices")
 	f("too large", `{"instances":[[1,10]]}`, "index 1 of row 0 is 10, not in [0, 10)")
 	f("far too large", `{"instances":[[4294967297,18446744073709551617]]}`, "index 0 of row 0 is 4294967297, not in [0, 10)")
@@ -112,12 +112,12 @@ func TestParseRefuses(t *testing.T) {
 	f("nested", `{"instances":[[[1,2]]]}`, "index 0 of row 0 is [1,2], not an integer")
 	f("no row", `{"instances":[1,null]}`, "row 0 is 1, not a list of 2 indices; row 1 is null, not a list")
 	f("each row, its first fault", `{"instances":[[1,10,-1],[1,2],["x"],[3]]}`,
-		`3 of 4 rows are refused (rows and indices count from 0): index 1 of row 0 is 10, not in [0, 10); index 0 of row 2 is "x", not an integer; row 3 has 1`)
+		`3 of 4 rows are refused (rows and indices are numbered from 0): index 1 of row 0 is 10, not in [0, 10); index 0 of row 2 is "x", not an integer; row 3 has 1`)
 
 	many := small
 	many.maxRows = 100
 	err := r.parse([]byte(`{"instances":[`+strings.Repeat("[1],", 19)+`[1]]}`), many)
-	if err == nil || !strings.HasSuffix(err.Error(), "row 7 has 1 indices, the model takes 2; 12 more are refused") {
+	if err == nil || !strings.HasSuffix(err.Error(), "row 7 has 1 indices, the model needs 2; 12 more are refused") {
 		t.Errorf("many refused rows: %v", err)
 	}
 	if err := r.parse([]byte(`{"instances":[[1,2],[1,2],[1,2],[1,2],[1,2]]}`), small); !errors.Is(err, errTooManyRows) {
@@ -125,8 +125,8 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// FuzzParse holds the reader against encoding/json: what it accepts is JSON, and it accepts what holds rows as they must
-// be, with the same indices.
+// FuzzParse compares the reader with encoding/json. What it accepts must be JSON; it must accept every body with valid
+// rows, and read the same indices.
 func FuzzParse(f *testing.F) {
 	for _, body := range []string{
 		`{"instances":[[1,2],{"rows":[3,4]}]}`, `{"inputs":{"rows":[[1,2]]},"signature_name":"serving_default"}`,
@@ -205,7 +205,7 @@ type member struct {
 	value json.RawMessage
 }
 
-// membersOf are an object's keys and values in order, the repeated ones too.
+// membersOf returns an object's keys and values in order, including repeated ones.
 func membersOf(data []byte) (members []member, ok bool) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// What follows reads a request's data from at on, value by value.
+// The methods below read a request's data from r.at on, value by value.
 
-// next is the next byte that is not white space, not yet read; 0 at the end.
+// next skips white space and returns the byte after it without reading it; 0 at the end.
 func (r *request) next() byte {
 	if r.at < len(r.data) && r.data[r.at] > ' ' {
 		return r.data[r.at]
@@ -29,7 +29,7 @@ func (r *request) skip() byte {
 
 func space(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
 
-// quoted reads s, if that is what stands there in quotes.
+// quoted reads s in quotes, if that is what follows.
 func (r *request) quoted(s string) bool {
 	rest, n := r.data[r.at:], len(s)
 	if len(rest) < n+2 || rest[0] != '"' || rest[n+1] != '"' || string(rest[1:n+1]) != s {
@@ -49,9 +49,9 @@ func (r *request) text() (s string, err error) {
 	return s, err
 }
 
-// digits reads a number of one to seven digits, as nearly all indices are; not ok, it has read nothing. Eight bytes are
-// looked at together: those before the first that is no digit are moved to the end, behind zeros, then each pair of
-// neighbours becomes one number, thrice.
+// digits reads a number of one to seven digits followed by a separator, which covers nearly all indices. If it returns
+// false, it has read nothing. It handles eight bytes together: it moves the digits to the end, after zeros. Then it
+// joins neighbours into numbers of two digits, these into numbers of four, and these into one.
 func (r *request) digits() (v uint64, ok bool) {
 	r.next()
 	if len(r.data)-r.at < 8 {
@@ -80,13 +80,13 @@ func (r *request) value() ([]byte, error) {
 		return nil, r.unexpected("a value")
 	}
 	if !json.Valid(text) {
-		return nil, fmt.Errorf("the body is not JSON: %s at byte %d is no value", show(text), r.at)
+		return nil, fmt.Errorf("the body is not JSON: %s at byte %d is not a value", show(text), r.at)
 	}
 	r.at += len(text)
 	return text, nil
 }
 
-// extent is where the value that begins here ends, if it is one: by its quotes, its brackets, or what must follow it.
+// extent returns where the value that begins at r.at ends: by its quotes, its brackets, or the separator after it.
 func (r *request) extent() int {
 	depth := 0
 	for at := r.at; at < len(r.data); at++ {
@@ -117,7 +117,7 @@ func (r *request) extent() int {
 	return len(r.data)
 }
 
-// unexpected says what stands where something else must.
+// unexpected is the error for another byte than the expected one.
 func (r *request) unexpected(want string) error {
 	if r.at >= len(r.data) {
 		return fmt.Errorf("the body ends where %s is expected, at byte %d", want, r.at)
@@ -125,7 +125,7 @@ func (r *request) unexpected(want string) error {
 	return fmt.Errorf("the body has %q where %s is expected, at byte %d", r.data[r.at], want, r.at)
 }
 
-// show is text for a message: its beginning.
+// show returns the beginning of text, for a message.
 func show[T ~string | ~[]byte](text T) string {
 	s := string(text)
 	if len(s) > maxShown {

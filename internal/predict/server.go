@@ -19,9 +19,9 @@ import (
 
 // Options configure a Server. The zero value of a number or duration is its default.
 type Options struct {
-	Timeout        time.Duration // for a prediction whose request names none, from its first byte; 100 ms
+	Timeout        time.Duration // for a request without a timeout, from its first byte; 100 ms
 	MaxBody        int           // bytes of a request's body; 1 MiB
-	MaxRows        int           // a request; 1,024
+	MaxRows        int           // rows of a request; 1,024
 	MaxConnections int           // open connections, and so requests at once; 1,024
 	ReadTimeout    time.Duration // to read a whole request; 5 s
 	WriteTimeout   time.Duration // to write a whole answer; 5 s
@@ -63,15 +63,15 @@ func (o *Options) fill() error {
 	require(o.MaxConnections > 0, "max connections %d must be positive", o.MaxConnections)
 	require(o.ReadTimeout > 0 && o.WriteTimeout > 0 && o.IdleTimeout > 0,
 		"timeouts must be positive, have read %v, write %v, idle %v", o.ReadTimeout, o.WriteTimeout, o.IdleTimeout)
-	require(o.Logger != nil, "no logger given")
-	require(o.Registerer != nil, "no metrics registerer given")
+	require(o.Logger != nil, "a logger is required")
+	require(o.Registerer != nil, "a metrics registerer is required")
 	return errors.Join(faults...)
 }
 
 // MaxTimeout bounds how long a prediction may take.
 const MaxTimeout = time.Minute
 
-// Server answers on one port. A request is handled on the edge's loop (direct), or on a goroutine.
+// Server answers on one port. A request is handled on the event loop (direct.go) or by a worker.
 type Server struct {
 	options Options
 	models  map[string]Model
@@ -82,11 +82,11 @@ type Server struct {
 	panicked throttle.Line
 }
 
-// NewServer makes a server of models by name that is not listening yet. The error joins every fault of the options.
+// NewServer returns a server that does not listen yet. models are by name. The error joins every fault of the options.
 func NewServer(models map[string]Model, options Options) (*Server, error) {
 	err := options.fill()
 	if len(models) == 0 {
-		err = errors.Join(err, errors.New("predict: server: no models given"))
+		err = errors.Join(err, errors.New("predict: server: at least one model is required"))
 	}
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func NewServer(models map[string]Model, options Options) (*Server, error) {
 	s.http, err = httpd.NewServer(httpd.Options{
 		Handler:        s.handle,
 		ErrorHandler:   s.unreadable,
-		Direct:         &httpd.Direct{Begin: s.begin, But: []string{"content-encoding", strings.ToLower(timeoutHeader)}},
+		Direct:         &httpd.Direct{Begin: s.begin, ExceptHeaders: []string{"content-encoding", strings.ToLower(timeoutHeader)}},
 		MaxConnections: options.MaxConnections,
 		MaxBody:        options.MaxBody,
 		MaxHead:        16 << 10,
@@ -113,7 +113,7 @@ func NewServer(models map[string]Model, options Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve answers on listener until Shutdown, and returns nil then. It closes the listener.
+// Serve answers on listener until Shutdown and then returns nil. It closes the listener.
 func (s *Server) Serve(listener net.Listener) error {
 	if err := s.http.Serve(listener); err != nil {
 		return fmt.Errorf("predict: cannot serve on %s: %w", listener.Addr(), err)
@@ -121,8 +121,8 @@ func (s *Server) Serve(listener net.Listener) error {
 	return nil
 }
 
-// Shutdown stops listening, and waits until the requests that came are answered and all connections closed. If ctx ends
-// first it returns an error; requests that still run are answered if their rows are.
+// Shutdown stops listening, and waits until all requests are answered and all connections closed. If ctx ends first, it
+// returns an error; requests that still run are answered when their rows are scored.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if err := s.http.Shutdown(ctx); err != nil {
 		return fmt.Errorf("predict: shutdown with %d connections left: %w", s.http.Connections(), err)
@@ -130,7 +130,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// unreadable answers what is not an HTTP request we can read.
+// unreadable answers a request that fasthttp cannot read.
 func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
 	c.Response.Reset()
 	var small *fasthttp.ErrSmallBuffer
@@ -143,10 +143,10 @@ func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &small):
 		writeError(c, fasthttp.StatusRequestHeaderFieldsTooLarge, "the headers are too large")
 	case errors.As(err, &network) && network.Timeout():
-		s.metrics.unread.Inc()
+		s.metrics.timedOut.Inc()
 		writeError(c, fasthttp.StatusRequestTimeout, "the request took too long to arrive")
 	default:
-		writeError(c, fasthttp.StatusBadRequest, "this is no HTTP request that can be read: "+err.Error())
+		writeError(c, fasthttp.StatusBadRequest, "the HTTP request cannot be read: "+err.Error())
 	}
 	c.SetConnectionClose()
 }

@@ -166,7 +166,7 @@ func TestAnswers(t *testing.T) {
 	t.Run("on the loop", func(t *testing.T) {
 		m := &fakeModel{direct: true}
 		testAnswers(t, m)
-		if n := m.started.Load(); n != 3 { // those that answer, less a version, an escape, and two headers
+		if n := m.started.Load(); n != 3 { // the answered ones, less those with a version, an escape or a header
 			t.Errorf("%d were started on the loop, want 3", n)
 		}
 	})
@@ -178,7 +178,7 @@ func testAnswers(t *testing.T, m *fakeModel) {
 	f := func(name, request, body string, wantStatus int, want string, headers ...string) {
 		t.Helper()
 		status, got := ask(t, client, request, body, headers...)
-		if wantStatus != 200 { // want is a part of the sentence
+		if wantStatus != 200 { // want is a part of the error's text
 			var failure struct {
 				Error string `json:"error"`
 			}
@@ -202,17 +202,17 @@ func testAnswers(t *testing.T, m *fakeModel) {
 	f("plain", p, one, 200, `{"predictions":[1.2]}`, "Content-Encoding", "identity", "Content-Type", "text/plain")
 
 	f("bad rows", p, `{"instances":[[1,2],[1],[1,11]]}`, 400,
-		"2 of 3 rows are refused (rows and indices count from 0): row 1 has 1 indices, the model takes 2; index 1 of row 2 is 11, not in [0, 10)")
+		"2 of 3 rows are refused (rows and indices are numbered from 0): row 1 has 1 indices, the model needs 2; index 1 of row 2 is 11, not in [0, 10)")
 	f("no JSON", p, "instances", 400, "the body has 'i' where { is expected, at byte 0")
 	f("no body", p, "", 400, "the body ends where { is expected")
-	f("another signature", p, `{"signature_name":"a<b>","instances":[[1,2]]}`, 400, `signature_name is "a<b>"; the model has "serving_default" alone`)
+	f("another signature", p, `{"signature_name":"a<b>","instances":[[1,2]]}`, 400, `signature_name is "a<b>"; the model has only "serving_default"`)
 	f("no time", p, one, 400, `X-Timeout-Ms is "0"; send whole milliseconds, 1 to 60000`, "X-Timeout-Ms", "0")
 	f("a unit", p, one, 400, `X-Timeout-Ms is "1s"`, "X-Timeout-Ms", "1s")
-	f("compressed", p, one, 400, `encoded as "gzip"; send it plain`, "Content-Encoding", "gzip")
+	f("compressed", p, one, 400, `content encoding "gzip"; send it without`, "Content-Encoding", "gzip")
 	f("too many rows", p, `{"instances":[[1,2],[1,2],[1,2],[1,2]]}`, 413, "more than 3 rows")
 	f("too large", p, strings.Repeat(" ", 201), 413, "larger than 200 bytes")
-	f("by GET", "GET /v1/models/ctr:predict", "", 405, "by POST")
-	f("another model", "POST /v1/models/x:predict", one, 404, `model "x" is unknown; there is ctr, cvr`)
+	f("by GET", "GET /v1/models/ctr:predict", "", 405, "use POST")
+	f("another model", "POST /v1/models/x:predict", one, 404, `model "x" is unknown; the models are: ctr, cvr`)
 	f("another version", "POST /v1/models/ctr/versions/5:predict", one, 404, "7 and 8 do")
 	f("version latest", "POST /v1/models/ctr/versions/latest:predict", one, 404, `version "latest" is not a positive number`)
 	f("version 0", "POST /v1/models/ctr/versions/0:predict", one, 404, `version "0"`)
@@ -227,10 +227,10 @@ func testAnswers(t *testing.T, m *fakeModel) {
 		status("9", "END", "FAILED_PRECONDITION", `no \u003cgolden\u003e rows`)+","+
 		status("8", "LOADING", "OK", "")+","+status("7", "AVAILABLE", "OK", "")+"]}")
 	f("status of a version", "GET /v1/models/ctr/versions/7", "", 200, `{"model_version_status":[`+status("7", "AVAILABLE", "OK", "")+"]}")
-	f("status of none", "GET /v1/models/ctr/versions/6", "", 404, "version 6 of ctr is not there")
+	f("status of none", "GET /v1/models/ctr/versions/6", "", 404, "model ctr has no version 6")
 	f("status of no model", "GET /v1/models/", "", 404, `model "" is unknown`)
 	f("metadata of no version", "GET /v1/models/cvr/metadata", "", 503, "no version is loaded")
-	f("metadata posted", "POST /v1/models/ctr/metadata", "", 405, "by GET")
+	f("metadata posted", "POST /v1/models/ctr/metadata", "", 405, "use GET")
 
 	if n := m.held.Load(); n != 0 {
 		t.Errorf("%d versions are held after the last answer", n)
@@ -243,7 +243,7 @@ func testAnswers(t *testing.T, m *fakeModel) {
 	}
 }
 
-// The metadata is what TensorFlow Serving says of such a model.
+// The metadata equals TensorFlow Serving's for such a model.
 func TestMetadata(t *testing.T) {
 	_, client := startServer(t, map[string]Model{"ctr": &fakeModel{}}, Options{})
 	for path, version := range map[string]string{"/metadata": "7", "/versions/8/metadata": "8"} {
@@ -262,7 +262,7 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// What a version answers with has a status each, and leaves the next request as if nothing had been.
+// Every error of a version has its status and does not affect the next request.
 func TestScoreErrors(t *testing.T) {
 	t.Run("by workers", func(t *testing.T) { testScoreErrors(t, &fakeModel{}) })
 	t.Run("on the loop", func(t *testing.T) { testScoreErrors(t, &fakeModel{direct: true}) })
@@ -301,11 +301,11 @@ func testScoreErrors(t *testing.T, m *fakeModel) {
 	f("a row", func(_ []int32, _ time.Time, results []Result) (bool, error) {
 		results[1].Err = fmt.Errorf("%w: NaN", ErrRow)
 		return true, results[1].Err
-	}, 400, "1 of 2 rows are refused (rows count from 0); row 1: predict: the model refuses a row: NaN", outcomeInvalid)
-	if m.direct { // who scores them does not panic
+	}, 400, "1 of 2 rows are refused (rows are numbered from 0); row 1: predict: the model refuses a row: NaN", outcomeInvalid)
+	if m.direct { // the goroutine that scores them does not panic
 		return
 	}
-	f("a panic", func([]int32, time.Time, []Result) (bool, error) { panic("oh") }, 500, "failed inside", outcomeFailed)
+	f("a panic", func([]int32, time.Time, []Result) (bool, error) { panic("oh") }, 500, "internal error", outcomeFailed)
 	if counted(t, s.metrics.panics) != 1 {
 		t.Error("the panic is not counted")
 	}
@@ -333,14 +333,14 @@ func TestDeadline(t *testing.T) {
 
 func TestOptionsFaults(t *testing.T) {
 	_, err := NewServer(nil, Options{Timeout: time.Hour, MaxBody: -1, MaxRows: -1, MaxConnections: -1, ReadTimeout: -1})
-	for _, want := range []string{"timeout 1h", "max body", "max rows", "max connections", "timeouts must", "no logger", "registerer", "no models"} {
+	for _, want := range []string{"timeout 1h", "max body", "max rows", "max connections", "timeouts must", "a logger is required", "registerer", "at least one model is required"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no fault %q in %v", want, err)
 		}
 	}
 }
 
-// Numbers come back as the float32 they were, and as floats.
+// Numbers read back as the same float32, and are written as floats.
 func TestAppendFloat(t *testing.T) {
 	f := func(p float32, want string) {
 		t.Helper()

@@ -17,7 +17,7 @@ import (
 	"gavel/internal/httpd/httpdtest"
 )
 
-// Shutdown answers what came, closes the connections, and takes no new ones.
+// Shutdown answers the requests that arrived, closes the connections, and accepts no new ones.
 func TestShutdown(t *testing.T) {
 	m := &fakeModel{}
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -55,7 +55,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// Shutdown gives up when its context ends, and says what is left; that is answered all the same.
+// Shutdown returns an error when its context ends. The remaining requests are still answered.
 func TestShutdownTimeout(t *testing.T) {
 	m := &fakeModel{}
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -82,7 +82,7 @@ func TestShutdownTimeout(t *testing.T) {
 	}
 }
 
-// A request that is never finished costs its connection, and is counted.
+// A request that never ends is counted, and its connection closed.
 func TestSlowRequest(t *testing.T) {
 	o := Options{ReadTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()}
 	s, err := NewServer(map[string]Model{"ctr": &fakeModel{}}, o)
@@ -100,7 +100,7 @@ func TestSlowRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if resp.StatusCode != 408 || !resp.Close || counted(t, s.metrics.unread) != 1 {
-		t.Errorf("status %d, close %v, %v counted; want 408, true, 1", resp.StatusCode, resp.Close, counted(t, s.metrics.unread))
+	if resp.StatusCode != 408 || !resp.Close || counted(t, s.metrics.timedOut) != 1 {
+		t.Errorf("status %d, close %v, %v counted; want 408, true, 1", resp.StatusCode, resp.Close, counted(t, s.metrics.timedOut))
 	}
 }

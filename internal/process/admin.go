@@ -13,17 +13,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Admin answers operators: metrics, profiles, and what the process adds. It is no place for anybody else: bind it to
+// Admin is the operators' server: metrics, profiles, and what the process adds. It has no authentication: bind it to
 // loopback or a private network.
 type Admin struct {
 	server   *http.Server
 	listener net.Listener
 	log      *slog.Logger
-	done     chan struct{} // closed when nothing is served any more
+	done     chan struct{} // closed when the server has ended
 }
 
-// StartAdmin serves GET /metrics, /debug/pprof and what mux has besides on address, the setting admin_listen, until
-// Shutdown.
+// StartAdmin serves GET /metrics, /debug/pprof and mux's own handlers on address until Shutdown. address is the setting
+// admin_listen.
 func StartAdmin(address string, mux *http.ServeMux, metrics prometheus.Gatherer, log *slog.Logger) (*Admin, error) {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -45,7 +45,7 @@ func StartAdmin(address string, mux *http.ServeMux, metrics prometheus.Gatherer,
 	return a, nil
 }
 
-// Addr is what it listens on.
+// Addr returns the address on which it listens.
 func (a *Admin) Addr() string { return a.listener.Addr().String() }
 
 // serveLoop answers until Shutdown.
@@ -56,8 +56,8 @@ func (a *Admin) serveLoop() {
 	}
 }
 
-// Shutdown stops listening and waits for what is being answered. Where ctx ends first, the connections left are cut and
-// the error is ctx's.
+// Shutdown stops listening and waits for running requests. If ctx ends first, it closes the remaining connections and
+// returns ctx's error.
 func (a *Admin) Shutdown(ctx context.Context) error {
 	err := a.server.Shutdown(ctx)
 	if err != nil {

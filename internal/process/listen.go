@@ -1,4 +1,4 @@
-// Package process holds what each of our long-lived processes needs: ports, the log, the operators' server.
+// Package process has what each long-lived process needs: listening, the log, the operators' server.
 package process
 
 import (
@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// SplitPort reads host:port; no host is loopback.
+// SplitPort reads host:port. An empty host means loopback.
 func SplitPort(address string) (host string, port int, err error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
@@ -18,8 +18,8 @@ func SplitPort(address string) (host string, port int, err error) {
 	return cmp.Or(host, "127.0.0.1"), int(n), err
 }
 
-// Listen listens on the host:port that a setting names. No host is loopback, not every interface as net.Listen has it;
-// that is 0.0.0.0 or [::].
+// Listen listens on address, the host:port of a setting. An empty host means loopback; net.Listen would take every
+// interface. To listen on every interface, the setting must be 0.0.0.0:port or [::]:port.
 func Listen(setting, address string) (net.Listener, error) {
 	host, port, err := SplitPort(address)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 )
 
-// NewLogger logs to w from a level on; format is json, or else text.
+// NewLogger returns a logger that writes to w from level on. format is "json"; anything else means text.
 func NewLogger(level slog.Level, format string, w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if format == "json" {

@@ -1,5 +1,5 @@
-// Package race tells tests whether the race detector is on: it allocates, and makes pools drop some of what they are
-// given, so that memory can't be counted.
+// Package race lets tests know whether the race detector is on. With it, the program allocates more and pools drop some
+// of their items, so tests cannot count memory.
 package race
 
 // Enabled says whether the race detector is on.

@@ -1,5 +1,5 @@
-// Package recipe is a model's recipe as Go reads it: models/<model>/recipe.yaml, whose keys docs/contracts.md lists.
-// Python reads the very same file (pytrain/recipe.py) with the same defaults and bounds.
+// Package recipe reads a model's recipe: models/<model>/recipe.yaml, whose keys docs/contracts.md lists. Python reads
+// the same file (pytrain/recipe.py), with the same defaults and bounds.
 package recipe
 
 import (
@@ -21,7 +21,7 @@ const (
 	Conversion = "conversion" // P(conversion | click)
 )
 
-// Recipe is one model. One that Load or Decode returned is valid throughout.
+// Recipe is the recipe of one model. Load and Decode return only valid ones.
 type Recipe struct {
 	Model        string             `yaml:"model"`
 	Label        string             `yaml:"label"`
@@ -61,13 +61,13 @@ type Training struct {
 	ExportMinRows          int64   `yaml:"export_min_rows"`
 }
 
-// Join is how long examples wait for their events.
+// Join says how long examples wait for their events.
 type Join struct {
 	BidWaitSeconds   float64 `yaml:"bid_wait_seconds"`
 	LabelWaitSeconds float64 `yaml:"label_wait_seconds"`
 }
 
-// Encoder is the recipe's feature spec, compiled.
+// Encoder returns the compiled feature spec.
 func (r *Recipe) Encoder() *features.Encoder { return r.encoder }
 
 // CheckpointEvery is how often the trainer asks for a checkpoint.
@@ -76,10 +76,10 @@ func (t *Training) CheckpointEvery() time.Duration { return seconds(t.Checkpoint
 // ExportEvery is how often the trainer asks for a version.
 func (t *Training) ExportEvery() time.Duration { return seconds(t.ExportEverySeconds) }
 
-// BidWait is how long after its bid an impression (or click) may come.
+// BidWait is how long after the bid its impression (or click) may come.
 func (j *Join) BidWait() time.Duration { return seconds(j.BidWaitSeconds) }
 
-// LabelWait is how long after it the click (or conversion) still counts.
+// LabelWait is how long after the impression (or click) the click (or conversion) still counts.
 func (j *Join) LabelWait() time.Duration { return seconds(j.LabelWaitSeconds) }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
@@ -93,7 +93,7 @@ func Load(path string) (*Recipe, error) {
 	return r, nil
 }
 
-// Decode reads a recipe's text; name stands before every fault.
+// Decode reads a recipe's text. name precedes every fault.
 func Decode(name string, data []byte) (*Recipe, error) {
 	r := defaults()
 	if err := strictyaml.Decode(name, data, r); err != nil {
@@ -102,8 +102,8 @@ func Decode(name string, data []byte) (*Recipe, error) {
 	return r, nil
 }
 
-// LoadAll reads <dir>/<model>/recipe.yaml of every model in dir, in the order of their names. A directory without a
-// recipe is passed over; two recipes of one model, or one under another model's name, are faults.
+// LoadAll reads <dir>/<model>/recipe.yaml of every model in dir, in the order of their names. It skips a directory
+// without a recipe. A recipe in the directory of another model is a fault.
 func LoadAll(dir string) (map[string]*Recipe, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*", "recipe.yaml"))
 	if err == nil && len(paths) == 0 {
@@ -144,7 +144,7 @@ var modelPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 // maxSeconds bounds every duration: 30 days.
 const maxSeconds = 30 * 24 * 3600
 
-// Validate returns every fault and compiles the features; strictyaml calls it.
+// Validate returns every fault and compiles the features. strictyaml calls it.
 func (r *Recipe) Validate() []error {
 	var faults []error
 	check := func(ok bool, key, format string, args ...any) {

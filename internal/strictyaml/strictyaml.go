@@ -1,5 +1,5 @@
-// Package strictyaml decodes the YAML files that people edit: unknown keys are errors, and every fault is reported
-// at once, each with its place, so that one round of editing mends a file.
+// Package strictyaml decodes YAML files that people edit. Unknown keys are errors. Every fault is reported at once,
+// with its line or key, so that one round of editing repairs a file.
 package strictyaml
 
 import (
@@ -17,7 +17,7 @@ import (
 const MaxBytes = 64 << 20
 
 // Validator is implemented by documents that have rules beyond their types. Validate returns every fault, each
-// naming the key in question and the remedy.
+// naming the key and the remedy.
 type Validator interface{ Validate() []error }
 
 // ReadFile decodes the file into dst, a pointer, and validates it if it is a Validator. The error joins every fault,
@@ -38,8 +38,8 @@ func ReadFile(path string, dst any) error {
 	return Decode(path, data, dst)
 }
 
-// Decode decodes one YAML document into dst, a pointer, and validates it if it is a Validator. name stands before
-// every fault. An empty document leaves dst as it was.
+// Decode decodes one YAML document into dst, a pointer, and validates it if it is a Validator. name precedes
+// every fault. An empty document does not change dst.
 func Decode(name string, data []byte, dst any) error {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)

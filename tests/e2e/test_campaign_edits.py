@@ -58,7 +58,7 @@ def test_a_bad_edit_is_refused_with_every_fault_and_a_good_one_taken(new_bidder:
             path.write_text(text)
             told(bidder, "refused", before + 1)
             said = bidder.log().splitlines()[-1]
-            assert "the old set serves on" in said
+            assert "the old set stays in use" in said
             for bad in faults.values():
                 assert f"{path}: line {line_of(text, bad)}: " in said, f"no word of {bad!r} in:\n{said}"
             assert bidder.metric("gavel_campaigns_file_refused") == 1

@@ -120,7 +120,7 @@ def test_section_goes_between_its_markers() -> None:
     assert page.insert(got, "new") == got
     assert page.insert("# Benchmarks\n", "new") == f"# Benchmarks\n\n{page.BEGIN}\nnew\n{page.END}\n"
     for bad in (page.BEGIN, page.END + page.BEGIN, got + page.END):
-        with pytest.raises(ValueError, match="must stand once"):
+        with pytest.raises(ValueError, match="once each, in this order"):
             page.insert(bad, "new")
 
 

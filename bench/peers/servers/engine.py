@@ -1,7 +1,7 @@
-"""The model as the Python servers run it: int32 rows (n, F) to float32 probabilities (n,), on one thread.
+"""The model of the Python servers: int32 rows (n, F) to float32 probabilities (n,), on one thread.
 
-TensorFlow is called through a session's callable, which took two thirds of the CPU of calling the SavedModel's
-signature, with Gavel's two settings: one thread inside an operation, and the graph run by the caller's own thread.
+TensorFlow is called through a session's callable, which needs two thirds of the CPU of the SavedModel's signature. The
+session has Gavel's settings: one thread inside an operation, and the graph runs on the caller's thread.
 """
 
 import gc
@@ -19,12 +19,12 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 def option(name: str, default: str) -> str:
-    """A setting of the server's configuration, which comes as an environment variable."""
+    """Return a setting of the server's configuration, an environment variable."""
     return os.environ.get(name, default)
 
 
 def load() -> Predict:
-    """The model, warm. What was allocated so far is exempt from garbage collection, unless GC=default."""
+    """Return the warm model. Unless GC=default, objects allocated so far are exempt from garbage collection."""
     predict = onnx() if option("ENGINE", "tensorflow") == "onnx" else tensorflow()
     for n in range(1, MAX_BATCH + 1):
         predict(np.zeros((n, 32), np.int32))
@@ -38,7 +38,7 @@ def tensorflow() -> Predict:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
-    if option("TF", "tuned") == "default":  # as TensorFlow's guide has it
+    if option("TF", "tuned") == "default":  # as in TensorFlow's guide
         served = tf.saved_model.load(str(MODEL)).signatures["serving_default"]
         return lambda rows: served(rows=tf.constant(rows))["probability"].numpy()
     one_thread = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=-1)

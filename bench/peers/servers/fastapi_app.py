@@ -1,10 +1,10 @@
-"""FastAPI under uvicorn, with TensorFlow or onnxruntime; each request computed alone, or queued and computed together.
+"""FastAPI under uvicorn, with TensorFlow or onnxruntime. Each request is computed alone, or queued and batched.
 
-BATCH=queue   rows wait while the model runs, and go together when it is free
-RUN=inline    … in the event loop, after every request that has arrived was read; no thread is switched
-RUN=thread    … in a thread beside it
-WAIT_MS       how long a batch that is not full waits for more
-BODY=pydantic the request is a declared model, as FastAPI's guide has it; BODY=orjson parses it by hand
+BATCH=queue   rows wait while the model runs, and form a batch when it is free
+RUN=inline    the model runs in the event loop, after all requests that have arrived were read
+RUN=thread    the model runs in a thread
+WAIT_MS       how long a batch that is not full waits for more rows
+BODY=pydantic the request is a declared model, as in FastAPI's guide; BODY=orjson parses it by hand
 """
 
 import asyncio
@@ -25,12 +25,12 @@ WAIT_S = float(option("WAIT_MS", "0")) / 1e3
 
 
 class Queue:
-    """Rows that wait for the model. Everything happens in the event loop but the model's run under RUN=thread."""
+    """Rows that wait for the model. With RUN=thread the model runs in a thread; all else runs in the event loop."""
 
     def __init__(self, predict: engine.Predict) -> None:
         self._predict = predict
         self._waiting: list[tuple[list[int], asyncio.Future[float]]] = []
-        self._busy = False  # a run is under way, or a flush is due
+        self._busy = False  # the model runs, or a flush is scheduled
         self._thread = ThreadPoolExecutor(1) if option("RUN", "inline") == "thread" else None
 
     def ask(self, row: list[int]) -> asyncio.Future[float]:
@@ -57,7 +57,7 @@ class Queue:
 
     def _answer(self, futures: list[asyncio.Future[float]], probabilities: np.ndarray) -> None:
         for future, probability in zip(futures, probabilities.tolist(), strict=True):
-            if not future.done():  # the caller may have gone
+            if not future.done():  # the caller may have disconnected
                 future.set_result(probability)
         self._busy = bool(self._waiting)
         if self._busy:

@@ -1,4 +1,4 @@
-"""KServe's own model server; its batcher is a Kubernetes sidecar, so each request is computed alone."""
+"""KServe's model server. Its batcher is a Kubernetes sidecar, so each request is computed alone."""
 
 import os
 

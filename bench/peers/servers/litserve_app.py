@@ -1,4 +1,4 @@
-"""LitServe with its own batching, or a request at a time (BATCH=none)."""
+"""LitServe with its own batching, or one request at a time (BATCH=none)."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""MLServer with its adaptive batching: this file is its runtime, and when run writes its settings and starts it."""
+"""MLServer with its adaptive batching. This file is its runtime; as a program it writes the settings and starts it."""
 
 import json
 import os

@@ -1,10 +1,10 @@
-"""Ray Serve with its own batching. Its modes (HAProxy, throughput) are set by environment variables from outside."""
+"""Ray Serve with its own batching. Environment variables set its modes (HAProxy, throughput)."""
 
 import os
 import signal
 from pathlib import Path
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing here calls out
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no usage reports over the network
 
 import engine
 import numpy as np

@@ -1,4 +1,4 @@
-"""`python to_onnx.py WEIGHTS.npz OUT.onnx`: the version's serving graph, operation by operation, with its weights."""
+"""`python to_onnx.py WEIGHTS.npz OUT.onnx`: write the version's serving graph as ONNX, with its weights."""
 
 import sys
 

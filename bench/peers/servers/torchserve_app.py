@@ -1,4 +1,4 @@
-"""TorchServe with its own batching: archives the handler, writes the configuration, starts the server."""
+"""TorchServe with its own batching: archive the handler, write the configuration, start the server."""
 
 import os
 import subprocess

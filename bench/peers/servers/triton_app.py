@@ -1,4 +1,4 @@
-"""Triton through nvidia-pytriton: the real server, its dynamic batcher, and the model in this process beside it."""
+"""Triton through nvidia-pytriton: the real server with its dynamic batcher. The model runs in this process."""
 
 import os
 

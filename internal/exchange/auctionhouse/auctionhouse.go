@@ -2,18 +2,18 @@
 //
 // # Rules
 //
-// All prices are micros for one impression, so 0.001 CPM is the finest step and the books of both sides agree exactly.
-// For each impression:
+// All prices are micros for one impression. So 0.001 CPM is the smallest step, and the books of both sides agree
+// exactly. For each impression:
 //
-//   - A bid without a deal must reach the impression's floor, and loses where only deals may bid (private_auction). A
-//     bid on a deal must name a deal of the impression and reach that deal's floor.
-//   - A bid on a fixed-price deal (deal.at = 3) comes before the open auction: the highest wins and pays the deal's
-//     floor.
-//   - Otherwise the highest bid wins. The rival, who stands for all other bidders, takes part if it reaches the floor
-//     and the auction is not private. At equal prices our bidder wins against the rival, and the first bid of an
-//     answer against the later ones.
-//   - First price (deal.at or else at = 1): the winner pays its bid. Second price (everything else): the highest of
-//     the other bids, the rival and the winner's own floor, at least MinPrice, and never more than its bid.
+//   - A bid without a deal must reach the impression's floor. It loses if only deals may bid (private_auction). A bid on a deal
+//     must name a deal of the impression and reach that deal's floor.
+//   - A bid on a fixed-price deal (deal.at = 3) takes precedence over the open auction. The highest such bid wins and pays the
+//     deal's floor.
+//   - Otherwise the highest bid wins. The rival represents all other bidders. It takes part if it reaches the floor and the
+//     auction is not private. At equal prices the bidder under test wins against the rival, and the first bid of an answer
+//     against later ones.
+//   - First price (deal.at, or else at, is 1): the winner pays its bid. Second price (everything else): it pays the highest of
+//     the other bids, the rival and its own floor, at least MinPrice, and never more than its bid.
 package auctionhouse
 
 import (
@@ -24,25 +24,25 @@ import (
 	"gavel/internal/exchange/lot"
 )
 
-// MinPrice is what a second-price winner without rival or floor pays: 0.001 CPM. Nothing is ever given away, because a
-// price of nothing cannot be told from a price not told.
+// MinPrice is what a second-price winner without rival or floor pays: 0.001 CPM. It is not 0, because in a notice 0
+// means that the price is not known.
 const MinPrice auction.Micros = 1
 
-// Bid is one bid of an answer with what became of it.
+// Bid is one bid of an answer, with its result.
 type Bid struct {
 	*openrtb2.Bid
 	Seat  string
-	Imp   int // index into Lot.Imps; -1 if the bid names no impression of the lot
+	Imp   int // index into Lot.Imps; -1 if the bid has another impid
 	Offer auction.Micros
 
 	Won      bool
-	Price    auction.Micros      // clearing price of the impression; 0 if nobody bought it or it is not told
+	Price    auction.Micros      // clearing price of the impression; 0 if it was not sold or the price is not reported
 	Loss     openrtb3.LossReason // why it lost
-	MinToWin auction.Micros      // the least offer that would have won
+	MinToWin auction.Micros      // the lowest price that would have won
 }
 
-// Clear runs the auctions of a lot over the bids of one answer and fills in what became of each. Bids that Validate
-// refused take no part: they keep their Loss.
+// Clear runs the auctions of a lot with the bids of one answer and fills in their results. Bids that Bids marked
+// invalid take no part and keep their Loss.
 func Clear(l *lot.Lot, bids []Bid) {
 	for i := range l.Imps {
 		clearImp(l, i, bids)
@@ -78,7 +78,7 @@ func clearImp(l *lot.Lot, index int, bids []Bid) {
 	if winner >= 0 && !fixed && rival > bids[winner].Offer {
 		winner = -1
 	}
-	price := rival // what the impression went for, if the rival took it
+	price := rival // the clearing price if the rival won
 	if winner >= 0 {
 		price = priceOf(l, imp, bids, winner, rival)
 	}
@@ -96,7 +96,7 @@ func clearImp(l *lot.Lot, index int, bids []Bid) {
 	}
 }
 
-// priceOf is what the winner pays.
+// priceOf returns what the winner pays.
 func priceOf(l *lot.Lot, imp *lot.Imp, bids []Bid, winner int, rival auction.Micros) auction.Micros {
 	b := &bids[winner]
 	deal, _ := dealOf(imp, b)
@@ -113,7 +113,7 @@ func priceOf(l *lot.Lot, imp *lot.Imp, bids []Bid, winner int, rival auction.Mic
 	return min(b.Offer, max(minToWin(imp, bids, winner, rival), MinPrice))
 }
 
-// minToWin is the best of what stands against bid i: other bids that take part, the rival, its own floor.
+// minToWin returns the highest price that bid i must reach: the other bids that take part, the rival, its own floor.
 func minToWin(imp *lot.Imp, bids []Bid, i int, rival auction.Micros) auction.Micros {
 	deal, _ := dealOf(imp, &bids[i])
 	best := max(rival, reserveOf(imp, deal))
@@ -126,7 +126,7 @@ func minToWin(imp *lot.Imp, bids []Bid, i int, rival auction.Micros) auction.Mic
 	return best
 }
 
-// dealOf is the deal a bid names, nil for the open auction; false if the impression does not have that deal.
+// dealOf returns the deal that a bid names, nil for the open auction. It returns false if the impression has no such deal.
 func dealOf(imp *lot.Imp, b *Bid) (*lot.Deal, bool) {
 	if b.DealID == "" {
 		return nil, true
@@ -146,7 +146,7 @@ func reserveOf(imp *lot.Imp, deal *lot.Deal) auction.Micros {
 	return imp.Floor
 }
 
-// rivalOf is the rival's bid if it takes part, else 0.
+// rivalOf returns the rival's bid if it takes part, else 0.
 func rivalOf(imp *lot.Imp) auction.Micros {
 	if imp.Private || imp.Rival < imp.Floor {
 		return 0

@@ -16,17 +16,17 @@ type Macros struct {
 	SeatID    string         // seatbid.seat
 	AdID      string         // bid.adid
 	Currency  string         // the currency of Price
-	Price     auction.Micros // clearing price; for a loss, what the winner paid, 0 if not told
-	MinToWin  auction.Micros // the least that would have won
+	Price     auction.Micros // clearing price; for a loss, what the winner paid, 0 if it is not reported
+	MinToWin  auction.Micros // the lowest price that would have won
 	Loss      int64          // loss reason, OpenRTB list 5.25; 0 for a win
-	ImpTimeMs int64          // when the impression was shown, Unix ms; 0: not shown (yet)
+	ImpTimeMs int64          // when the impression was shown, Unix ms; 0: not shown yet
 }
 
 const macroStart = "${AUCTION_"
 
 // Expand replaces every macro in s. `${AUCTION_PRICE:B64}` and the like give the value in standard base64. An unknown
-// macro that begins with ${AUCTION_ becomes empty, as the standard has it for values that are not known; other text in
-// ${…} is left alone.
+// macro that begins with ${AUCTION_ becomes empty, as the standard prescribes for unknown values. Other text in ${…} is
+// not changed.
 func (m *Macros) Expand(s string) string {
 	i := strings.Index(s, macroStart)
 	if i < 0 {
@@ -83,7 +83,7 @@ func (m *Macros) value(name string) string {
 	return ""
 }
 
-// price writes CPM with up to three decimals, which is exact for micros; "" for 0, which means "not told".
+// price returns CPM with up to three decimals, which is exact for micros. For 0, which means unknown, it returns "".
 func price(m auction.Micros) string {
 	if m == 0 {
 		return ""

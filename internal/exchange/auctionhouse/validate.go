@@ -10,10 +10,10 @@ import (
 	"gavel/internal/exchange/lot"
 )
 
-// Bids lists the bids of an answer and marks the invalid ones, which lose with the reason in Loss. The rules are Prebid
-// Server's bid validation (an id, an impid that was asked for, a crid, an allowed currency, a price above 0) and what a
-// clearing house needs besides: the request's own id, markup in adm (this exchange takes none from nurl), and no id
-// twice. problems says what was wrong, one sentence a fault; it is empty for a valid answer. The bids keep pointers into resp.
+// Bids returns the bids of an answer and marks the invalid ones, which lose with the reason in Loss. The rules are
+// Prebid Server's bid validation: an id, a known impid, a crid, an allowed currency, a price above 0. A clearing house
+// also needs the request's own id, markup in adm (this exchange does not call nurl for it), and distinct ids. problems
+// has one sentence a fault; it is empty for a valid answer. The bids keep pointers into resp.
 func Bids(l *lot.Lot, resp *openrtb2.BidResponse, bids []Bid) (all []Bid, problems []string) {
 	fault := func(b *Bid, reason openrtb3.LossReason, format string, args ...any) {
 		if b.Loss == 0 {
@@ -32,13 +32,13 @@ func Bids(l *lot.Lot, resp *openrtb2.BidResponse, bids []Bid) (all []Bid, proble
 				fault(b, openrtb3.LossInvalidAuctionID, "answer is for auction %q", resp.ID)
 			}
 			if resp.Cur != "" && resp.Cur != "USD" {
-				fault(b, openrtb3.LossInvalidResponse, "currency %q was not allowed", resp.Cur)
+				fault(b, openrtb3.LossInvalidResponse, "currency %q is not allowed", resp.Cur)
 			}
 			if b.ID == "" {
 				fault(b, openrtb3.LossInvalidResponse, "no id")
 			}
 			if b.Imp < 0 {
-				fault(b, openrtb3.LossInvalidResponse, "impid %q was not asked for", b.ImpID)
+				fault(b, openrtb3.LossInvalidResponse, "impid %q is not in the request", b.ImpID)
 			}
 			if b.CrID == "" {
 				fault(b, openrtb3.LossMissingCreativeID, "no crid")

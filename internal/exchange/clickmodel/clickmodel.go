@@ -1,5 +1,5 @@
 // Package clickmodel is the hidden truth of the simulation: the probability that a user clicks an ad, and that a click
-// converts. The bidder never sees it; it can only learn it from what happens.
+// converts. The bidder never sees it and can only learn it from events.
 //
 // # The model
 //
@@ -7,18 +7,18 @@
 //
 //	p = sigmoid(bias + scale · Σ effects)
 //
-// Every value of every feature has an effect, a normal number drawn by hashing (seed, feature, value), so that no table
-// has to be made beforehand and campaigns that nobody knew of work too. The features and the standard deviations of
-// their effects are the tables below: main effects carry most of the variance, a few pairs of features interact.
-// Calibrate chooses scale and bias so that over a sample of traffic the logit has the standard deviation and the
-// probability the mean that the options ask for.
+// Every value of every feature has an effect: a normal number, the hash of (seed, feature, value). So no table is
+// needed, and unknown campaigns have effects too. The features and the standard deviations of their effects are the
+// tables below. Main effects carry most of the variance; a few pairs of features interact. Calibrate chooses scale and
+// bias by a sample of traffic: the logit gets the standard deviation, and the probability the mean, that the options
+// ask for.
 //
 // # Drift
 //
-// Each effect walks: every DriftEvery it becomes ρ·effect + √(1−ρ²)·sd·ε with a fresh normal ε, hashed from (seed,
-// feature, value, step). That is a random walk pulled back to zero, so the variance stays what it is for ever; ρ is such
-// that the correlation with the past halves every DriftHalfLife. The state at a time depends on the time alone, never
-// on when or how often it was asked.
+// Each effect drifts. Every DriftEvery it becomes ρ·effect + √(1−ρ²)·sd·ε with a fresh normal ε, hashed from (seed,
+// feature, value, step). This random walk is pulled back to zero, so that its variance stays constant. ρ makes the
+// correlation with the past halve every DriftHalfLife. The state at a time depends only on the time, not on earlier
+// calls.
 package clickmodel
 
 import (
@@ -36,19 +36,19 @@ import (
 type Options struct {
 	Seed          uint64
 	BaseRate      float64       // mean probability over the calibration sample
-	LogitStd      float64       // standard deviation of the logit over it
+	LogitStd      float64       // standard deviation of the logit over the calibration sample
 	Start         time.Time     // when the effects begin to drift
 	DriftEvery    time.Duration // 0: no drift
 	DriftHalfLife time.Duration // 0: no drift
 }
 
-// Ad is what the model may depend on of the bid that won.
+// Ad is the part of the winning bid that the model may depend on.
 type Ad struct {
 	Campaign string // bid.cid, else the first of bid.adomain
 	Creative string // bid.crid
 }
 
-// feature numbers are part of the seed: append only.
+// The numbers of features are part of the seed, so new ones must be appended.
 const (
 	domain = iota
 	category
@@ -59,7 +59,7 @@ const (
 	cluster
 	campaign
 	creative
-	features // how many
+	features // the number of features
 )
 
 // mainStd are the standard deviations of the main effects, before scaling.
@@ -93,7 +93,7 @@ type effect struct {
 	value float64 // standard normal at that step
 }
 
-// New makes a model with scale 1 and a bias of the base rate's logit; Calibrate refines both.
+// New returns a model with scale 1 and the base rate's logit as bias. Calibrate refines both.
 func New(o Options) *Model {
 	m := &Model{o: o, rho: 1, scale: 1, bias: logit(o.BaseRate), effects: map[dice.Key]effect{}}
 	if o.DriftEvery > 0 && o.DriftHalfLife > 0 {
@@ -103,15 +103,15 @@ func New(o Options) *Model {
 	return m
 }
 
-// Sample is one impression to calibrate on.
+// Sample is one impression for the calibration.
 type Sample struct {
 	Context lot.Context
 	Size    string
 	Ad      Ad
 }
 
-// Calibrate sets scale and bias by a sample of traffic, at the start time. It must not run beside Probability. An
-// empty sample changes nothing.
+// Calibrate sets scale and bias by a sample of traffic at the start time. It must not run at the same time as
+// Probability. An empty sample changes nothing.
 func (m *Model) Calibrate(samples []Sample) {
 	if len(samples) == 0 {
 		return
@@ -143,7 +143,7 @@ func (m *Model) Calibrate(samples []Sample) {
 	}
 }
 
-// Probability is the truth about showing ad in an impression of that size, at a time.
+// Probability returns the probability of a click if ad is shown in an impression of that size at that time.
 func (m *Model) Probability(c *lot.Context, size string, ad Ad, at time.Time) float64 {
 	return sigmoid(m.bias + m.scale*m.sum(c, size, ad, at))
 }
@@ -177,8 +177,8 @@ func (m *Model) sum(c *lot.Context, sizeName string, ad Ad, at time.Time) float6
 	return total
 }
 
-// effect walks the standard normal of a value to a step. A step before the cached one (a late outcome) is walked from
-// the origin again. mu is held.
+// effect returns the standard normal of a value at a step. If the step is before the cached one (a late outcome), it
+// walks from the origin again. mu is held.
 func (m *Model) effect(k dice.Key, step int64) float64 {
 	e, ok := m.effects[k]
 	if !ok || e.step > step {

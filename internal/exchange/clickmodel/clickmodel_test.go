@@ -64,7 +64,7 @@ func TestDeterministicAndOrderFree(t *testing.T) {
 	for i := range all {
 		s, r := all[i], all[len(all)-1-i]
 		late := start.Add(37 * time.Minute)
-		b.Probability(&r.Context, r.Size, r.Ad, start.Add(time.Duration(i)*time.Minute)) // another history of questions
+		b.Probability(&r.Context, r.Size, r.Ad, start.Add(time.Duration(i)*time.Minute)) // another history of calls
 		if x, y := a.Probability(&s.Context, s.Size, s.Ad, late), b.Probability(&s.Context, s.Size, s.Ad, late); x != y {
 			t.Fatalf("sample %d: %v, but %v when other questions came first", i, x, y)
 		}
@@ -83,7 +83,7 @@ func TestDriftIsSlowAndStationary(t *testing.T) {
 		for _, s := range samples(2000) {
 			x := m.sum(&s.Context, s.Size, s.Ad, start)
 			c := s.Context
-			c.UTCOffset -= int(after / time.Minute) // hold the local hour, so that only the drift is seen
+			c.UTCOffset -= int(after / time.Minute) // keep the local hour, so that only the drift changes the result
 			y := m.sum(&c, s.Size, s.Ad, start.Add(after))
 			xy, xx, yy = xy+x*y, xx+x*x, yy+y*y
 		}
@@ -105,7 +105,7 @@ func TestDriftIsSlowAndStationary(t *testing.T) {
 }
 
 func TestCampaignsInteract(t *testing.T) {
-	// The order of two campaigns must differ between categories for some pairs: else no pairwise term is there to learn.
+	// For some pairs of campaigns the order must differ between categories. Else there is no interaction to learn.
 	m := New(options())
 	flips := 0
 	for i := range 50 {

@@ -15,7 +15,7 @@ import (
 	"gavel/internal/auction"
 )
 
-// fasthttpOwn are goroutines that fasthttp keeps for the process, or for idle connections.
+// fasthttpOwn are goroutines that fasthttp keeps for the process or for idle connections.
 var fasthttpOwn = func() (all []goleak.Option) {
 	for _, name := range []string{"(*workerPool).Start.func2", "(*workerPool).workerFunc", "(*HostClient).connsCleaner",
 		"(*Client).mCleaner", "(*TCPDialer).tcpAddrsClean", "updateServerDate.func1", "(*Server).Serve"} {
@@ -24,7 +24,7 @@ var fasthttpOwn = func() (all []goleak.Option) {
 	return append(all, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp/stackless.funcWorker"))
 }()
 
-// bidder is the far side: a small HTTP server that answers OpenRTB and books what it is told.
+// bidder is a small HTTP server that answers bid requests and records notices.
 type bidder struct {
 	base   string
 	server *fasthttp.Server
@@ -35,9 +35,9 @@ type bidder struct {
 	mu       sync.Mutex // guards what follows
 	requests int
 	gzipped  int
-	fail     int // so many billing calls are answered 503 first
+	fail     int // how many billing calls are answered with 503 first
 	notices  map[string][]string
-	spend    map[string]auction.Micros // by bid id: billed once
+	spend    map[string]auction.Micros // by bid id
 }
 
 func startBidder(t *testing.T) *bidder {
@@ -118,7 +118,7 @@ func (b *bidder) handle(c *fasthttp.RequestCtx) {
 	c.SetStatusCode(204)
 }
 
-// bid answers with one bid an impression, gzipped where asked.
+// bid answers with one bid an impression, compressed if the request accepts gzip.
 func (b *bidder) bid(c *fasthttp.RequestCtx, r *openrtb2.BidRequest, cpm float64) {
 	resp := openrtb2.BidResponse{ID: r.ID, Cur: "USD", SeatBid: []openrtb2.SeatBid{{Seat: "s"}}}
 	for i, imp := range r.Imp {

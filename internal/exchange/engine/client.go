@@ -44,7 +44,7 @@ func newBidClient(o *Options) (*bidClient, error) {
 		http: fasthttp.HostClient{
 			Addr: addr, Name: "gavel-exchange", MaxConns: o.Connections, MaxIdleConnDuration: 5 * time.Second,
 			MaxResponseBodySize: maxAnswer, MaxIdemponentCallAttempts: 2,
-			// A connection that the bidder closed while it was idle has carried nothing: the request goes out once more.
+			// If the bidder closed an idle connection, it has not received the request, which is sent again.
 			RetryIfErr: func(_ *fasthttp.Request, _ int, err error) (bool, bool) {
 				return false, errors.Is(err, io.EOF) || errors.Is(err, fasthttp.ErrConnectionClosed)
 			},
@@ -78,13 +78,13 @@ func (k *call) release() {
 	fasthttp.ReleaseResponse(k.resp)
 }
 
-// send posts body and decodes the answer. It waits tmax + grace. resp is nil unless the answer is Bids; err says why it
-// is Failed.
+// send posts body and decodes the answer. It waits tmax + grace. resp is nil unless the answer is Bids. err says why
+// the answer is Failed.
 func (k *call) send(body []byte, zipped bool, tmax time.Duration) (a report.Answer, resp *openrtb2.BidResponse, sent, answered time.Time, err error) {
 	if zipped {
 		k.buf.Reset()
 		k.zip.Reset(&k.buf)
-		_, _ = k.zip.Write(body) // a bytes.Buffer takes everything
+		_, _ = k.zip.Write(body) // a bytes.Buffer never fails
 		_ = k.zip.Close()
 		body = k.buf.Bytes()
 		k.req.Header.SetContentEncoding("gzip")
@@ -130,7 +130,7 @@ func (k *call) send(body []byte, zipped bool, tmax time.Duration) (a report.Answ
 	return report.NoBid, nil, sent, answered, nil
 }
 
-// gunzip unpacks at most maxAnswer bytes.
+// gunzip decompresses at most maxAnswer bytes.
 func gunzip(packed []byte) ([]byte, error) {
 	r, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {

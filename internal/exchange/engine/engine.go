@@ -1,9 +1,10 @@
-// Package engine runs an exchange: it offers a source's lots to the bidder on an open-loop clock, clears the auctions,
-// and tells the bidder what came of them.
+// Package engine runs an exchange: it offers a source's lots to the bidder in an open loop, clears the auctions, and
+// sends the notices to the bidder.
 //
-// Who does what. One goroutine (openloop.Run) makes the lots and fires them at their due times; Connections workers
-// send them and wait; the worker that got an answer clears the auction and hands every notice to the notifier, which
-// delivers it at its time. Run ends in that order: no more lots, the answers in flight, the notices pending.
+// One goroutine (openloop.Run) takes lots from the source and fires them at their due times. Connections workers send
+// them and wait for answers. The worker that got an answer clears the auction and hands every notice to the notifier,
+// which delivers it at its time. Run ends in this order: no more lots, then the answers in flight, then the pending
+// notices.
 package engine
 
 import (
@@ -28,14 +29,14 @@ import (
 	"gavel/internal/throttle"
 )
 
-// Parts are what an engine works with.
+// Parts are the parts of an engine.
 type Parts struct {
 	Source      lot.Source
 	Clicks      *clickmodel.Model // of lots whose label is LabelModel
 	Conversions *clickmodel.Model
-	Outcomes    *report.Outcomes // nil: not recorded
-	// Validate returns every fault of an answer to a request; with any, all its bids lose. A request that does not decode
-	// strictly is not given to it. nil: the auction house's own checks alone.
+	Outcomes    *report.Outcomes // nil: outcomes are not recorded
+	// Validate returns every fault of an answer to a request. If there is one, all bids of the answer lose. It is not
+	// called if the request does not decode strictly. nil: only the auction house's own checks.
 	Validate func(*openrtb2.BidRequest, *openrtb2.BidResponse) []error
 	Log      *slog.Logger
 }
@@ -60,7 +61,7 @@ type Engine struct {
 	warned   throttle.Line
 }
 
-// New makes an engine and starts its notifier; Run or Close ends it.
+// New returns an engine and starts its notifier. Run or Close ends both.
 func New(o Options, p Parts) (*Engine, error) {
 	if faults := o.Validate(); len(faults) > 0 {
 		return nil, fmt.Errorf("engine: cannot start: %w", errors.Join(faults...))
@@ -80,14 +81,14 @@ func New(o Options, p Parts) (*Engine, error) {
 		Workers: o.NoticeWorkers, Attempts: o.NoticeAttempts, Backoff: o.NoticeBackoff,
 		Duplicate: o.DuplicateShare, Reorder: o.ReorderShare, Seed: o.Seed,
 		Failed: func(n *notify.Notice, err error) {
-			e.warned.Warn(p.Log, "notice given up", "kind", string(n.Kind), "error", err)
+			e.warned.Warn(p.Log, "notice failed", "kind", string(n.Kind), "error", err)
 		},
 	})
 	e.setState("waiting for the bidder")
 	return e, nil
 }
 
-// Close ends an engine that is not to run.
+// Close ends an engine that will not run.
 func (e *Engine) Close() error {
 	e.notifier.Drain(context.Background(), 0)
 	return nil
@@ -95,7 +96,7 @@ func (e *Engine) Close() error {
 
 func (e *Engine) setState(s string) { e.state.Store(&s) }
 
-// Status is a glance at the run.
+// Status returns the state of the run.
 func (e *Engine) Status() report.Status {
 	s := e.books.Status()
 	s.State = *e.state.Load()
@@ -111,9 +112,9 @@ type job struct {
 	due time.Time
 }
 
-// Run offers lots until the source ends, Duration or Limit is reached, or ctx ends; all are clean ends. It returns an
-// error if the bidder cannot be reached at the start, if the source fails, or if outcomes cannot be written; the report
-// holds then too, as far as the run came.
+// Run offers lots until the source ends, Duration or Limit is reached, or ctx ends; none of these is an error. It
+// returns an error if the bidder cannot be reached at the start, the source fails, or outcomes cannot be written. Then
+// the report covers the run until there.
 func (e *Engine) Run(ctx context.Context) (report.Report, error) {
 	defer e.caller.Close()
 	defer e.client.close()
@@ -124,8 +125,7 @@ func (e *Engine) Run(ctx context.Context) (report.Report, error) {
 	start := time.Now()
 	e.books.Begin(start)
 	e.setState("offering")
-	// A burst waits in jobs rather than in the clock's goroutine; when it is full the clock blocks, and lots keep their
-	// due times.
+	// A burst waits in jobs. When jobs is full, the clock's goroutine blocks, and lots keep their due times.
 	jobs := make(chan job, 4*e.o.Connections)
 	pool := &sync.Pool{New: func() any { return new(lot.Lot) }}
 	var workers sync.WaitGroup
@@ -137,7 +137,7 @@ func (e *Engine) Run(ctx context.Context) (report.Report, error) {
 	offered := time.Since(start)
 	e.setState("draining")
 	workers.Wait()
-	// ctx has ended if a signal stopped the run; draining has its own bound.
+	// A context of its own, because ctx may have ended; draining has its own bound.
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.o.DrainBound)
 	defer cancel()
 	e.notifier.Drain(bound, e.o.DrainPatience)
@@ -154,7 +154,7 @@ func (e *Engine) Run(ctx context.Context) (report.Report, error) {
 	return r, sourceErr
 }
 
-// offer fires lots into jobs until one of the ends that Run names.
+// offer sends lots into jobs until one of the ends described at Run.
 func (e *Engine) offer(ctx context.Context, start time.Time, jobs chan<- job, pool *sync.Pool) error {
 	var arrivals *openloop.Arrivals
 	if e.o.Rate > 0 {
@@ -200,7 +200,7 @@ func (e *Engine) workLoop(jobs <-chan job, pool *sync.Pool) {
 	}
 }
 
-// awaitBidder tries to connect until it works, for at most wait.
+// awaitBidder tries to connect until it succeeds, for at most wait.
 func (c *bidClient) awaitBidder(ctx context.Context, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()

@@ -42,7 +42,7 @@ func runEngine(t *testing.T, ctx context.Context, o Options, source lot.Source, 
 	start := time.Now()
 	traffic := sim.Defaults()
 	traffic.Seed, traffic.Start, traffic.Users, traffic.QuirkShare = 1, start, 500, 0
-	traffic.TMaxMin, traffic.TMaxMax = 10_000, 10_000 // no answer is late unless a test wants it, on a busy machine too
+	traffic.TMaxMin, traffic.TMaxMax = 10_000, 10_000 // so that no answer is late on a busy machine, unless a test makes it late
 	s, err := sim.New(traffic)
 	if err != nil {
 		t.Fatal(err)
@@ -77,8 +77,8 @@ func runEngine(t *testing.T, ctx context.Context, o Options, source lot.Source, 
 	return r, &logs
 }
 
-// TestBooksAgree runs a thousand auctions, with retries, duplicates and reordering, and holds the exchange's books
-// against what the bidder was told and against the outcomes file.
+// TestBooksAgree runs a thousand auctions with retries, duplicates and reordering. It compares the exchange's books
+// with what the bidder received and with the outcomes file.
 func TestBooksAgree(t *testing.T) {
 	b := startBidder(t)
 	defer goleak.VerifyNone(t, append(fasthttpOwn, goleak.IgnoreCurrent())...)
@@ -194,7 +194,7 @@ func TestLateAnswersLose(t *testing.T) {
 		return &list{{ID: "a", TMax: tmax, Due: 0, Body: []byte(`{"id":"a","imp":[{"id":"1"}]}`), Imps: []lot.Imp{{ID: "1"}}}}
 	}
 	b.answer = func(c *fasthttp.RequestCtx, r *openrtb2.BidRequest) {
-		<-time.After(100 * time.Millisecond) // the bidder takes longer than it may
+		<-time.After(100 * time.Millisecond) // longer than the bidder may take
 		b.bid(c, r, 9)
 	}
 	o := quick(b)
@@ -234,7 +234,7 @@ func TestSignalEndsCleanly(t *testing.T) {
 	}
 }
 
-// list replays fixed lots.
+// list is a source of fixed lots.
 type list []lot.Lot
 
 func (s *list) Next(l *lot.Lot) error {

@@ -20,7 +20,7 @@ import (
 	"gavel/internal/exchange/report"
 )
 
-// The purposes of the draws about one impression.
+// The random draws about one impression, by purpose.
 const (
 	drawGzip = iota
 	drawRender
@@ -31,7 +31,7 @@ const (
 	drawConversionDelay
 )
 
-// hold holds one auction: ask, clear, tell. Nothing of l is kept after it returns.
+// hold holds one auction: it sends the request, clears the answer, and queues the notices. It keeps nothing of l.
 func (e *Engine) hold(call *call, l *lot.Lot, due time.Time) {
 	zipped := e.o.GzipShare > 0 && e.key.With(uint64(l.Seq)).With(drawGzip).Chance(e.o.GzipShare)
 	answer, resp, sent, answered, err := call.send(l.Body, zipped, l.TMax)
@@ -55,7 +55,7 @@ func (e *Engine) hold(call *call, l *lot.Lot, due time.Time) {
 	for i := range bids {
 		e.books.Bid(campaignOf(bids[i].Bid), bids[i].Loss == 0)
 		if bids[i].Loss == 0 && timing.Late() {
-			bids[i].Loss = openrtb3.LossExpired // the impression went without it
+			bids[i].Loss = openrtb3.LossExpired // the impression was sold without the late bid
 		}
 	}
 	auctionhouse.Clear(l, bids)
@@ -74,7 +74,7 @@ func (e *Engine) hold(call *call, l *lot.Lot, due time.Time) {
 	}
 }
 
-// check asks Validate about an answer whose bids are sound so far; a fault makes all of them invalid.
+// check calls Validate for an answer that is valid so far. A fault makes all its bids invalid.
 func (e *Engine) check(l *lot.Lot, resp *openrtb2.BidResponse, bids []auctionhouse.Bid, problems []string) []string {
 	var request openrtb2.BidRequest
 	if e.validate == nil || len(problems) > 0 || sonic.Unmarshal(l.Body, &request) != nil {
@@ -91,7 +91,7 @@ func (e *Engine) check(l *lot.Lot, resp *openrtb2.BidResponse, bids []auctionhou
 	return problems
 }
 
-// won tells a win, and what the user then does with the ad.
+// won queues the notices of a win and of what the user then does with the ad.
 func (e *Engine) won(l *lot.Lot, b *auctionhouse.Bid, macros auctionhouse.Macros, now time.Time) {
 	imp := &l.Imps[b.Imp]
 	campaign := campaignOf(b.Bid)
@@ -139,11 +139,11 @@ func (e *Engine) won(l *lot.Lot, b *auctionhouse.Bid, macros auctionhouse.Macros
 	}
 }
 
-// click sends a click at its time, and after it the conversion if there is one.
+// click queues a click at its time, and after it the conversion if there is one.
 func (e *Engine) click(k dice.Key, campaign, clickURL string, at time.Time, out report.Outcome) {
 	if clickURL == "" {
 		e.books.Untold()
-		e.warned.Warn(e.log, "the markup has no click URL that may be called", "bid", out.BidID)
+		e.warned.Warn(e.log, "the markup has no click URL with an allowed host", "bid", out.BidID)
 		return
 	}
 	e.notifier.Send(notify.Notice{Kind: notify.Click, URL: clickURL, At: at, Done: func(r notify.Reply) {
@@ -154,7 +154,7 @@ func (e *Engine) click(k dice.Key, campaign, clickURL string, at time.Time, out 
 		target, err := e.conversionURL(clickURL, r.Location, out.BidID)
 		if err != nil {
 			e.books.Untold()
-			e.warned.Warn(e.log, "conversion not told", "bid", out.BidID, "error", err)
+			e.warned.Warn(e.log, "conversion not sent", "bid", out.BidID, "error", err)
 			return
 		}
 		e.notifier.Send(notify.Notice{Kind: notify.Conversion, URL: target,
@@ -163,8 +163,8 @@ func (e *Engine) click(k dice.Key, campaign, clickURL string, at time.Time, out 
 	}})
 }
 
-// conversionURL is what an advertiser would call: the conversion path at the origin of the click URL, with the click id
-// that the landing page got.
+// conversionURL returns the URL that an advertiser would call: the conversion path at the origin of the click URL, with
+// the click id that the landing page got.
 func (e *Engine) conversionURL(clickURL, landing, order string) (string, error) {
 	page, err := url.Parse(landing)
 	if err != nil {
@@ -184,7 +184,7 @@ func (e *Engine) conversionURL(clickURL, landing, order string) (string, error) 
 	return "", errors.New("engine: the landing page got no click id; name its parameter in click_id_params")
 }
 
-// campaignOf names the campaign of a bid, by what a bidder must send of it.
+// campaignOf returns the campaign of a bid, from the fields that a bidder must send.
 func campaignOf(b *openrtb2.Bid) string {
 	switch {
 	case b.CID != "":
@@ -195,7 +195,7 @@ func campaignOf(b *openrtb2.Bid) string {
 	return b.CrID
 }
 
-// shownSize is what the user sees: the bid's format where it says it, else the impression's first.
+// shownSize returns the bid's format if it has one, else the impression's first.
 func shownSize(b *openrtb2.Bid, imp *lot.Imp) string {
 	switch b.MType {
 	case openrtb2.MarkupVideo:

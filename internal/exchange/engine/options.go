@@ -11,43 +11,43 @@ import (
 // Options are the exchange's own settings: where the bidder is, how auctions arrive, and how users behave.
 type Options struct {
 	Bidder   string        `yaml:"bidder"`   // base URL; requests go to <bidder>/openrtb2/bid
-	Exchange string        `yaml:"exchange"` // our name: ?exchange=…
-	Rate     float64       `yaml:"rate"`     // auctions a second; 0: the source's own clock, where it has one
+	Exchange string        `yaml:"exchange"` // this exchange's name: ?exchange=…
+	Rate     float64       `yaml:"rate"`     // auctions a second; 0: the source's own clock, if it has one
 	Arrivals string        `yaml:"arrivals"` // poisson or uniform
-	Duration time.Duration `yaml:"duration"` // of offering; 0: until the source ends or a signal comes
+	Duration time.Duration `yaml:"duration"` // how long lots are offered; 0: until the source ends or a signal comes
 	Limit    int64         `yaml:"limit"`    // lots to offer; 0: no limit
 	Seed     uint64        `yaml:"seed"`
 
-	Connections int           `yaml:"connections"` // bid requests in flight at most
-	Grace       time.Duration `yaml:"grace"`       // how long after tmax an answer is still waited for (it is late by then)
+	Connections int           `yaml:"connections"` // most bid requests in flight
+	Grace       time.Duration `yaml:"grace"`       // how long after tmax the exchange still waits for an answer, which is then late
 	WaitBidder  time.Duration `yaml:"wait_bidder"` // how long to wait at the start for the bidder to accept connections
-	GzipShare   float64       `yaml:"gzip_share"`  // requests sent gzipped, asking for a gzipped answer
+	GzipShare   float64       `yaml:"gzip_share"`  // share of requests that are compressed and accept a compressed answer
 
-	RenderShare     float64       `yaml:"render_share"`     // wins that are shown, and so billed
+	RenderShare     float64       `yaml:"render_share"`     // share of wins that are shown, and so billed
 	RenderDelay     Delay         `yaml:"render_delay"`     // from win to impression
 	ClickDelay      Delay         `yaml:"click_delay"`      // from impression to click
 	ConversionDelay Delay         `yaml:"conversion_delay"` // from click to conversion
-	ConversionPath  string        `yaml:"conversion_path"`  // GET <origin of the click URL><path>?t=<click id>&c=<our id>
-	ClickIDParams   []string      `yaml:"click_id_params"`  // parameters of the landing page that may hold the click id
-	NoticeHosts     []string      `yaml:"notice_hosts"`     // hosts that may be called besides the bidder's
-	NoticeWorkers   int           `yaml:"notice_workers"`   // notices in flight at most
-	NoticeAttempts  int           `yaml:"notice_attempts"`  // in all, for one notice
-	NoticeBackoff   time.Duration `yaml:"notice_backoff"`   // before the second attempt; doubles
+	ConversionPath  string        `yaml:"conversion_path"`  // GET <origin of the click URL><path>?t=<click id>&c=<conversion id>
+	ClickIDParams   []string      `yaml:"click_id_params"`  // parameters of the landing page in which the click id may be
+	NoticeHosts     []string      `yaml:"notice_hosts"`     // hosts that may be called, apart from the bidder's
+	NoticeWorkers   int           `yaml:"notice_workers"`   // most notices in flight
+	NoticeAttempts  int           `yaml:"notice_attempts"`  // for one notice, in total
+	NoticeBackoff   time.Duration `yaml:"notice_backoff"`   // pause before the second attempt; it doubles with each attempt
 	NoticeTimeout   time.Duration `yaml:"notice_timeout"`   // of one attempt
-	DuplicateShare  float64       `yaml:"duplicate_share"`  // notices sent twice
-	ReorderShare    float64       `yaml:"reorder_share"`    // notices held back by up to a second
+	DuplicateShare  float64       `yaml:"duplicate_share"`  // share of notices sent twice
+	ReorderShare    float64       `yaml:"reorder_share"`    // share of notices delayed by up to a second
 	DrainPatience   time.Duration `yaml:"drain_patience"`   // at the end, how long notices keep their own times
-	DrainBound      time.Duration `yaml:"drain_bound"`      // at the end, when what is pending is given up
+	DrainBound      time.Duration `yaml:"drain_bound"`      // at the end, after which pending notices count as failed
 }
 
-// Delay is exponential, with bounds.
+// Delay is exponentially distributed, with bounds.
 type Delay struct {
 	Min  time.Duration `yaml:"min"`
 	Mean time.Duration `yaml:"mean"` // before the bounds
 	Max  time.Duration `yaml:"max"`
 }
 
-// Defaults are the demonstration's.
+// Defaults returns the settings of the demonstration.
 func Defaults() Options {
 	return Options{
 		Bidder: "http://127.0.0.1:8090", Exchange: "sim", Rate: 300, Arrivals: "poisson", Seed: 1,
@@ -73,7 +73,7 @@ func (o *Options) Validate() []error {
 		}
 	}
 	u, err := url.Parse(o.Bidder)
-	bad(err == nil && u.Scheme == "http" && u.Hostname() != "", "bidder: %q is no http:// URL", o.Bidder)
+	bad(err == nil && u.Scheme == "http" && u.Hostname() != "", "bidder: %q is not an http:// URL", o.Bidder)
 	bad(o.Rate >= 0 && o.Rate <= 1e6, "rate: %v is not in 0 … 1000000 auctions a second", o.Rate)
 	bad(o.Arrivals == "poisson" || o.Arrivals == "uniform", "arrivals: %q is neither poisson nor uniform", o.Arrivals)
 	bad(o.Limit >= 0, "limit: %d is negative", o.Limit)

@@ -9,11 +9,11 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Hosts are the hosts that may be called: markup and notices come from a bidder, and must not make the exchange call
-// just anybody.
+// Hosts are the hosts that may be called. Markup and notices come from a bidder and must not make the exchange call
+// arbitrary hosts.
 type Hosts map[string]bool
 
-// NewHosts allows the host of base (any port) and the extra host names. A loopback base allows every name of loopback.
+// NewHosts allows the host of base (any port) and the extra host names. If base is loopback, every name of loopback is allowed.
 func NewHosts(base string, extra []string) (Hosts, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Hostname() == "" {
@@ -35,14 +35,14 @@ func (h Hosts) Allow(raw string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && h[u.Hostname()]
 }
 
-// Client is the Caller over keep-alive connections.
+// Client is a Caller with keep-alive connections.
 type Client struct {
 	http    fasthttp.Client
 	hosts   Hosts
 	timeout time.Duration
 }
 
-// NewClient makes a client with at most conns connections a host.
+// NewClient returns a client with at most conns connections a host.
 func NewClient(hosts Hosts, conns int, timeout time.Duration) *Client {
 	return &Client{
 		hosts:   hosts,
@@ -54,7 +54,7 @@ func NewClient(hosts Hosts, conns int, timeout time.Duration) *Client {
 	}
 }
 
-// Get calls url. A URL to a host that is not allowed is an error and goes nowhere.
+// Get calls url. If the host is not allowed, it returns an error and makes no call.
 func (c *Client) Get(url string) (Reply, error) {
 	if !c.hosts.Allow(url) {
 		return Reply{}, fmt.Errorf("notify: host of %q is not allowed; see notice_hosts", url)

@@ -2,13 +2,13 @@ package notify
 
 import "strings"
 
-// marker says what a URL behind it in a markup is for.
+// marker says what the URL after it in a markup is for.
 type marker struct {
 	text string
-	kind Kind // "" : something else
+	kind Kind // "": neither of both
 }
 
-// markers of HTML, VAST and native JSON. The one nearest before a URL decides.
+// markers of HTML, VAST and native JSON. The nearest one before a URL decides.
 var markers = []marker{
 	{"href", Click}, {"src", Impression}, // HTML
 	{"<Impression", Impression}, {"<ClickThrough", Click}, {"<ClickTracking", ""}, {"<Tracking", ""},
@@ -17,10 +17,10 @@ var markers = []marker{
 	{`"img"`, ""}, {`"fallback"`, ""}, {`"data"`, ""}, // native
 }
 
-const lookBack = 200 // bytes before a URL in which its marker stands
+const markerWithin = 200 // bytes before a URL that are searched for its marker
 
-// Tracked finds in a markup (HTML, VAST or native JSON) the pixels that a browser loads when it shows the ad, and where
-// a click goes: the first such URL. URLs to hosts that may not be called are passed over.
+// Tracked finds in a markup (HTML, VAST or native JSON) the pixels that a browser loads when it shows the ad, and the
+// first URL to which a click leads. It skips URLs to hosts that may not be called.
 func Tracked(markup string, hosts Hosts) (pixels []string, click string) {
 	for at := 0; ; {
 		i := strings.Index(markup[at:], "http")
@@ -38,7 +38,7 @@ func Tracked(markup string, hosts Hosts) (pixels []string, click string) {
 		if !hosts.Allow(url) {
 			continue
 		}
-		switch kindOf(markup[max(0, begin-lookBack):begin]) {
+		switch kindOf(markup[max(0, begin-markerWithin):begin]) {
 		case Impression:
 			pixels = append(pixels, url)
 		case Click:
@@ -49,7 +49,7 @@ func Tracked(markup string, hosts Hosts) (pixels []string, click string) {
 	}
 }
 
-// urlLen is the length of the URL that s starts with. A backslash ends it unless it escapes a slash, as JSON may.
+// urlLen returns the length of the URL at the start of s. A backslash ends it, unless it escapes a slash as in JSON.
 func urlLen(s string) int {
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
@@ -61,11 +61,11 @@ func urlLen(s string) int {
 	return len(s)
 }
 
-// kindOf is the kind of the nearest marker, looked for from the end.
+// kindOf returns the kind of the last marker in before.
 func kindOf(before string) Kind {
 	for i := len(before) - 1; i >= 0; i-- {
 		switch before[i] {
-		case 'h', 's', '<', '"': // what markers begin with
+		case 'h', 's', '<', '"': // the first bytes of markers
 			for _, m := range markers {
 				if strings.HasPrefix(before[i:], m.text) {
 					return m.kind

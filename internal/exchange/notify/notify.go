@@ -1,9 +1,8 @@
-// Package notify delivers what an exchange and its users tell a bidder after the auction: win, billing, loss,
+// Package notify delivers what an exchange and its users report to a bidder after the auction: win, billing, loss,
 // impression, click, conversion. Each is an HTTP GET at its own time.
 //
-// No notice is dropped silently: one that cannot be delivered is tried again with growing pauses, and counted as failed
-// only after the last attempt, or when the drain at the end runs out of time. The queue has no bound of its own; its
-// length is in Stats, and what feeds it is paced.
+// No notice is dropped silently. A failed delivery is repeated after growing pauses. A notice counts as failed after
+// the last attempt, or when the time for the drain at the end is over. The queue has no bound; its length is in Stats.
 package notify
 
 import (
@@ -31,19 +30,19 @@ const (
 	Conversion Kind = "conversion"
 )
 
-// Notice is one call to make.
+// Notice is one call to be made.
 type Notice struct {
 	Kind Kind
 	URL  string
-	At   time.Time // not before; zero: now
-	// Done, if not nil, is called once, from a worker, when the notice was delivered. It may Send.
+	At   time.Time // not to be called earlier; zero: at once
+	// Done, if not nil, is called once, from a worker, when the notice has been delivered. It may call Send.
 	Done func(Reply)
 
-	copyOf   bool // a duplicate made to exercise the receiver's idempotence
+	copyOf   bool // a duplicate, which tests that the receiver is idempotent
 	attempts int
 }
 
-// Reply is a delivered notice's answer.
+// Reply is the answer to a delivered notice.
 type Reply struct {
 	Status   int
 	Location string // of a redirect
@@ -57,16 +56,16 @@ type Caller interface {
 // Options of a Notifier.
 type Options struct {
 	Workers   int           // calls at the same time
-	Attempts  int           // in all, for one notice
-	Backoff   time.Duration // pause before the second attempt; doubles from one to the next
-	Duplicate float64       // share of notices delivered twice, the second up to a second later
-	Reorder   float64       // share of notices held back by up to a second
+	Attempts  int           // for one notice, in total
+	Backoff   time.Duration // pause before the second attempt; it doubles with each attempt
+	Duplicate float64       // share of notices delivered twice, the second time up to a second later
+	Reorder   float64       // share of notices delayed by up to a second
 	Seed      uint64
-	// Failed, if not nil, hears why a notice was given up. It is called from the workers.
+	// Failed, if not nil, is called from the workers with the reason why a notice failed.
 	Failed func(n *Notice, err error)
 }
 
-// Stats count notices; duplicates made on purpose are under Duplicates and in nothing else.
+// Stats count notices. Deliberate duplicates count only under Duplicates.
 type Stats struct {
 	Sent, Delivered, Retries, Failed, Duplicates, Pending int64
 }
@@ -75,19 +74,19 @@ type Stats struct {
 type Notifier struct {
 	o      Options
 	caller Caller
-	wg     sync.WaitGroup // one for each notice not yet delivered or given up
+	wg     sync.WaitGroup // one for each pending notice
 	loops  sync.WaitGroup
 	stop   chan struct{}
-	wake   chan struct{} // capacity 1: a signal that the queue's head changed
-	ready  chan *Notice  // unbuffered hand-over: what waits stays in the queue, in order
+	wake   chan struct{} // capacity 1: signals that the queue's head changed
+	ready  chan *Notice  // unbuffered, so that waiting notices stay in the queue, in order
 
 	mu    sync.Mutex // guards what follows
 	queue queue
-	hurry bool // first attempts do not wait for their time: the run is ending
+	hurry bool // first attempts do not wait for their time, because the run ends
 	stats Stats
 }
 
-// New starts a notifier; Drain ends it.
+// New starts a notifier. Drain ends it.
 func New(caller Caller, o Options) *Notifier {
 	n := &Notifier{o: o, caller: caller, stop: make(chan struct{}), wake: make(chan struct{}, 1), ready: make(chan *Notice)}
 	n.loops.Go(n.dispatchLoop)
@@ -97,7 +96,7 @@ func New(caller Caller, o Options) *Notifier {
 	return n
 }
 
-// Send takes a notice for delivery at its time.
+// Send queues a notice for delivery at its time.
 func (n *Notifier) Send(x Notice) {
 	now := time.Now()
 	if x.At.Before(now) {
@@ -107,7 +106,7 @@ func (n *Notifier) Send(x Notice) {
 	if n.o.Reorder > 0 && k.With(1).Chance(n.o.Reorder) {
 		x.At = x.At.Add(time.Duration(k.With(2).Uniform() * float64(time.Second)))
 	}
-	twin := x // before x is pushed: then a worker owns it
+	twin := x // before x is pushed: afterwards a worker owns it
 	n.push(&x)
 	if n.o.Duplicate > 0 && k.With(3).Chance(n.o.Duplicate) {
 		twin.Done, twin.copyOf = nil, true
@@ -174,7 +173,7 @@ func (n *Notifier) dispatchLoop() {
 	}
 }
 
-// pop takes the first notice if it is due, else it says how long to wait.
+// pop takes the first notice if it is due. Else it returns how long to wait.
 func (n *Notifier) pop() (*Notice, time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -223,7 +222,7 @@ func (n *Notifier) deliver(x *Notice) {
 	n.end(x, reply, err)
 }
 
-// end settles a notice: delivered if err is nil, else given up.
+// end ends a notice: as delivered if err is nil, else as failed.
 func (n *Notifier) end(x *Notice, reply Reply, err error) {
 	if err == nil && x.Done != nil {
 		x.Done(reply)
@@ -245,16 +244,16 @@ func (n *Notifier) end(x *Notice, reply Reply, err error) {
 	n.wg.Done()
 }
 
-// Stats is a snapshot.
+// Stats returns a snapshot.
 func (n *Notifier) Stats() Stats {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.stats
 }
 
-// Drain delivers all that is pending and ends the notifier; nobody may Send any more but the notices' own Done. For
-// patience each keeps its time, then all go at once; only the pauses between attempts stay. When ctx ends, what is still
-// pending is counted as failed.
+// Drain delivers all pending notices and ends the notifier. Only Done functions may still call Send. During patience
+// each notice keeps its time; then all are sent at once, except for the pauses between attempts. When ctx ends, the
+// pending notices count as failed.
 func (n *Notifier) Drain(ctx context.Context, patience time.Duration) {
 	empty := make(chan struct{})
 	go func() { n.wg.Wait(); close(empty) }()

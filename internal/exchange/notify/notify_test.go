@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// calls records when each URL was called; fail says how a call ends.
+// calls records when each URL was called. fail decides how a call ends.
 type calls struct {
 	mu    sync.Mutex
 	start time.Time
@@ -96,7 +96,7 @@ func TestDrainHurriesAndChains(t *testing.T) {
 	})
 }
 
-// A receiver that is away for a moment when the run ends must not use up all attempts in that moment.
+// If the receiver is unreachable for a moment at the end of the run, that must not use up all attempts.
 func TestDrainKeepsThePausesBetweenAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCalls()

@@ -1,6 +1,6 @@
-// Package openloop sends on a clock that nobody can hold up: when each arrival is due is known before anything is sent,
-// so a slow answer never delays the next request, and time spent waiting for the sender counts as latency. (A closed
-// loop, which sends the next request when the last was answered, omits exactly the requests that would have been slow.)
+// Package openloop sends requests at times that do not depend on the answers. So a slow answer never delays the next
+// request, and time spent waiting for the sender counts as latency. A closed loop sends the next request when the last
+// was answered, and so omits exactly the requests that would have been slow.
 package openloop
 
 import (
@@ -11,17 +11,17 @@ import (
 	"gavel/internal/exchange/dice"
 )
 
-// Arrivals gives the times, counted from the start, at which the n-th request is due.
+// Arrivals gives the times at which requests are due, counted from the start.
 type Arrivals struct {
 	kind string
 	rate float64
 	key  dice.Key
 	n    uint64
-	at   float64 // seconds; of the arrival given last
+	at   float64 // seconds; the last arrival
 }
 
-// NewArrivals makes a clock of rate arrivals a second on average: "poisson" (independent, as from many users) or
-// "uniform" (evenly spaced).
+// NewArrivals returns arrivals at rate a second on average: "poisson" (independent, as from many users) or "uniform"
+// (evenly spaced).
 func NewArrivals(kind string, rate float64, seed uint64) (*Arrivals, error) {
 	if kind != "poisson" && kind != "uniform" {
 		return nil, fmt.Errorf("openloop: arrivals %q are neither poisson nor uniform", kind)
@@ -32,7 +32,7 @@ func NewArrivals(kind string, rate float64, seed uint64) (*Arrivals, error) {
 	return &Arrivals{kind: kind, rate: rate, key: dice.New(seed)}, nil
 }
 
-// Next is when the next request is due.
+// Next returns when the next request is due.
 func (a *Arrivals) Next() time.Duration {
 	gap := 1.0
 	if a.kind == "poisson" {
@@ -45,9 +45,9 @@ func (a *Arrivals) Next() time.Duration {
 	return time.Duration(a.at * float64(time.Second))
 }
 
-// Run calls fire for each due time that next gives, at that time or as soon after as it can, until next says false or
-// ctx ends; then it returns. fire gets the time it was due, not the time it was called; it should hand over and return,
-// and if it blocks, the arrivals after it are fired late but keep their due times.
+// Run calls fire for each due time that next gives, at that time or as soon afterwards as possible. It returns when
+// next returns false or ctx ends. fire gets the due time, not the time of the call. fire should hand over and return:
+// while it blocks, later arrivals fire late but keep their due times.
 func Run(ctx context.Context, start time.Time, next func() (due time.Duration, ok bool), fire func(due time.Time)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -14,9 +14,9 @@ import (
 	"gavel/internal/auction"
 )
 
-// OutcomesHeader is the first line of the outcomes file: one row for each impression that was shown and billed. The
-// teacher's columns are what the user's decisions were drawn from; they are empty where labels come from a log.
-// bid_id is seatbid.bid.id; converted can be 1 only where clicked is.
+// OutcomesHeader is the first line of the outcomes file, which has one row for each impression that was shown and
+// billed. The teacher's columns are the probabilities from which the user's decisions were drawn; they are empty if the
+// labels come from a log. bid_id is seatbid.bid.id. converted can be 1 only if clicked is.
 const OutcomesHeader = "bid_id,imp_id,time_ms,campaign,teacher_click_p,clicked,teacher_conversion_p,converted,price_micros"
 
 // Outcome is one row.
@@ -37,10 +37,10 @@ type Outcomes struct {
 	w       *bufio.Writer
 	line    []byte
 	flushed time.Time
-	err     error // the first; later rows are not written
+	err     error // the first error; no row after it is written
 }
 
-// NewOutcomes writes the header to w. Rows reach w within a second while rows come, and at Flush.
+// NewOutcomes writes the header to w. Rows reach w within a second as long as rows come, and at Flush.
 func NewOutcomes(w io.Writer) *Outcomes {
 	o := &Outcomes{w: bufio.NewWriterSize(w, 64<<10), flushed: time.Now()}
 	_, o.err = o.w.WriteString(OutcomesHeader + "\n")
@@ -69,7 +69,7 @@ func (o *Outcomes) Add(x Outcome) {
 	}
 }
 
-// Flush writes what is buffered and returns the first error there was.
+// Flush writes what is buffered and returns the first error of all writes.
 func (o *Outcomes) Flush() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -82,14 +82,14 @@ func (o *Outcomes) Flush() error {
 	return nil
 }
 
-// appendField quotes a field where CSV demands it.
+// appendField appends a field, quoted if CSV requires it.
 func appendField(b []byte, s string) []byte {
 	if !strings.ContainsAny(s, ",\"\r\n") {
 		return append(b, s...)
 	}
 	var quoted strings.Builder
 	w := csv.NewWriter(&quoted)
-	_ = w.Write([]string{s}) // a strings.Builder takes everything
+	_ = w.Write([]string{s}) // a strings.Builder never fails
 	w.Flush()
 	return append(b, strings.TrimSuffix(quoted.String(), "\n")...)
 }

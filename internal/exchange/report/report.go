@@ -1,5 +1,5 @@
-// Package report keeps the exchange's own books: what was offered, answered, won, billed and clicked, how long answers
-// took, and what the users' decisions were drawn from.
+// Package report keeps the exchange's books: what was offered, answered, won, billed and clicked, how long answers
+// took, and the probabilities behind the users' decisions.
 package report
 
 import (
@@ -13,7 +13,7 @@ import (
 
 const longest = int64(time.Minute / time.Microsecond)
 
-// Books count. They are safe for concurrent use.
+// Books count events of the exchange. They are safe for concurrent use.
 type Books struct {
 	mu       sync.Mutex // guards all below
 	r        Report
@@ -41,7 +41,7 @@ func NewBooks(start time.Time) *Books {
 	}
 }
 
-// Answered books one auction.
+// Answered counts one auction.
 func (b *Books) Answered(a Answer, bids int, t Timing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -109,7 +109,7 @@ func (b *Books) campaign(id string) *Campaign {
 	return c
 }
 
-// Bid books a bid received.
+// Bid counts a received bid.
 func (b *Books) Bid(campaign string, valid bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -119,7 +119,7 @@ func (b *Books) Bid(campaign string, valid bool) {
 	}
 }
 
-// Lost books a losing bid under OpenRTB's code.
+// Lost counts a losing bid under OpenRTB's code.
 func (b *Books) Lost(code string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -127,7 +127,7 @@ func (b *Books) Lost(code string) {
 	b.r.LossReasons[code]++
 }
 
-// Won books an auction won.
+// Won counts a won auction.
 func (b *Books) Won(campaign string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -135,7 +135,7 @@ func (b *Books) Won(campaign string) {
 	b.campaign(campaign).Wins++
 }
 
-// Billed books a shown impression at its clearing price; teacher is its hidden click probability, 0 if unknown.
+// Billed books a shown impression at its clearing price. teacher is its hidden click probability, 0 if unknown.
 func (b *Books) Billed(campaign string, price auction.Micros, teacher float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -147,7 +147,7 @@ func (b *Books) Billed(campaign string, price auction.Micros, teacher float64) {
 	b.r.TeacherClickSum += teacher
 }
 
-// Clicked books a click that the bidder was told of.
+// Clicked counts a click that was reported to the bidder.
 func (b *Books) Clicked(campaign string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -155,14 +155,14 @@ func (b *Books) Clicked(campaign string) {
 	b.campaign(campaign).Clicks++
 }
 
-// Untold books a click or conversion that could not be told, for want of a URL.
+// Untold counts a click or conversion that could not be reported to the bidder, for lack of a URL.
 func (b *Books) Untold() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.r.Untold++
 }
 
-// Converted books a conversion that the bidder was told of.
+// Converted counts a conversion that was reported to the bidder.
 func (b *Books) Converted(campaign string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -170,7 +170,7 @@ func (b *Books) Converted(campaign string) {
 	b.campaign(campaign).Conversions++
 }
 
-// Status is a snapshot of the books; the caller adds State, Errors of notices and Pending.
+// Status returns a snapshot of the books. The caller adds State, the Errors of notices, and Pending.
 func (b *Books) Status() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -192,7 +192,7 @@ func (b *Books) Status() Status {
 	}
 }
 
-// Final is the report so far, over the seconds offered; the caller adds what the notifier counted. It shares no memory with the books.
+// Final returns the report so far. The caller adds the notifier's counts. The report shares no memory with the books.
 func (b *Books) Final(offered time.Duration) Report {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,7 +9,7 @@ const (
 	Bids    Answer = iota // 200 with at least one bid
 	NoBid                 // 204, or 200 without bids
 	Reject                // 400 to a body that may be malformed
-	Timeout               // nothing in time
+	Timeout               // no answer in time
 	Failed                // any other status, a broken connection, an unreadable body
 )
 
@@ -19,11 +19,11 @@ type Timing struct {
 	TMax                time.Duration
 }
 
-// Late says whether the answer came more than tmax after the request was DUE to be sent. That blames the bidder for
-// delays of the generator too, which errs on the safe side; Sent tells them apart.
+// Late says whether the answer came more than tmax after the request was DUE. So the bidder is also charged for delays
+// of the generator; Sent distinguishes the two.
 func (t Timing) Late() bool { return t.Answered.Sub(t.Due) > t.TMax }
 
-// Campaign is one campaign's line in the books. Spend is the sum of the clearing prices of billed impressions.
+// Campaign is the books of one campaign. Spend is the sum of the clearing prices of billed impressions.
 type Campaign struct {
 	Bids        int64 `json:"bids"`
 	Wins        int64 `json:"wins"`
@@ -48,13 +48,13 @@ type Report struct {
 	Mode     string  `json:"mode"` // simulate or replay
 	Source   string  `json:"source"`
 	Seed     uint64  `json:"seed"`
-	Seconds  float64 `json:"seconds"` // of offering; draining is not counted
+	Seconds  float64 `json:"seconds"` // how long lots were offered, without draining
 	Auctions int64   `json:"auctions"`
-	Answered int64   `json:"answered"` // 200 or 204, late ones too
-	// NoBids answered without a bid. Rejected is 400 where the body may have been malformed.
+	Answered int64   `json:"answered"` // with 200 or 204, in time or late
+	// NoBids were answered without a bid. Rejected were answered with 400, and the body may have been malformed.
 	NoBids   int64 `json:"no_bids"`
 	Rejected int64 `json:"rejected"`
-	Bids     int64 `json:"bids"` // bids received, invalid and late ones too
+	Bids     int64 `json:"bids"` // bids received, including invalid and late ones
 	Invalid  int64 `json:"invalid"`
 	Wins     int64 `json:"wins"`
 	Billed   int64 `json:"billed"`
@@ -64,8 +64,8 @@ type Report struct {
 	Clicks      int64            `json:"clicks"`
 	Conversions int64            `json:"conversions"`
 	SpendMicros int64            `json:"spend_micros"`
-	// Late: answered more than tmax after the request was due to be sent, or not at all. LateFromSend: the same counted
-	// from the actual send, so without the generator's own delay. Timeouts are those with no answer; all are late.
+	// Late were answered more than tmax after they were due, or not at all. LateFromSend counts from the actual send,
+	// so without the generator's own delay. Timeouts had no answer; all of them are late.
 	Late         int64 `json:"late"`
 	LateFromSend int64 `json:"late_from_send"`
 	Timeouts     int64 `json:"timeouts"`
@@ -76,24 +76,24 @@ type Report struct {
 	NoticeRetries int64 `json:"notice_retries"`
 	NoticesFailed int64 `json:"notices_failed"`
 	NoticeTwins   int64 `json:"notices_duplicated"`
-	// Untold are clicks and conversions that happened but could not be told: the markup has no click URL that may be
-	// called, or the landing page got no click id.
+	// Untold are clicks and conversions that could not be reported: the markup has no click URL with an allowed host,
+	// or the landing page got no click id.
 	Untold int64 `json:"untold"`
 
-	RateOffered  float64 `json:"rate_offered"`  // auctions/s asked for; 0: the source's own clock
+	RateOffered  float64 `json:"rate_offered"`  // auctions/s by the setting; 0: the source's own clock
 	RateAchieved float64 `json:"rate_achieved"` // auctions/s sent
 	P50          float64 `json:"p50_ms"`
 	P99          float64 `json:"p99_ms"`
 	P999         float64 `json:"p999_ms"`
 	Latency      Latency `json:"latency_from_due"`
 	FromSend     Latency `json:"latency_from_send"`
-	SendLag      Latency `json:"send_lag"` // actual send after due
-	// TeacherClickSum is the sum of the hidden click probabilities of billed impressions: clicks to be expected.
+	SendLag      Latency `json:"send_lag"` // from due to the actual send
+	// TeacherClickSum is the sum of the hidden click probabilities of billed impressions: the expected number of clicks.
 	TeacherClickSum float64              `json:"teacher_click_sum"`
 	ByCampaign      map[string]*Campaign `json:"by_campaign"`
 }
 
-// Status is a glance at a running exchange; the recent figures cover the last whole seconds, up to RecentSeconds.
+// Status is the state of a running exchange. The recent figures cover the last whole seconds, at most RecentSeconds.
 type Status struct {
 	State       string  `json:"state"` // offering, draining, done
 	Seconds     float64 `json:"seconds"`
@@ -112,5 +112,5 @@ type Status struct {
 	Pending     int64   `json:"notices_pending"`
 }
 
-// RecentSeconds is how far the recent figures of Status look back.
+// RecentSeconds is how many seconds the recent figures of Status cover.
 const RecentSeconds = 5

@@ -11,7 +11,7 @@ import (
 	"gavel/internal/exchange/dice"
 )
 
-// format is what an impression takes: the JSON of its banner, video, audio and native objects, each after a comma.
+// format is the formats of an impression: the JSON of its banner, video, audio and native objects, each after a comma.
 type format struct {
 	size  string // "300x250", "video", …: of the first object
 	price float64
@@ -29,7 +29,7 @@ type formats struct {
 	interstitialSizes *format
 }
 
-// nativeRequest asks for a title, a main image and a sponsor line (native 1.2).
+// nativeRequest requests a title, a main image and a sponsor line (native 1.2).
 const nativeRequest = `{"ver":"1.2","context":1,"plcmttype":1,"plcmtcnt":1,"assets":[{"id":1,"required":1,"title":{"len":90}},` +
 	`{"id":2,"required":1,"img":{"type":3,"wmin":300,"hmin":157}},{"id":3,"required":0,"data":{"type":1,"len":25}}],` +
 	`"eventtrackers":[{"event":1,"methods":[1]}]}`
@@ -83,14 +83,14 @@ func newFormats() (*formats, error) {
 		MaxDuration: 30, Protocols: []adcom1.MediaCreativeSubtype{2, 3, 9, 10}}})
 	f.bannerVideo = build("300x250", 2, openrtb2.Imp{Banner: banner([2]int64{300, 250}), Video: video(300, 250)})
 	f.bannerNative = build("300x250", 1.3, openrtb2.Imp{Banner: banner([2]int64{300, 250}), Native: native})
-	// Repeated entries are the weights.
+	// Repeated entries have more weight.
 	f.pc = []*format{mpu, mpu, mpu, mpu, leader, leader, leader, sky, billboard, half, f.doubleBanner, f.video, f.native, f.bannerVideo}
 	f.mobile = []*format{mobileBar, mobileBar, mobileBar, mobileBar, mpu, mpu, mpu, f.native, f.native, f.mobileVideo, f.bannerNative, f.interstitialSizes}
 	f.tab = []*format{leader, leader, mpu, mpu, mpu, f.native, f.video, f.bannerVideo}
 	return f, first
 }
 
-// pick draws what an impression on that device and inventory takes.
+// pick draws the format of an impression on that device and inventory.
 func (f *formats) pick(kind adcom1.DeviceType, inv *inventory, k dice.Key) *format {
 	if inv.audio && kind != tv && k.With(1).Chance(0.5) {
 		return f.audio
@@ -107,8 +107,8 @@ func (f *formats) pick(kind adcom1.DeviceType, inv *inventory, k dice.Key) *form
 	return list[k.With(2).Intn(len(list))]
 }
 
-// quirk rewrites a request the way some exchanges do: numbers as strings, floats or booleans where the standard has
-// integers. What it means stays the same.
+// quirk rewrites a request as some exchanges do: with numbers as strings, floats or booleans instead of integers. The
+// meaning does not change.
 func quirk(b []byte, k dice.Key) []byte {
 	switch k.Intn(4) {
 	case 0:
@@ -128,7 +128,7 @@ func quirk(b []byte, k dice.Key) []byte {
 	return b
 }
 
-// replaceNumber rewrites the number after the first key.
+// replaceNumber rewrites the number after the first occurrence of key.
 func replaceNumber(b []byte, key string, rewrite func(string) string) []byte {
 	i := bytes.Index(b, []byte(key))
 	if i < 0 {

@@ -1,8 +1,8 @@
-// Package sim makes traffic: OpenRTB 2.6 bid requests from Zipf-distributed users, sites and apps, with what the rest
-// of the market bids for each. Everything is drawn by hashing the seed and the number of the lot.
+// Package sim makes traffic: OpenRTB 2.6 bid requests from Zipf-distributed users, sites and apps, with the competing
+// bid for each. Every random choice is a hash of the seed and the lot's number.
 //
-// It is cheap at the time of sending: the objects of users, sites and apps and the formats are marshalled from the
-// prebid/openrtb types once, and a request is those pieces joined.
+// To be fast, it marshals the objects of users, sites, apps and formats once, from the prebid/openrtb types. A request
+// is those pieces joined.
 package sim
 
 import (
@@ -25,7 +25,7 @@ type Options struct {
 
 	Users         int     `yaml:"users"`          // distinct users
 	UserSkew      float64 `yaml:"user_skew"`      // Zipf exponent
-	Clusters      int     `yaml:"clusters"`       // groups of users that behave alike
+	Clusters      int     `yaml:"clusters"`       // groups of users with the same behaviour
 	Sites         int     `yaml:"sites"`          // distinct sites
 	Apps          int     `yaml:"apps"`           // distinct apps
 	InventorySkew float64 `yaml:"inventory_skew"` // Zipf exponent of sites and of apps
@@ -34,18 +34,18 @@ type Options struct {
 	MultiImpShare   float64 `yaml:"multi_imp_share"`   // lots with two or three impressions
 	DealShare       float64 `yaml:"deal_share"`        // impressions with deals
 	BlockShare      float64 `yaml:"block_share"`       // lots with bcat and badv
-	QuirkShare      float64 `yaml:"quirk_share"`       // lots written as sloppily as some real ones
-	SecureShare     float64 `yaml:"secure_share"`      // impressions with secure=1; a bidder with http: links must not bid on them
+	QuirkShare      float64 `yaml:"quirk_share"`       // lots with badly typed values, as some exchanges send
+	SecureShare     float64 `yaml:"secure_share"`      // impressions with secure=1, which must get no http: links
 	TMaxMin         int     `yaml:"tmax_min_ms"`
 	TMaxMax         int     `yaml:"tmax_max_ms"`
 
 	FloorShare  float64 `yaml:"floor_share"`      // impressions with a floor
-	RivalShare  float64 `yaml:"rival_share"`      // impressions somebody else bids for
+	RivalShare  float64 `yaml:"rival_share"`      // impressions with a competing bid
 	RivalCPM    float64 `yaml:"rival_median_cpm"` // median of the highest rival bid for a banner at price level 1, USD
 	RivalSpread float64 `yaml:"rival_spread"`     // standard deviation of its logarithm within a segment
 }
 
-// Defaults are the demonstration's.
+// Defaults returns the settings of the demonstration.
 func Defaults() Options {
 	return Options{
 		Users: 20000, UserSkew: 1.0, Clusters: 8, Sites: 250, Apps: 120, InventorySkew: 1.1,
@@ -86,7 +86,7 @@ func (o *Options) Validate() []error {
 	return faults
 }
 
-// Source makes lots for ever. It implements lot.Source.
+// Source makes lots without end. It implements lot.Source.
 type Source struct {
 	o       Options
 	w       *world
@@ -96,7 +96,7 @@ type Source struct {
 	seq     int64
 }
 
-// New builds the world: some 20 MB and half a second for the defaults.
+// New builds the world. With the defaults that takes some 20 MB and half a second.
 func New(o Options) (*Source, error) {
 	if faults := o.Validate(); len(faults) > 0 {
 		return nil, fmt.Errorf("sim: cannot make traffic: %w", errors.Join(faults...))
@@ -114,14 +114,14 @@ func New(o Options) (*Source, error) {
 		prefix: strconv.FormatUint(uint64(root.With(uint64(o.Start.UnixMilli()))), 36)}, nil
 }
 
-// Next fills l with the next lot. Its Due is -1: the engine's clock decides.
+// Next fills l with the next lot. Its Due is -1, so the engine's clock decides.
 func (s *Source) Next(l *lot.Lot) error {
 	s.lot(l, s.seq, s.root.With(uint64(s.seq)))
 	s.seq++
 	return nil
 }
 
-// Samples are n impressions of this traffic, bid for by twenty made-up campaigns, to calibrate the click model on.
+// Samples returns n impressions of this traffic with ads of twenty invented campaigns, to calibrate the click model.
 func (s *Source) Samples(n int) []clickmodel.Sample {
 	out := make([]clickmodel.Sample, 0, n)
 	var l lot.Lot
@@ -135,7 +135,7 @@ func (s *Source) Samples(n int) []clickmodel.Sample {
 	return out
 }
 
-// lot draws lot number seq with key k.
+// lot makes lot number seq from key k.
 func (s *Source) lot(l *lot.Lot, seq int64, k dice.Key) {
 	u := &s.w.users[s.w.userRank.pick(k.With(1))]
 	inv := s.inventory(u, k)
@@ -194,7 +194,7 @@ func (s *Source) lot(l *lot.Lot, seq int64, k dice.Key) {
 	l.Body = b
 }
 
-// inventory picks a place where the user can be.
+// inventory chooses a site or app that fits the user's device.
 func (s *Source) inventory(u *user, k dice.Key) *inventory {
 	app := u.kind == tv || u.kind != desktop && k.With(2).Chance(0.5)
 	if app {
@@ -249,7 +249,7 @@ func appendDeals(b []byte, m *lot.Imp, k dice.Key, level float64) []byte {
 	b = append(b, `,"deals":[`...)
 	for i := range 1 + k.With(2).Intn(2) {
 		d := lot.Deal{
-			ID:    "deal-" + strconv.Itoa(1+i*4+k.With(3).Intn(4)), // the second deal is never the first
+			ID:    "deal-" + strconv.Itoa(1+i*4+k.With(3).Intn(4)), // two deals of an impression differ
 			Floor: micros(math.Round(level*(0.8+0.4*k.With(uint64(4+i)).Uniform())*100) / 100),
 			Type:  []int{0, 1, 3}[k.With(uint64(6+i)).Intn(3)],
 		}
@@ -276,5 +276,5 @@ func micros(cpm float64) auction.Micros {
 	return m
 }
 
-// lognormal has median 1.
+// lognormal returns a lognormal number with median 1.
 func lognormal(k dice.Key, spread float64) float64 { return math.Exp(spread * k.Normal()) }

@@ -29,7 +29,7 @@ func source(t testing.TB, change func(*Options)) *Source {
 	return s
 }
 
-// TestRequestsAreOpenRTB decodes requests strictly into the standard types and holds them against their lots.
+// TestRequestsAreOpenRTB decodes requests strictly into the standard types and compares them with their lots.
 func TestRequestsAreOpenRTB(t *testing.T) {
 	s := source(t, func(o *Options) { o.QuirkShare, o.DealShare = 0, 0.3 })
 	var l lot.Lot
@@ -113,7 +113,7 @@ func TestDeterministic(t *testing.T) {
 	for i := range 200 {
 		_, _, _ = a.Next(&x), b.Next(&y), c.Next(&z)
 		if i == 50 {
-			b.Samples(10) // calibration must not disturb the sequence
+			b.Samples(10) // calibration must not change the sequence
 		}
 		if !bytes.Equal(x.Body, y.Body) || x.Imps[0].Rival != y.Imps[0].Rival {
 			t.Fatalf("lot %d differs between equal seeds", i)
@@ -144,7 +144,7 @@ func TestUsersAreZipf(t *testing.T) {
 	}
 }
 
-// TestQuirksKeepTheirMeaning writes every lot sloppily: none decodes strictly, all are JSON with the same structure.
+// TestQuirksKeepTheirMeaning makes every lot badly typed: none decodes strictly, all are JSON of the same structure.
 func TestQuirksKeepTheirMeaning(t *testing.T) {
 	s := source(t, func(o *Options) { o.QuirkShare = 1 })
 	var l lot.Lot

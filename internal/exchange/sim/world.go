@@ -13,12 +13,12 @@ import (
 	"gavel/internal/exchange/dice"
 )
 
-// The tables below are the world's constants; what is drawn from them depends on the seed alone.
+// The tables below are the world's constants. What is drawn from them depends only on the seed.
 
 type country struct {
 	alpha3, zone, language string
 	regions                []string
-	weight, price          float64 // share of users; price level
+	weight, price          float64 // share of users, price level
 }
 
 var countries = []country{
@@ -214,7 +214,7 @@ func newApp(k dice.Key, n int) (inventory, error) {
 	return inv, nil
 }
 
-// table picks an index with given weights.
+// table draws an index by weight.
 type table []float64 // cumulative
 
 func newTable(weights []float64) table {
@@ -232,7 +232,7 @@ func (t table) pick(k dice.Key) int {
 	return min(sort.SearchFloat64s(t, x), len(t)-1)
 }
 
-// zipf is a table of n ranks where rank r has weight (r+1)^-s.
+// zipf returns a table of n ranks, in which rank r has weight (r+1)^-s.
 func zipf(n int, s float64) table {
 	weights := make([]float64, n)
 	for i := range weights {

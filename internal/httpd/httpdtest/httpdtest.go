@@ -1,4 +1,4 @@
-// Package edgetest runs servers in tests.
+// Package httpdtest runs servers in tests.
 package httpdtest
 
 import (
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Server is what listens: edge's, or one built on it.
+// Server is an httpd.Server, or a server built on one.
 type Server interface {
 	Serve(net.Listener) error
 	Shutdown(context.Context) error

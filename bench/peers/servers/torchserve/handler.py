@@ -1,4 +1,4 @@
-"""TorchServe's handler: a batch of requests in, as many answers out. It runs TensorFlow, as every server here."""
+"""TorchServe's handler: a batch of requests in, as many answers out. It runs TensorFlow."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ import orjson
 
 @cache
 def model() -> engine.Predict:
-    """The worker's one model; the first call, before any request, loads it."""
+    """The worker's model. The first call, before any request, loads it."""
     return engine.load()
 
 

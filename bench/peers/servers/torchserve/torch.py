@@ -1,8 +1,8 @@
-"""Stands in for PyTorch: TorchServe's worker imports it only to know a tensor among answers, and ours are bytes.
+"""A stand-in for PyTorch. TorchServe's worker imports it only to recognise tensors in answers, and these are bytes.
 
-The real one would bring 5 GB of CUDA libraries and change nothing here.
+PyTorch itself would add 5 GB of CUDA libraries and change nothing here.
 """
 
 
 class Tensor:
-    """No answer is one."""
+    """No answer is a tensor."""
