@@ -123,6 +123,9 @@ func TestDamagedVersionsAreRefused(t *testing.T) {
 	f("rows of another length", func(t *testing.T, dir string) {
 		rewrite(t, dir, map[string]string{models.GoldenFile: goldenFile(16, 9, 0.5)}, func(m map[string]any) { m["row_len"] = 9 })
 	}, models.ReasonSignature, "the model is not what its manifest says")
+	f("a format that nobody serves", func(t *testing.T, dir string) {
+		rewrite(t, dir, nil, func(m map[string]any) { m["format"] = "plan" })
+	}, models.ReasonFormat, `no loader for the format "plan"`)
 	f("golden rows of another length", func(t *testing.T, dir string) {
 		rewrite(t, dir, map[string]string{models.GoldenFile: goldenFile(16, 9, 0.5)}, nothing)
 	}, models.ReasonGolden, "golden.msgpack has rows of 9 indices, the manifest says 4")
@@ -140,9 +143,9 @@ func TestWarmUpRefuses(t *testing.T) {
 	path := t.TempDir()
 	modelstest.WriteVersion(t, path, "ctr", 1, 1)
 	engines := &modelstest.Engines{}
-	loaders := engine.Loaders{"savedmodel": func(ctx context.Context, v engine.Version) (engine.Engine, error) {
+	loaders := engine.Loaders{models.DefaultFormat: func(ctx context.Context, v engine.Version) (engine.Engine, error) {
 		v.TableRows /= 2
-		return engines.Loaders()["savedmodel"](ctx, v)
+		return engines.Loaders()[models.DefaultFormat](ctx, v)
 	}}
 	_, err := models.Load(t.Context(), loaders, path, "ctr", 1, models.LoadOptions{})
 	var refusal *models.Refusal

@@ -75,14 +75,8 @@ func readGolden(name string, m *Manifest) (*golden, error) {
 	return g, nil
 }
 
-// check runs the rows and compares. The refusal names the worst row. Golden rows are of indices, and have one probability
-// each: an engine of other rows cannot be checked, and is refused.
+// check runs the rows and compares. The refusal names the worst row.
 func (g *golden) check(e engine.Engine) error {
-	if sc := e.Schema(); len(sc.Inputs) != 1 || sc.Inputs[0].Type != engine.Int32 || sc.Inputs[0].Width != g.f ||
-		len(sc.Outputs) != 1 || sc.Outputs[0].Type != engine.Float32 || sc.Outputs[0].Width != 1 {
-		return refuse(ReasonGolden, fmt.Errorf("golden rows are int32[%d] with one float32 probability each; the engine takes %v and gives %v",
-			g.f, sc.Inputs, sc.Outputs))
-	}
 	b, err := e.NewBatch(min(g.n, goldenChunk))
 	if err != nil {
 		return refuse(ReasonGolden, err)

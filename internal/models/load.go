@@ -124,6 +124,9 @@ func Load(ctx context.Context, loaders engine.Loaders, dir, model string, versio
 		return nil, err
 	}
 	s := &Servable{manifest: m, recipe: recipe, engine: e}
+	if err := checkSchema(e.Schema(), m); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
 	if err := gold.check(e); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -134,6 +137,16 @@ func Load(ctx context.Context, loaders engine.Loaders, dir, model string, versio
 	s.onZero = func(s *Servable) { _ = s.engine.Close() } // open batches, if any, free it when they close
 	s.refs.Store(1)
 	return s, nil
+}
+
+// checkSchema holds an engine's schema against the manifest: rows of indices in, a probability out. Golden rows are such.
+func checkSchema(s *engine.Schema, m *Manifest) error {
+	in, out := s.Inputs, s.Outputs
+	if len(in) != 1 || in[0].Type != engine.Int32 || in[0].Width != m.RowLen ||
+		len(out) != 1 || out[0].Type != engine.Float32 || out[0].Width != 1 {
+		return refuse(ReasonSignature, fmt.Errorf("the engine takes %v and gives %v; by the manifest it takes int32[%d] and gives float32", in, out, m.RowLen))
+	}
+	return nil
 }
 
 // warm runs batches of the sizes asked for, as far as the budget allows, and returns the sizes it skipped.

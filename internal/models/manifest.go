@@ -23,20 +23,24 @@ import (
 // ManifestSchema is the schema of manifest.json that this code reads.
 const ManifestSchema = 1
 
+// DefaultFormat is TensorFlow's SavedModel, at the version's root.
+const DefaultFormat = "savedmodel"
+
 // maxManifestBytes bounds manifest.json; a real one is a few KB.
 const maxManifestBytes = 4 << 20
 
 // Manifest is assets.extra/manifest.json: what a version is and what its files must be. A Manifest that ParseManifest
 // returned holds valid values throughout.
 type Manifest struct {
-	Schema    int              `json:"schema"`
-	Model     string           `json:"model"`
-	Version   int64            `json:"version"`
-	Format    string           `json:"format"` // of the files: the engine that serves it
-	Label     string           `json:"label"`  // what is predicted: "click" or "conversion"
-	Created   time.Time        `json:"created"`
-	RowLen    int              `json:"row_len"`    // F: indices a row
-	TableRows int              `json:"table_rows"` // indices are in [0, TableRows)
+	Schema    int       `json:"schema"`
+	Model     string    `json:"model"`
+	Version   int64     `json:"version"`
+	Label     string    `json:"label"` // what is predicted: "click" or "conversion"
+	Created   time.Time `json:"created"`
+	RowLen    int       `json:"row_len"`    // F: indices a row
+	TableRows int       `json:"table_rows"` // indices are in [0, TableRows)
+	// Format is what the version's files are, and which engine opens them; DefaultFormat where the manifest has no such key.
+	Format    string           `json:"format"`
 	Signature engine.Signature `json:"signature"`
 	// Files maps each file's slash-separated path within the version, but the manifest's own, to its sha256 in hex.
 	Files    map[string]string `json:"files"`
@@ -94,11 +98,12 @@ func noManifest(dir string) error {
 // ParseManifest decodes a manifest strictly: unknown, missing and repeated keys are faults, as are values out of range.
 // The error joins every fault, each as "name: key: fault".
 func ParseManifest(name string, data []byte) (*Manifest, error) {
-	m := &Manifest{Format: "savedmodel"}
+	m := &Manifest{Format: DefaultFormat}
 	d := &objectReader{name: name}
 	d.object("", data, map[string]any{
 		"schema": &m.Schema, "model": &m.Model, "version": &m.Version, "label": &m.Label, "created": &m.Created,
 		"row_len": &m.RowLen, "table_rows": &m.TableRows, "files": &m.Files, "metrics": &m.Metrics,
+		"format": optional{&m.Format},
 		"signature": map[string]any{
 			"name": &m.Signature.Name, "input": &m.Signature.Input, "output": &m.Signature.Output,
 			"input_tensor": &m.Signature.InputTensor, "output_tensor": &m.Signature.OutputTensor,
@@ -139,6 +144,9 @@ func (m *Manifest) check(d *objectReader) {
 	}
 	if m.TableRows <= 1 || m.TableRows > math.MaxInt32 {
 		d.fault("table_rows", "is %d, must be in [2, %d]", m.TableRows, math.MaxInt32)
+	}
+	if m.Format == "" {
+		d.fault("format", "is empty; leave it out for %q", DefaultFormat)
 	}
 	for _, s := range []struct{ key, value string }{
 		{"name", m.Signature.Name}, {"input", m.Signature.Input}, {"output", m.Signature.Output},
@@ -190,8 +198,11 @@ func (d *objectReader) fault(key, format string, args ...any) {
 	d.faults = append(d.faults, fmt.Errorf("%s: %s: %s", d.name, key, fmt.Sprintf(format, args...)))
 }
 
-// object decodes data into fields: each value a pointer to decode into, or a map for an object within. prefix is the
-// path of the object, "" at the top.
+// optional marks a field that may be missing.
+type optional struct{ field any }
+
+// object decodes data into fields: each value a pointer to decode into, an optional one, or a map for an object within.
+// prefix is the path of the object, "" at the top.
 func (d *objectReader) object(prefix string, data []byte, fields map[string]any) {
 	at := strings.TrimSuffix(prefix, ".")
 	if at == "" {
@@ -237,13 +248,16 @@ func (d *objectReader) object(prefix string, data []byte, fields map[string]any)
 		d.fault(at, "has more behind its end, at byte %d", dec.InputOffset())
 	}
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
-		if !seen[key] {
+		if _, may := fields[key].(optional); !may && !seen[key] {
 			d.fault(prefix+key, "is missing")
 		}
 	}
 }
 
 func (d *objectReader) value(key string, raw json.RawMessage, field any) {
+	if o, ok := field.(optional); ok {
+		field = o.field
+	}
 	if inner, ok := field.(map[string]any); ok {
 		d.object(key+".", raw, inner)
 		return

@@ -21,7 +21,7 @@ func TestParseManifest(t *testing.T) {
 			}
 			m, err := models.ParseManifest("m.json", data)
 			if len(wants) == 0 {
-				if err != nil || m.Version != 7 || m.Files["saved_model.pb"] == "" {
+				if err != nil || m.Version != 7 || m.Files["saved_model.pb"] == "" || m.Format != models.DefaultFormat {
 					t.Fatalf("%+v, %v", m, err)
 				}
 				return
@@ -31,6 +31,9 @@ func TestParseManifest(t *testing.T) {
 	}
 	in := func(m map[string]any, key string) map[string]any { return m[key].(map[string]any) }
 	f("a sound one", func(map[string]any) {})
+	f("a format", func(m map[string]any) { m["format"] = "savedmodel" })
+	f("no format to speak of", func(m map[string]any) { m["format"] = "" }, "m.json: format: is empty")
+	f("a format of null", func(m map[string]any) { m["format"] = nil }, "m.json: format: is null")
 	f("a position of null", func(m map[string]any) { in(m, "training")["position"] = nil })
 	f("every missing and unknown key", func(m map[string]any) {
 		delete(m, "row_len")

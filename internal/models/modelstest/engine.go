@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"gavel/internal/engine"
+	"gavel/internal/models"
 )
 
 // Probability is what an engine of this package gives for a row: a logistic of the bias and the indices.
@@ -35,7 +36,7 @@ type Engines struct {
 }
 
 // Loaders are these engines, for the format that versions of this package have.
-func (es *Engines) Loaders() engine.Loaders { return engine.Loaders{"savedmodel": es.load} }
+func (es *Engines) Loaders() engine.Loaders { return engine.Loaders{models.DefaultFormat: es.load} }
 
 func (es *Engines) load(ctx context.Context, v engine.Version) (engine.Engine, error) {
 	es.Loads.Add(1)
