@@ -247,6 +247,9 @@ func TestPointerIsReadStrictly(t *testing.T) {
 		p, err := models.DecodePointer("ctr/pointer.json", []byte(text))
 		if len(wants) > 0 {
 			wantError(t, err, append(wants, "ctr/pointer.json")...)
+			if !errors.Is(err, models.ErrBadPointer) {
+				t.Errorf("not ErrBadPointer: %v", err)
+			}
 			return
 		}
 		if err != nil {

@@ -118,22 +118,26 @@ func (p Pointer) Encode() ([]byte, error) {
 	return append(data, '\n'), nil
 }
 
-// DecodePointer reads a pointer's document strictly; name is what errors call it.
+// DecodePointer reads a pointer's document strictly; name is what errors call it. They wrap ErrBadPointer.
 func DecodePointer(name string, data []byte) (Pointer, error) {
-	if len(data) > MaxPointerBytes {
-		return Pointer{}, fmt.Errorf("models: %s is larger than %d bytes", name, MaxPointerBytes)
-	}
 	var p Pointer
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&p); err != nil {
-		return Pointer{}, fmt.Errorf("models: %s: %w", name, describe(err))
+	err := dec.Decode(&p)
+	switch {
+	case len(data) > MaxPointerBytes:
+		err = fmt.Errorf("it is larger than %d bytes", MaxPointerBytes)
+	case err != nil:
+		err = describe(err)
+	default:
+		if _, end := dec.Token(); !errors.Is(end, io.EOF) {
+			err = errors.New("it has more behind its end")
+		} else {
+			err = p.Validate()
+		}
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return Pointer{}, fmt.Errorf("models: %s: has more behind its end", name)
-	}
-	if err := p.Validate(); err != nil {
-		return Pointer{}, fmt.Errorf("models: %s: %w", name, err)
+	if err != nil {
+		return Pointer{}, fmt.Errorf("%w: %s: %w", ErrBadPointer, name, err)
 	}
 	return p, nil
 }

@@ -22,6 +22,8 @@ var (
 	ErrNoVersion = errors.New("models: no such version")
 	ErrExists    = errors.New("models: version exists already")
 	ErrNoPointer = errors.New("models: no pointer")
+	// ErrBadPointer: the pointer is there and says nothing that can be followed.
+	ErrBadPointer = errors.New("models: damaged pointer")
 	// ErrConflict: somebody else changed the pointer after it was read; nothing was changed.
 	ErrConflict = errors.New("models: the pointer was changed meanwhile")
 )
@@ -56,8 +58,8 @@ type Store interface {
 	// finds a part of a removed version.
 	Remove(ctx context.Context, model string, versions []int64, at Revision) error
 
-	// Pointer reads a model's pointer with its revision; ErrNoPointer where there is none. The revision is returned beside
-	// ErrNoPointer, and beside the error of a damaged pointer, so that SetPointer can make one or mend it.
+	// Pointer reads a model's pointer with its revision; ErrNoPointer where there is none, ErrBadPointer where it is damaged.
+	// The revision is returned beside both, so that SetPointer can make one or mend it.
 	Pointer(ctx context.Context, model string) (Pointer, Revision, error)
 	// SetPointer replaces the pointer if it is still at the revision that was read; else it returns ErrConflict. p is valid,
 	// and each version that it names as stable or canary is there (ErrNoVersion).
