@@ -22,7 +22,12 @@ import (
 	"gavel/internal/models/modelstest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(fixtureDir)
+		os.Exit(code)
+	}))
+}
 
 // lines is a log that tests read while it is written.
 type lines struct {
