@@ -58,13 +58,21 @@ def init(recipe: RecipeOption, store_dir: StoreOption, threads: ThreadsOption = 
 
 
 def publish(store_dir: Path, model: str, writer: VersionWriter, learnt: loop.Learnt) -> Path:
-    """Write the next version straight into a store and point at it; return its directory."""
+    """Write the next version straight into a store, point at it unless the pointer is pinned; return its directory."""
     model_dir = store_dir / model
     with store.locked(model_dir):
         version = max(store.versions(model_dir), default=0) + 1
         with store.staged(model_dir / str(version), model_dir / ".staging") as aside:
             writer.write(aside, version, learnt)
-        store.write_pointer(model_dir, stable=version)
+        if not store.write_pointer(model_dir, stable=version):
+            log.warning(
+                "the pointer of %s is pinned: version %d is in the store and does not serve; "
+                "bin/bidder models promote %s %d makes it",
+                model,
+                version,
+                model,
+                version,
+            )
     return model_dir / str(version)
 
 

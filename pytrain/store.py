@@ -2,7 +2,7 @@
 
 <store>/<model>/<version>/        immutable
 <store>/<model>/.staging/<any>/   being written
-<store>/<model>/pointer.json      {"stable", "canary", "previous"}, replaced by rename; 0 is no version
+<store>/<model>/pointer.json      {"stable", "canary", "previous"}, replaced by rename; 0 is no version; maybe "pinned"
 <store>/<model>/.lock             held while a version or the pointer changes, by the Go side too
 """
 
@@ -65,12 +65,11 @@ def staged(final: Path, staging: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def write_pointer(model_dir: Path, *, stable: int) -> None:
-    """Make `stable` the version that serves; the one before becomes `previous`.
+def write_pointer(model_dir: Path, *, stable: int) -> bool:
+    """Make `stable` the version that serves, unless the pointer is pinned; the one before becomes `previous`.
 
-    A canary of that version ends, any other goes on: as `modelstore.Promote` does.
-
-    The caller holds the lock.
+    A canary of that version ends, any other goes on: as `models.Publish` does. Returns whether `stable` serves now:
+    a pinned pointer is left as it is. The caller holds the lock.
 
     Raises
     ------
@@ -82,9 +81,11 @@ def write_pointer(model_dir: Path, *, stable: int) -> None:
     try:
         old = json.loads(path.read_bytes())
         previous, canary = old["stable"], old["canary"]
+        if old.get("pinned"):
+            return bool(previous == stable)
     except FileNotFoundError:
         previous = max((v for v in versions(model_dir) if v != stable), default=0)  # it served without a pointer
-    except (ValueError, TypeError, KeyError) as e:
+    except (ValueError, TypeError, KeyError, AttributeError) as e:
         raise ConfigError(
             "is damaged", where=str(path), remedy="remove it: the highest version serves without one"
         ) from e
@@ -95,6 +96,7 @@ def write_pointer(model_dir: Path, *, stable: int) -> None:
         write_file(path, json.dumps(pointer).encode() + b"\n")
     except OSError as e:
         raise _refused(path, e) from e
+    return True
 
 
 @contextlib.contextmanager

@@ -31,14 +31,15 @@ var allowed = map[string][]string{
 	"internal/events":            {"internal/auction"},
 	"internal/features":          {"internal/auction", "internal/iso"},
 	"internal/leases":            {"internal/auction"},
-	"internal/modelstore":        {},
 	"internal/httpd":             {"internal/host"},
 	"internal/openrtb":           {"internal/auction", "internal/httpd", "internal/iso", "internal/throttle"},
 	"internal/predict":           {"internal/httpd", "internal/throttle"},
+	"internal/models":            {"internal/engine", "internal/host"},
+	"internal/models/dir":        {"internal/models"},
+	"internal/models/modelstest": {"internal/engine", "internal/models"},
 	"internal/process":           {},
 	"internal/recipe":            {"internal/features", "internal/strictyaml"},
-	"internal/servable":          {"internal/engine", "internal/modelstore", "internal/host"},
-	"internal/trainer":           {"internal/auction", "internal/events", "internal/features", "internal/modelstore", "internal/recipe"},
+	"internal/trainer":           {"internal/auction", "internal/events", "internal/features", "internal/models", "internal/recipe"},
 	// The exchange is the other side of the wire: it shares money, country codes, OpenRTB's rules and how to log, nothing else.
 	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/throttle", "internal/strictyaml"},
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -27,6 +28,7 @@ type commands struct {
 	Serve    serveCommand  `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
 	Check    checkCommand  `cmd:"" help:"Check the configuration and the campaign file, naming every fault, and end."`
 	Baseline serveCommand  `cmd:"" help:"Serve the edge alone: decode every bid request and answer no-bid. For benchmarks."`
+	Models   modelsCommand `cmd:"" help:"Show the versions in the model store; promote, canary, roll back, pin."`
 	Verify   verifyCommand `cmd:"" help:"Load a model version as serving would, print what it holds, and end; status 1 if it is refused."`
 }
 
@@ -56,7 +58,7 @@ func main() {
 var errConfig = errors.New("bidder: cannot start")
 
 func exitStatus(err error) int {
-	if errors.Is(err, errConfig) {
+	if errors.Is(err, errConfig) || errors.Is(err, errUsage) {
 		return 2
 	}
 	return 1
@@ -78,10 +80,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w (bidder --help lists the flags)", errConfig, err)
 	}
-	switch parsed.Command() {
+	switch command := strings.Fields(parsed.Command()); command[0] {
 	case "check":
 		return check(cli.Check.Config, stdout)
-	case "verify <directory>":
+	case "models":
+		return cli.Models.run(ctx, command[1], stdout)
+	case "verify":
 		return verify(ctx, cli.Verify.Directory, stdout)
 	case "baseline":
 		return withConfig(ctx, cli.Baseline.Config, stderr, baseline)

@@ -11,8 +11,8 @@ import (
 	"gavel/internal/engine"
 	"gavel/internal/engine/tensorflow"
 	"gavel/internal/host"
-	"gavel/internal/modelstore"
-	"gavel/internal/servable"
+	"gavel/internal/models"
+	modelsdir "gavel/internal/models/dir"
 )
 
 func (b *bidder) startModels(ctx context.Context) error {
@@ -28,17 +28,23 @@ func (b *bidder) startModels(ctx context.Context) error {
 	}
 	makePlaces(runners)
 	b.page = &console.Page{Bidder: b.config.Name, Threading: b.config.TensorFlow.Threading, Queues: b.queues}
-	v := &versions{queues: b.queues, log: b.log, load: servable.LoadOptions{Loaders: loaders(tensorflow.Threading(b.config.TensorFlow.Threading))}}
-	store := modelstore.New(b.config.Models.Store)
-	start := func(model string) (*servable.Manager, error) {
-		m, err := v.manage(store, model, runners.of(model), batched[model].queue, b.metrics)
+	group, err := models.NewGroup(models.GroupOptions{
+		Store: modelsdir.New(b.config.Models.Store), Loaders: loaders(tensorflow.Threading(b.config.TensorFlow.Threading)),
+		Registerer: b.metrics, Logger: b.log,
+	})
+	if err != nil {
+		return err
+	}
+	b.onStop("model store", closeTimeout, func(context.Context) error { group.Close(); return nil })
+	v := &versions{queues: b.queues, log: b.log}
+	start := func(model string) (*models.Manager, error) {
+		m, err := v.manage(group, model, runners.of(model), batched[model].queue)
 		if err == nil {
 			b.page.Models = append(b.page.Models, m.Status)
 			b.onStop("model "+model, closeTimeout, m.Close)
 		}
 		return m, err
 	}
-	var err error
 	if b.click, err = start(b.config.Models.Click); err != nil {
 		return err
 	}
@@ -50,7 +56,7 @@ func (b *bidder) startModels(ctx context.Context) error {
 
 // loaders are the engines that the bidder has.
 func loaders(threading tensorflow.Threading) engine.Loaders {
-	return engine.Loaders{modelstore.DefaultFormat: tensorflow.Loader(tensorflow.Options{Threading: threading})}
+	return engine.Loaders{models.DefaultFormat: tensorflow.Loader(tensorflow.Options{Threading: threading})}
 }
 
 // makePlaces lets Go run more goroutines than there are processors: one for each runner, but no more than half of them. A

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"gavel/internal/batcher"
+	"gavel/internal/models"
 	"gavel/internal/predict"
 	"gavel/internal/process"
-	"gavel/internal/servable"
 )
 
 // startPredict serves the models' predictions beside auctions, if it is told where.
@@ -71,7 +71,7 @@ func (c *Config) predictFaults(fault func(format string, args ...any)) {
 }
 
 // predicted implements predict.Model over a manager.
-type predicted struct{ manager *servable.Manager }
+type predicted struct{ manager *models.Manager }
 
 // Acquire implements predict.Model.
 func (p predicted) Acquire(number int64) (predict.Version, error) {
@@ -79,7 +79,7 @@ func (p predicted) Acquire(number int64) (predict.Version, error) {
 	switch {
 	case err == nil:
 		return predictedVersion{s}, nil
-	case errors.Is(err, servable.ErrOtherVersion):
+	case errors.Is(err, models.ErrOtherVersion):
 		return nil, fmt.Errorf("%w: %w", predict.ErrUnknownVersion, err)
 	default:
 		return nil, fmt.Errorf("%w: %w", predict.ErrNoVersion, err)
@@ -97,7 +97,7 @@ func (p predicted) Versions() []predict.VersionStatus {
 			all = append(all, predict.VersionStatus{Version: number, State: state, Error: why})
 		}
 	}
-	for _, v := range []*servable.VersionStatus{st.Stable, st.Canary} {
+	for _, v := range []*models.VersionStatus{st.Stable, st.Canary} {
 		if v != nil {
 			add(v.Version, predict.StateAvailable, "")
 		}
@@ -113,7 +113,7 @@ func (p predicted) Versions() []predict.VersionStatus {
 }
 
 // predictedVersion implements predict.Version over a version and its queue.
-type predictedVersion struct{ *servable.Servable }
+type predictedVersion struct{ *models.Servable }
 
 // Shape implements predict.Version.
 func (v predictedVersion) Shape() (rowLen, tableRows int) {

@@ -23,7 +23,7 @@ import (
 
 	"gavel/internal/batcher"
 	"gavel/internal/engine"
-	"gavel/internal/modelstore"
+	"gavel/internal/models"
 	"gavel/internal/predict"
 	"gavel/internal/race"
 )
@@ -53,7 +53,7 @@ func newStore(t *testing.T) (dir string) {
 // goldenRows are the rows that a version brings, and the probabilities that Python computed.
 func goldenRows(t *testing.T, version string) (rows [][]int32, want []float32) {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(version, modelstore.GoldenFile))
+	data, err := os.ReadFile(filepath.Join(version, models.GoldenFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/batcher"
-	"gavel/internal/servable"
+	"gavel/internal/models"
 	"gavel/internal/throttle"
 )
 
@@ -30,7 +30,7 @@ type scorer struct {
 // acquire hands out the version of a model that serves key; an error means that none does.
 type acquire func(key uint64) (version, error)
 
-// version is what a scorer needs of a *servable.Servable; Attached is a *prepared.
+// version is what a scorer needs of a *models.Servable; Attached is a *prepared.
 type version interface {
 	Version() int64
 	Attached() any
@@ -38,7 +38,7 @@ type version interface {
 }
 
 // managed acquires from m; nil from a nil manager.
-func managed(m *servable.Manager) acquire {
+func managed(m *models.Manager) acquire {
 	if m == nil {
 		return nil
 	}

@@ -21,9 +21,9 @@ import (
 	"gavel/internal/host"
 	"gavel/internal/leases"
 	"gavel/internal/limit"
+	"gavel/internal/models"
 	"gavel/internal/openrtb"
 	"gavel/internal/process"
-	"gavel/internal/servable"
 )
 
 const (
@@ -54,10 +54,10 @@ type bidder struct {
 	ledger     *auction.Ledger
 	booked     console.CountedLedger
 	leases     *leases.Manager
-	click      *servable.Manager
-	conversion *servable.Manager // nil: none configured
-	queues     *console.Queues   // what metrics and the page know of the batcher
-	page       *console.Page     // nil: none
+	click      *models.Manager
+	conversion *models.Manager // nil: none configured
+	queues     *console.Queues // what metrics and the page know of the batcher
+	page       *console.Page   // nil: none
 	auctioneer *auction.Auctioneer
 	campaigns  *campaigns.Watcher
 	landings   campaigns.Landings

@@ -11,8 +11,7 @@ import (
 	"time"
 
 	"gavel/internal/engine/tensorflow"
-	"gavel/internal/modelstore"
-	"gavel/internal/servable"
+	"gavel/internal/models"
 )
 
 // verify loads a version as serving would and prints what it holds; the error says why it would be refused.
@@ -26,7 +25,7 @@ func verify(ctx context.Context, dir string, stdout io.Writer) error {
 		return err
 	}
 	began := time.Now()
-	s, err := servable.Load(ctx, dir, model, number, servable.LoadOptions{Loaders: loaders(tensorflow.CallerThread)})
+	s, err := models.Load(ctx, loaders(tensorflow.CallerThread), dir, model, number, models.LoadOptions{})
 	if err != nil {
 		return err
 	}
@@ -58,7 +57,7 @@ func nameOf(dir string) (model string, version int64, err error) {
 	if n, err := strconv.ParseInt(filepath.Base(dir), 10, 64); err == nil && n > 0 {
 		return filepath.Base(filepath.Dir(dir)), n, nil
 	}
-	m, err := modelstore.ReadManifest(dir)
+	m, err := models.ReadManifest(dir)
 	if err != nil {
 		return "", 0, fmt.Errorf("bidder: %s is not a model version: %w", dir, err)
 	}

@@ -6,20 +6,17 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"gavel/internal/batcher"
 	"gavel/internal/console"
 	"gavel/internal/features"
-	"gavel/internal/modelstore"
+	"gavel/internal/models"
 	"gavel/internal/recipe"
-	"gavel/internal/servable"
 )
 
 // retireTimeout bounds how long a version that has been swapped out may still be answering.
 const retireTimeout = 10 * time.Second
 
-// prepared is what a loaded version needs to serve; it is attached to its servable.
+// prepared is what a loaded version needs to serve; it is attached to its models.
 type prepared struct {
 	encoder *features.Encoder
 	queue   *batcher.Queue
@@ -29,23 +26,21 @@ type prepared struct {
 // versions and a row is always encoded by the spec of the version that scores it.
 type versions struct {
 	queues *console.Queues
-	load   servable.LoadOptions
 	log    *slog.Logger
 }
 
-// manage starts to follow a model in the store. Its batches are run by pool; the options are of each version's queue.
-func (v *versions) manage(store *modelstore.Store, model string, pool *batcher.Pool, options batcher.QueueOptions, metrics prometheus.Registerer) (*servable.Manager, error) {
-	return servable.NewManager(servable.Options{
-		Store: store, Model: model, Load: v.load,
-		Prepare:    func(_ context.Context, s *servable.Servable) error { return v.prepare(s, pool, options) },
-		Retire:     v.retire,
-		Registerer: metrics, Logger: v.log,
+// manage starts to follow a model of the group. Its batches are run by pool; the options are of each version's queue.
+func (v *versions) manage(group *models.Group, model string, pool *batcher.Pool, options batcher.QueueOptions) (*models.Manager, error) {
+	return group.Manage(models.Options{
+		Model: model, Load: models.LoadOptions{MaxRows: options.MaxRows},
+		Prepare: func(_ context.Context, s *models.Servable) error { return v.prepare(s, pool, options) },
+		Retire:  v.retire,
 	})
 }
 
 // encoderOf is the encoder by the version's own recipe; an error means that the version cannot serve.
-func encoderOf(s *servable.Servable) (*features.Encoder, error) {
-	r, err := recipe.Decode(fmt.Sprintf("%s/%s", s, modelstore.RecipeFile), s.Recipe())
+func encoderOf(s *models.Servable) (*features.Encoder, error) {
+	r, err := recipe.Decode(fmt.Sprintf("%s/%s", s, models.RecipeFile), s.Recipe())
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +52,7 @@ func encoderOf(s *servable.Servable) (*features.Encoder, error) {
 	return encoder, nil
 }
 
-func (v *versions) prepare(s *servable.Servable, pool *batcher.Pool, options batcher.QueueOptions) error {
+func (v *versions) prepare(s *models.Servable, pool *batcher.Pool, options batcher.QueueOptions) error {
 	encoder, err := encoderOf(s)
 	if err != nil {
 		return err
@@ -77,7 +72,7 @@ func (v *versions) optionsOf(model string, version int64, o batcher.QueueOptions
 	return o
 }
 
-func (v *versions) retire(s *servable.Servable) {
+func (v *versions) retire(s *models.Servable) {
 	queue := s.Attached().(*prepared).queue
 	ctx, cancel := context.WithTimeout(context.Background(), retireTimeout)
 	defer cancel()

@@ -17,7 +17,7 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/events"
-	"gavel/internal/modelstore"
+	modelsdir "gavel/internal/models/dir"
 )
 
 const smallRecipe = `
@@ -201,9 +201,9 @@ log: {level: debug}
 			}
 		}
 	}
-	store := modelstore.New(filepath.Join(dir, "store"))
+	store := modelsdir.New(filepath.Join(dir, "store"))
 	metrics := ""
-	poll("a published version", func() bool { p, err := store.Pointer("small"); return err == nil && p.Stable >= 1 })
+	poll("a published version", func() bool { p, _, err := store.Pointer(t.Context(), "small"); return err == nil && p.Stable >= 1 })
 	poll("metrics of all examples", func() bool {
 		_, metrics = get("/metrics")
 		return strings.Contains(metrics, `gavel_trainer_served_labels_total{model="small"} 50`)

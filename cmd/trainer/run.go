@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"gavel/internal/events"
-	"gavel/internal/modelstore"
+	"gavel/internal/models/dir"
 	"gavel/internal/process"
 	"gavel/internal/trainer"
 )
@@ -48,7 +48,7 @@ func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) 
 	for i, r := range recipes {
 		pipelines[i], err = trainer.New(trainer.Options{
 			Recipe: r, RecipePath: c.Recipes[i], Python: c.Python, Dir: c.PythonDir, StateDir: c.StateDir,
-			Store: modelstore.New(c.Store), Keep: c.Keep, Open: stream.Reader, Bounds: stream.Bounds,
+			Store: dir.New(c.Store), Keep: c.Keep, Open: stream.Reader, Bounds: stream.Bounds,
 			ArchiveDir: c.ArchiveDir, ArchiveRows: c.ArchiveRows, ArchiveFiles: c.ArchiveFiles,
 			Reorder: c.Reorder, MaxPending: c.MaxPending, FlushEvery: c.FlushEvery, QueueFrames: c.QueueFrames,
 			HelloTimeout: c.HelloTimeout, StallTimeout: c.StallTimeout, StopTimeout: c.StopTimeout,

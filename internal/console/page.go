@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"gavel/internal/servable"
+	"gavel/internal/models"
 )
 
 // files are the page, its style and its scripts, which load nothing but each other and /batcher.json.
@@ -33,7 +33,7 @@ type Page struct {
 	Bidder    string // its name
 	Threading string // tensorflow.threading
 	Queues    *Queues
-	Models    []func() servable.Status // of the managed models, in the order in which they are shown
+	Models    []func() models.Status // of the managed models, in the order in which they are shown
 }
 
 // Register adds the page to the admin server's mux.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"gavel/internal/batcher"
-	"gavel/internal/servable"
+	"gavel/internal/models"
 )
 
 // servePage answers one request as the admin port would.
@@ -78,7 +78,7 @@ func TestPageLoadsItsOwnFilesOnly(t *testing.T) {
 // testNames: every name that the scripts read is in what they are fed, and every part that they fill is in the page.
 func testNames(t *testing.T, page string) {
 	t.Helper()
-	fed, err := json.Marshal(newPageModel(&servable.Status{}, &batcher.Stats{Name: "ctr/1"}))
+	fed, err := json.Marshal(newPageModel(&models.Status{}, &batcher.Stats{Name: "ctr/1"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,13 +107,13 @@ func TestBatcherState(t *testing.T) {
 		score(t, queue, 2)
 	}
 	long := strings.Repeat("damaged ", 100)
-	p := &Page{Bidder: "b1", Threading: "caller", Queues: queues, Models: []func() servable.Status{
-		func() servable.Status {
-			return servable.Status{Model: "ctr", Live: 1,
-				Stable:  &servable.VersionStatus{Version: 7, Created: time.Now().Add(-time.Hour), Rows: 1000},
-				Refused: []servable.RefusedVersion{{Version: 1}, {Version: 2}, {Version: 3}, {Version: 4}, {Version: 8, Error: long}}}
+	p := &Page{Bidder: "b1", Threading: "caller", Queues: queues, Models: []func() models.Status{
+		func() models.Status {
+			return models.Status{Model: "ctr", Live: 1,
+				Stable:  &models.VersionStatus{Version: 7, Created: time.Now().Add(-time.Hour), Rows: 1000},
+				Refused: []models.RefusedVersion{{Version: 1}, {Version: 2}, {Version: 3}, {Version: 4}, {Version: 8, Error: long}}}
 		},
-		func() servable.Status { return servable.Status{Model: "cvr", StoreError: "no such directory"} },
+		func() models.Status { return models.Status{Model: "cvr", StoreError: "no such directory"} },
 	}}
 	response, body := servePage(t, p, "/batcher.json")
 	if response.Header.Get("Cache-Control") != "no-store" || response.Header.Get("Content-Type") != "application/json" {

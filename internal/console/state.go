@@ -6,7 +6,7 @@ import (
 
 	"gavel/internal/batcher"
 	"gavel/internal/host"
-	"gavel/internal/servable"
+	"gavel/internal/models"
 )
 
 // pageState is /batcher.json. Its counts are since the process began; the page computes differences of two answers.
@@ -131,7 +131,7 @@ func (p *Page) state() pageState {
 	return s
 }
 
-func newPageModel(st *servable.Status, s *batcher.Stats) pageModel {
+func newPageModel(st *models.Status, s *batcher.Stats) pageModel {
 	m := pageModel{
 		Model: st.Model, Stable: newPageVersion(st.Stable), Canary: newPageVersion(st.Canary), Share: st.CanaryShare, Live: st.Live,
 		Refused: []pageRefusal{}, StoreError: cut(st.StoreError),
@@ -165,7 +165,7 @@ func newPageModel(st *servable.Status, s *batcher.Stats) pageModel {
 	return m
 }
 
-func newPageVersion(v *servable.VersionStatus) *pageVersion {
+func newPageVersion(v *models.VersionStatus) *pageVersion {
 	if v == nil {
 		return nil
 	}

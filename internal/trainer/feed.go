@@ -6,6 +6,7 @@ import (
 
 	"gavel/internal/events"
 	"gavel/internal/features"
+	"gavel/internal/models"
 	"gavel/internal/recipe"
 )
 
@@ -195,7 +196,7 @@ func (f *feed) checkpoint(ctx context.Context) bool {
 }
 
 func (f *feed) export(ctx context.Context) bool {
-	version, err := f.o.Store.NextVersion(f.in.p.model)
+	version, err := models.NextVersion(ctx, f.o.Store, f.in.p.model)
 	if err != nil {
 		f.in.log.Error("cannot number the next version", "error", err)
 		return true

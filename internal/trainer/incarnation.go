@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,11 +55,11 @@ var errEnded = errors.New("trainer: the child ended")
 
 func (in *incarnation) run(ctx context.Context) (err error) {
 	p := in.p
-	staging, err := p.o.Store.StagingRoot(p.model)
+	staging, err := p.o.Store.Staging(ctx, p.model)
 	if err != nil {
 		return err
 	}
-	if err := p.o.Store.CleanStaging(p.model, 0); err != nil {
+	if err := clearDir(staging); err != nil {
 		in.log.Warn("cannot clear what earlier exports left", "error", err)
 	}
 	command, err := p.command(staging)
@@ -268,7 +267,7 @@ func (in *incarnation) answerLoop() {
 			p.o.Metrics.rows.WithLabelValues(p.model).Set(float64(a.Rows))
 			p.update(func(s *Status) { s.Rows = a.Rows })
 		case ExportedAnswer:
-			in.publish(a)
+			in.publish(context.Background(), a) // a stop waits for it: the child has ended its part
 			in.awaited.Add(-1)
 			in.exporting.Store(false)
 		case ErrorAnswer:
@@ -277,42 +276,6 @@ func (in *incarnation) answerLoop() {
 			in.cancel(fmt.Errorf("trainer: a second %s from the child", a.Kind))
 			return
 		}
-	}
-}
-
-// publish makes an exported directory a version. A fault costs that version alone: the next export makes another.
-func (in *incarnation) publish(a *Answer) {
-	p := in.p
-	fail := func(err error) {
-		p.o.Metrics.exports.WithLabelValues(p.model, "refused").Inc()
-		in.log.Error("cannot publish version", "version", a.Version, "path", a.Path, "error", err)
-		p.update(func(s *Status) { s.Error = err.Error() })
-	}
-	root, err := p.o.Store.StagingRoot(p.model)
-	if err == nil {
-		root, err = filepath.Abs(root)
-	}
-	if err != nil {
-		fail(err)
-		return
-	}
-	if rel, err := filepath.Rel(root, a.Path); err != nil || rel == "." || strings.HasPrefix(rel, "..") {
-		fail(fmt.Errorf("trainer: the child exported to %q, want a directory in %s", a.Path, root))
-		return
-	}
-	if err := p.o.Store.Publish(p.model, a.Path, a.Version); err != nil {
-		fail(err)
-		return
-	}
-	now := time.Now()
-	p.o.Metrics.progress(p.model, a)
-	p.o.Metrics.exports.WithLabelValues(p.model, "published").Inc()
-	p.o.Metrics.version.WithLabelValues(p.model).Set(float64(a.Version))
-	p.o.Metrics.published.WithLabelValues(p.model).Set(float64(now.UnixMilli()) / 1000)
-	p.update(func(s *Status) { s.Version, s.Published, s.Rows = a.Version, now, a.Rows })
-	in.log.Info("version published", "version", a.Version, "rows", a.Rows, "metrics", a.Metrics)
-	if _, err := p.o.Store.Retain(p.model, p.o.Keep); err != nil {
-		in.log.Warn("cannot remove old versions", "error", err)
 	}
 }
 

@@ -23,6 +23,7 @@ type Metrics struct {
 	lost        *prometheus.CounterVec
 	version     *prometheus.GaugeVec
 	published   *prometheus.GaugeVec
+	pinned      *prometheus.GaugeVec
 	exports     *prometheus.CounterVec // model, result
 	window      *prometheus.GaugeVec   // model, metric
 	archive     *prometheus.CounterVec
@@ -56,9 +57,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		lagMessages: gauge("lag_messages", "Messages in the stream that were not joined yet."),
 		lagSeconds:  gauge("lag_seconds", "Age of the last message joined when it was."),
 		lost:        counter("lost_messages_total", "Messages that left the stream before they were joined."),
-		version:     gauge("version", "Last version published."),
-		published:   gauge("published_timestamp_seconds", "When the last version was published, Unix time."),
-		exports:     counter("exports_total", "Exports, by result.", "result"),
+		version:     gauge("version", "Last version put into the store."),
+		published:   gauge("published_timestamp_seconds", "When the last version was put into the store, Unix time."),
+		pinned:      gauge("pinned", "1 if the pointer was pinned at the last export: versions are put into the store and not promoted."),
+		exports:     counter("exports_total", "Exports, by result: published, placed (the pointer is pinned) or refused.", "result"),
 		window:      gauge("window", "Progressive validation: metrics of the child's last window.", "metric"),
 		archive:     counter("archive_errors_total", "Times the archive could not be written."),
 

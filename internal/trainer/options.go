@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"gavel/internal/events"
-	"gavel/internal/modelstore"
+	"gavel/internal/models"
 	"gavel/internal/recipe"
 )
 
@@ -20,7 +20,7 @@ type Options struct {
 	Python     []string // how pytrain is run, as in ["python", "-m", "pytrain"]
 	Dir        string   // the child's working directory, where it finds pytrain; "": this process's
 	StateDir   string   // checkpoints go to <StateDir>/<model>
-	Store      *modelstore.Store
+	Store      models.Store
 	Keep       int // versions kept in the store, 0: 20
 
 	// Open returns a reader of the stream from a sequence on, or an error that wraps events.ErrAhead; Bounds the first

@@ -35,6 +35,7 @@ type Status struct {
 	Rows      int64     `json:"rows"`  // learnt, as the child said last
 	Version   int64     `json:"version"`
 	Published time.Time `json:"published,omitzero"`
+	Pinned    bool      `json:"pinned"` // versions are put into the store and not promoted
 	Restarts  int       `json:"restarts"`
 	Error     string    `json:"error,omitempty"` // why the child was started again, or the pipeline stopped, last
 }
@@ -48,6 +49,7 @@ func New(o Options) (*Pipeline, error) {
 	p.status = Status{Model: p.model, State: "starting"}
 	p.o.Metrics.up.WithLabelValues(p.model).Set(0)
 	p.o.Metrics.restarts.WithLabelValues(p.model).Add(0)
+	p.o.Metrics.pinned.WithLabelValues(p.model).Set(0)
 	return p, nil
 }
 

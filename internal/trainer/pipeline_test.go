@@ -20,7 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gavel/internal/events"
-	"gavel/internal/modelstore"
+	"gavel/internal/models"
+	modelsdir "gavel/internal/models/dir"
 	"gavel/internal/recipe"
 )
 
@@ -52,7 +53,7 @@ func testOptions(t *testing.T, s *memoryStream, behaviour string) Options {
 	}
 	return Options{
 		Recipe: r, RecipePath: path, Python: []string{"/usr/bin/env", childEnv + "=" + behaviour, self},
-		StateDir: filepath.Join(dir, "state"), Store: modelstore.New(filepath.Join(dir, "store")), ArchiveDir: filepath.Join(dir, "archive"),
+		StateDir: filepath.Join(dir, "state"), Store: modelsdir.New(filepath.Join(dir, "store")), ArchiveDir: filepath.Join(dir, "archive"),
 		Open: s.open, Bounds: s.bounds, ArchiveRows: 300, FlushEvery: 5 * time.Millisecond, QueueFrames: 2,
 		HelloTimeout: 20 * time.Second, StopTimeout: 20 * time.Second, BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil)), Metrics: NewMetrics(prometheus.NewRegistry()),
@@ -176,7 +177,7 @@ func TestLearnsEveryExampleOnce(t *testing.T) {
 			t.Errorf("frame %d has %d rows, want batch_rows, 16, at most", i, n)
 		}
 	}
-	pointer, err := o.Store.Pointer("m")
+	pointer, _, err := o.Store.Pointer(t.Context(), "m")
 	if err != nil || pointer.Stable != p.Status().Version {
 		t.Errorf("pointer %v, %v; want version %d", pointer, err, p.Status().Version)
 	}
@@ -308,4 +309,100 @@ func TestStreamStartedAnew(t *testing.T) {
 	if n := len(readArchive(t, o)); n != 600 {
 		t.Errorf("archived %d examples, want 600", n)
 	}
+}
+
+// While the pointer is pinned, versions are put into the store, pruned as ever, and not promoted.
+func TestPinnedPointerStays(t *testing.T) {
+	s := newMemoryStream()
+	o := testOptions(t, s, "")
+	o.Keep = 3
+	registry := prometheus.NewRegistry()
+	o.Metrics = NewMetrics(registry)
+	log := &logLines{}
+	o.Logger = slog.New(slog.NewTextHandler(log, nil))
+	p, stop := start(t, o)
+	rng, told := rand.New(rand.NewPCG(8, 8)), 0
+	version := func(above int64) int64 {
+		t.Helper()
+		eventually(t, "another version", func() bool {
+			if told++; told%20 == 1 {
+				story(s, rng, told*3000, 200)
+			}
+			return p.Status().Version > above
+		})
+		return p.Status().Version
+	}
+	version(0)
+	pinned, err := models.SetPin(t.Context(), o.Store, "m", 0, "a look")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := version(p.Status().Version + 4) // one may have been on its way
+	pointer, _, err := o.Store.Pointer(t.Context(), "m")
+	if err != nil || pointer.Stable != pinned.Stable || !p.Status().Pinned {
+		t.Errorf("pointer %v, %v; it was pinned at %d; status %+v", pointer, err, pinned.Stable, p.Status())
+	}
+	eventually(t, "old versions are removed", func() bool {
+		versions, err := o.Store.Versions(t.Context(), "m")
+		return err == nil && slices.Contains(versions, pinned.Stable) && len(versions) <= o.Keep+1 // one may be in the midst of it
+	})
+	if n := log.count("the pointer is pinned"); n != 1 {
+		t.Errorf("the pin was logged %d times", n)
+	}
+	if n := metricOf(t, registry, "gavel_trainer_pinned", ""); n != 1 {
+		t.Errorf("gavel_trainer_pinned is %v", n)
+	}
+	if n := metricOf(t, registry, "gavel_trainer_exports_total", "placed"); n < 4 {
+		t.Errorf("%v exports were placed, want 4 or more", n)
+	}
+	if _, err := models.Unpin(t.Context(), o.Store, "m"); err != nil {
+		t.Fatal(err)
+	}
+	last = version(last + 1)
+	eventually(t, "exports are promoted again", func() bool {
+		pointer, _, err := o.Store.Pointer(t.Context(), "m")
+		return err == nil && pointer.Stable >= last && !p.Status().Pinned
+	})
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// logLines counts the lines of a log that have a part.
+type logLines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logLines) count(part string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), part)
+}
+
+// metricOf is the value of a counter or gauge of one model; label is one of its labels' values, or "".
+func metricOf(t *testing.T, registry *prometheus.Registry, name, label string) (value float64) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			has := label == ""
+			for _, l := range m.GetLabel() {
+				has = has || l.GetValue() == label
+			}
+			if family.GetName() == name && has {
+				value += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return value
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"gavel/internal/modelstore"
+	"gavel/internal/models"
 )
 
 // TestRealChild runs pytrain itself, kills it in the midst of its work, and compares the rows it has learnt in the end
@@ -65,16 +65,17 @@ func TestRealChild(t *testing.T) {
 	if len(ids) != len(want) || len(slices.Compact(ids)) != len(want) {
 		t.Errorf("archived %d examples, want %d, each once", len(archived), len(want))
 	}
-	versions, err := o.Store.Versions("m")
+	versions, err := o.Store.Versions(t.Context(), "m")
 	if err != nil || len(versions) < 2 {
 		t.Fatalf("versions %v, %v; want two or more", versions, err)
 	}
 	for _, v := range versions {
-		dir, err := o.Store.VersionDir("m", v)
+		version, err := o.Store.Fetch(t.Context(), "m", v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := modelstore.VerifyVersion(dir, "m", v)
+		defer version.Release()
+		m, err := models.VerifyVersion(version.Dir, "m", v)
 		if err != nil {
 			t.Fatal(err)
 		}

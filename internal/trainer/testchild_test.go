@@ -19,7 +19,8 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 	"go.uber.org/goleak"
 
-	"gavel/internal/modelstore"
+	"gavel/internal/engine"
+	"gavel/internal/models"
 	"gavel/internal/recipe"
 )
 
@@ -142,11 +143,11 @@ func must(err error) {
 // writeVersion writes a directory that the store takes for a version.
 func writeVersion(dir string, r *recipe.Recipe, version int64, rows int) {
 	files := map[string]string{"saved_model.pb": fmt.Sprint("model of ", rows, " rows"), "variables/variables.index": "i",
-		"variables/variables.data-00000-of-00001": "d", modelstore.RecipeFile: "recipe", modelstore.GoldenFile: "golden"}
-	m := modelstore.Manifest{Schema: modelstore.ManifestSchema, Model: r.Model, Version: version, Label: r.Label, Created: time.Now(),
+		"variables/variables.data-00000-of-00001": "d", models.RecipeFile: "recipe", models.GoldenFile: "golden"}
+	m := models.Manifest{Schema: models.ManifestSchema, Model: r.Model, Version: version, Format: models.DefaultFormat, Label: r.Label, Created: time.Now(),
 		RowLen: r.Encoder().RowLen(), TableRows: r.Encoder().TableRows(), Files: map[string]string{}, Metrics: map[string]any{},
-		Signature: modelstore.Signature{Name: "serving_default", Input: "rows", Output: "probability", InputTensor: "rows:0", OutputTensor: "p:0"},
-		Training:  modelstore.Training{Rows: int64(rows), Position: json.RawMessage("null")}}
+		Signature: engine.Signature{Name: "serving_default", Input: "rows", Output: "probability", InputTensor: "rows:0", OutputTensor: "p:0"},
+		Training:  models.Training{Rows: int64(rows), Position: json.RawMessage("null")}}
 	for name, content := range files {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		must(os.MkdirAll(filepath.Dir(path), 0o755))
@@ -156,5 +157,5 @@ func writeVersion(dir string, r *recipe.Recipe, version int64, rows int) {
 	}
 	data, err := json.Marshal(m)
 	must(err)
-	must(os.WriteFile(filepath.Join(dir, filepath.FromSlash(modelstore.ManifestFile)), data, 0o644))
+	must(os.WriteFile(filepath.Join(dir, filepath.FromSlash(models.ManifestFile)), data, 0o644))
 }

@@ -142,7 +142,7 @@ def test_versions_are_immutable_and_appear_whole(tmp_path: Path) -> None:
 
 def test_pointer(tmp_path: Path) -> None:
     pointer = tmp_path / "pointer.json"
-    store.write_pointer(tmp_path, stable=1)
+    assert store.write_pointer(tmp_path, stable=1)
     assert json.loads(pointer.read_text()) == {"stable": 1, "canary": None, "previous": 0}
     store.write_pointer(tmp_path, stable=4)
     assert json.loads(pointer.read_text()) == {"stable": 4, "canary": None, "previous": 1}
@@ -152,6 +152,11 @@ def test_pointer(tmp_path: Path) -> None:
     assert json.loads(pointer.read_text()) == {"stable": 6, "canary": canary, "previous": 4}
     store.write_pointer(tmp_path, stable=5)  # the canary itself
     assert json.loads(pointer.read_text()) == {"stable": 5, "canary": None, "previous": 6}
+    pinned = {"stable": 5, "canary": canary, "previous": 4, "pinned": {"since": "2026-01-02T03:04:05Z", "reason": ""}}
+    pointer.write_text(json.dumps(pinned))
+    assert not store.write_pointer(tmp_path, stable=7)
+    assert store.write_pointer(tmp_path, stable=5)
+    assert json.loads(pointer.read_text()) == pinned
     pointer.write_text("[]")
     with pytest.raises(ConfigError, match="is damaged"):
         store.write_pointer(tmp_path, stable=5)

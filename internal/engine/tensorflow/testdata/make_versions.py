@@ -1,4 +1,4 @@
-"""Write the model versions that the Go tests of internal/servable load.
+"""Write the model versions that the Go tests of internal/engine/tensorflow and internal/models load.
 
 Usage: make_versions.py OUT
 

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"gavel/internal/models"
+)
+
+// writeListings prints a table with a line for each version, the newest first.
+func writeListings(out io.Writer, store string, all []models.Listing) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintf(out, "%s holds no model\n", store)
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "MODEL\tVERSION\tROLE\tAGE\tROWS\tLOG LOSS\tCALIBRATION\tSIZE\tPINNED")
+	for _, l := range all {
+		for _, v := range l.Versions {
+			role := v.Role
+			if v.Share > 0 {
+				role = fmt.Sprintf("canary %g %%", v.Share*100)
+			}
+			fmt.Fprintf(w, "%s\t%d\t%s\t", l.Model, v.Version, role)
+			if v.Fault != "" {
+				fmt.Fprintf(w, "?\t?\t?\t?\t%s\t\n", bytesText(v.Bytes))
+				continue
+			}
+			pinned := ""
+			if v.Role == "stable" {
+				pinned = pinText(l.Pointer.Pinned)
+			}
+			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", ageText(l.At.Sub(v.Created)), v.Rows, metricText(v.LogLoss, 5), metricText(v.Calibration, 3),
+				bytesText(v.Bytes), pinned)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, l := range all { // what the table has no room for
+		if l.Fault != "" {
+			fmt.Fprintf(out, "\n%s: %s\n", l.Model, l.Fault)
+		}
+		for _, v := range l.Versions {
+			if v.Fault != "" {
+				fmt.Fprintf(out, "\n%s version %d: %s\n", l.Model, v.Version, v.Fault)
+			}
+		}
+	}
+	return nil
+}
+
+func pinText(p *models.Pin) string {
+	if p == nil {
+		return ""
+	}
+	text := "since " + p.Since.UTC().Format("2006-01-02 15:04Z")
+	if p.Reason != "" {
+		text += ": " + p.Reason
+	}
+	return text
+}
+
+func metricText(value *float64, digits int) string {
+	if value == nil {
+		return "-"
+	}
+	return strconv.FormatFloat(*value, 'f', digits, 64)
+}
+
+// ageText is an age in the largest unit that fits, "3h" or "12d".
+func ageText(age time.Duration) string {
+	switch {
+	case age < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(age.Seconds()))
+	case age < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(age.Minutes()))
+	case age < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(age.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(age.Hours()/24))
+	}
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	case n < 1<<30:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	default:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	}
+}

@@ -1,0 +1,189 @@
+package models
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"gavel/internal/engine"
+)
+
+// Reason says in a word why a version was refused. Those of FaultKind come besides these.
+type Reason string
+
+const (
+	ReasonLoad      Reason = "load"      // its engine cannot read the files
+	ReasonSignature Reason = "signature" // its signature, types or shapes are not the manifest's
+	ReasonFormat    Reason = "format"    // this program has no engine for its format
+	ReasonGolden    Reason = "golden"    // its probabilities are not those that Python computed
+	ReasonWarm      Reason = "warm"      // it fails on rows that it must score
+	ReasonPrepare   Reason = "prepare"   // the bidder cannot use it: its recipe, mostly
+	ReasonMissing   Reason = "missing"   // the pointer names it, the store does not hold it
+	ReasonInternal  Reason = "internal"  // a fault of ours
+)
+
+// Refusal is why a version does not serve.
+type Refusal struct {
+	Reason Reason
+	Err    error
+}
+
+func (r *Refusal) Error() string { return fmt.Sprintf("models: refused (%s): %v", r.Reason, r.Err) }
+func (r *Refusal) Unwrap() error { return r.Err }
+
+func refuse(reason Reason, err error) *Refusal { return &Refusal{Reason: reason, Err: err} }
+
+// asRefusal finds the refusal in an error of loading.
+func asRefusal(err error) *Refusal {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	var f *Fault
+	switch {
+	case errors.As(err, &f):
+		return refuse(Reason(f.Kind), err)
+	case errors.Is(err, engine.ErrLoad):
+		return refuse(ReasonLoad, err)
+	case errors.Is(err, engine.ErrSignature):
+		return refuse(ReasonSignature, err)
+	case errors.Is(err, engine.ErrFormat):
+		return refuse(ReasonFormat, err)
+	case errors.Is(err, ErrNoVersion):
+		return refuse(ReasonMissing, err)
+	default:
+		return refuse(ReasonInternal, err)
+	}
+}
+
+// LoadOptions say how a version is loaded. The zero value is usable.
+type LoadOptions struct {
+	// WarmRows are the sizes of the batches to run before a version serves, ascending: an engine's first run, and its first
+	// of a size, can take many times the later ones. Default: the powers of two up to MaxRows, and MaxRows.
+	WarmRows []int
+	// MaxRows is the largest batch that will be run; default 128. It is used where WarmRows is nil.
+	MaxRows int
+	// WarmBudget is how long the warm-up may take; default 2 s. The sizes that it has not begun by then are skipped, which
+	// is logged; the first is always run.
+	WarmBudget time.Duration
+}
+
+// fill sets defaults and returns every fault joined.
+func (o *LoadOptions) fill() error {
+	var faults []error
+	for _, n := range o.WarmRows {
+		if n < 1 {
+			faults = append(faults, fmt.Errorf("Load.WarmRows holds %d; a batch has at least 1 row", n))
+		}
+	}
+	if o.MaxRows < 0 || o.WarmBudget < 0 {
+		faults = append(faults, fmt.Errorf("Load.MaxRows is %d and Load.WarmBudget %v; neither may be negative", o.MaxRows, o.WarmBudget))
+	}
+	o.MaxRows = cmp.Or(o.MaxRows, 128)
+	o.WarmBudget = cmp.Or(o.WarmBudget, 2*time.Second)
+	if o.WarmRows == nil {
+		for n := 1; n < o.MaxRows; n *= 2 {
+			o.WarmRows = append(o.WarmRows, n)
+		}
+		o.WarmRows = append(o.WarmRows, o.MaxRows)
+	}
+	return errors.Join(faults...)
+}
+
+// Load verifies, loads and warms the version at dir: files against the manifest, the engine's rows against it, golden
+// rows against the probabilities computed at the export. The caller owns the result and frees it by Release. An error is
+// a *Refusal or *Fault, or wraps one of engine's, where the version is at fault; else it is ctx's.
+func Load(ctx context.Context, loaders engine.Loaders, dir, model string, version int64, opts LoadOptions) (*Servable, error) {
+	if err := opts.fill(); err != nil {
+		return nil, fmt.Errorf("models: cannot load %s version %d: %w", model, version, err)
+	}
+	began := time.Now()
+	m, err := VerifyVersion(dir, model, version)
+	if err != nil {
+		return nil, err
+	}
+	recipe, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(RecipeFile)))
+	if err != nil {
+		return nil, refuse(Reason(FaultRead), err)
+	}
+	gold, err := readGolden(filepath.Join(dir, filepath.FromSlash(GoldenFile)), m)
+	if err != nil {
+		return nil, refuse(ReasonGolden, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	e, err := loaders.Load(ctx, m.Format, engine.Version{
+		Model: m.Model, Number: m.Version, Dir: dir, RowLen: m.RowLen, TableRows: m.TableRows, Signature: m.Signature,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &Servable{manifest: m, recipe: recipe, engine: e}
+	if err := checkSchema(e.Schema(), m); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	if err := gold.check(e); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	if s.unwarmed, err = warm(ctx, e, m.TableRows, opts); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	s.loadedAt, s.loadTime = time.Now(), time.Since(began)
+	s.onZero = func(s *Servable) { _ = s.engine.Close() } // open batches, if any, free it when they close
+	s.refs.Store(1)
+	return s, nil
+}
+
+// checkSchema holds an engine's schema against the manifest: rows of indices in, a probability out. Golden rows are such.
+func checkSchema(s *engine.Schema, m *Manifest) error {
+	in, out := s.Inputs, s.Outputs
+	if len(in) != 1 || in[0].Type != engine.Int32 || in[0].Width != m.RowLen ||
+		len(out) != 1 || out[0].Type != engine.Float32 || out[0].Width != 1 {
+		return refuse(ReasonSignature, fmt.Errorf("the engine takes %v and gives %v; by the manifest it takes int32[%d] and gives float32", in, out, m.RowLen))
+	}
+	return nil
+}
+
+// warm runs batches of the sizes asked for, as far as the budget allows, and returns the sizes it skipped.
+func warm(ctx context.Context, e engine.Engine, tableRows int, opts LoadOptions) (skipped []int, err error) {
+	until := time.Now().Add(opts.WarmBudget)
+	for i, n := range opts.WarmRows {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if i > 0 && !time.Now().Before(until) {
+			return opts.WarmRows[i:], nil
+		}
+		if err := warmSize(e, tableRows, n); err != nil {
+			return nil, refuse(ReasonWarm, fmt.Errorf("a batch of %d rows: %w", n, err))
+		}
+	}
+	return nil, nil
+}
+
+// warmSize runs n rows twice: of zeros, then with the table's last index wherever there is an index, which shows that the
+// table is as long as the manifest says.
+func warmSize(e engine.Engine, tableRows, n int) error {
+	b, err := e.NewBatch(n)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if err := b.Run(n); err != nil {
+		return fmt.Errorf("rows of zeros: %w", err)
+	}
+	for _, c := range b.Inputs() {
+		for i := range c.Int32 {
+			c.Int32[i] = int32(tableRows - 1)
+		}
+	}
+	if err := b.Run(n); err != nil {
+		return fmt.Errorf("rows of index %d, the table has %d: %w", tableRows-1, tableRows, err)
+	}
+	return nil
+}

@@ -1,0 +1,284 @@
+package models
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gavel/internal/engine"
+)
+
+// ManifestSchema is the schema of manifest.json that this code reads.
+const ManifestSchema = 1
+
+// DefaultFormat is TensorFlow's SavedModel, at the version's root.
+const DefaultFormat = "savedmodel"
+
+// maxManifestBytes bounds manifest.json; a real one is a few KB.
+const maxManifestBytes = 4 << 20
+
+// Manifest is assets.extra/manifest.json: what a version is and what its files must be. A Manifest that ParseManifest
+// returned holds valid values throughout.
+type Manifest struct {
+	Schema    int       `json:"schema"`
+	Model     string    `json:"model"`
+	Version   int64     `json:"version"`
+	Label     string    `json:"label"` // what is predicted: "click" or "conversion"
+	Created   time.Time `json:"created"`
+	RowLen    int       `json:"row_len"`    // F: indices a row
+	TableRows int       `json:"table_rows"` // indices are in [0, TableRows)
+	// Format is what the version's files are, and which engine opens them; DefaultFormat where the manifest has no such key.
+	Format    string           `json:"format"`
+	Signature engine.Signature `json:"signature"`
+	// Files maps each file's slash-separated path within the version, but the manifest's own, to its sha256 in hex.
+	Files    map[string]string `json:"files"`
+	Training Training          `json:"training"`
+	Metrics  map[string]any    `json:"metrics"` // as the trainer reports them; numbers are float64, null where undefined
+}
+
+// Training is what the version was learnt from.
+type Training struct {
+	Rows     int64           `json:"rows"`
+	FromMs   int64           `json:"from_ms"`  // event time of the first example, Unix ms; 0 where unknown
+	ToMs     int64           `json:"to_ms"`    // of the last
+	Position json.RawMessage `json:"position"` // in the event stream, as the trainer's stream writes it; null if none
+}
+
+// Metric is a metric of the manifest, if it is there and a number.
+func (m *Manifest) Metric(name string) (float64, bool) {
+	v, ok := m.Metrics[name].(float64)
+	return v, ok
+}
+
+// ReadManifest reads and checks the manifest of the version at dir. The error wraps fs.ErrNotExist where there is none,
+// and joins every fault otherwise.
+func ReadManifest(dir string) (*Manifest, error) {
+	name := filepath.Join(dir, filepath.FromSlash(ManifestFile))
+	f, err := os.Open(name)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, noManifest(dir)
+		}
+		return nil, fmt.Errorf("models: cannot read the manifest: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxManifestBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("models: cannot read %s: %w", name, err)
+	}
+	if len(data) > maxManifestBytes {
+		return nil, fmt.Errorf("models: %s is larger than %d bytes", name, maxManifestBytes)
+	}
+	return ParseManifest(name, data)
+}
+
+// noManifest says what a directory lacks that is to be a version.
+func noManifest(dir string) error {
+	what := "it is no version yet"
+	if _, err := os.Stat(filepath.Join(dir, savedModelFile)); err == nil {
+		what = "a SavedModel alone is no version"
+	}
+	return fmt.Errorf("models: %s has no %s; %s. A version also needs its manifest with the sha256 of every file, %s, from which rows are encoded, "+
+		"and %s, rows with the probabilities that they must give: python -m pytrain writes all of it (init, fit-file, port-sklearn). "+
+		"If it is still being copied, it is tried again when its files change: %w", dir, ManifestFile, what, RecipeFile, GoldenFile, fs.ErrNotExist)
+}
+
+// ParseManifest decodes a manifest strictly: unknown, missing and repeated keys are faults, as are values out of range.
+// The error joins every fault, each as "name: key: fault".
+func ParseManifest(name string, data []byte) (*Manifest, error) {
+	m := &Manifest{Format: DefaultFormat}
+	d := &objectReader{name: name}
+	d.object("", data, map[string]any{
+		"schema": &m.Schema, "model": &m.Model, "version": &m.Version, "label": &m.Label, "created": &m.Created,
+		"row_len": &m.RowLen, "table_rows": &m.TableRows, "files": &m.Files, "metrics": &m.Metrics,
+		"format": optional{&m.Format},
+		"signature": map[string]any{
+			"name": &m.Signature.Name, "input": &m.Signature.Input, "output": &m.Signature.Output,
+			"input_tensor": &m.Signature.InputTensor, "output_tensor": &m.Signature.OutputTensor,
+		},
+		"training": map[string]any{
+			"rows": &m.Training.Rows, "from_ms": &m.Training.FromMs, "to_ms": &m.Training.ToMs,
+			"position": &m.Training.Position,
+		},
+	})
+	if len(d.faults) == 0 {
+		m.check(d)
+	}
+	if len(d.faults) > 0 {
+		return nil, errors.Join(d.faults...)
+	}
+	return m, nil
+}
+
+// check reports every value that its type allows but its meaning does not.
+func (m *Manifest) check(d *objectReader) {
+	if m.Schema != ManifestSchema {
+		d.fault("schema", "is %d, this program reads %d; upgrade whichever is older", m.Schema, ManifestSchema)
+	}
+	if err := CheckModel(m.Model); err != nil {
+		d.fault("model", "%v", err)
+	}
+	if m.Version <= 0 {
+		d.fault("version", "is %d, must be positive", m.Version)
+	}
+	if m.Label == "" {
+		d.fault("label", "is empty")
+	}
+	if m.Created.IsZero() {
+		d.fault("created", "is the zero time")
+	}
+	if m.RowLen <= 0 || m.RowLen > 1<<16 {
+		d.fault("row_len", "is %d, must be in [1, %d]", m.RowLen, 1<<16)
+	}
+	if m.TableRows <= 1 || m.TableRows > math.MaxInt32 {
+		d.fault("table_rows", "is %d, must be in [2, %d]", m.TableRows, math.MaxInt32)
+	}
+	if m.Format == "" {
+		d.fault("format", "is empty; leave it out for %q", DefaultFormat)
+	}
+	for _, s := range []struct{ key, value string }{
+		{"name", m.Signature.Name}, {"input", m.Signature.Input}, {"output", m.Signature.Output},
+		{"input_tensor", m.Signature.InputTensor}, {"output_tensor", m.Signature.OutputTensor},
+	} {
+		if s.value == "" {
+			d.fault("signature."+s.key, "is empty")
+		}
+	}
+	if m.Training.Rows < 0 {
+		d.fault("training.rows", "is negative")
+	}
+	if m.Training.FromMs > m.Training.ToMs {
+		d.fault("training.from_ms", "is after training.to_ms")
+	}
+	m.checkFiles(d)
+}
+
+func (m *Manifest) checkFiles(d *objectReader) {
+	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
+		key := fmt.Sprintf("files[%q]", name)
+		if path.Clean(name) != name || path.IsAbs(name) || name == "." || name == ".." || strings.HasPrefix(name, "../") ||
+			strings.ContainsAny(name, "\\\x00") {
+			d.fault(key, "is not a clean path within the version")
+		}
+		if name == ManifestFile {
+			d.fault(key, "is the manifest itself, which cannot hold its own sum")
+		}
+		if sum := m.Files[name]; len(sum) != 64 || strings.ToLower(sum) != sum {
+			d.fault(key, "%q is not a sha256 in lower-case hex", sum)
+		} else if _, err := hex.DecodeString(sum); err != nil {
+			d.fault(key, "%q is not a sha256 in lower-case hex", sum)
+		}
+	}
+	for _, name := range []string{savedModelFile, RecipeFile, GoldenFile} {
+		if _, ok := m.Files[name]; !ok {
+			d.fault("files", "lacks %q, which every version has", name)
+		}
+	}
+}
+
+// objectReader decodes JSON objects against the keys they must have, collecting every fault.
+type objectReader struct {
+	name   string
+	faults []error
+}
+
+func (d *objectReader) fault(key, format string, args ...any) {
+	d.faults = append(d.faults, fmt.Errorf("%s: %s: %s", d.name, key, fmt.Sprintf(format, args...)))
+}
+
+// optional marks a field that may be missing.
+type optional struct{ field any }
+
+// object decodes data into fields: each value a pointer to decode into, an optional one, or a map for an object within.
+// prefix is the path of the object, "" at the top.
+func (d *objectReader) object(prefix string, data []byte, fields map[string]any) {
+	at := strings.TrimSuffix(prefix, ".")
+	if at == "" {
+		at = "document"
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if tok, err := dec.Token(); err != nil {
+		d.fault(at, "is not JSON: %v", describe(err))
+		return
+	} else if tok != json.Delim('{') {
+		d.fault(at, "is not a JSON object")
+		return
+	}
+	seen := map[string]bool{}
+	for dec.More() {
+		tok, err := dec.Token()
+		if err != nil {
+			d.fault(at, "is not JSON near byte %d: %v", dec.InputOffset(), describe(err))
+			return
+		}
+		key := tok.(string) // the decoder allows nothing else there
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
+			d.fault(prefix+key, "is not JSON near byte %d: %v", dec.InputOffset(), describe(err))
+			return
+		}
+		field, known := fields[key]
+		switch {
+		case !known:
+			d.fault(prefix+key, "is unknown; schema %d has no such key", ManifestSchema)
+		case seen[key]:
+			d.fault(prefix+key, "stands twice")
+		default:
+			d.value(prefix+key, raw, field)
+		}
+		seen[key] = true
+	}
+	if _, err := dec.Token(); err != nil {
+		d.fault(at, "is cut off at byte %d: %v", dec.InputOffset(), describe(err))
+		return
+	}
+	if _, err := dec.Token(); err != io.EOF && prefix == "" {
+		d.fault(at, "has more behind its end, at byte %d", dec.InputOffset())
+	}
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		if _, may := fields[key].(optional); !may && !seen[key] {
+			d.fault(prefix+key, "is missing")
+		}
+	}
+}
+
+func (d *objectReader) value(key string, raw json.RawMessage, field any) {
+	if o, ok := field.(optional); ok {
+		field = o.field
+	}
+	if inner, ok := field.(map[string]any); ok {
+		d.object(key+".", raw, inner)
+		return
+	}
+	if dst, ok := field.(*json.RawMessage); ok {
+		*dst = bytes.Clone(raw)
+		return
+	}
+	if string(raw) == "null" {
+		d.fault(key, "is null")
+		return
+	}
+	if err := json.Unmarshal(raw, field); err != nil {
+		d.fault(key, "%v", strings.TrimPrefix(err.Error(), "json: "))
+	}
+}
+
+// describe says in words what the decoder's end of input means.
+func describe(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the file ends early")
+	}
+	return err
+}

@@ -1,0 +1,199 @@
+package models
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// WatchOptions tune how changes of a store are found. The zero value is usable.
+type WatchOptions struct {
+	Poll   time.Duration // how often each model is looked at regardless of notices; default 2 s, at least 10 ms
+	Settle time.Duration // how long to let a burst of notices end before looking; default 20 ms
+	// NoNotify turns notices off: polling alone, as on network file systems that have none.
+	NoNotify bool
+}
+
+func (o *WatchOptions) fill() {
+	if o.Poll == 0 {
+		o.Poll = 2 * time.Second
+	}
+	o.Poll = max(o.Poll, 10*time.Millisecond)
+	if o.Settle == 0 {
+		o.Settle = 20 * time.Millisecond
+	}
+}
+
+// minTick is how often the watcher wakes at most. Of many models it looks at several each time.
+const minTick = 5 * time.Millisecond
+
+// watcher looks at all followed models of one store: one goroutine, whatever their number. Within Poll it looks at each of
+// them, spread evenly, so that hundreds are no burst; and at those that the store tells of.
+type watcher struct {
+	store  Store
+	opts   WatchOptions
+	log    *slog.Logger
+	notify Notices // nil: polling alone
+	wake   chan struct{}
+	tell   func(model string, st State) // called by watchLoop alone
+
+	mu       sync.Mutex // guards what follows
+	followed []string   // in the order in which they are looked at
+	fresh    []string   // followed since watchLoop looked last
+}
+
+func newWatcher(store Store, opts WatchOptions, log *slog.Logger, tell func(model string, st State)) *watcher {
+	opts.fill()
+	w := &watcher{store: store, opts: opts, log: log, tell: tell, wake: make(chan struct{}, 1)} // 1: once is enough
+	if n, ok := store.(Notifier); ok && !opts.NoNotify {
+		notices, err := n.Notices()
+		if err != nil {
+			log.Warn("no notices of the model store, polling alone", "store", store.String(), "poll_s", opts.Poll.Seconds(), "error", err)
+		} else {
+			w.notify = notices
+		}
+	}
+	return w
+}
+
+// follow has a model looked at, soon and from then on.
+func (w *watcher) follow(model string) {
+	w.mu.Lock()
+	w.followed, w.fresh = append(w.followed, model), append(w.fresh, model)
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// unfollow ends it. One look may still be under way.
+func (w *watcher) unfollow(model string) {
+	w.mu.Lock()
+	is := func(m string) bool { return m == model }
+	w.followed, w.fresh = slices.DeleteFunc(w.followed, is), slices.DeleteFunc(w.fresh, is)
+	w.mu.Unlock()
+	if w.notify != nil {
+		w.notify.Remove(model)
+	}
+}
+
+// watchLoop ends with ctx.
+func (w *watcher) watchLoop(ctx context.Context) {
+	var notices <-chan string
+	if w.notify != nil {
+		defer w.notify.Close()
+		notices = w.notify.C()
+	}
+	last := map[string]State{} // of followed models
+	look := func(model string) {
+		if w.notify != nil {
+			w.notify.Add(model) // before reading: what changes in between is told
+		}
+		was, seen := last[model]
+		st := Look(ctx, w.store, model, was)
+		if ctx.Err() == nil && (!seen || !st.Equal(was)) {
+			last[model] = st
+			w.tell(model, st)
+		}
+	}
+	poll := time.NewTimer(w.interval())
+	defer poll.Stop()
+	settle := time.NewTimer(time.Hour)
+	settle.Stop()
+	defer settle.Stop()
+	told := map[string]bool{}
+	next := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.wake:
+			for _, model := range w.takeFresh() {
+				delete(last, model) // it may have been followed before
+				look(model)
+			}
+			poll.Reset(w.interval())
+		case model, ok := <-notices:
+			if !ok {
+				notices = nil
+				continue
+			}
+			if len(told) == 0 { // not restarted by later notices: a busy model can't put the look off for ever
+				settle.Reset(w.opts.Settle)
+			}
+			told[model] = true
+		case <-settle.C:
+			for _, model := range w.stillFollowed(told) {
+				look(model)
+			}
+			clear(told)
+		case <-poll.C:
+			var models []string
+			models, next = w.due(next)
+			for _, model := range models {
+				look(model)
+			}
+			if next == 0 {
+				w.forget(last)
+			}
+			poll.Reset(w.interval())
+		}
+	}
+}
+
+func (w *watcher) takeFresh() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fresh := w.fresh
+	w.fresh = nil
+	return fresh
+}
+
+func (w *watcher) stillFollowed(told map[string]bool) (models []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, model := range w.followed {
+		if told[model] {
+			models = append(models, model)
+		}
+	}
+	return models
+}
+
+// interval is how long to wait before the next look.
+func (w *watcher) interval() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return max(w.opts.Poll/time.Duration(max(len(w.followed), 1)), minTick)
+}
+
+// due are the models to look at now, from the next on, and who is next then: 0 after the last.
+func (w *watcher) due(next int) (models []string, then int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := len(w.followed)
+	if next >= n {
+		next = 0
+	}
+	rounds := max(int64(w.opts.Poll/minTick), 1) // in which all of them are to be looked at
+	then = min(next+int((int64(n)+rounds-1)/rounds), n)
+	models = slices.Clone(w.followed[next:then])
+	if then >= n {
+		then = 0
+	}
+	return models, then
+}
+
+// forget drops the states of models that are followed no more.
+func (w *watcher) forget(last map[string]State) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for model := range last {
+		if !slices.Contains(w.followed, model) {
+			delete(last, model)
+		}
+	}
+}
