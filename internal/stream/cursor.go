@@ -10,14 +10,14 @@ import (
 // text can be stored, and read again by ParseCursor. Cursors of one stream compare, and == works. The zero Cursor is
 // before the first message.
 //
-// Places are numbered from 1, as JetStream's sequences are; a Kafka offset is one less. Only forms and metrics look at
-// the number. A text that does not begin with a digit is kept for cursors that name their stream as well.
+// Places are numbered from 1, as JetStream's sequences are; a Kafka offset is one less. Only forms, metrics and file names
+// use the number. A text that does not begin with a digit is kept for cursors that name their stream as well.
 type Cursor struct{ seq uint64 }
 
 // CursorAt is the cursor of the message with a number. Forms call it.
 func CursorAt(seq uint64) Cursor { return Cursor{seq} }
 
-// Seq is the number, for forms and for metrics.
+// Seq is the number, for forms, metrics and file names.
 func (c Cursor) Seq() uint64 { return c.seq }
 
 // IsZero says whether c is before the first message.

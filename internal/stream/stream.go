@@ -34,7 +34,7 @@ var (
 	// cursor was taken from, or it lost its tail.
 	ErrAhead = errors.New("stream: cursor beyond the end of the stream")
 	// ErrAway means that the stream cannot be reached now. It comes back by itself: see Stream.Up.
-	ErrAway = errors.New("stream: away: not connected")
+	ErrAway = errors.New("stream: the stream is away")
 	// ErrClosed means that the reader was closed.
 	ErrClosed = errors.New("stream: closed")
 	// ErrTooLarge means that a message has more than MaxMessageBytes; sending it again changes nothing.

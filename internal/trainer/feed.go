@@ -80,7 +80,7 @@ func (f *feed) take(ctx context.Context, m *events.Message) bool {
 		f.in.log.Error("messages left the stream before they were learnt from (raise the stream's max_bytes or max_age)", "lost", m.Lost, "sequence", m.At.Seq())
 	}
 	if m.Damaged != nil {
-		f.in.log.Error("part of a message cannot be read and is passed over", "sequence", m.At.Seq(), "error", m.Damaged)
+		f.in.log.Error("part of a message cannot be read and is passed over", "sequence", m.At.Seq(), "source", m.Source, "error", m.Damaged)
 	}
 	var err error
 	if f.examples, err = f.joiner.Add(m, f.examples[:0]); err != nil {

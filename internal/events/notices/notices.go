@@ -1,19 +1,16 @@
-// Package notices takes what comes back about bids: the links and tokens that go out with a bid (keyring.go, token.go,
-// links.go), and what exchanges, browsers and advertisers tell through them (notices.go, clicks.go). A notice is checked
-// against its token, spend is booked, and an event is published.
+// Package notices makes the links and tokens that go out with a bid (keyring.go, token.go, links.go), and takes what
+// exchanges, browsers and advertisers tell through them (notices.go, clicks.go, fields.go). A notice is checked against
+// its token, spend is booked, and an event is published.
 package notices
 
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -284,28 +281,4 @@ func (n *Handler) store(ctx context.Context, e *events.Event, now time.Time) (ou
 		return outcomeUnavailable, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return outcomeAccepted, nil
-}
-
-// parseDecimal reads an amount that is not negative: digits, a point, an exponent; no sign, hex, or words.
-func parseDecimal(s string) (float64, error) {
-	if len(s) == 0 || len(s) > 32 {
-		return 0, fmt.Errorf("%d characters, want 1 to 32", len(s))
-	}
-	if s[0] == '-' || s[0] == '+' || strings.Trim(s, "0123456789.eE+-") != "" {
-		return 0, errors.New("not a decimal number")
-	}
-	v, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return 0, errors.New("not a decimal number")
-	}
-	return v, nil
-}
-
-// shortID keeps an advertiser's conversion id if it is short, and else a hash of it.
-func shortID(id string) string {
-	if len(id) <= 64 {
-		return id
-	}
-	sum := sha256.Sum256([]byte(id))
-	return hex.EncodeToString(sum[:])
 }

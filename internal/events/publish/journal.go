@@ -32,7 +32,7 @@ type journal struct {
 
 const (
 	journalHead   = 8
-	maxRecord     = 1 + 255 + 1<<20
+	maxRecord     = 1 + 255 + 1<<20 // an id's length, an id, and more than any message has
 	minRecordBody = 1
 )
 
