@@ -1,4 +1,4 @@
-"""The measures: expected log loss against the truth's, calibration, by window."""
+"""What progressive predictions are worth against the hidden truth, by window and in the second half."""
 
 from __future__ import annotations
 
@@ -8,31 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pytrain.metrics import EPSILON
+from pytrain.metrics import calibration, gap_to_truth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Floats = npt.NDArray[np.floating]
 WINDOWS = 10
-
-
-def expected_log_loss(truth: Floats, p: Floats) -> float:
-    """Log loss (nats) that predictions p have on average, where each label is 1 with probability `truth`."""
-    t = np.asarray(truth, np.float64)
-    q = np.clip(np.asarray(p, np.float64), EPSILON, 1 - EPSILON)
-    return float(-(t * np.log(q) + (1 - t) * np.log1p(-q)).mean())
-
-
-def gap(truth: Floats, p: Floats) -> float:
-    """Expected log loss over its least, the truth's own, minus 1: chance in the labels drops out."""
-    return expected_log_loss(truth, p) / expected_log_loss(truth, truth) - 1
-
-
-def calibration(truth: Floats, p: Floats) -> float:
-    """Sum of the predictions over the sum of what they are to be: true probabilities, or labels."""
-    total = np.asarray(truth, np.float64).sum()
-    return float(np.asarray(p, np.float64).sum() / total) if total > 0 else float("nan")
 
 
 @dataclass(frozen=True)
@@ -50,9 +32,9 @@ class Against:
         parts = np.array_split(np.arange(len(p)), WINDOWS)
         half = slice(len(p) // 2, None)
         return cls(
-            gaps=[gap(truth[i], p[i]) for i in parts],
+            gaps=[gap_to_truth(truth[i], p[i]) for i in parts],
             calibrations=[calibration(truth[i], p[i]) for i in parts],
-            gap=gap(truth[half], p[half]),
+            gap=gap_to_truth(truth[half], p[half]),
             calibration=calibration(truth[half], p[half]),
         )
 
