@@ -64,20 +64,29 @@ class Plan:
 
     @staticmethod
     def of_replay(data: Path, *, rate: float, duration_s: float | None) -> Plan:
-        """A real log; the recipe and campaigns that go with it lie in `models/replay` and `configs/replay`."""
+        """A real log. Its recipe and campaigns lie beside its log.yaml, or in `models/replay` and `configs/replay`."""
         if not data.is_dir():
             raise LoopError(f"no such directory: {data}; name a data set such as path/to/ipinyou_2997")
-        known = sorted(path.name for path in (ROOT / "models/replay").iterdir() if (path / "recipe.yaml").exists())
-        name = data.resolve().name
-        if name not in known:
-            raise LoopError(
-                f"no recipe for the data set {name}; there are: {', '.join(known)} (docs/replay.md says how to add one)"
-            )
-        arguments = ["replay", "--data", str(data.resolve()), "--set", name, "--rate", str(rate)]
+        data = data.resolve()
+        if (data / "log.yaml").exists():  # one's own log brings all that goes with it
+            name, recipe, campaigns = "log", data / "recipe.yaml", data / "campaigns.yaml"
+        else:
+            name = data.name
+            recipe = ROOT / "models/replay" / name / "recipe.yaml"
+            campaigns = ROOT / "configs/replay" / f"{name}.campaigns.yaml"
+            if not recipe.exists():
+                known = sorted(path.parent.name for path in (ROOT / "models/replay").glob("*/recipe.yaml"))
+                raise LoopError(
+                    f"no log.yaml in {data}, and no recipe for the data set {name}; there are: {', '.join(known)}. "
+                    'docs/replay.md, "Your own log", says how to bring one'
+                )
+        if missing := [str(path) for path in (recipe, campaigns) if not path.exists()]:
+            raise LoopError(f'{" and ".join(missing)} not found; docs/replay.md, "Your own log", shows both')
+        arguments = ["replay", "--data", str(data), "--set", name, "--rate", str(rate)]
         return Plan(
-            title=f"Gavel, replay of {name}",
-            recipes=[ROOT / "models/replay" / name / "recipe.yaml"],
-            campaigns=ROOT / "configs/replay" / f"{name}.campaigns.yaml",
+            title=f"Gavel, replay of {data.name}",
+            recipes=[recipe],
+            campaigns=campaigns,
             exchange=arguments + ([] if duration_s is None else ["--duration", f"{duration_s}s"]),
             has_teacher=False,
         )

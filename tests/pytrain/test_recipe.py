@@ -29,16 +29,25 @@ def test_defaults_are_the_contracts() -> None:
     assert recipe.training.window_rows == 5000
     assert recipe.optimizer.model_dump() == {
         "kind": "lazy_adam",
-        "learning_rate": 0.01,
+        "learning_rate": 0.001,
         "beta_1": 0.9,
         "beta_2": 0.999,
         "epsilon": 1e-7,
+        "beta": 1,
+        "l1": 0,
+        "l2": 1,
     }
     assert recipe.join.label_wait_seconds == 5
 
 
 def test_dump_reads_back() -> None:
     recipe = make_recipe("deepfm")
+    assert parse_recipe(recipe.dump_yaml().encode(), where="dumped") == recipe
+
+
+def test_ftrl_has_settings_and_a_learning_rate_of_its_own() -> None:
+    recipe = make_recipe(extra="optimizer: {kind: ftrl, l2: 0.5}")
+    assert (recipe.optimizer.learning_rate, recipe.optimizer.beta, recipe.optimizer.l2) == (0.1, 1, 0.5)
     assert parse_recipe(recipe.dump_yaml().encode(), where="dumped") == recipe
 
 
@@ -56,6 +65,8 @@ def test_floats_as_go_reads_them(number: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "where", "fault"),
     [
+        ("label: click", "label: click\noptimizer: {kind: ftrl, beta_1: 0.5}", "optimizer.beta_1", "no such setting"),
+        ("label: click", "label: click\noptimizer: {l1: 1}", "optimizer.l1", "no such setting"),
         ("label: click", "label: clack", "line 2: label", "'clack'"),
         ("seed: 7", "sede: 7", "line 4: training.sede", "unknown key"),
         ("buckets: 16}", "bucket: 16}", "line 7: features.0.bucket", "unknown key"),

@@ -68,7 +68,7 @@ func (n *ndjson) next(l *lot.Lot, _ *openrtb2.BidRequest) (float64, error) {
 		l.Body = append(l.Body, line...)
 		l.MayReject = true
 		l.ID = "line-" + strconv.Itoa(n.number)
-		n.describe(l)
+		n.s.describe(l)
 		return -1, nil
 	}
 	if err := n.lines.Err(); err != nil {
@@ -78,7 +78,7 @@ func (n *ndjson) next(l *lot.Lot, _ *openrtb2.BidRequest) (float64, error) {
 }
 
 // describe reads what the auction house and the click model need. What is not there or not readable stays empty.
-func (n *ndjson) describe(l *lot.Lot) {
+func (s *Source) describe(l *lot.Lot) {
 	var body any
 	d := json.NewDecoder(bytes.NewReader(l.Body))
 	d.UseNumber()
@@ -99,7 +99,7 @@ func (n *ndjson) describe(l *lot.Lot) {
 	l.Context.DeviceType, l.Context.UTCOffset = int(kind), int(offset)
 	imps, _ := at(body, "imp").([]any)
 	for i, imp := range imps {
-		m := lot.Imp{ID: text(at(imp, "id")), Floor: floor(imp), Rival: n.s.rival(i), Size: "banner"}
+		m := lot.Imp{ID: text(at(imp, "id")), Floor: floor(imp), Rival: s.rival(i), Size: "banner"}
 		m.Private = text(at(imp, "pmp", "private_auction")) == "1"
 		deals, _ := at(imp, "pmp", "deals").([]any)
 		for _, deal := range deals {
