@@ -25,12 +25,12 @@ setup: ## virtual environment, pinned packages, Go, binaries
 
 .PHONY: run
 run: setup ## the closed loop with simulated traffic (DURATION=seconds RATE=auctions/s KEEP=1)
-	@exec $(PYTHON_ENV) -m scripts.loop $(run_flags)
+	@exec $(PYTHON_ENV) -m scripts.loop $(run_flags) $(FLAGS)
 
 .PHONY: replay
 replay: setup ## the closed loop on a real log (DATA=directory)
 	@test -n "$(DATA)" || { echo "replay: name the data set: make replay DATA=path/to/ipinyou_2997" >&2; exit 2; }
-	@exec $(PYTHON_ENV) -m scripts.loop --replay "$(DATA)" $(run_flags)
+	@exec $(PYTHON_ENV) -m scripts.loop --replay "$(DATA)" $(run_flags) $(FLAGS)
 
 .PHONY: test
 test: setup ## all checks: formatting, types, Go suites with -race, pytest

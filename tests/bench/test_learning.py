@@ -62,9 +62,9 @@ def test_the_same_seed_writes_the_same_examples(tmp_path: Path) -> None:
     assert (first.x != other.x).any()
     space = load_recipe(recipe).space
     assert first.x.shape == (3000, space.row_len)
-    for i, column in enumerate(space.columns):
+    for i, place in enumerate(space.columns):
         values = first.x[:, i]
-        assert ((values == 0) | ((column.low <= values) & (values < column.high))).all(), column.feature
+        assert ((values == 0) | ((place.low <= values) & (values < place.high))).all(), place.feature
     assert 0.02 < first.truth.mean() < 0.12
     assert first.y.mean() == pytest.approx(first.truth.mean(), abs=0.015)
     assert (np.diff(first.time_ms) >= 0).all()

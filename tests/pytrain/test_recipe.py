@@ -23,7 +23,7 @@ def test_index_space() -> None:
 
 
 def test_defaults_are_the_contracts() -> None:
-    text = recipe_yaml().replace("training: {batch_rows: 64, window_rows: 200, base_rate: 0.2, seed: 7}\n", "")
+    text = recipe_yaml(extra="").replace("training: {batch_rows: 64, window_rows: 200, base_rate: 0.2, seed: 7}\n", "")
     recipe = parse_recipe(text.encode(), where="r")
     assert recipe.training.batch_rows == 256
     assert recipe.training.window_rows == 5000
@@ -52,7 +52,7 @@ def test_ftrl_has_settings_and_a_learning_rate_of_its_own() -> None:
 
 
 def test_country_code_no_is_a_word() -> None:
-    text = recipe_yaml().replace('"NO"', "NO")
+    text = recipe_yaml(extra="").replace('"NO"', "NO")
     assert parse_recipe(text.encode(), where="r").features[1].values == ("US", "CA", "NO")
 
 
@@ -84,7 +84,7 @@ def test_floats_as_go_reads_them(number: str) -> None:
     ],
 )
 def test_fault_names_line_and_key(old: str, new: str, where: str, fault: str) -> None:
-    text = recipe_yaml()
+    text = recipe_yaml(extra="")
     assert old in text
     with pytest.raises(RecipeError) as caught:
         parse_recipe(text.replace(old, new, 1).encode(), where="r.yaml")
@@ -94,7 +94,7 @@ def test_fault_names_line_and_key(old: str, new: str, where: str, fault: str) ->
 
 
 def test_all_faults_at_once() -> None:
-    text = recipe_yaml().replace("label: click", "label: x").replace("seed: 7", "seed: -1")
+    text = recipe_yaml(extra="").replace("label: click", "label: x").replace("seed: 7", "seed: -1")
     with pytest.raises(RecipeError, match=r"line 2: label.*line 4: training.seed"):
         parse_recipe(text.encode(), where="r.yaml")
 
