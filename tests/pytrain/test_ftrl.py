@@ -87,6 +87,7 @@ def test_converges() -> None:
     recipe = ftrl_recipe()
     space = recipe.space
     truth_of = np.random.default_rng(4).normal(size=space.table_rows)
+    truth_of[0] = 0  # missing
     rows = random_rows(space, 40_000)
     truth = 1 / (1 + np.exp(1.5 - truth_of[rows.x].sum(axis=1)))
     y = (np.random.default_rng(5).random(len(truth)) < truth).astype(np.float32)
