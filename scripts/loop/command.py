@@ -66,6 +66,8 @@ def main(
     except KeyboardInterrupt:
         say("given up")
         raise typer.Exit(130) from None
+    for note in result.notes:
+        say(note)
     print(json.dumps(result.as_json()), flush=True)
     if result.faults:
         for fault in result.faults:

@@ -17,10 +17,11 @@ from scripts.loop.settings import Run, base_rate_of, label_wait_of, model_of
 
 @dataclass
 class Result:
-    """What a run ends with. `faults` is empty if everything that must hold did."""
+    """What a run ends with. `faults` is empty if everything that must hold did; `notes` fail nothing."""
 
     figures: dict[str, Any]
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The figures, NaN as null, and the faults."""
@@ -97,10 +98,11 @@ def summarise(
             figures |= judged.overall
     if not figures["examples"]:
         wait = label_wait_of(run.recipes[0])
-        result.faults.append(
+        short = (
             f"too short to judge: an impression is learnt from only when its click has been waited for, {wait:g} s, "
             "and none was by the end; take a DURATION of 30 or more"
         )
+        (result.notes if has_teacher else result.faults).append(short)  # a replay is for its judgement alone
     return result
 
 
