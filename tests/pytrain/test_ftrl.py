@@ -84,7 +84,7 @@ def test_same_rows_give_the_same_bits_and_a_restored_state_goes_on() -> None:
 
 
 def test_converges() -> None:
-    recipe = ftrl_recipe()
+    recipe = ftrl_recipe(learning_rate=0.3)
     space = recipe.space
     truth_of = np.random.default_rng(4).normal(size=space.table_rows)
     truth_of[0] = 0  # missing
