@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/prebid/openrtb/v20/openrtb2"
 
 	"gavel/internal/auction"
@@ -37,15 +35,9 @@ func openNDJSON(path string, s *Source) (rows, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, "requests.ndjson.gz")
 	}
-	file, err := os.Open(path)
+	r, file, err := openFile(path)
 	if err != nil {
 		return nil, err
-	}
-	var r io.Reader = file
-	if strings.HasSuffix(path, ".gz") {
-		if r, err = gzip.NewReader(bufio.NewReader(file)); err != nil {
-			return nil, errors.Join(err, file.Close())
-		}
 	}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), maxLine)

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -270,20 +268,4 @@ func (o *own) clock(value string) (float64, error) {
 		return 0, fmt.Errorf("%q is no time in the layout %s", value, o.Layout)
 	}
 	return float64(t.UnixMilli()) / 1000, nil
-}
-
-// errNoRecords is what an empty file gives.
-var errNoRecords = fmt.Errorf("the file holds no rows: %w", io.ErrUnexpectedEOF)
-
-// openFile opens a file, unpacked if its name ends in .gz.
-func openFile(path string) (io.Reader, *os.File, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	r, err := unpacked(file, path)
-	if err != nil {
-		return nil, nil, errors.Join(err, file.Close())
-	}
-	return r, file, nil
 }

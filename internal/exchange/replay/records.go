@@ -71,11 +71,20 @@ func openRecords(path string) (records, error) {
 	return nil, errors.Join(fmt.Errorf("%s: want .csv, .ndjson or .jsonl, or one of them with .gz", path), file.Close())
 }
 
-func unpacked(file *os.File, path string) (io.Reader, error) {
-	if strings.HasSuffix(path, ".gz") {
-		return gzip.NewReader(bufio.NewReader(file))
+// errNoRecords is what an empty file gives.
+var errNoRecords = fmt.Errorf("the file holds no rows: %w", io.ErrUnexpectedEOF)
+
+// openFile opens a file, unpacked if its name ends in .gz.
+func openFile(path string) (io.Reader, *os.File, error) {
+	file, err := os.Open(path)
+	if err != nil || !strings.HasSuffix(path, ".gz") {
+		return file, file, err
 	}
-	return file, nil
+	r, err := gzip.NewReader(bufio.NewReader(file))
+	if err != nil {
+		return nil, nil, errors.Join(err, file.Close())
+	}
+	return r, file, nil
 }
 
 type csvRecords struct {
