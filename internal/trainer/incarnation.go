@@ -182,7 +182,7 @@ func (in *incarnation) loops(ctx context.Context, reader stream.Reader, feed *fe
 func (in *incarnation) ended(err error) error {
 	select {
 	case <-in.child.exited:
-	case <-time.After(time.Second): // it says why before it ends
+	case <-time.After(10 * time.Second): // it says why before it ends, and TensorFlow takes seconds to unload
 		return err
 	}
 	if in.child.code == exitConfiguration {
