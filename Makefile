@@ -6,14 +6,14 @@ PYTHON_ENV := .venv/bin/python
 -include build/go.mk
 GO ?= go
 
-# What a run takes: make run DURATION=90 RATE=500 KEEP=1; make replay DATA=path/to/ipinyou_2997
+# What a run takes: make run DURATION=90 RATE=500 KEEP=1 (0 or no: start anew); make replay DATA=path/to/ipinyou_2997
 DURATION ?=
 RATE ?=
 KEEP ?=
 DATA ?=
 # What a benchmark takes besides: make bench-auction FLAGS="--rounds 3"; its --help lists them
 FLAGS ?=
-run_flags = $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(KEEP),--keep)
+run_flags = $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 .PHONY: help
 help: ## this list
@@ -25,12 +25,12 @@ setup: ## virtual environment, pinned packages, Go, binaries
 
 .PHONY: run
 run: setup ## the closed loop with simulated traffic (DURATION=seconds RATE=auctions/s KEEP=1)
-	@exec $(PYTHON_ENV) -m scripts.loop $(run_flags)
+	@exec $(PYTHON_ENV) -m scripts.loop $(run_flags) $(FLAGS)
 
 .PHONY: replay
 replay: setup ## the closed loop on a real log (DATA=directory)
 	@test -n "$(DATA)" || { echo "replay: name the data set: make replay DATA=path/to/ipinyou_2997" >&2; exit 2; }
-	@exec $(PYTHON_ENV) -m scripts.loop --replay "$(DATA)" $(run_flags)
+	@exec $(PYTHON_ENV) -m scripts.loop --replay "$(DATA)" $(run_flags) $(FLAGS)
 
 .PHONY: test
 test: setup ## all checks: formatting, types, Go suites with -race, pytest
@@ -67,6 +67,10 @@ bench-overload: setup ## twice the capacity: goodput, late answers, time to shed
 .PHONY: bench-isolation
 bench-isolation: setup ## a small model's p99 beside a slow one
 	@$(call bench,isolation)
+
+.PHONY: bench-learning
+bench-learning: setup ## the shipped recipes against the hidden truth, FTRL and scikit-learn (DATA=directory: on a log)
+	@BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m bench.learning $(if $(DATA),--data "$(DATA)") $(FLAGS)
 
 .PHONY: bench-peers
 bench-peers: setup ## other model servers on the same model and load; the first time it fetches them (2.5 GB)

@@ -12,7 +12,8 @@ the wire and into a version.
     checkpoint    weights, slots, counters and stream position as one atomic file
     loop          the training loop, without TensorFlow
     models        LogReg, FM, DeepFM (Keras)
-    lazy_adam     the optimizer: only the table rows a batch touches are read and written
+    lazy_adam     an optimizer: only the table rows a batch touches are read and written
+    ftrl          the other, for logistic regressions: FTRL-proximal, as sparse
     learner       a model with its optimizer: learn, predict, state
     export        model versions: serving graph, manifest, golden rows
     store         the model store: publish atomically, pointer

@@ -185,9 +185,9 @@ class CheckpointDir:
                 continue
             if fingerprint != self._fingerprint:
                 raise CheckpointError(
-                    "belongs to another architecture, optimizer or feature list than the recipe's",
+                    "was learnt by another architecture, optimizer or feature list than the recipe has now",
                     where=str(path),
-                    remedy="give the changed recipe another --checkpoint-dir, or restore the recipe",
+                    remedy=f"undo the change, or learn the stream anew: mv {self._directory} {self._directory}.before",
                 )
             return state
         if damaged:

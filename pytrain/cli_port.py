@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
+import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 import typer
 
 from pytrain import loop
 from pytrain.cli_fit import StoreOption, ThreadsOption, VerifyOption, build_learner, publish
-from pytrain.errors import ConfigError
-from pytrain.recipe import NAME
+from pytrain.errors import ConfigError, InputError
+from pytrain.files import DEFAULT_ENCODER, encode
+from pytrain.recipe import NAME, parse_recipe
 from pytrain.store import write_file
+
+if TYPE_CHECKING:
+    from pytrain.recipe import Recipe
 
 
 def port_sklearn(
@@ -29,6 +37,9 @@ def port_sklearn(
     ] = None,
     label: Annotated[Literal["click", "conversion"], typer.Option(help="What the second class means.")] = "click",
     recipe_out: Annotated[Path | None, typer.Option("--recipe-out", help="Write the recipe there too.")] = None,
+    encoder: Annotated[
+        Path, typer.Option("--encoder", help="The trainer binary: Go must read the recipe as Python wrote it.")
+    ] = DEFAULT_ENCODER,
     threads: ThreadsOption = 1,
     verify: VerifyOption = True,
 ) -> None:
@@ -61,6 +72,7 @@ def port_sklearn(
             remedy=f"its columns are {', '.join(ported.columns)}",
         )
     recipe_yaml = ported.recipe.dump_yaml().encode()
+    check_written(ported.recipe, recipe_yaml, encoder)
     learner, writer = build_learner(ported.recipe, recipe_yaml, threads=threads, verify=verify)
     learner.set_weights(ported.table, ported.bias)
     path = publish(store_dir, model, writer, loop.Learnt(rows=0, pos=None, from_ms=0, to_ms=0, metrics={}))
@@ -75,3 +87,42 @@ def port_sklearn(
     for feature, column in zip(ported.recipe.features, ported.columns, strict=True):
         typer.echo(f"  {column} → {feature.name} ({feature.source}), {feature.size - 1} values and other")
     print(json.dumps({"model": model, "version": int(path.name), "table_rows": ported.recipe.space.table_rows}))  # noqa: T201
+
+
+def check_written(recipe: Recipe, recipe_yaml: bytes, encoder: Path) -> None:
+    """Read a written recipe back in both languages, and let Go encode every value of every feature.
+
+    Raises
+    ------
+    InputError
+        Python or Go does not read what was meant; nothing may be published then.
+    """
+    remedy = "cast the column to other texts, and report this with the file"
+    if parse_recipe(recipe_yaml, where="the written recipe") != recipe:
+        raise InputError("Python reads it back as another recipe", where="the written recipe", remedy=remedy)
+    names = [f.name for f in recipe.features]
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([*names, "label"])
+    longest = max(len(f.values or ()) for f in recipe.features)
+    want = np.zeros((longest, len(names)), np.int32)  # (rows, F): a row takes the next value of every feature
+    for i in range(longest):
+        row = [""] * len(names)
+        for j, (feature, column) in enumerate(zip(recipe.features, recipe.space.columns, strict=True)):
+            values = feature.values or ()
+            if i < len(values):
+                row[j], want[i, j] = values[i], column.low + i
+        table.writerow([*row, 0])
+    with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
+        file.write(recipe_yaml)
+        file.flush()
+        chunks = iter([text.getvalue().encode()])
+        frames = list(encode(chunks, recipe, Path(file.name), encoder=encoder, where="the written recipe"))
+    got = np.concatenate([f.x for f in frames])
+    wrong = np.argwhere(got != want)
+    if len(wrong):
+        i, j = wrong[0]
+        value = (recipe.features[j].values or ())[i]
+        raise InputError(
+            f"Go takes {value!r} of {names[j]} for another value", where="the written recipe", remedy=remedy
+        )

@@ -46,6 +46,8 @@ class Adam:
         The other parameters, float32 of any shape; always dense Adam.
     """
 
+    mean_loss = True  # of what loss it takes the gradients: the mean over a batch's rows, else the sum
+
     def __init__(self, settings: Optimizer, table: tf.Variable, dense: Sequence[tf.Variable]) -> None:
         self._settings = settings
         self._lazy = settings.kind == "lazy_adam"
@@ -107,6 +109,9 @@ class Adam:
         m = self._slots[f"m.{i}"].assign_add((1 - s.beta_1) * (g - self._slots[f"m.{i}"]))
         v = self._slots[f"v.{i}"].assign_add((1 - s.beta_2) * (tf.square(g) - self._slots[f"v.{i}"]))
         parameter.assign_sub(alpha * m / (tf.sqrt(v) + s.epsilon))
+
+    def adopt(self) -> None:
+        """Take the parameters as they are now for its start: nothing to do."""
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return the step counter and slots by name; copies."""

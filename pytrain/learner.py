@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from pytrain.ftrl import Ftrl
 from pytrain.lazy_adam import Adam
 from pytrain.models import ClickModel
 
@@ -36,13 +37,16 @@ def fingerprint(recipe: Recipe) -> str:
 class Learner:
     """One recipe's model in training.
 
-    The loss of a batch of n rows is Σ w·logloss / n, so a weight of 2 counts as the row twice and 0 as none.
+    The loss of a batch of n rows is Σ w·logloss / n, so a weight of 2 counts as the row twice and 0 as none. For
+    ftrl it is the sum: its steps shrink with the sum of squared gradients, and those of a mean depend on the batch's
+    size.
     """
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.model = ClickModel(recipe)
-        self.optimizer = Adam(recipe.optimizer, self.model.table, self.model.dense_variables)
+        optimizer = Ftrl if recipe.optimizer.kind == "ftrl" else Adam
+        self.optimizer = optimizer(recipe.optimizer, self.model.table, self.model.dense_variables)
         rows = tf.TensorSpec([None, recipe.space.row_len], tf.int32)
         column = tf.TensorSpec([None], tf.float32)
         # One trace each, for any number of rows.
@@ -56,7 +60,8 @@ class Learner:
             tape.watch([e, *dense])
             logits = self.model.score(e)
             loss = tf.reduce_sum(w * tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=logits))
-            loss /= tf.cast(tf.size(y), tf.float32)
+            if self.optimizer.mean_loss:
+                loss /= tf.cast(tf.size(y), tf.float32)
         by_rows, *by_dense = tape.gradient(loss, [e, *dense])
         p = tf.sigmoid(logits)
         with tf.control_dependencies([p, by_rows, *by_dense]):  # everything is read before anything changes
@@ -86,6 +91,7 @@ class Learner:
         """Put weights in from elsewhere: the table (N, 1 + k), whose row 0 is zero, and the bias."""
         self.model.table.assign(np.asarray(table, np.float32))
         self.model.bias.assign(bias)
+        self.optimizer.adopt()
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return weights, slots and step by name; copies."""

@@ -32,6 +32,14 @@ def log_loss(y: Floats, p: Floats, w: Floats | None = None) -> float:
     return float(-(w * (y * np.log(p) + (1 - y) * np.log1p(-p))).sum() / total)
 
 
+def gap_to_truth(truth: Floats, p: Floats) -> float:
+    """Log loss of predictions p (n,) over the least that any can have, minus 1; `truth` (n,): the true probabilities.
+
+    Both log losses are expectations over the labels, so that the labels' chance drops out.
+    """
+    return log_loss(truth, p) / log_loss(truth, truth) - 1
+
+
 def entropy(rate: float) -> float:
     """Log loss, in nats, of always predicting `rate` where that is the share of positives."""
     if not 0 < rate < 1:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -53,14 +53,37 @@ class Architecture(_Strict):
         return self
 
 
-class Optimizer(_Strict):
-    """Adam's settings; `adam` is the dense one, for comparison."""
+_ADAM = frozenset({"beta_1", "beta_2", "epsilon"})
+_FTRL = frozenset({"beta", "l1", "l2"})
 
-    kind: Literal["lazy_adam", "adam"] = "lazy_adam"
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
+
+class Optimizer(_Strict):
+    """How weights move. `adam` is the dense one, for comparison; settings of another kind are not used.
+
+    `learning_rate` is 0.1 for ftrl, where it is not given.
+    """
+
+    kind: Literal["lazy_adam", "adam", "ftrl"] = "lazy_adam"
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.001
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-7
+    beta: Annotated[float, Field(gt=0, le=1000)] = 1
+    l1: Annotated[float, Field(ge=0, lt=1000)] = 0
+    l2: Annotated[float, Field(ge=0, lt=1000)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: object) -> object:
+        if isinstance(given, dict) and given.get("kind") == "ftrl":
+            return {"learning_rate": 0.1} | given
+        return given
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for key in sorted(self.model_fields_set & (_ADAM if self.kind == "ftrl" else _FTRL)):
+            raise ValueError(f"{key}: {self.kind} has no such setting; remove the key")
+        return self
 
 
 class Training(_Strict):
@@ -166,6 +189,8 @@ class Recipe(_Strict):
                 if name not in seen:
                     raise ValueError(f"features.{i}.of: {name!r} is no feature above {feature.name!r}; move or fix it")
             seen.add(feature.name)
+        if self.optimizer.kind == "ftrl" and self.architecture.kind != "logreg":
+            raise ValueError(f"optimizer.kind: ftrl learns a logreg, not a {self.architecture.kind}; use lazy_adam")
         rows = 1 + sum(f.size for f in self.features)
         if rows > MAX_TABLE_ROWS:
             raise ValueError(f"features: {rows} indices do not fit int32; use fewer buckets")
@@ -183,7 +208,9 @@ class Recipe(_Strict):
 
     def dump_yaml(self) -> str:
         """Write the recipe as a file that both sides read to the same thing; keys at their defaults are left out."""
-        return yaml.safe_dump(self.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True)
+        return yaml.dump(
+            self.model_dump(mode="json", exclude_defaults=True), Dumper=_Dumper, sort_keys=False, allow_unicode=True
+        )
 
     @property
     def table_width(self) -> int:
@@ -266,6 +293,19 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$"),
     list("-+0123456789."),
 )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes every text but keys in double quotes: YAML 1.1 and 1.2 differ in what is a number, a date or a truth."""
+
+    def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
+        node = super().represent_mapping(tag, mapping, flow_style)
+        for key, _ in node.value:
+            key.style = None
+        return node
+
+
+_Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
 
 
 def _refuse_repeated_keys(node: yaml.Node, where: str) -> None:

@@ -28,9 +28,9 @@ var allowed = map[string][]string{
 	"internal/strictyaml":        {},
 	"internal/console":           {"ALL"}, // reads every room; only commands import it
 	"internal/campaigns":         {"internal/auction", "internal/iso", "internal/strictyaml"},
-	"internal/events":            {"internal/auction"},
 	"internal/features":          {"internal/auction", "internal/iso"},
-	"internal/leases":            {"internal/auction"},
+	"internal/files":             {"STANDARD"},
+	"internal/leases":            {"internal/auction", "internal/stream"},
 	"internal/httpd":             {"internal/host"},
 	"internal/openrtb":           {"internal/auction", "internal/httpd", "internal/iso", "internal/throttle"},
 	"internal/predict":           {"internal/httpd", "internal/throttle"},
@@ -39,20 +39,43 @@ var allowed = map[string][]string{
 	"internal/models/modelstest": {"internal/engine", "internal/models"},
 	"internal/process":           {},
 	"internal/recipe":            {"internal/features", "internal/strictyaml"},
-	"internal/trainer":           {"internal/auction", "internal/events", "internal/features", "internal/models", "internal/recipe"},
+	// The interface imports nothing; the suite and the in-memory form know it alone.
+	"internal/stream":            {"STANDARD"},
+	"internal/stream/memory":     {"STANDARD", "internal/stream"},
+	"internal/stream/nats":       {"internal/files", "internal/stream"},
+	"internal/stream/streamtest": {"STANDARD", "internal/stream"},
+	"internal/events":            {"STANDARD", "internal/auction", "internal/stream"},
+	"internal/events/codec":      {"STANDARD", "internal/auction", "internal/events", "internal/stream"},
+	"internal/events/eventstest": {"STANDARD", "internal/auction", "internal/events"},
+	"internal/events/join":       {"STANDARD", "internal/events", "internal/events/codec", "internal/stream"},
+	"internal/events/notices":    {"internal/auction", "internal/events", "internal/files"},
+	"internal/events/publish":    {"internal/events", "internal/events/codec", "internal/files", "internal/stream"},
+	"internal/events/spend":      {"STANDARD", "internal/auction", "internal/events", "internal/events/codec", "internal/stream"},
+	"internal/trainer": {"internal/auction", "internal/events", "internal/events/codec", "internal/events/join", "internal/features",
+		"internal/models", "internal/recipe", "internal/stream"},
 	// The exchange is the other side of the wire: it shares money, country codes, OpenRTB's rules and how to log, nothing else.
 	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/throttle", "internal/strictyaml"},
 }
 
+// alone names the one room that may import the packages of an outside module, tests included.
+var alone = map[string]string{
+	"github.com/nats-io/": "internal/stream/nats",
+}
+
+// forTests are rooms that only tests may import.
+var forTests = []string{"internal/stream/memory", "internal/stream/streamtest", "internal/events/eventstest"}
+
 type listed struct {
-	ImportPath string
-	CgoFiles   []string
-	Imports    []string
+	ImportPath   string
+	CgoFiles     []string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
 }
 
 func list(t *testing.T) []listed {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,CgoFiles,Imports", "gavel/...")
+	cmd := exec.Command("go", "list", "-json=ImportPath,CgoFiles,Imports,TestImports,XTestImports", "gavel/...")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -99,6 +122,18 @@ func TestImportRules(t *testing.T) {
 		from := room(p.ImportPath)
 		if len(p.CgoFiles) > 0 && from != "internal/engine/tensorflow" {
 			t.Errorf("%s uses cgo; only internal/engine/tensorflow may", p.ImportPath)
+		}
+		for _, imported := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			for module, owner := range alone {
+				if strings.HasPrefix(imported, module) && from != owner {
+					t.Errorf("%s imports %s; only %s may", p.ImportPath, imported, owner)
+				}
+			}
+		}
+		for _, imported := range p.Imports {
+			if r := room(imported); slices.Contains(forTests, r) && !slices.Contains(forTests, from) {
+				t.Errorf("%s imports %s, which is for tests", p.ImportPath, r)
+			}
 		}
 		if strings.HasPrefix(from, "cmd/") || from == "tests" {
 			continue

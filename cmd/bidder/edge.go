@@ -9,6 +9,7 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/events"
+	"gavel/internal/events/notices"
 	"gavel/internal/openrtb"
 	"gavel/internal/throttle"
 )
@@ -43,19 +44,19 @@ func (a *auctions) Withdraw(_ *auction.Request, bid *auction.Bid, _ auction.NoBi
 	a.ledger.Release(bid.ID)
 }
 
-// notices implements openrtb.Notices over events.Notices.
-type notices struct{ *events.Notices }
+// noticeDesk implements openrtb.Notices over notices.Handler.
+type noticeDesk struct{ *notices.Handler }
 
 // Notice implements openrtb.Notices.
-func (n notices) Notice(ctx context.Context, in *openrtb.Notice) (openrtb.NoticeResult, error) {
-	redirect, err := n.Handle(ctx, &events.Notice{
+func (n noticeDesk) Notice(ctx context.Context, in *openrtb.Notice) (openrtb.NoticeResult, error) {
+	redirect, err := n.Handle(ctx, &notices.Notice{
 		Kind: events.Type(in.Kind), Token: in.Token, Price: in.Price,
 		Reason: in.Reason, ConversionID: in.ConversionID, Value: in.Value,
 	})
 	for from, to := range map[error]error{
-		events.ErrBadToken:      openrtb.ErrBadToken,
-		events.ErrBadNotice:     openrtb.ErrBadNotice,
-		events.ErrUnknownNotice: openrtb.ErrUnknownNotice,
+		notices.ErrBadToken:      openrtb.ErrBadToken,
+		notices.ErrBadNotice:     openrtb.ErrBadNotice,
+		notices.ErrUnknownNotice: openrtb.ErrUnknownNotice,
 	} {
 		if errors.Is(err, from) {
 			err = fmt.Errorf("%w: %w", to, err)
@@ -64,8 +65,8 @@ func (n notices) Notice(ctx context.Context, in *openrtb.Notice) (openrtb.Notice
 	return openrtb.NoticeResult{Redirect: redirect}, err
 }
 
-// linker implements openrtb.Linker over events.Linker.
-type linker struct{ *events.Linker }
+// linker implements openrtb.Linker over notices.Linker.
+type linker struct{ *notices.Linker }
 
 // Links implements openrtb.Linker.
 func (l linker) Links(req *auction.Request, bid *auction.Bid, dst *openrtb.Links) {

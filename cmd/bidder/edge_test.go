@@ -14,6 +14,7 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/events"
+	"gavel/internal/events/notices"
 	"gavel/internal/openrtb"
 )
 
@@ -35,11 +36,11 @@ func (o *outbox) Close(context.Context) error                              { ret
 
 // The links that the edge hands out are taken by the edge, and each error has the answer that the edge knows it by.
 func TestNoticesAndLinksMeet(t *testing.T) {
-	keys, err := events.OpenKeyring(t.TempDir() + "/token.keys")
+	keys, err := notices.OpenKeyring(t.TempDir() + "/token.keys")
 	if err != nil {
 		t.Fatal(err)
 	}
-	links, err := events.NewLinker("http://127.0.0.1:8090", keys, nil)
+	links, err := notices.NewLinker("http://127.0.0.1:8090", keys, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func TestNoticesAndLinksMeet(t *testing.T) {
 		t.Fatal(err)
 	}
 	landing, out := true, new(outbox)
-	taken, err := events.NewNotices(events.NoticeOptions{
+	taken, err := notices.New(notices.Options{
 		Keys: keys, Ledger: ledger, Publisher: out, Registerer: prometheus.NewRegistry(),
 		Landing: func(_, creative string) (string, bool) { return "https://stride.example/", landing && creative == "x" },
 	})
@@ -61,7 +62,7 @@ func TestNoticesAndLinksMeet(t *testing.T) {
 	tell := func(kind openrtb.NoticeKind, link, price string) (openrtb.NoticeResult, error) {
 		_, token, _ := strings.Cut(link, "?t=")
 		token, _, _ = strings.Cut(token, "&")
-		return notices{taken}.Notice(context.Background(), &openrtb.Notice{Kind: kind, Token: token, Price: price})
+		return noticeDesk{taken}.Notice(context.Background(), &openrtb.Notice{Kind: kind, Token: token, Price: price})
 	}
 	f := func(name string, kind openrtb.NoticeKind, link, price string, want error) {
 		t.Helper()
@@ -81,7 +82,7 @@ func TestNoticesAndLinksMeet(t *testing.T) {
 	if spent := ledger.Spent("a", auction.DayOf(time.Now())); spent != 1100 {
 		t.Errorf("spent %d, want 1100", spent)
 	}
-	out.err = events.ErrUnavailable
+	out.err = notices.ErrUnavailable
 	_, err = tell(openrtb.Impression, l.Impression, "")
 	for _, known := range []error{openrtb.ErrBadToken, openrtb.ErrBadNotice, openrtb.ErrUnknownNotice} {
 		if err == nil || errors.Is(err, known) {

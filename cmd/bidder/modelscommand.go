@@ -32,9 +32,9 @@ type modelsCommand struct {
 	Canary struct {
 		Model   string  `arg:""`
 		Version int64   `arg:"" optional:""`
-		Share   float64 `help:"Share of auctions, above 0 and at most 1."`
+		Share   float64 `help:"Share of users, above 0 and at most 1."`
 		Off     bool    `help:"End the canary."`
-	} `cmd:"" help:"Let a version serve a share of auctions beside the stable one, or end that."`
+	} `cmd:"" help:"Let a version serve a share of users beside the stable one, or end that."`
 	Rollback struct {
 		Model string `arg:""`
 	} `cmd:"" help:"Go back to the version that was stable before, and end any canary."`
@@ -137,7 +137,7 @@ func (s *modelsAt) canary(model string, version int64, share float64, off bool) 
 		return err
 	}
 	p, err := models.SetCanary(s.ctx, s.store, model, version, share)
-	return s.told(model, p, err, fmt.Sprintf("version %d serves %g %% of auctions as canary", version, share*100), false)
+	return s.told(model, p, err, fmt.Sprintf("version %d serves %g %% of users as canary", version, share*100), false)
 }
 
 func (s *modelsAt) rollback(model string) error {

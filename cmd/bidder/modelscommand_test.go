@@ -94,7 +94,7 @@ func TestModelsCommands(t *testing.T) {
 	f(0, "rollback ctr", "version 2 is stable again, instead of 3", "the trainer's next export is promoted")
 	points(models.Pointer{Stable: 2, Previous: 3})
 	f(0, "pin ctr --reason looking-at-3", "pinned at version 2", "bidder models unpin ctr")
-	f(0, "canary ctr 4 --share 0.1", "version 4 serves 10 % of auctions")
+	f(0, "canary ctr 4 --share 0.1", "version 4 serves 10 % of users")
 	points(models.Pointer{Stable: 2, Previous: 3, Canary: &models.Canary{Version: 4, Share: 0.1}})
 	if p := pointer().Pinned; p == nil || p.Reason != "looking-at-3" {
 		t.Errorf("pinned %+v", p)

@@ -16,7 +16,8 @@ import (
 	"gavel/internal/campaigns"
 	"gavel/internal/console"
 	"gavel/internal/engine/tensorflow"
-	"gavel/internal/events"
+	"gavel/internal/events/notices"
+	"gavel/internal/events/publish"
 	"gavel/internal/features"
 	"gavel/internal/host"
 	"gavel/internal/leases"
@@ -24,6 +25,7 @@ import (
 	"gavel/internal/openrtb"
 	"gavel/internal/process"
 	"gavel/internal/scoring"
+	"gavel/internal/stream/nats"
 )
 
 const (
@@ -48,9 +50,9 @@ type bidder struct {
 	metrics *prometheus.Registry
 	stops   []stopStep
 
-	stream     *events.Stream
-	publisher  *events.StreamPublisher
-	keys       *events.Keyring
+	stream     *nats.Stream
+	publisher  *publish.Publisher
+	keys       *notices.Keyring
 	ledger     *auction.Ledger
 	booked     console.CountedLedger
 	leases     *leases.Manager
@@ -196,21 +198,21 @@ func setOptions(c Config) auction.SetOptions {
 }
 
 func (b *bidder) startEdge(context.Context) error {
-	links, err := events.NewLinker(b.config.PublicURL, b.keys, nil)
+	links, err := notices.NewLinker(b.config.PublicURL, b.keys, nil)
 	if err != nil {
 		return err
 	}
-	taken, err := events.NewNotices(events.NoticeOptions{
+	taken, err := notices.New(notices.Options{
 		Keys: b.keys, Ledger: b.booked, Publisher: b.publisher, Landing: b.landings.Page, Logger: b.log, Registerer: b.metrics,
 	})
 	if err != nil {
 		return err
 	}
-	return b.listen(&auctions{auctioneer: b.auctioneer, ledger: b.ledger, publisher: b.publisher, log: b.log}, linker{links}, notices{taken})
+	return b.listen(&auctions{auctioneer: b.auctioneer, ledger: b.ledger, publisher: b.publisher, log: b.log}, linker{links}, noticeDesk{taken})
 }
 
 // listen answers bid requests and notices until stop.
-func (b *bidder) listen(auctions openrtb.Auctions, links openrtb.Linker, notices openrtb.Notices) (err error) {
+func (b *bidder) listen(auctions openrtb.Auctions, links openrtb.Linker, taken openrtb.Notices) (err error) {
 	c := b.config
 	limiter, err := limit.New(limit.Options{Most: c.Limits.Auctions, Processors: host.Processors(), Target: c.Limits.CPUWait})
 	if err != nil {
@@ -218,7 +220,7 @@ func (b *bidder) listen(auctions openrtb.Auctions, links openrtb.Linker, notices
 	}
 	b.metrics.MustRegister(console.NewLimiter(limiter))
 	b.loop("limiter", limiter.Run)
-	b.server, err = openrtb.NewServer(auctions, links, notices, openrtb.Options{
+	b.server, err = openrtb.NewServer(auctions, links, taken, openrtb.Options{
 		Timing: openrtb.Timing{Default: c.Auction.TmaxDefault, Margin: c.Auction.TmaxMargin},
 		Encoder: openrtb.EncoderOptions{
 			Currency: c.Auction.Currency, DefaultSeat: c.Auction.Seat, Expire: c.Budget.Reservation,

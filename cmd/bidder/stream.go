@@ -10,22 +10,25 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/console"
-	"gavel/internal/events"
+	"gavel/internal/events/notices"
+	"gavel/internal/events/publish"
+	"gavel/internal/events/spend"
 	"gavel/internal/leases"
 	"gavel/internal/process"
+	"gavel/internal/stream/nats"
 )
 
 func (b *bidder) startState(context.Context) (err error) {
 	if err := os.MkdirAll(b.config.StateDir, 0o700); err != nil {
 		return fmt.Errorf("cannot make state_dir: %w", err)
 	}
-	b.keys, err = events.OpenKeyring(filepath.Join(b.config.StateDir, "token.keys"))
+	b.keys, err = notices.OpenKeyring(filepath.Join(b.config.StateDir, "token.keys"))
 	return err
 }
 
 func (b *bidder) startStream(ctx context.Context) (err error) {
 	c := b.config.Events
-	options := events.StreamOptions{
+	options := nats.Options{
 		URL: c.URL, TokenFile: c.TokenFile, Name: b.config.Name, MaxAge: c.MaxAge, MaxBytes: c.MaxBytes, Logger: b.log,
 	}
 	if c.URL == "" {
@@ -33,7 +36,7 @@ func (b *bidder) startStream(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		options.Embedded, err = events.StartEmbedded(events.EmbedOptions{
+		options.Embedded, err = nats.StartEmbedded(nats.EmbedOptions{
 			Dir: c.EmbeddedDir, Host: host, Port: port, TokenFile: c.TokenFile, SyncAlways: c.SyncAlways, Logger: b.log,
 			MaxStoreBytes: 2 * c.MaxBytes,
 		})
@@ -42,11 +45,11 @@ func (b *bidder) startStream(ctx context.Context) (err error) {
 		}
 		b.onStop("embedded stream", closeTimeout, func(context.Context) error { options.Embedded.Close(); return nil })
 	}
-	if b.stream, err = events.Connect(options); err != nil {
-		return err
+	if b.stream, err = nats.Connect(options); err != nil {
+		return fmt.Errorf("%w (events.url, events.token_file)", err)
 	}
 	b.onStop("stream", closeTimeout, func(context.Context) error { b.stream.Close(); return nil })
-	b.publisher, err = events.NewPublisher(events.PublisherOptions{
+	b.publisher, err = publish.New(publish.Options{
 		Stream: b.stream, Source: b.config.Name, Logger: b.log, Registerer: b.metrics,
 		SpillFile: filepath.Join(b.config.StateDir, "events.spill"), SpillMaxBytes: c.SpillMaxBytes,
 	})
@@ -78,7 +81,7 @@ func (b *bidder) startBudget(ctx context.Context) (err error) {
 	if err := b.publisher.WaitCaughtUp(read); err != nil {
 		return err
 	}
-	rebuilt, err := events.RebuildSpend(read, b.stream, b.config.Name, time.Now(), b.ledger)
+	rebuilt, err := spend.Rebuild(read, b.stream, b.config.Name, time.Now(), b.ledger, b.log)
 	if err != nil {
 		return err
 	}
@@ -86,9 +89,9 @@ func (b *bidder) startBudget(ctx context.Context) (err error) {
 		b.log.Info("today's spend restored from the stream", "bookings", rebuilt.Bookings, "spend", rebuilt.Spend.String())
 	}
 	b.leases, err = leases.New(leases.Options{
-		JetStream: b.stream.JetStream(), Bidder: b.config.Name, Ledger: b.ledger, Share: b.config.Budget.LeaseShare,
+		Buckets: b.stream, Bidder: b.config.Name, Ledger: b.ledger, Share: b.config.Budget.LeaseShare,
 		SpentOf: func(ctx context.Context, bidder string, day auction.Day) (map[string]auction.Micros, error) {
-			return events.SpendOf(ctx, b.stream, bidder, day)
+			return spend.Of(ctx, b.stream, bidder, day, b.log)
 		},
 		Logger: b.log, Registerer: b.metrics,
 	})

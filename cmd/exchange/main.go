@@ -83,6 +83,7 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	var cli struct {
 		Simulate simulateCmd `cmd:"" help:"Offer simulated traffic."`
 		Replay   replayCmd   `cmd:"" help:"Offer the auctions of a real log."`
+		Examples examplesCmd `cmd:"" help:"Write examples with their hidden probabilities as NumPy files; needs no bidder."`
 	}
 	exited := false
 	parser, err := kong.New(&cli, kong.Name("exchange"), kong.Writers(out, logs), kong.Vars{"sets": replay.SetNames()},
@@ -97,6 +98,9 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	}
 	if err != nil {
 		return badConfig{err}
+	}
+	if parsed.Command() == "examples" {
+		return cli.Examples.run(ctx, out)
 	}
 	c := defaults()
 	flags := &cli.Simulate.common
@@ -115,30 +119,38 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	if c.Start.IsZero() {
 		c.Start = time.Now()
 	}
+	if cli.Replay.Speed != nil {
+		c.Replay.Speed = *cli.Replay.Speed
+	}
+	source, name, clicks, conversions, done, err := world(&c, cli.Replay.Data, cli.Replay.Set)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return hold(ctx, &c, flags, parsed.Command(), name, source, clicks, conversions, log, out)
+}
+
+// world makes the traffic, or the log's where data names one, and the hidden models of clicks and conversions. done
+// closes it.
+func world(c *config, data, set string) (source lot.Source, name string, clicks, conversions *clickmodel.Model, done func(), err error) {
 	c.Traffic.Seed, c.Traffic.Start = c.Seed, c.Start
 	traffic, err := sim.New(c.Traffic)
 	if err != nil {
-		return badConfig{err}
+		return nil, "", nil, nil, nil, badConfig{err}
 	}
 	samples := traffic.Samples(4000)
-	clicks := clickmodel.New(c.Clicks.options(c.Seed, c.Start))
+	clicks = clickmodel.New(c.Clicks.options(c.Seed, c.Start))
 	clicks.Calibrate(samples)
-	conversions := clickmodel.New(c.Conversions.options(c.Seed+1, c.Start))
+	conversions = clickmodel.New(c.Conversions.options(c.Seed+1, c.Start))
 	conversions.Calibrate(samples)
-	var source lot.Source = traffic
-	name := "traffic"
-	if parsed.Command() == "replay" {
-		if cli.Replay.Speed != nil {
-			c.Replay.Speed = *cli.Replay.Speed
-		}
-		rows, set, err := replay.Open(cli.Replay.Data, cli.Replay.Set, c.Replay, c.Seed)
-		if err != nil {
-			return badConfig{err}
-		}
-		defer rows.Close()
-		source, name = rows, set
+	if data == "" {
+		return traffic, "traffic", clicks, conversions, func() {}, nil
 	}
-	return hold(ctx, &c, flags, parsed.Command(), name, source, clicks, conversions, log, out)
+	rows, name, err := replay.Open(data, set, c.Replay, c.Seed)
+	if err != nil {
+		return nil, "", nil, nil, nil, badConfig{err}
+	}
+	return rows, name, clicks, conversions, func() { rows.Close() }, nil
 }
 
 // apply reads the config file and lays the flags over it.

@@ -17,7 +17,9 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/events"
+	"gavel/internal/events/publish"
 	modelsdir "gavel/internal/models/dir"
+	"gavel/internal/stream/nats"
 )
 
 const smallRecipe = `
@@ -108,17 +110,17 @@ func TestRun(t *testing.T) {
 		t.Skipf("needs %s: run make setup", python)
 	}
 	dir := t.TempDir()
-	server, err := events.StartEmbedded(events.EmbedOptions{Dir: filepath.Join(dir, "stream")})
+	server, err := nats.StartEmbedded(nats.EmbedOptions{Dir: filepath.Join(dir, "stream")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	stream, err := events.Connect(events.StreamOptions{Embedded: server})
+	stream, err := nats.Connect(nats.Options{Embedded: server})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stream.Close()
-	publisher, err := events.NewPublisher(events.PublisherOptions{Stream: stream, Source: "b1", SpillFile: filepath.Join(dir, "spill"), Tick: 50 * time.Millisecond,
+	publisher, err := publish.New(publish.Options{Stream: stream, Source: "b1", SpillFile: filepath.Join(dir, "spill"), Tick: 50 * time.Millisecond,
 		Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)

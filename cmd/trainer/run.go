@@ -16,9 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"gavel/internal/events"
 	"gavel/internal/models/dir"
 	"gavel/internal/process"
+	"gavel/internal/stream/nats"
 	"gavel/internal/trainer"
 )
 
@@ -37,9 +37,9 @@ func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	stream, err := events.Connect(events.StreamOptions{URL: c.StreamURL, TokenFile: c.TokenFile, Name: "trainer", Logger: log})
+	stream, err := nats.Connect(nats.Options{URL: c.StreamURL, TokenFile: c.TokenFile, Name: "trainer", Logger: log})
 	if err != nil {
-		return fmt.Errorf("trainer: cannot reach the stream: %w", err)
+		return fmt.Errorf("trainer: cannot reach the stream: %w (stream_url, token_file)", err)
 	}
 	defer stream.Close()
 
@@ -48,7 +48,7 @@ func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) 
 	for i, r := range recipes {
 		pipelines[i], err = trainer.New(trainer.Options{
 			Recipe: r, RecipePath: c.Recipes[i], Python: c.Python, Dir: c.PythonDir, StateDir: c.StateDir,
-			Store: dir.New(c.Store), Keep: c.Keep, Open: stream.Reader, Bounds: stream.Bounds,
+			Store: dir.New(c.Store), Keep: c.Keep, Stream: stream,
 			ArchiveDir: c.ArchiveDir, ArchiveRows: c.ArchiveRows, ArchiveFiles: c.ArchiveFiles,
 			Reorder: c.Reorder, MaxPending: c.MaxPending, FlushEvery: c.FlushEvery, QueueFrames: c.QueueFrames,
 			HelloTimeout: c.HelloTimeout, StallTimeout: c.StallTimeout, StopTimeout: c.StopTimeout,

@@ -28,6 +28,7 @@ type Queue struct {
 	all       []*batch   // every batch there is; they are made when they are first needed
 	making    bool       // a caller is making one, without the lock
 	made      sync.Cond  // on mu: making has ended, or the one told before has taken its places
+	waiting   int        // callers that wait for made
 	idle      []*batch   // those in state free
 	open      *batch     // the one that rows join, nil if none
 	ready     []*batch   // waiting for a runner, oldest first
@@ -227,7 +228,10 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 	t.q, t.n, t.claimed, t.deadline = q, n, now, due
 
 	q.mu.Lock()
-	err := q.grow(n)
+	var err error
+	if q.batchesFor(n) > len(q.idle) || q.waiting > 0 {
+		err = q.grow(n)
+	}
 	if err == nil {
 		err = q.admit(n, now, due)
 	}
@@ -299,7 +303,9 @@ func (q *Queue) batchesFor(n int) int {
 func (q *Queue) grow(n int) error {
 	for q.batchesFor(n) > len(q.idle) && q.queued+n <= q.o.QueueRows && len(q.all) < q.most && !q.closing {
 		if q.making {
+			q.waiting++
 			q.made.Wait()
+			q.waiting--
 			continue
 		}
 		q.making = true

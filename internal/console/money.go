@@ -8,7 +8,7 @@ import (
 	"gavel/internal/auction"
 )
 
-// CountedLedger is a ledger that exports what notices book. It implements events.Ledger.
+// CountedLedger is a ledger that exports what notices book. It implements notices.Ledger.
 type CountedLedger struct {
 	*auction.Ledger
 	spend *prometheus.CounterVec
@@ -24,7 +24,7 @@ func NewCountedLedger(ledger *auction.Ledger, metrics prometheus.Registerer) Cou
 	return c
 }
 
-// Book implements events.Ledger.
+// Book implements notices.Ledger.
 func (c CountedLedger) Book(campaign, id string, price auction.Micros, at time.Time) bool {
 	counted := c.Ledger.Book(campaign, id, price, at)
 	if counted {

@@ -31,6 +31,7 @@ type pageModel struct {
 	Stable     *pageVersion  `json:"stable"` // null: none serves
 	Canary     *pageVersion  `json:"canary"` // null: none
 	Share      float64       `json:"canary_share"`
+	Pinned     *models.Pin   `json:"pinned"` // null: new versions are promoted
 	Live       int           `json:"live_versions"`
 	Refused    []pageRefusal `json:"refused"`
 	StoreError string        `json:"store_error"`
@@ -133,7 +134,7 @@ func (p *Page) state() pageState {
 
 func newPageModel(st *models.Status, s *batcher.Stats) pageModel {
 	m := pageModel{
-		Model: st.Model, Stable: newPageVersion(st.Stable), Canary: newPageVersion(st.Canary), Share: st.CanaryShare, Live: st.Live,
+		Model: st.Model, Stable: newPageVersion(st.Stable), Canary: newPageVersion(st.Canary), Share: st.CanaryShare, Pinned: st.Pointer.Pinned, Live: st.Live,
 		Refused: []pageRefusal{}, StoreError: cut(st.StoreError),
 		Counts: pageCounts{
 			Claims: s.Claims, Claimed: s.Rows, Rows: s.RunRows, Batches: s.Batches, Runs: s.Runs,

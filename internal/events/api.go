@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"gavel/internal/stream"
 )
 
 // Publisher puts events on the stream. Safe for concurrent use.
@@ -18,33 +20,32 @@ type Publisher interface {
 	PublishDurable(ctx context.Context, ev *Event) error
 }
 
-// Reader hands out messages in the order of the stream. Not safe for concurrent use.
-type Reader interface {
-	// Next waits for the next message. Sequences rise; a gap is told in Message.Lost. It returns ctx's error,
-	// ErrClosed, or an error after which Next may be called again: a lost connection is mended by itself.
-	Next(ctx context.Context) (Message, error)
-	// Last is the sequence of the stream's last message when the reader was opened: having read it means having read
-	// all there was. 0: the stream was empty.
-	Last() uint64
-	Close() error
-}
-
-// Message is one message of the stream.
+// Message is one message of the stream, decoded: codec.Read makes it.
 type Message struct {
-	Seq    uint64    // of the stream, from 1
-	Time   time.Time // when the stream stored it
-	Source string    // name of the bidder that sent it
-	Events []Event   // bodies of bids point into memory that the message owns alone
-	// Lost is how many messages between the one before (or the start asked for) and this one are no longer in the
-	// stream, by its bounds on age and size or by damage.
+	At     stream.Cursor // its place in the stream
+	Time   time.Time     // when the stream stored it
+	Source string        // name of the bidder that sent it
+	Events []Event       // bodies of bids point into memory that the message owns alone
+	// Lost is how many messages before this one are gone from the stream: see stream.Entry.
 	Lost uint64
 	// Damaged is why the rest of the message could not be read; Events holds what came before.
 	Damaged error
 }
 
+// MaxEventBytes bounds one encoded event. A bid's size follows from the request it answers, which the edge bounds.
+const MaxEventBytes = 256 << 10
+
+// ExchangeTTL is for how long after its bid a win, billing or loss is believed, unless notices are set up otherwise.
+// What was billed longer ago than this cannot be billed again.
+const ExchangeTTL = time.Hour
+
 var (
 	// ErrFull means that the publisher's bounds are used up: the stream is away and the spill journal full.
 	ErrFull = errors.New("events: buffer full: the stream is away and its journal full (raise events.spill_max_bytes)")
-	// ErrClosed means that the publisher, reader or stream was closed.
+	// ErrTooLarge means that an event is larger than MaxEventBytes and was not taken.
+	ErrTooLarge = errors.New("events: event too large")
+	// ErrClosed means that the publisher was closed.
 	ErrClosed = errors.New("events: closed")
+	// ErrSchema means that a body was written by a schema this build does not know.
+	ErrSchema = errors.New("events: unknown schema")
 )

@@ -1,7 +1,6 @@
 package events
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -35,7 +34,7 @@ func (t Type) Important() bool {
 	return false
 }
 
-// Event is one thing that happened. On the wire it is a msgpack array, see codec.go.
+// Event is one thing that happened. On the wire it is a msgpack array, see package codec.
 type Event struct {
 	Version int    // schema; 0 is written as Schema
 	ID      string // the same thing twice has the same id
@@ -50,32 +49,17 @@ type Event struct {
 	Price    auction.Micros // win, loss: clearing price; billing: spend; conversion: value to the advertiser; else 0
 	Reason   int            // loss: OpenRTB list 5.25; else 0
 
-	// Bid is set by whoever publishes a bid. A read event keeps its body encoded instead: most bids are never looked
-	// at again, so only DecodeBid pays for it.
+	// Bid is set by whoever publishes a bid. A read event has its Body instead, encoded as it was: most bids are never
+	// looked at again, so only codec.Bid pays for it. Body points into the message it was read from.
 	Bid  *BidContext
-	body []byte // encoded bid; points into the message it was read from
+	Body []byte
 }
-
-// ErrSchema means that a body was written by a schema this build does not know.
-var ErrSchema = errors.New("events: unknown schema")
 
 // EventID is the id of the event of type t about a bid; the same notice told twice gets the same.
 func EventID(t Type, bid string) string { return string(t) + ":" + bid }
 
 // At is Time as a time.
 func (e *Event) At() time.Time { return time.UnixMilli(e.Time) }
-
-// DecodeBid returns what a bid event carries. The result owns its memory. It returns ErrSchema if the event's schema
-// is unknown, and an error that names the offset if the body is damaged or the event is no bid.
-func (e *Event) DecodeBid() (*BidContext, error) {
-	switch {
-	case e.Bid != nil:
-		return e.Bid, nil
-	case e.Type != TypeBid:
-		return nil, fmt.Errorf("events: cannot decode a bid: event %q is a %s", e.ID, e.Type)
-	}
-	return decodeBody(e.Version, e.ID, e.body)
-}
 
 // NewTick is a heartbeat of the named bidder.
 func NewTick(source string, now time.Time) Event {

@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"gavel/internal/auction"
+	"gavel/internal/stream"
 )
 
 // keep is how long the bucket keeps an entry after its last change: yesterday's is of no more use.
@@ -21,22 +20,20 @@ const maxSwaps = 32
 var errContended = errors.New("leases: entry changed by others every time it was tried")
 
 func (m *Manager) open(ctx context.Context) error {
-	if m.kv != nil {
+	if m.bucket != nil {
 		return nil
 	}
-	kv, err := m.o.JetStream.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket:      m.o.Bucket,
+	bucket, err := m.o.Buckets.Bucket(ctx, stream.BucketOptions{
+		Name:        m.o.Bucket,
 		Description: "what each bidder may spend of each campaign's day",
-		History:     1,
 		TTL:         keep,
 		MaxBytes:    256 << 20,
-		Replicas:    max(m.o.Replicas, 1),
-		Storage:     jetstream.FileStorage,
+		Replicas:    m.o.Replicas,
 	})
 	if err != nil {
 		return fmt.Errorf("leases: cannot open bucket %s: %w", m.o.Bucket, err)
 	}
-	m.kv = kv
+	m.bucket = bucket
 	return nil
 }
 
@@ -45,30 +42,25 @@ func (m *Manager) open(ctx context.Context) error {
 func (m *Manager) swap(ctx context.Context, h holding, f func(*entry) bool) error {
 	key := entryKey(h)
 	for range maxSwaps {
-		e, revision := &entry{Leases: make(map[string]part)}, uint64(0)
-		got, err := m.kv.Get(ctx, key)
+		e := &entry{Leases: make(map[string]part)}
+		value, revision, err := m.bucket.Get(ctx, key)
 		switch {
-		case errors.Is(err, jetstream.ErrKeyNotFound):
+		case errors.Is(err, stream.ErrNotFound): // revision 0 makes it
 		case err != nil:
 			return fmt.Errorf("leases: cannot read the budget of %q on %s: %w", h.campaign, h.day, err)
 		default:
-			revision = got.Revision()
-			if e, err = decodeEntry(got.Value()); err != nil {
+			if e, err = decodeEntry(value); err != nil {
 				return fmt.Errorf("%w, key %s of bucket %s", err, key, m.o.Bucket)
 			}
 		}
 		if !f(e) {
 			return nil
 		}
-		if revision == 0 {
-			_, err = m.kv.Create(ctx, key, e.encode())
-		} else {
-			_, err = m.kv.Update(ctx, key, e.encode(), revision)
-		}
+		_, err = m.bucket.Swap(ctx, key, e.encode(), revision)
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, jetstream.ErrKeyExists):
+		case errors.Is(err, stream.ErrConflict):
 			m.m.conflicts.Inc()
 		default:
 			return fmt.Errorf("leases: cannot write the budget of %q on %s: %w", h.campaign, h.day, err)
@@ -83,7 +75,7 @@ func (m *Manager) beat(ctx context.Context, until time.Time) error {
 	if err != nil {
 		return err
 	}
-	if _, err := m.kv.Put(ctx, heartbeatKey(m.o.Bidder), b); err != nil {
+	if _, err := m.bucket.Put(ctx, heartbeatKey(m.o.Bidder), b); err != nil {
 		return fmt.Errorf("leases: cannot renew the heartbeat of %q: %w", m.o.Bidder, err)
 	}
 	return nil
@@ -94,15 +86,15 @@ func (m *Manager) dead(ctx context.Context, bidder string, now time.Time) (bool,
 	if !m.beats[bidder].deadAt(now, m.o.Grace) {
 		return false, nil
 	}
-	got, err := m.kv.Get(ctx, heartbeatKey(bidder))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
+	value, _, err := m.bucket.Get(ctx, heartbeatKey(bidder))
+	if errors.Is(err, stream.ErrNotFound) {
 		return true, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("leases: cannot read the heartbeat of %q: %w", bidder, err)
 	}
 	var h heartbeat
-	if err := json.Unmarshal(got.Value(), &h); err != nil {
+	if err := json.Unmarshal(value, &h); err != nil {
 		return false, fmt.Errorf("leases: heartbeat of %q damaged: %w", bidder, err)
 	}
 	m.beats[bidder] = h

@@ -1,7 +1,7 @@
 // Package leases shares the daily budget of campaigns between bidders. Each bidder leases a part of what is left,
 // spends it from memory, and comes back for more before it is gone: no auction ever waits for another machine.
 //
-// The truth is one entry a campaign and UTC day in a NATS key-value bucket, changed by compare-and-swap alone:
+// The truth is one entry a campaign and UTC day in a stream.Bucket, changed by compare-and-swap alone:
 //
 //	2026-01-31.<campaign, base64url>   {"leases": {"bidder-a": {"granted": …, "spent": …}, …}}
 //	bidder.<name, base64url>           {"run": …, "expires": …}    heartbeat, once a Renew
@@ -30,10 +30,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gavel/internal/auction"
+	"gavel/internal/stream"
 )
 
 // Ledger is what spends the leases; *auction.Ledger is one.
@@ -53,18 +53,18 @@ type Budget struct {
 
 // Options set a manager up.
 type Options struct {
-	JetStream jetstream.JetStream
-	Bucket    string // "": GAVEL_BUDGETS
-	Replicas  int    // of the bucket; 0: 1
-	Bidder    string // name of this bidder, unique in the fleet
-	Ledger    Ledger
+	Buckets  stream.Buckets
+	Bucket   string // "": GAVEL_BUDGETS
+	Replicas int    // of the bucket; 0: 1
+	Bidder   string // name of this bidder, unique in the fleet
+	Ledger   Ledger
 
 	// Every is how often leases are renewed. 0: 5 s.
 	Every time.Duration
 	// TTL is how long a bidder goes on with what it holds when the bucket is away. 0: 10 min.
 	TTL time.Duration
 	// Grace is how long after that, and after its end, a bidder's unspent money goes back: no less than the time
-	// in which bids may still be billed (events.NoticeOptions.ExchangeTTL), and the skew of clocks. 0: 1 h 5 min.
+	// in which bids may still be billed (notices.Options.ExchangeTTL), and the skew of clocks. 0: 1 h 5 min.
 	Grace time.Duration
 	// Share is the most of what is left of a budget that one lease takes. 0: 0.1.
 	Share float64
@@ -74,7 +74,7 @@ type Options struct {
 	Ahead time.Duration
 
 	// SpentOf returns what a bidder that is gone has really spent on a day, by campaign, as the event stream knows
-	// it (events.SpendOf). nil: its last report is believed, which may miss up to Every of spend.
+	// it (spend.Of). nil: its last report is believed, which may miss up to Every of spend.
 	SpentOf func(ctx context.Context, bidder string, day auction.Day) (map[string]auction.Micros, error)
 
 	Now        func() time.Time // nil: time.Now
@@ -89,8 +89,8 @@ type Manager struct {
 	log *slog.Logger
 	m   *metrics
 
-	mu      sync.Mutex // guards what follows; held during a round, never on the serving path
-	kv      jetstream.KeyValue
+	mu      sync.Mutex    // guards what follows; held during a round, never on the serving path
+	bucket  stream.Bucket // nil until it could be opened
 	budgets []Budget
 	held    map[holding]*lease
 	alive   time.Time // until when others count us alive
@@ -115,8 +115,8 @@ var ErrFenced = errors.New("leases: another process took this bidder's name over
 // New returns a manager that holds nothing yet. Every fault of the options is reported.
 func New(o Options) (*Manager, error) {
 	var errs []error
-	if o.JetStream == nil {
-		errs = append(errs, errors.New("JetStream is missing"))
+	if o.Buckets == nil {
+		errs = append(errs, errors.New("Buckets is missing"))
 	}
 	if o.Ledger == nil {
 		errs = append(errs, errors.New("Ledger is missing"))
@@ -175,7 +175,7 @@ func (m *Manager) SetBudgets(budgets []Budget) {
 	m.budgets = append([]Budget(nil), budgets...)
 }
 
-// Start renews every Options.Every until Close. Call Renew before it to begin with money, and events.RebuildSpend
+// Start renews every Options.Every until Close. Call Renew before it to begin with money, and spend.Rebuild
 // before that, so that the ledger knows what was spent.
 func (m *Manager) Start() {
 	m.mu.Lock()

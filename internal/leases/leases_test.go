@@ -6,51 +6,41 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"gavel/internal/auction"
+	"gavel/internal/stream"
+	"gavel/internal/stream/memory"
+	"gavel/internal/stream/nats"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func startNATS(t *testing.T, dir string, port int) *server.Server {
+func startNATS(t *testing.T, dir string, port int) *nats.Embedded {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
+	s, err := nats.StartEmbedded(nats.EmbedOptions{Dir: dir, Port: port})
 	if err != nil {
 		t.Fatal(err)
 	}
-	go s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server does not start")
-	}
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
+	t.Cleanup(s.Close)
 	return s
 }
 
-func connect(t *testing.T, url string) (jetstream.JetStream, *nats.Conn) {
+func connect(t *testing.T, s *nats.Embedded) *nats.Stream {
 	t.Helper()
-	c, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	c, err := nats.Connect(nats.Options{URL: s.URL(), TokenFile: s.TokenFile()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	js, err := jetstream.New(c, jetstream.WithDefaultTimeout(time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js, c
+	return c
 }
 
 // clock is a time that tests move.
@@ -83,7 +73,7 @@ type bidder struct {
 
 const daily = auction.Micros(1_000_000)
 
-func newBidder(t *testing.T, js jetstream.JetStream, c *clock, name string, spentOf func(context.Context, string, auction.Day) (map[string]auction.Micros, error)) *bidder {
+func newBidder(t *testing.T, buckets stream.Buckets, c *clock, name string, spentOf func(context.Context, string, auction.Day) (map[string]auction.Micros, error)) *bidder {
 	t.Helper()
 	ledger, err := auction.NewLedger(auction.LedgerOptions{})
 	if err != nil {
@@ -91,7 +81,7 @@ func newBidder(t *testing.T, js jetstream.JetStream, c *clock, name string, spen
 	}
 	ledger.SetPlans([]auction.Plan{{Campaign: "c", Daily: daily}}, c.Now())
 	m, err := New(Options{
-		JetStream: js, Bidder: name, Ledger: ledger, Now: c.Now, Every: time.Second, TTL: time.Minute, Grace: time.Hour,
+		Buckets: buckets, Bidder: name, Ledger: ledger, Now: c.Now, Every: time.Second, TTL: time.Minute, Grace: time.Hour,
 		SpentOf: spentOf, Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -122,17 +112,17 @@ func (b *bidder) spend(price auction.Micros) bool {
 }
 
 // granted is the sum of all leases by the bucket.
-func granted(t *testing.T, js jetstream.JetStream, c *clock) auction.Micros {
+func granted(t *testing.T, buckets stream.Buckets, c *clock) auction.Micros {
 	t.Helper()
-	kv, err := js.KeyValue(t.Context(), "GAVEL_BUDGETS")
+	bucket, err := buckets.Bucket(t.Context(), stream.BucketOptions{Name: "GAVEL_BUDGETS", TTL: keep, MaxBytes: 256 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := kv.Get(t.Context(), entryKey(holding{"c", auction.DayOf(c.Now())}))
+	value, _, err := bucket.Get(t.Context(), entryKey(holding{"c", auction.DayOf(c.Now())}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := decodeEntry(got.Value())
+	e, err := decodeEntry(value)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,12 +133,21 @@ func newClock() *clock { return &clock{now: time.Unix(1_770_000_000, 0)} } // 02
 
 // Several bidders race for one budget, each spending all it gets: together they spend it whole, and no micro more.
 func TestRace(t *testing.T) {
-	s := startNATS(t, t.TempDir(), server.RANDOM_PORT)
+	t.Run("memory", func(t *testing.T) {
+		buckets := memory.New(nil)
+		testRace(t, func() stream.Buckets { return buckets })
+	})
+	t.Run("nats", func(t *testing.T) {
+		s := startNATS(t, t.TempDir(), 0)
+		testRace(t, func() stream.Buckets { return connect(t, s) })
+	})
+}
+
+func testRace(t *testing.T, connect func() stream.Buckets) {
 	c := newClock()
 	var bidders []*bidder
 	for i := range 4 {
-		js, _ := connect(t, s.ClientURL())
-		bidders = append(bidders, newBidder(t, js, c, fmt.Sprintf("b%d", i), nil))
+		bidders = append(bidders, newBidder(t, connect(), c, fmt.Sprintf("b%d", i), nil))
 	}
 	for range 60 {
 		var wg sync.WaitGroup
@@ -163,7 +162,7 @@ func TestRace(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if g := granted(t, bidders[0].m.o.JetStream, c); g > daily {
+		if g := granted(t, bidders[0].m.o.Buckets, c); g > daily {
 			t.Fatalf("granted %d of %d", g, daily)
 		}
 		c.add(time.Second)
@@ -179,10 +178,9 @@ func TestRace(t *testing.T) {
 
 // Leases follow the rate of spending, and idle money goes back.
 func TestSizes(t *testing.T) {
-	s := startNATS(t, t.TempDir(), server.RANDOM_PORT)
-	js, _ := connect(t, s.ClientURL())
+	buckets := memory.New(nil)
 	c := newClock()
-	b := newBidder(t, js, c, "b", nil)
+	b := newBidder(t, buckets, c, "b", nil)
 	b.renew()
 	if b.left() != daily/50 {
 		t.Errorf("began with %d", b.left())
@@ -210,7 +208,7 @@ func TestSizes(t *testing.T) {
 	if b.left() < daily/50 || b.left() > daily/50*3 {
 		t.Errorf("spending nothing, %d left of %d", b.left(), before)
 	}
-	if got, want := granted(t, js, c), b.left()+b.spent(); got != want {
+	if got, want := granted(t, buckets, c), b.left()+b.spent(); got != want {
 		t.Errorf("granted %d by the bucket, %d by the ledger", got, want)
 	}
 }
@@ -218,14 +216,13 @@ func TestSizes(t *testing.T) {
 // What a dead bidder had not spent goes back when no notice of it can come any more; what it had, by the stream's word
 // and not by its last report, does not.
 func TestDeath(t *testing.T) {
-	s := startNATS(t, t.TempDir(), server.RANDOM_PORT)
-	js, _ := connect(t, s.ClientURL())
+	buckets := memory.New(nil)
 	c := newClock()
-	dead := newBidder(t, js, c, "dead", nil)
+	dead := newBidder(t, buckets, c, "dead", nil)
 	dead.renew()
 	dead.spend(7000) // not reported any more
 	var fail error
-	b := newBidder(t, js, c, "b", func(_ context.Context, name string, _ auction.Day) (map[string]auction.Micros, error) {
+	b := newBidder(t, buckets, c, "b", func(_ context.Context, name string, _ auction.Day) (map[string]auction.Micros, error) {
 		if name != "dead" {
 			t.Errorf("asked for the spend of %s", name)
 		}
@@ -258,7 +255,7 @@ func TestDeath(t *testing.T) {
 	if b.spent() != daily-7000 {
 		t.Errorf("spent %d, want all but 7000", b.spent())
 	}
-	if g := granted(t, js, c); g != daily {
+	if g := granted(t, buckets, c); g != daily {
 		t.Errorf("granted %d", g)
 	}
 }
@@ -266,16 +263,15 @@ func TestDeath(t *testing.T) {
 // A process under the name of one that died covers what was spent at once, and has the rest when no notice of the
 // first one's bids can come any more.
 func TestTakeOver(t *testing.T) {
-	s := startNATS(t, t.TempDir(), server.RANDOM_PORT)
-	js, _ := connect(t, s.ClientURL())
+	buckets := memory.New(nil)
 	c := newClock()
-	first := newBidder(t, js, c, "b", nil)
+	first := newBidder(t, buckets, c, "b", nil)
 	first.renew()
 	first.spend(5000)
-	second := newBidder(t, js, c, "b", nil)
+	second := newBidder(t, buckets, c, "b", nil)
 	second.ledger.Book("c", "b-1", 5000, c.Now()) // restored from the stream
 	second.renew()
-	if got := granted(t, js, c); got != second.spent()+second.left()+15_000 {
+	if got := granted(t, buckets, c); got != second.spent()+second.left()+15_000 {
 		t.Errorf("granted %d, spent %d, left %d", got, second.spent(), second.left())
 	}
 	if second.left() != 20_000 {
@@ -298,10 +294,9 @@ func TestTakeOver(t *testing.T) {
 
 // Close gives back what is neither spent nor out on open bids; the latter goes back after the grace.
 func TestClose(t *testing.T) {
-	s := startNATS(t, t.TempDir(), server.RANDOM_PORT)
-	js, _ := connect(t, s.ClientURL())
+	buckets := memory.New(nil)
 	c := newClock()
-	b := newBidder(t, js, c, "b", nil)
+	b := newBidder(t, buckets, c, "b", nil)
 	b.m.Start()
 	b.renew()
 	b.spend(3000)
@@ -312,15 +307,15 @@ func TestClose(t *testing.T) {
 	if err := b.m.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if g := granted(t, js, c); g != 5000 || b.left() != 0 {
+	if g := granted(t, buckets, c); g != 5000 || b.left() != 0 {
 		t.Errorf("granted %d, left %d", g, b.left())
 	}
-	other := newBidder(t, js, c, "other", nil)
+	other := newBidder(t, buckets, c, "other", nil)
 	other.renew()
 	c.add(time.Hour + time.Second)
 	other.spend(15_000)
 	other.renew()
-	if g, want := granted(t, js, c), 3000+other.spent()+other.left(); g != want {
+	if g, want := granted(t, buckets, c), 3000+other.spent()+other.left(); g != want {
 		t.Errorf("after the grace: granted %d, want %d", g, want)
 	}
 }
@@ -328,14 +323,20 @@ func TestClose(t *testing.T) {
 // With the bucket away a bidder goes on with what it holds until its lease ends, and resumes when it is back.
 func TestBucketAway(t *testing.T) {
 	dir := t.TempDir()
-	s := startNATS(t, dir, server.RANDOM_PORT)
-	port := s.Addr().(*net.TCPAddr).Port
-	js, _ := connect(t, s.ClientURL())
+	s := startNATS(t, dir, 0)
+	_, text, err := net.SplitHostPort(strings.TrimPrefix(s.URL(), "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	buckets := connect(t, s)
 	c := newClock()
-	b := newBidder(t, js, c, "b", nil)
+	b := newBidder(t, buckets, c, "b", nil)
 	b.renew()
-	s.Shutdown()
-	s.WaitForShutdown()
+	s.Close()
 	away := func() {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -368,8 +369,8 @@ func TestBucketAway(t *testing.T) {
 		default:
 		}
 	}
-	if b.left() == 0 || granted(t, js, c) != b.left()+b.spent() {
-		t.Errorf("back: left %d, spent %d, granted %d", b.left(), b.spent(), granted(t, js, c))
+	if b.left() == 0 || granted(t, buckets, c) != b.left()+b.spent() {
+		t.Errorf("back: left %d, spent %d, granted %d", b.left(), b.spent(), granted(t, buckets, c))
 	}
 }
 

@@ -24,8 +24,8 @@ type modelStatus struct {
 }
 
 type versionState struct {
-	Version string `json:"version"`
-	scoring.State   State  `json:"state"`
+	Version string        `json:"version"`
+	State   scoring.State `json:"state"`
 	Status  struct {
 		Code    string `json:"error_code"`
 		Message string `json:"error_message"`

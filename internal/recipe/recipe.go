@@ -41,14 +41,20 @@ type Architecture struct {
 	Hidden       []int  `yaml:"hidden"`        // deepfm
 }
 
-// Optimizer is Adam's settings.
+// Optimizer is how weights move. Settings of another kind are 0.
 type Optimizer struct {
-	Kind         string  `yaml:"kind"`
-	LearningRate float64 `yaml:"learning_rate"`
-	Beta1        float64 `yaml:"beta_1"`
-	Beta2        float64 `yaml:"beta_2"`
-	Epsilon      float64 `yaml:"epsilon"`
+	Kind         string  `yaml:"kind"`          // lazy_adam, adam or ftrl
+	LearningRate float64 `yaml:"learning_rate"` // of ftrl: alpha
+	Beta1        float64 `yaml:"beta_1"`        // Adam
+	Beta2        float64 `yaml:"beta_2"`        // Adam
+	Epsilon      float64 `yaml:"epsilon"`       // Adam
+	Beta         float64 `yaml:"beta"`          // ftrl
+	L1           float64 `yaml:"l1"`            // ftrl
+	L2           float64 `yaml:"l2"`            // ftrl
 }
+
+// unset marks a setting of the optimizer that the file leaves out: its default depends on the kind.
+const unset = -math.MaxFloat64
 
 // Training is sizes and cadence.
 type Training struct {
@@ -132,7 +138,8 @@ func LoadAll(dir string) (map[string]*Recipe, error) {
 
 func defaults() *Recipe {
 	return &Recipe{
-		Optimizer: Optimizer{Kind: "lazy_adam", LearningRate: 0.01, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7},
+		Optimizer: Optimizer{Kind: "lazy_adam", LearningRate: unset, Beta1: unset, Beta2: unset, Epsilon: unset,
+			Beta: unset, L1: unset, L2: unset},
 		Training: Training{Seed: 1, BatchRows: 256, BaseRate: 0.05, WindowRows: 5000, CheckpointEverySeconds: 15,
 			ExportEverySeconds: 20, ExportMinRows: 500},
 		Join: Join{BidWaitSeconds: 60, LabelWaitSeconds: 5},
@@ -140,6 +147,48 @@ func defaults() *Recipe {
 }
 
 var modelPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// checkOptimizer gives settings that are left out the defaults of their kind, and refuses those of another kind.
+func (r *Recipe) checkOptimizer(check func(ok bool, key, format string, args ...any)) {
+	o := &r.Optimizer
+	ftrl := o.Kind == "ftrl"
+	check(ftrl || o.Kind == "lazy_adam" || o.Kind == "adam", "optimizer.kind", "%q is unknown; use lazy_adam, adam or ftrl", o.Kind)
+	check(!ftrl || r.Architecture.Kind == "logreg", "optimizer.kind", "ftrl learns a logreg, not a %s; use lazy_adam", r.Architecture.Kind)
+	rate := 0.001
+	if ftrl {
+		rate = 0.1
+	}
+	for _, s := range []struct {
+		key       string
+		value     *float64
+		is        bool // a setting of this kind
+		otherwise float64
+		low, high float64
+		open      bool // low excluded, high included; else the other way round
+	}{
+		{"learning_rate", &o.LearningRate, true, rate, 0, 1, true},
+		{"beta_1", &o.Beta1, !ftrl, 0.9, 0, 1, false},
+		{"beta_2", &o.Beta2, !ftrl, 0.999, 0, 1, false},
+		{"epsilon", &o.Epsilon, !ftrl, 1e-7, 0, 1, true},
+		{"beta", &o.Beta, ftrl, 1, 0, 1000, true},
+		{"l1", &o.L1, ftrl, 0, 0, 1000, false},
+		{"l2", &o.L2, ftrl, 1, 0, 1000, false},
+	} {
+		key := "optimizer." + s.key
+		switch {
+		case *s.value == unset && s.is:
+			*s.value = s.otherwise
+		case *s.value == unset:
+			*s.value = 0
+		case !s.is:
+			check(false, key, "%s has no such setting; remove the key", o.Kind)
+		case s.open:
+			check(*s.value > s.low && *s.value <= s.high, key, "%v is not above %v, up to %v", *s.value, s.low, s.high)
+		default:
+			check(*s.value >= s.low && *s.value < s.high, key, "%v is not in [%v, %v)", *s.value, s.low, s.high)
+		}
+	}
+}
 
 // maxSeconds bounds every duration: 30 days.
 const maxSeconds = 30 * 24 * 3600
@@ -176,12 +225,7 @@ func (r *Recipe) Validate() []error {
 		between(fmt.Sprintf("architecture.hidden[%d]", i), float64(units), 1, 8193)
 	}
 
-	o := &r.Optimizer
-	check(o.Kind == "lazy_adam" || o.Kind == "adam", "optimizer.kind", "%q is unknown; use lazy_adam or adam", o.Kind)
-	above("optimizer.learning_rate", o.LearningRate, 1)
-	between("optimizer.beta_1", o.Beta1, 0, 1)
-	between("optimizer.beta_2", o.Beta2, 0, 1)
-	above("optimizer.epsilon", o.Epsilon, 1)
+	r.checkOptimizer(check)
 
 	t := &r.Training
 	check(t.Seed >= 0, "training.seed", "%d is below 0", t.Seed)

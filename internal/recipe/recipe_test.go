@@ -34,6 +34,23 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+func TestOptimizerDefaults(t *testing.T) {
+	f := func(text string, want Optimizer) {
+		t.Helper()
+		r, err := Decode("r.yaml", []byte(minimal+text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Optimizer != want {
+			t.Errorf("%q: got %+v, want %+v", text, r.Optimizer, want)
+		}
+	}
+	f("", Optimizer{Kind: "lazy_adam", LearningRate: 0.001, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7})
+	f("optimizer: {kind: adam, beta_1: 0}", Optimizer{Kind: "adam", LearningRate: 0.001, Beta2: 0.999, Epsilon: 1e-7})
+	f("optimizer: {kind: ftrl}", Optimizer{Kind: "ftrl", LearningRate: 0.1, Beta: 1, L2: 1})
+	f("optimizer: {kind: ftrl, learning_rate: 0.05, beta: 2, l1: 0.5, l2: 0}", Optimizer{Kind: "ftrl", LearningRate: 0.05, Beta: 2, L1: 0.5})
+}
+
 func TestFaults(t *testing.T) {
 	f := func(name, old, new string, want ...string) {
 		t.Helper()
@@ -63,6 +80,10 @@ func TestFaults(t *testing.T) {
 		"label: click\noptimizer: {learning_rate: 0, beta_1: 1, kind: sgd}\ntraining: {batch_rows: 0, base_rate: 1, export_min_rows: -1}\njoin: {bid_wait_seconds: -1}",
 		"optimizer.learning_rate", "optimizer.beta_1", "optimizer.kind", "training.batch_rows", "training.base_rate",
 		"training.export_min_rows", "join.bid_wait_seconds")
+	f("ftrl for another architecture", "{kind: logreg}", "{kind: fm, embedding_dim: 8}\noptimizer: {kind: ftrl}", "optimizer.kind: ftrl learns a logreg, not a fm")
+	f("a setting of another optimizer", "label: click", "label: click\noptimizer: {kind: ftrl, beta_1: 0.9}", "optimizer.beta_1: ftrl has no such setting")
+	f("and the other way round", "label: click", "label: click\noptimizer: {l2: 1}", "optimizer.l2: lazy_adam has no such setting")
+	f("ftrl's bounds", "label: click", "label: click\noptimizer: {kind: ftrl, beta: 0, l1: -1}", "optimizer.beta: 0 is not above 0", "optimizer.l1: -1 is not in")
 	f("a feature's source", "device.os", "device.oss", `r.yaml: features[0] "os": source: "device.oss" is unknown, did you mean device.os?`)
 	f("a number in a vocabulary", "encoder: hash, buckets: 16", "encoder: vocabulary, values: [1]", "put it in quotes")
 	f("not a number", "buckets: 16}", "buckets: 16}\ntraining: {base_rate: .nan}", "training.base_rate")

@@ -13,7 +13,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
 
-	"gavel/internal/events"
+	"gavel/internal/events/join"
+	"gavel/internal/stream"
 )
 
 // ArchivedExample is one row of an archive file: an example as it was learnt, with what was predicted when it was bid.
@@ -45,15 +46,31 @@ type archive struct {
 }
 
 // archivePos orders examples in the stream.
-type archivePos struct{ high, skip uint64 }
-
-func (p archivePos) compare(q archivePos) int {
-	return cmp.Or(cmp.Compare(p.high, q.high), cmp.Compare(p.skip, q.skip))
+type archivePos struct {
+	high stream.Cursor
+	skip uint64
 }
 
-// openArchive opens the archive in dir, made if absent. streamEnd is the stream's last sequence: files from beyond it are
+func (p archivePos) compare(q archivePos) int {
+	return cmp.Or(p.high.Compare(q.high), cmp.Compare(p.skip, q.skip))
+}
+
+// archiveName is the name of a file that was made at a time and ends with the example at p. Names sort by time.
+func archiveName(created time.Time, p archivePos) string {
+	return fmt.Sprintf("%013d-%020d-%010d.parquet", created.UnixMilli(), p.high.Seq(), p.skip)
+}
+
+func parseArchiveName(name string) (p archivePos, ok bool) {
+	var created int64
+	var high uint64
+	_, err := fmt.Sscanf(name, "%d-%d-%d.parquet", &created, &high, &p.skip)
+	p.high = stream.CursorAt(high)
+	return p, err == nil
+}
+
+// openArchive opens the archive in dir, made if absent. streamEnd is the stream's last message: files from beyond it are
 // of an earlier stream, and nothing is passed over for their sake.
-func openArchive(dir string, maxRows, maxFiles int, streamEnd uint64, now func() time.Time) (*archive, error) {
+func openArchive(dir string, maxRows, maxFiles int, streamEnd stream.Cursor, now func() time.Time) (*archive, error) {
 	a := &archive{dir: dir, maxRows: maxRows, maxFiles: maxFiles, now: now}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("trainer: cannot open archive: %w", err)
@@ -63,9 +80,7 @@ func openArchive(dir string, maxRows, maxFiles int, streamEnd uint64, now func()
 		return nil, err
 	}
 	if len(names) > 0 {
-		var created int64
-		var p archivePos
-		if _, err := fmt.Sscanf(names[len(names)-1], "%d-%d-%d.parquet", &created, &p.high, &p.skip); err == nil && p.high <= streamEnd {
+		if p, ok := parseArchiveName(names[len(names)-1]); ok && p.high.Compare(streamEnd) <= 0 {
 			a.last = p
 		}
 	}
@@ -92,7 +107,7 @@ func (a *archive) files() ([]string, error) {
 }
 
 // add keeps one example and writes a file when it is full. It returns false if the example is archived already.
-func (a *archive) add(ex *events.Example, row []int32, probability float32, version int64) (fresh bool, err error) {
+func (a *archive) add(ex *join.Example, row []int32, probability float32, version int64) (fresh bool, err error) {
 	p := archivePos{ex.Pos.High, ex.Pos.Skip}
 	if p.compare(a.last) <= 0 {
 		return false, nil
@@ -116,7 +131,7 @@ func (a *archive) flush() error {
 	if len(a.rows) == 0 {
 		return nil
 	}
-	name := fmt.Sprintf("%013d-%020d-%010d.parquet", a.now().UnixMilli(), a.last.high, a.last.skip)
+	name := archiveName(a.now(), a.last)
 	err := writeWhole(filepath.Join(a.dir, name), func(w io.Writer) error {
 		return parquet.Write(w, a.rows, parquet.Compression(&zstd.Codec{}))
 	})

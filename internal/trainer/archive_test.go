@@ -10,6 +10,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"gavel/internal/events"
+	"gavel/internal/events/join"
+	"gavel/internal/stream"
 )
 
 // TestArchiveThatCannotBeWritten takes the directory away: each file's worth of examples costs one try, four are given up
@@ -17,7 +19,7 @@ import (
 func TestArchiveThatCannotBeWritten(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "m")
 	const maxRows = 10
-	a, err := openArchive(dir, maxRows, 5, 0, time.Now)
+	a, err := openArchive(dir, maxRows, 5, stream.Cursor{}, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +31,7 @@ func TestArchiveThatCannotBeWritten(t *testing.T) {
 		t.Helper()
 		for range n {
 			high++
-			fresh, err := a.add(&events.Example{Bid: &events.BidContext{}, Pos: events.Position{High: high}}, []int32{1, 2}, 0.5, 1)
+			fresh, err := a.add(&join.Example{Bid: &events.BidContext{}, Pos: join.Position{High: stream.CursorAt(high)}}, []int32{1, 2}, 0.5, 1)
 			if !fresh {
 				t.Fatalf("example %d is taken for an archived one", high)
 			}

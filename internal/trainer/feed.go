@@ -5,41 +5,43 @@ import (
 	"time"
 
 	"gavel/internal/events"
+	"gavel/internal/events/join"
 	"gavel/internal/features"
 	"gavel/internal/models"
 	"gavel/internal/recipe"
+	"gavel/internal/stream"
 )
 
 // feed turns messages into frames. All of it belongs to feedLoop.
 type feed struct {
 	in       *incarnation
 	o        *Options
-	joiner   *events.Joiner
+	joiner   *join.Joiner
 	archive  *archive // nil: none
 	encoder  *features.Encoder
-	examples []events.Example
+	examples []join.Example
 	row      []int32
 	rows     Rows
-	rowsPos  events.Position // after the last of rows
-	firstAt  time.Time       // when the first of rows was added
-	sentPos  events.Position // the last frame's
-	savedPos events.Position // when a checkpoint was asked for last
-	joined   events.JoinStats
-	end      uint64    // the stream's last sequence, as known last
-	endAt    time.Time // when that was asked for
-	sequence uint64
+	rowsPos  join.Position // after the last of rows
+	firstAt  time.Time     // when the first of rows was added
+	sentPos  join.Position // the last frame's
+	savedPos join.Position // when a checkpoint was asked for last
+	joined   join.Stats
+	end      stream.Cursor // the stream's last message, as known last
+	endAt    time.Time     // when that was asked for
+	at       stream.Cursor // the last message taken
 
 	newRows      int64 // since the last export
 	exportedAt   time.Time
 	checkpointAt time.Time
 }
 
-func newFeed(in *incarnation, joiner *events.Joiner, pos events.Position) *feed {
+func newFeed(in *incarnation, joiner *join.Joiner, pos join.Position) *feed {
 	encoder := in.p.o.Recipe.Encoder()
 	now := time.Now()
 	return &feed{
 		in: in, o: &in.p.o, joiner: joiner, encoder: encoder, row: make([]int32, encoder.RowLen()), rows: Rows{F: encoder.RowLen()},
-		sentPos: pos, savedPos: pos, sequence: pos.High, exportedAt: now, checkpointAt: now,
+		sentPos: pos, savedPos: pos, at: pos.High, exportedAt: now, checkpointAt: now,
 	}
 }
 
@@ -76,18 +78,18 @@ func (f *feed) take(ctx context.Context, m *events.Message) bool {
 	model := f.in.p.model
 	if m.Lost > 0 {
 		f.o.Metrics.lost.WithLabelValues(model).Add(float64(m.Lost))
-		f.in.log.Error("messages left the stream before they were learnt from (raise the stream's max_bytes or max_age)", "lost", m.Lost, "sequence", m.Seq)
+		f.in.log.Error("messages left the stream before they were learnt from (raise the stream's max_bytes or max_age)", "lost", m.Lost, "sequence", m.At.Seq())
 	}
 	if m.Damaged != nil {
-		f.in.log.Error("part of a message cannot be read and is passed over", "sequence", m.Seq, "error", m.Damaged)
+		f.in.log.Error("part of a message cannot be read and is passed over", "sequence", m.At.Seq(), "source", m.Source, "error", m.Damaged)
 	}
 	var err error
 	if f.examples, err = f.joiner.Add(m, f.examples[:0]); err != nil {
 		f.in.cancel(err)
 		return false
 	}
-	f.sequence = m.Seq
-	f.o.Metrics.sequence.WithLabelValues(model).Set(float64(m.Seq))
+	f.at = m.At
+	f.o.Metrics.sequence.WithLabelValues(model).Set(float64(m.At.Seq()))
 	f.o.Metrics.lagSeconds.WithLabelValues(model).Set(max(0, time.Since(m.Time).Seconds()))
 	for i := range f.examples {
 		if !f.add(ctx, &f.examples[i]) {
@@ -99,7 +101,7 @@ func (f *feed) take(ctx context.Context, m *events.Message) bool {
 }
 
 // add encodes one example, archives it, and sends the frame when it is full.
-func (f *feed) add(ctx context.Context, ex *events.Example) bool {
+func (f *feed) add(ctx context.Context, ex *join.Example) bool {
 	req, cand := ex.Bid.Candidate()
 	f.encoder.Encode(req, &cand, f.row)
 	if f.rows.N() == 0 {
@@ -117,7 +119,7 @@ func (f *feed) add(ctx context.Context, ex *events.Example) bool {
 }
 
 // keep archives an example and counts what was predicted when it was bid.
-func (f *feed) keep(ex *events.Example) {
+func (f *feed) keep(ex *join.Example) {
 	prediction := &ex.Bid.Prediction
 	p, version := prediction.Click, prediction.ClickVersion
 	if f.o.Recipe.Label == recipe.Conversion {
@@ -164,14 +166,14 @@ func (f *feed) lag(ctx context.Context, now time.Time) {
 	if now.Sub(f.endAt) >= 5*time.Second {
 		f.endAt = now
 		ask, cancel := context.WithTimeout(ctx, time.Second)
-		if _, last, err := f.o.Bounds(ask); err == nil {
-			f.end = last
+		if state, err := f.o.Stream.State(ask); err == nil {
+			f.end = state.Last
 		}
 		cancel()
 	}
 	behind := 0.0
-	if f.end > f.sequence {
-		behind = float64(f.end - f.sequence)
+	if f.end.Compare(f.at) > 0 {
+		behind = float64(f.end.Seq() - f.at.Seq())
 	}
 	f.o.Metrics.lagMessages.WithLabelValues(f.in.p.model).Set(behind)
 }
@@ -216,7 +218,7 @@ func (f *feed) sendRows(ctx context.Context) bool {
 }
 
 // sendFrame sends the rows there are, none included, with the position after them.
-func (f *feed) sendFrame(ctx context.Context, pos events.Position) bool {
+func (f *feed) sendFrame(ctx context.Context, pos join.Position) bool {
 	f.rows.Pos = rawPos(pos)
 	encoded, err := AppendRows(nil, &f.rows)
 	f.rows.Reset()

@@ -17,6 +17,9 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"gavel/internal/events"
+	"gavel/internal/events/codec"
+	"gavel/internal/events/join"
+	"gavel/internal/stream"
 )
 
 // incarnation is one life of the child, from its start to its end. Its loops end with ctx, which is cancelled with the
@@ -95,7 +98,7 @@ func (in *incarnation) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer reader.Close()
-	joiner, err := events.NewJoiner(events.JoinOptions{
+	joiner, err := join.New(join.Options{
 		Label: events.Type(p.o.Recipe.Label), BidWait: p.o.Recipe.Join.BidWait(), LabelWait: p.o.Recipe.Join.LabelWait(),
 		Reorder: p.o.Reorder, MaxPending: p.o.MaxPending,
 	}, pos)
@@ -104,7 +107,7 @@ func (in *incarnation) run(ctx context.Context) (err error) {
 	}
 	feed := newFeed(in, joiner, pos)
 	if p.o.ArchiveDir != "" {
-		if feed.archive, err = openArchive(filepath.Join(p.o.ArchiveDir, p.model), p.o.ArchiveRows, p.o.ArchiveFiles, max(reader.Last(), pos.High), time.Now); err != nil {
+		if feed.archive, err = openArchive(filepath.Join(p.o.ArchiveDir, p.model), p.o.ArchiveRows, p.o.ArchiveFiles, later(reader.Last(), pos.High), time.Now); err != nil {
 			return err
 		}
 	}
@@ -116,7 +119,7 @@ func (in *incarnation) run(ctx context.Context) (err error) {
 }
 
 // loops runs the four loops until all have ended.
-func (in *incarnation) loops(ctx context.Context, reader events.Reader, feed *feed) error {
+func (in *incarnation) loops(ctx context.Context, reader stream.Reader, feed *feed) error {
 	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	in.cancel = cancel
@@ -179,7 +182,7 @@ func (in *incarnation) loops(ctx context.Context, reader events.Reader, feed *fe
 func (in *incarnation) ended(err error) error {
 	select {
 	case <-in.child.exited:
-	case <-time.After(time.Second): // it says why before it ends
+	case <-time.After(10 * time.Second): // it says why before it ends, and TensorFlow takes seconds to unload
 		return err
 	}
 	if in.child.code == exitConfiguration {
@@ -189,14 +192,14 @@ func (in *incarnation) ended(err error) error {
 }
 
 // readLoop hands on the stream's messages until ctx ends. A fault of the stream is waited out.
-func (in *incarnation) readLoop(ctx context.Context, reader events.Reader) {
+func (in *incarnation) readLoop(ctx context.Context, reader stream.Reader) {
 	var warned time.Time
 	for {
-		m, err := reader.Next(ctx)
+		e, err := reader.Next(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case errors.Is(err, events.ErrClosed):
+		case errors.Is(err, stream.ErrClosed):
 			in.cancel(errors.New("trainer: the stream was closed"))
 			return
 		case err != nil:
@@ -212,7 +215,7 @@ func (in *incarnation) readLoop(ctx context.Context, reader events.Reader) {
 			continue
 		}
 		select {
-		case in.messages <- m:
+		case in.messages <- codec.Read(e):
 		case <-ctx.Done():
 			return
 		}
@@ -305,8 +308,16 @@ func (in *incarnation) watchLoop(ctx context.Context) {
 	}
 }
 
+// later is the later of two places.
+func later(a, b stream.Cursor) stream.Cursor {
+	if a.Compare(b) >= 0 {
+		return a
+	}
+	return b
+}
+
 // rawPos is a position as frames carry it.
-func rawPos(pos events.Position) msgpack.RawMessage {
+func rawPos(pos join.Position) msgpack.RawMessage {
 	b, err := msgpack.Marshal(pos.String())
 	if err != nil {
 		panic(err) // unreachable: it is a string

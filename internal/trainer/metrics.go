@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"gavel/internal/events"
+	"gavel/internal/events/join"
 )
 
 // Metrics are the trainer's, each by model.
@@ -71,7 +71,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 }
 
 // joined counts what the joiner did since before.
-func (m *Metrics) joined(model string, before, now events.JoinStats) {
+func (m *Metrics) joined(model string, before, now join.Stats) {
 	add := func(outcome string, before, now uint64) {
 		if now > before {
 			m.joins.WithLabelValues(model, outcome).Add(float64(now - before))

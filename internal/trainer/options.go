@@ -2,15 +2,14 @@ package trainer
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
-	"gavel/internal/events"
 	"gavel/internal/models"
 	"gavel/internal/recipe"
+	"gavel/internal/stream"
 )
 
 // Options set a pipeline up. Zero durations and sizes take the defaults named beside them.
@@ -23,16 +22,13 @@ type Options struct {
 	Store      models.Store
 	Keep       int // versions kept in the store, 0: 20
 
-	// Open returns a reader of the stream from a sequence on, or an error that wraps events.ErrAhead; Bounds the first
-	// and last sequence the stream holds.
-	Open   func(ctx context.Context, from uint64) (events.Reader, error)
-	Bounds func(ctx context.Context) (first, last uint64, err error)
+	Stream stream.Stream // what is learnt from
 
 	ArchiveDir   string // archived examples go to <ArchiveDir>/<model>; "": no archive
 	ArchiveRows  int    // rows a file, 0: 50,000
 	ArchiveFiles int    // files kept, 0: 2,000
 
-	Reorder     time.Duration // see events.JoinOptions, 0: 2 s
+	Reorder     time.Duration // see join.Options, 0: 2 s
 	MaxPending  int           // the same, 0: 2,000,000
 	FlushEvery  time.Duration // a frame goes out when its first row has waited so long, 0: 500 ms
 	QueueFrames int           // frames between feedLoop and writeLoop, 0: 8
@@ -59,8 +55,7 @@ func (o *Options) fill() error {
 	missing(len(o.Python) == 0, "Python")
 	missing(o.StateDir == "", "StateDir")
 	missing(o.Store == nil, "Store")
-	missing(o.Open == nil, "Open")
-	missing(o.Bounds == nil, "Bounds")
+	missing(o.Stream == nil, "Stream")
 	missing(o.Metrics == nil, "Metrics")
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("trainer: cannot set up pipeline: %w", err)

@@ -9,7 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"gavel/internal/events"
+	"gavel/internal/events/join"
+	"gavel/internal/stream"
 )
 
 // ErrRefused means that the child cannot learn by this recipe at all: starting it again would change nothing.
@@ -120,49 +121,49 @@ func (p *Pipeline) command(stagingRoot string) ([]string, error) {
 }
 
 // greet checks the child's hello and returns the position it resumes from.
-func (p *Pipeline) greet(hello *Answer) (events.Position, error) {
+func (p *Pipeline) greet(hello *Answer) (join.Position, error) {
 	encoder := p.o.Recipe.Encoder()
 	switch {
 	case hello.Kind == ErrorAnswer:
-		return events.Position{}, fmt.Errorf("trainer: the child could not start: %s: %s (%s)", hello.Where, hello.Message, hello.Remedy)
+		return join.Position{}, fmt.Errorf("trainer: the child could not start: %s: %s (%s)", hello.Where, hello.Message, hello.Remedy)
 	case hello.Kind != HelloAnswer:
-		return events.Position{}, fmt.Errorf("trainer: the child's first answer is %q, want hello", hello.Kind)
+		return join.Position{}, fmt.Errorf("trainer: the child's first answer is %q, want hello", hello.Kind)
 	case hello.Protocol != Protocol:
-		return events.Position{}, fmt.Errorf("%w: it speaks protocol %d, this trainer %d; install both from one release", ErrRefused, hello.Protocol, Protocol)
+		return join.Position{}, fmt.Errorf("%w: it speaks protocol %d, this trainer %d; install both from one release", ErrRefused, hello.Protocol, Protocol)
 	case hello.Model != p.model || hello.RowLen != encoder.RowLen() || hello.TableRows != encoder.TableRows():
-		return events.Position{}, fmt.Errorf("%w: it has model %q with %d indices a row and %d table rows, the recipe says %q, %d and %d; was %s edited since?",
+		return join.Position{}, fmt.Errorf("%w: it has model %q with %d indices a row and %d table rows, the recipe says %q, %d and %d; was %s edited since?",
 			ErrRefused, hello.Model, hello.RowLen, hello.TableRows, p.model, encoder.RowLen(), encoder.TableRows(), p.o.RecipePath)
 	}
 	text, err := posText(hello.Pos)
 	if err != nil {
-		return events.Position{}, err
+		return join.Position{}, err
 	}
-	pos, err := events.ParsePosition(text)
+	pos, err := join.ParsePosition(text)
 	if err != nil {
-		return events.Position{}, fmt.Errorf("trainer: cannot use the checkpoint of %s: %w", p.model, err)
+		return join.Position{}, fmt.Errorf("trainer: cannot use the checkpoint of %s: %w", p.model, err)
 	}
 	return pos, nil
 }
 
 // open opens the stream at pos. A stream that ends before pos lost its tail or is another one: learning goes on with
 // what it gets from now on, which was never learnt.
-func (p *Pipeline) open(ctx context.Context, pos events.Position) (events.Reader, events.Position, error) {
-	reader, err := p.o.Open(ctx, pos.Start())
+func (p *Pipeline) open(ctx context.Context, pos join.Position) (stream.Reader, join.Position, error) {
+	reader, err := p.o.Stream.Open(ctx, pos.Start())
 	switch {
-	case err == nil && pos.High <= reader.Last():
+	case err == nil && pos.High.Compare(reader.Last()) <= 0:
 		return reader, pos, nil
 	case err == nil:
 		_ = reader.Close()
-	case !errors.Is(err, events.ErrAhead):
+	case !errors.Is(err, stream.ErrAhead):
 		return nil, pos, err
 	}
-	_, last, err := p.o.Bounds(ctx)
+	state, err := p.o.Stream.State(ctx)
 	if err != nil {
 		return nil, pos, err
 	}
 	p.log.Error("the stream ends before the checkpoint's position: it lost its tail or is a new one; learning from its end on",
-		"position", pos.String(), "last_sequence", last)
-	pos = events.Position{Low: last + 1, High: last, Watermark: pos.Watermark}
-	reader, err = p.o.Open(ctx, pos.Start())
+		"position", pos.String(), "last_sequence", state.Last.Seq())
+	pos = join.Position{Low: state.Last.Next(), High: state.Last, Watermark: pos.Watermark}
+	reader, err = p.o.Stream.Open(ctx, pos.Start())
 	return reader, pos, err
 }

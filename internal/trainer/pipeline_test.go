@@ -20,9 +20,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gavel/internal/events"
+	"gavel/internal/events/join"
 	"gavel/internal/models"
 	modelsdir "gavel/internal/models/dir"
 	"gavel/internal/recipe"
+	"gavel/internal/stream/memory"
 )
 
 const testRecipe = `
@@ -36,7 +38,7 @@ features:
   - {name: campaign, source: campaign.id, encoder: hash, buckets: 64}
 `
 
-func testOptions(t *testing.T, s *memoryStream, behaviour string) Options {
+func testOptions(t *testing.T, s *memory.Stream, behaviour string) Options {
 	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "recipe.yaml")
@@ -54,7 +56,7 @@ func testOptions(t *testing.T, s *memoryStream, behaviour string) Options {
 	return Options{
 		Recipe: r, RecipePath: path, Python: []string{"/usr/bin/env", childEnv + "=" + behaviour, self},
 		StateDir: filepath.Join(dir, "state"), Store: modelsdir.New(filepath.Join(dir, "store")), ArchiveDir: filepath.Join(dir, "archive"),
-		Open: s.open, Bounds: s.bounds, ArchiveRows: 300, FlushEvery: 5 * time.Millisecond, QueueFrames: 2,
+		Stream: s, ArchiveRows: 300, FlushEvery: 5 * time.Millisecond, QueueFrames: 2,
 		HelloTimeout: 20 * time.Second, StopTimeout: 20 * time.Second, BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil)), Metrics: NewMetrics(prometheus.NewRegistry()),
 	}
@@ -107,7 +109,7 @@ func learnt(t *testing.T, o Options) childState {
 	return state
 }
 
-func times(examples []events.Example) []int64 {
+func times(examples []join.Example) []int64 {
 	var ts []int64
 	for i := range examples {
 		ts = append(ts, examples[i].Time)
@@ -136,7 +138,7 @@ func readArchive(t *testing.T, o Options) []ArchivedExample {
 	return all
 }
 
-func checkExactlyOnce(t *testing.T, o Options, want []events.Example) {
+func checkExactlyOnce(t *testing.T, o Options, want []join.Example) {
 	t.Helper()
 	if got := learnt(t, o).Learnt; !slices.Equal(got, times(want)) {
 		t.Errorf("learnt %d examples, want these %d, in this order, each once", len(got), len(want))
@@ -158,7 +160,7 @@ func checkExactlyOnce(t *testing.T, o Options, want []events.Example) {
 }
 
 func TestLearnsEveryExampleOnce(t *testing.T) {
-	s := newMemoryStream()
+	s := memory.New(nil)
 	story(s, rand.New(rand.NewPCG(1, 1)), 0, 2000)
 	o := testOptions(t, s, "")
 	want := expected(t, s, o.Recipe)
@@ -189,7 +191,7 @@ func TestKilledChildLosesNothing(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 2))
-	s := newMemoryStream()
+	s := memory.New(nil)
 	o := testOptions(t, s, "")
 	p, stop := start(t, o)
 	killed := 0
@@ -244,7 +246,7 @@ func TestRefusals(t *testing.T) {
 	f := func(behaviour string, refused bool, want string) {
 		t.Helper()
 		t.Run(behaviour, func(t *testing.T) {
-			o := testOptions(t, newMemoryStream(), behaviour)
+			o := testOptions(t, memory.New(nil), behaviour)
 			o.StallTimeout = 50 * time.Millisecond
 			p, stop := start(t, o)
 			eventually(t, want, func() bool { return strings.Contains(p.Status().Error, want) })
@@ -263,7 +265,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestStalledChildIsReplaced(t *testing.T) {
-	s := newMemoryStream()
+	s := memory.New(nil)
 	story(s, rand.New(rand.NewPCG(3, 3)), 0, 20_000) // more than pipe and queue hold
 	o := testOptions(t, s, "deaf")
 	o.StallTimeout = 100 * time.Millisecond
@@ -273,7 +275,7 @@ func TestStalledChildIsReplaced(t *testing.T) {
 }
 
 func TestStubbornChildIsKilled(t *testing.T) {
-	s := newMemoryStream()
+	s := memory.New(nil)
 	story(s, rand.New(rand.NewPCG(4, 4)), 0, 100)
 	o := testOptions(t, s, "stubborn")
 	o.StopTimeout = 100 * time.Millisecond
@@ -288,7 +290,7 @@ func TestStubbornChildIsKilled(t *testing.T) {
 }
 
 func TestStreamStartedAnew(t *testing.T) {
-	s := newMemoryStream()
+	s := memory.New(nil)
 	story(s, rand.New(rand.NewPCG(5, 5)), 0, 400)
 	o := testOptions(t, s, "")
 	p, stop := start(t, o)
@@ -296,9 +298,9 @@ func TestStreamStartedAnew(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	s = newMemoryStream()
-	s.append(events.NewTick("b1", time.UnixMilli(1)))
-	o.Open, o.Bounds = s.open, s.bounds
+	s = memory.New(nil)
+	put(s, events.NewTick("b1", time.UnixMilli(1)))
+	o.Stream = s
 	p, stop = start(t, o)
 	eventually(t, "learning", func() bool { return p.Status().State == "learning" })
 	story(s, rand.New(rand.NewPCG(6, 6)), 10_000, 400)
@@ -313,7 +315,7 @@ func TestStreamStartedAnew(t *testing.T) {
 
 // While the pointer is pinned, versions are put into the store, pruned as ever, and not promoted.
 func TestPinnedPointerStays(t *testing.T) {
-	s := newMemoryStream()
+	s := memory.New(nil)
 	o := testOptions(t, s, "")
 	o.Keep = 3
 	registry := prometheus.NewRegistry()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gavel/internal/models"
+	"gavel/internal/stream/memory"
 )
 
 // TestRealChild runs pytrain itself, kills it in the midst of its work, and compares the rows it has learnt in the end
@@ -26,7 +27,7 @@ func TestRealChild(t *testing.T) {
 	if _, err := os.Stat(python); err != nil {
 		t.Skipf("needs %s: run make setup", python)
 	}
-	s := newMemoryStream()
+	s := memory.New(nil)
 	rng := rand.New(rand.NewPCG(7, 7))
 	o := testOptions(t, s, "")
 	o.Python, o.Dir = []string{python, "-m", "pytrain"}, root

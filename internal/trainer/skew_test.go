@@ -8,6 +8,7 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/events"
+	"gavel/internal/events/codec"
 	"gavel/internal/features"
 )
 
@@ -58,11 +59,11 @@ func TestTrainedRowIsTheServedRow(t *testing.T) {
 		}
 	}
 	event := events.NewBid(req, &auction.Bid{ID: "bid", Candidate: cand, Price: 900}, time.UnixMilli(1_709_677_800_140))
-	decoded, err := events.DecodeMessage(events.EncodeMessage([]events.Event{event}))
+	decoded, err := codec.Decode(codec.Encode([]events.Event{event}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := decoded[0].DecodeBid()
+	body, err := codec.Bid(&decoded[0])
 	if err != nil {
 		t.Fatal(err)
 	}

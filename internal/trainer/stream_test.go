@@ -5,80 +5,33 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"gavel/internal/auction"
 	"gavel/internal/events"
+	"gavel/internal/events/codec"
+	"gavel/internal/events/join"
 	"gavel/internal/recipe"
+	"gavel/internal/stream"
+	"gavel/internal/stream/memory"
 )
 
-// memoryStream is a stream in memory that messages are appended to.
-type memoryStream struct {
-	mu       sync.Mutex
-	messages []events.Message
-	grown    chan struct{}
-}
-
-func newMemoryStream(messages ...events.Message) *memoryStream {
-	return &memoryStream{messages: messages, grown: make(chan struct{})}
-}
-
-func (s *memoryStream) append(batch ...events.Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.messages = append(s.messages, events.Message{Seq: uint64(len(s.messages) + 1), Events: batch})
-	close(s.grown)
-	s.grown = make(chan struct{})
-}
-
-func (s *memoryStream) bounds(context.Context) (uint64, uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return 1, uint64(len(s.messages)), nil
-}
-
-func (s *memoryStream) open(_ context.Context, from uint64) (events.Reader, error) {
-	_, last, _ := s.bounds(nil)
-	if from > last+1 {
-		return nil, fmt.Errorf("at %d: %w", from, events.ErrAhead)
+// put appends one message.
+func put(s *memory.Stream, batch ...events.Event) {
+	state, err := s.State(context.Background())
+	if err == nil {
+		id := state.Last.Next().String()
+		_, err = s.Publish(context.Background(), []stream.Message{{ID: id, Source: "b1", Data: codec.Encode(batch)}})
 	}
-	return &memoryReader{s: s, next: from, last: last}, nil
-}
-
-type memoryReader struct {
-	s          *memoryStream
-	next, last uint64
-}
-
-func (r *memoryReader) Last() uint64 { return r.last }
-func (r *memoryReader) Close() error { return nil }
-func (r *memoryReader) Next(ctx context.Context) (events.Message, error) {
-	for {
-		r.s.mu.Lock()
-		grown := r.s.grown
-		if n := r.next; n <= uint64(len(r.s.messages)) {
-			m := r.s.messages[n-1]
-			r.s.mu.Unlock()
-			// As from a wire: the body of a bid is decoded again from what was encoded.
-			decoded, err := events.DecodeMessage(events.EncodeMessage(m.Events))
-			m.Events, m.Time = decoded, time.Now()
-			r.next++
-			return m, err
-		}
-		r.s.mu.Unlock()
-		select {
-		case <-grown:
-		case <-ctx.Done():
-			return events.Message{}, ctx.Err()
-		}
+	if err != nil {
+		panic(err) // a stream in memory that is up takes everything
 	}
 }
 
 // story appends n bids with their impressions and some clicks, in messages of random size, out of order within a few
 // hundred milliseconds. Times begin at start and every impression's is unique. It ends with ticks that make all due.
-func story(s *memoryStream, rng *rand.Rand, start, n int) {
+func story(s *memory.Stream, rng *rand.Rand, start, n int) {
 	type timed struct {
 		at int64
 		e  events.Event
@@ -115,29 +68,31 @@ func story(s *memoryStream, rng *rand.Rand, start, n int) {
 		for _, x := range all[:k] {
 			batch = append(batch, x.e)
 		}
-		s.append(batch...)
+		put(s, batch...)
 		all = all[k:]
 	}
-	s.append(events.NewTick("b1", time.UnixMilli(base+int64(start+n)*40+60_000)))
+	put(s, events.NewTick("b1", time.UnixMilli(base+int64(start+n)*40+60_000)))
 }
 
 // expected joins the whole stream at once.
-func expected(t *testing.T, s *memoryStream, r *recipe.Recipe) []events.Example {
+func expected(t *testing.T, s *memory.Stream, r *recipe.Recipe) []join.Example {
 	t.Helper()
-	j, err := events.NewJoiner(events.JoinOptions{Label: events.Type(r.Label), BidWait: r.Join.BidWait(), LabelWait: r.Join.LabelWait()}, events.Position{})
+	j, err := join.New(join.Options{Label: events.Type(r.Label), BidWait: r.Join.BidWait(), LabelWait: r.Join.LabelWait()}, join.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []events.Example
-	reader, err := s.open(t.Context(), 1)
+	var all []join.Example
+	reader, err := s.Open(t.Context(), stream.Cursor{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range len(s.messages) {
-		m, err := reader.Next(t.Context())
+	for at := (stream.Cursor{}); at != reader.Last(); {
+		e, err := reader.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
+		at = e.At
+		m := codec.Read(e)
 		if all, err = j.Add(&m, all); err != nil {
 			t.Fatal(err)
 		}

@@ -1,68 +1,18 @@
 #!/usr/bin/env python3
-"""The closed loop on one machine: a first model version, bidder, trainer, exchange; a live status; one JSON line.
-
-`make run` and `make replay` call this. Progress and status go to stderr; the last line of stdout is the result.
-"""
+"""`python -m scripts.loop`: see `scripts.loop.command`."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from scripts.loop.processes import LoopError
-from scripts.loop.runner import Loop, Plan
-from scripts.loop.settings import ROOT, Ports, Run
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of this process and all it starts: errors only
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+import signal
 
 
-@app.command()
-def main(
-    duration: Annotated[
-        float | None,
-        typer.Option(min=5, help="Seconds of traffic; without it, until Ctrl-C (a replay: until its log ends)."),
-    ] = None,
-    rate: Annotated[float, typer.Option(min=1, help="Auctions a second that the exchange offers.")] = 800,
-    replay: Annotated[Path | None, typer.Option(help="Replay this data set's directory instead of simulating.")] = None,
-    keep: Annotated[bool, typer.Option(help="Go on with the last run's versions, stream and books.")] = False,
-    free_ports: Annotated[bool, typer.Option(help="Use any free ports instead of 8090-8093 and 4222.")] = False,
-    directory: Annotated[Path, typer.Option(help="Where the run's files go; emptied first, unless --keep.")] = ROOT
-    / "var/run",
-    seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
-) -> None:
-    """Run Gavel's whole loop and report on it.
+def run() -> None:
+    """Load the command, which takes a second or two, and run it. Ctrl-C ends the loading without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from scripts.loop.command import app  # noqa: PLC0415 - only now may it be interrupted
 
-    Examples: `make run DURATION=90 RATE=1000`, `make replay DATA=path/to/ipinyou_2997`.
-    """
-    try:
-        plan = (
-            Plan.of_replay(replay, rate=rate, duration_s=duration) if replay else Plan.simulated(rate, duration, seed)
-        )
-        run = Run(
-            directory=directory.resolve(),
-            recipes=plan.recipes,
-            campaigns=plan.campaigns,
-            ports=Ports.free() if free_ports else Ports(),
-        )
-        run.ports.check()
-        run.prepare(keep=keep)
-        result = Loop(replace(run), plan).run()
-    except LoopError as error:
-        print(f"run: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    print(json.dumps(result.as_json()), flush=True)
-    if result.faults:
-        for fault in result.faults:
-            print(f"run: {fault}", file=sys.stderr)
-        raise typer.Exit(1)
+    app()
 
 
 if __name__ == "__main__":
-    app()
+    run()

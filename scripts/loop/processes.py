@@ -18,6 +18,10 @@ class LoopError(Exception):
     """The loop cannot go on; the message says what happened, where the log is, and what to do."""
 
 
+class Interrupted(LoopError):
+    """Ctrl-C or SIGTERM came before there was any traffic: nothing is reported."""
+
+
 @dataclass
 class Child:
     """A running process of the loop, with its own process group and log file."""
@@ -73,10 +77,20 @@ def start(name: str, command: Sequence[str | Path], *, log: Path, stdout: Path |
 
 
 def wait_ready(child: Child, url: str, *, timeout_s: float, interrupted: Callable[[], bool]) -> None:
-    """Wait until `url` answers 200; fail at once if the child ends first."""
+    """Wait until `url` answers 200; fail at once if the child ends first.
+
+    Raises
+    ------
+    Interrupted
+        `interrupted` said so.
+    LoopError
+        The child ended, or the time did.
+    """
     deadline = time.monotonic() + timeout_s
     last = "no answer"
-    while time.monotonic() < deadline and not interrupted():
+    while time.monotonic() < deadline:
+        if interrupted():
+            raise Interrupted("stopped before the traffic began")
         if reason := child.died():
             raise LoopError(reason)
         try:
@@ -87,8 +101,7 @@ def wait_ready(child: Child, url: str, *, timeout_s: float, interrupted: Callabl
         except httpx.TransportError as error:
             last = str(error)
         time.sleep(0.1)  # polls a process that has no other way to say that it is ready
-    if not interrupted():
-        raise LoopError(f"{child.name} was not ready within {timeout_s:.0f} s ({url}: {last}); its log: {child.log}")
+    raise LoopError(f"{child.name} was not ready within {timeout_s:.0f} s ({url}: {last}); its log: {child.log}")
 
 
 def tail(path: Path, lines: int = 12) -> str:

@@ -18,16 +18,32 @@ Floats = npt.NDArray[np.float32]
 
 PRIOR_ROWS = 200  # what the recipe's base rate weighs, before clicks are known
 CLOSING_SHARE = 1 / 3  # the part of the impressions, latest first, on which first and last are compared
+WINDOWS = 10  # of equally many impressions
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Log losses (nats an impression) on the same closing impressions."""
+    """The served predictions against the hidden click model, which made the clicks.
 
-    impressions: int
-    first: float  # the first version that served, scored on these impressions
-    last: float  # the predictions as they were served
-    teacher: float  # the hidden click model that made the clicks
+    The three log losses (nats an impression) are of the same closing impressions and their clicks. Gaps are free of the
+    clicks' chance (`metrics.gap_to_truth`); calibration is Σ predictions / Σ true probabilities.
+    """
+
+    impressions: int  # the closing ones
+    first: float  # log loss of the version that served first
+    last: float  # log loss of the predictions as they were served
+    teacher: float  # log loss of the truth
+    windows: pd.DataFrame  # by tenth of the run: rows, versions, gap, calibration
+    gap_last_half: float
+    calibration_last_half: float
+
+    @property
+    def gap_first_tenth(self) -> float:
+        return float(self.windows["gap"].iloc[0])
+
+    @property
+    def calibration_first_tenth(self) -> float:
+        return float(self.windows["calibration"].iloc[0])
 
 
 def read_archive(directory: Path) -> pd.DataFrame:
@@ -43,20 +59,20 @@ def read_archive(directory: Path) -> pd.DataFrame:
     return frame.sort_values("time_ms", kind="stable", ignore_index=True)
 
 
-def compare(archive: Path, outcomes: Path, store: Path) -> Quality | None:
-    """Compare the first version, the served predictions and the teacher on the closing impressions.
+def compare(archive: Path, outcomes: Path, first_version: Path) -> Quality | None:
+    """Compare the first version, the served predictions and the truth on the impressions of a run.
 
     Parameters
     ----------
     archive, outcomes
         The trainer's example archive of the click model, and the exchange's record of what it knew.
-    store
-        The model's directory in the model store.
+    first_version
+        The version that served first, kept where nobody prunes it (`Run.keep_first_version`).
 
     Returns
     -------
     Quality or None
-        None where no impression served by a model is found in both.
+        None where fewer than ten impressions served by a model are found in both.
     """
     with _without_native_notes():
         from pytrain.scoring import score_version  # noqa: PLC0415  (TensorFlow: only once the traffic has ended)
@@ -66,18 +82,35 @@ def compare(archive: Path, outcomes: Path, store: Path) -> Quality | None:
         return None
     known = pd.read_csv(outcomes, usecols=["bid_id", "teacher_click_p", "clicked"])
     both = served[served["version"] > 0].merge(known, left_on="id", right_on="bid_id", validate="one_to_one")
-    if both.empty:
+    if len(both) < WINDOWS:
         return None
-    first_version = int(both["version"].min())
     closing = both.iloc[int(len(both) * (1 - CLOSING_SHARE)) :]
     labels = closing["clicked"].to_numpy(np.float32)
     rows = np.stack(closing["row"].to_list()).astype(np.int32)  # (n, F)
+    p, truth = both["probability"].to_numpy(np.float64), both["teacher_click_p"].to_numpy(np.float64)
+    half = slice(len(both) // 2, None)
+    windows = [
+        {
+            "rows": len(part),
+            "versions": _span(both["version"].iloc[part]),
+            "gap": metrics.gap_to_truth(truth[part], p[part]),
+            "calibration": metrics.calibration(truth[part], p[part]),
+        }
+        for part in np.array_split(np.arange(len(both)), WINDOWS)
+    ]
     return Quality(
         impressions=len(closing),
-        first=metrics.log_loss(labels, score_version(store / str(first_version), rows)),
+        first=metrics.log_loss(labels, score_version(first_version, rows)),
         last=metrics.log_loss(labels, closing["probability"].to_numpy(np.float32)),
-        teacher=metrics.log_loss(labels, closing["teacher_click_p"].to_numpy(np.float32)),
+        teacher=metrics.log_loss(labels, closing["teacher_click_p"].to_numpy(np.float64)),
+        windows=pd.DataFrame(windows),
+        gap_last_half=metrics.gap_to_truth(truth[half], p[half]),
+        calibration_last_half=metrics.calibration(truth[half], p[half]),
     )
+
+
+def _span(versions: pd.Series[int]) -> str:
+    return f"{versions.min()}–{versions.max()}"
 
 
 @contextmanager
@@ -124,7 +157,7 @@ def judge(archive: Path, *, base_rate: float, count: int = 10) -> Judged | None:
     for part in np.array_split(np.arange(len(served)), min(count, len(served))):
         prior[part] = clicks / seen
         versions = served["version"].iloc[part]
-        rows.append({"versions": f"{versions.min()}–{versions.max()}", **_figures(labels[part], p[part], prior[part])})
+        rows.append({"versions": _span(versions), **_figures(labels[part], p[part], prior[part])})
         clicks, seen = clicks + float(labels[part].sum()), seen + len(part)
     return Judged(pd.DataFrame(rows), _figures(labels, p, prior))
 

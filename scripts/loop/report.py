@@ -6,20 +6,22 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from scripts.loop import quality, sources
-from scripts.loop.settings import Run, base_rate_of, model_of
+from scripts.loop.settings import Run, base_rate_of, label_wait_of, model_of
 
 
 @dataclass
 class Result:
-    """What a run ends with. `faults` is empty if everything that must hold did."""
+    """What a run ends with. `faults` is empty if everything that must hold did; `notes` fail nothing."""
 
     figures: dict[str, Any]
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The figures, NaN as null, and the faults."""
@@ -84,29 +86,45 @@ def summarise(
     if figures["errors"]:
         result.faults.append(f"{figures['errors']} errors; see the logs in {run.logs}")
     if has_teacher:
-        compared = quality.compare(run.archive / click, run.outcomes, run.store / click)
-        figures |= {
-            "logloss_first": compared.first if compared else math.nan,
-            "logloss_last": compared.last if compared else math.nan,
-            "logloss_teacher": compared.teacher if compared else math.nan,
-            "logloss_impressions": compared.impressions if compared else 0,
-        }
+        compared = quality.compare(run.archive / click, run.outcomes, run.first_version)
+        figures |= of_served(compared)
+        if compared is not None:
+            print_windows(compared.windows, "Served predictions against the hidden truth, by tenth of the run")
     else:
         judged = quality.judge(run.archive / click, base_rate=base_rate_of(run.recipes[0]))
-        if judged is None:
-            result.faults.append(f"no served example in {run.archive / click}")
-        else:
-            print_windows(judged)
+        if judged is not None:
+            windows = pd.concat([judged.windows, pd.DataFrame([{"versions": "all"} | judged.overall])])
+            print_windows(windows, "Served predictions by window (prior: the click rate before the window)")
             figures |= judged.overall
+    if not figures["examples"]:
+        wait = label_wait_of(run.recipes[0])
+        short = (
+            f"too short to judge: an impression is learnt from only when its click has been waited for, {wait:g} s, "
+            "and none was by the end; take a DURATION of 30 or more"
+        )
+        (result.notes if has_teacher else result.faults).append(short)  # a replay is for its judgement alone
     return result
 
 
-def print_windows(judged: quality.Judged) -> None:
-    """Print AUC, log loss and calibration of the served predictions by window, the prior's beside them."""
-    table = Table(title="Served predictions by window (prior: the click rate before the window)", box=box.SIMPLE)
-    for column in judged.windows.columns:
-        table.add_column(column.replace("_", "\n"), justify="right", no_wrap=True)
-    lines: list[dict[Any, Any]] = [*judged.windows.to_dict("records"), {"versions": "all"} | judged.overall]
-    for values in lines:
+def of_served(compared: quality.Quality | None) -> dict[str, float]:
+    """The figures of the served predictions; NaN where nothing could be compared."""
+    return {
+        "logloss_first": compared.first if compared else math.nan,
+        "logloss_last": compared.last if compared else math.nan,
+        "logloss_teacher": compared.teacher if compared else math.nan,
+        "logloss_impressions": compared.impressions if compared else 0,
+        "logloss_gap_first_tenth": compared.gap_first_tenth if compared else math.nan,
+        "logloss_gap_last_half": compared.gap_last_half if compared else math.nan,
+        "calibration_first_tenth": compared.calibration_first_tenth if compared else math.nan,
+        "calibration_last_half": compared.calibration_last_half if compared else math.nan,
+    }
+
+
+def print_windows(windows: pd.DataFrame, title: str) -> None:
+    """Print a table of figures by window."""
+    table = Table(title=title, box=box.SIMPLE)
+    for column in windows.columns:
+        table.add_column(str(column).replace("_", "\n"), justify="right", no_wrap=True)
+    for values in windows.to_dict("records"):
         table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in values.values()))
     Console(width=110).print(table)

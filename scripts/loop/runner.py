@@ -19,15 +19,17 @@ import httpx
 
 from scripts.loop import sources
 from scripts.loop.display import Display, Status
-from scripts.loop.processes import Child, LoopError, start, wait_ready
+from scripts.loop.processes import Child, Interrupted, LoopError, start, wait_ready
 from scripts.loop.report import Result, summarise
 from scripts.loop.settings import ROOT, Run, model_of
 
 PYTHON = ROOT / ".venv/bin/python"
+CLICK = ROOT / "models/ctr/recipe.yaml"
 EXCHANGE_ENDS_S = 45.0  # answers awaited, notices flushed
 TRAINER_ENDS_S = 45.0  # last frames learnt, checkpoint written
 BIDDER_ENDS_S = 20.0  # auctions answered, events flushed
 STATUS_EVERY_S = 2.0
+START_UP_ENDS_S = 3.0  # a process that was interrupted before the traffic has nothing to save
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Plan:
     has_teacher: bool  # the clicks come from a hidden model that is known
 
     @staticmethod
-    def simulated(rate: float, duration_s: float | None, seed: int) -> Plan:
-        """Traffic from the exchange's simulated world."""
+    def simulated(rate: float, duration_s: float | None, seed: int, *, click: Path = CLICK) -> Plan:
+        """Traffic from the exchange's simulated world; `click` is the recipe of P(click | impression)."""
         arguments = [
             "simulate",
             "--config",
@@ -54,7 +56,7 @@ class Plan:
         ]
         return Plan(
             title="Gavel, simulated traffic",
-            recipes=[ROOT / "models/ctr/recipe.yaml", ROOT / "models/cvr/recipe.yaml"],
+            recipes=[click, ROOT / "models/cvr/recipe.yaml"],
             campaigns=ROOT / "configs/campaigns.yaml",
             exchange=arguments + ([] if duration_s is None else ["--duration", f"{duration_s}s"]),
             has_teacher=True,
@@ -62,20 +64,29 @@ class Plan:
 
     @staticmethod
     def of_replay(data: Path, *, rate: float, duration_s: float | None) -> Plan:
-        """A real log; the recipe and campaigns that go with it lie in `models/replay` and `configs/replay`."""
+        """A real log. Its recipe and campaigns lie beside its log.yaml, or in `models/replay` and `configs/replay`."""
         if not data.is_dir():
             raise LoopError(f"no such directory: {data}; name a data set such as path/to/ipinyou_2997")
-        known = sorted(path.name for path in (ROOT / "models/replay").iterdir() if (path / "recipe.yaml").exists())
-        name = data.resolve().name
-        if name not in known:
-            raise LoopError(
-                f"no recipe for the data set {name}; there are: {', '.join(known)} (docs/replay.md says how to add one)"
-            )
-        arguments = ["replay", "--data", str(data.resolve()), "--set", name, "--rate", str(rate)]
+        data = data.resolve()
+        if (data / "log.yaml").exists():  # one's own log brings all that goes with it
+            name, recipe, campaigns = "log", data / "recipe.yaml", data / "campaigns.yaml"
+        else:
+            name = data.name
+            recipe = ROOT / "models/replay" / name / "recipe.yaml"
+            campaigns = ROOT / "configs/replay" / f"{name}.campaigns.yaml"
+            if not recipe.exists():
+                known = sorted(path.parent.name for path in (ROOT / "models/replay").glob("*/recipe.yaml"))
+                raise LoopError(
+                    f"no log.yaml in {data}, and no recipe for the data set {name}; there are: {', '.join(known)}. "
+                    'docs/replay.md, "Your own log", says how to bring one'
+                )
+        if missing := [str(path) for path in (recipe, campaigns) if not path.exists()]:
+            raise LoopError(f'{" and ".join(missing)} not found; docs/replay.md, "Your own log", shows both')
+        arguments = ["replay", "--data", str(data), "--set", name, "--rate", str(rate)]
         return Plan(
-            title=f"Gavel, replay of {name}",
-            recipes=[ROOT / "models/replay" / name / "recipe.yaml"],
-            campaigns=ROOT / "configs/replay" / f"{name}.campaigns.yaml",
+            title=f"Gavel, replay of {data.name}",
+            recipes=[recipe],
+            campaigns=campaigns,
             exchange=arguments + ([] if duration_s is None else ["--duration", f"{duration_s}s"]),
             has_teacher=False,
         )
@@ -88,6 +99,7 @@ class Loop:
         self._run = run
         self._plan = plan
         self._interrupted = False
+        self._offering = False  # traffic flows, so that there is something to report
         self._began = time.monotonic()
 
     def run(self) -> Result:
@@ -95,21 +107,30 @@ class Loop:
 
         Raises
         ------
+        Interrupted
+            Ctrl-C came before the traffic.
         LoopError
             A process did not start, died, or did not stop.
         """
         with self._signals():
             bidder_config, trainer_config = self._run.write_configs()
             self._first_versions()
+            if self._plan.has_teacher:
+                self._run.keep_first_version()
             children: list[Child] = []
+            wait_s = BIDDER_ENDS_S
             try:
                 return self._serve(children, bidder_config, trainer_config)
+            except Interrupted:
+                wait_s = START_UP_ENDS_S
+                raise
             finally:
                 for child in reversed(children):
                     try:
-                        child.stop(wait_s=BIDDER_ENDS_S)
+                        child.stop(wait_s=wait_s)
                     except LoopError as error:  # it was killed; the others still have to end
-                        say(str(error))
+                        if wait_s != START_UP_ENDS_S:
+                            say(str(error))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -117,7 +138,8 @@ class Loop:
             if self._interrupted:
                 raise KeyboardInterrupt
             self._interrupted = True
-            say("stopping: traffic first, then trainer, then bidder (again to give up waiting)")
+            if self._offering:
+                say("stopping: traffic first, then trainer, then bidder (again to give up waiting)")
 
         old = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -142,9 +164,22 @@ class Loop:
             )
             for recipe in recipes
         ]
-        faults = [(init.communicate()[1], init.returncode) for init in inits]
+        try:
+            faults = [(self._outcome(init), init.returncode) for init in inits]
+        finally:
+            for init in inits:
+                init.kill()
         if failed := [f"status {status}:\n{text.strip()}" for text, status in faults if status]:
             raise LoopError("pytrain init failed with " + "\n".join(failed))
+
+    def _outcome(self, process: subprocess.Popen[str]) -> str:
+        """What a process wrote to stderr, once it has ended."""
+        while True:
+            try:
+                return process.communicate(timeout=0.2)[1]
+            except subprocess.TimeoutExpired:
+                if self._interrupted:
+                    raise Interrupted("stopped before the traffic began") from None
 
     def _serve(self, children: list[Child], bidder_config: Path, trainer_config: Path) -> Result:
         run, ports = self._run, self._run.ports
@@ -156,6 +191,8 @@ class Loop:
         )
         children.append(trainer)
         wait_ready(trainer, run.url(ports.trainer, "/readyz"), timeout_s=90, interrupted=lambda: self._interrupted)
+        if self._interrupted:
+            raise Interrupted("stopped before the traffic began")
         before = sources.scrape(run.url(ports.admin, "/metrics"))
         report = run.directory / "exchange.json"
         exchange = start(
@@ -170,6 +207,7 @@ class Loop:
             stdout=report,
         )
         children.append(exchange)
+        self._offering = True
         self._began = time.monotonic()
         self._watch(exchange, [bidder, trainer])
         exchange.stop(wait_s=EXCHANGE_ENDS_S)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
 import shutil
 import socket
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
+from pytrain import store
+from pytrain.errors import RecipeError
+from pytrain.recipe import Recipe, load_recipe
 from scripts.loop.processes import LoopError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,6 +75,10 @@ class Run:
         return self.directory / "archive"
 
     @property
+    def first_version(self) -> Path:
+        return self.directory / "first-version"
+
+    @property
     def outcomes(self) -> Path:
         return self.directory / "outcomes.csv"
 
@@ -78,11 +89,54 @@ class Run:
     def url(self, port: int, path: str = "") -> str:
         return f"http://127.0.0.1:{port}{path}"
 
-    def prepare(self, *, keep: bool) -> None:
-        """Make the run's directory, empty unless `keep`: versions, stream and books of the last run then go on."""
-        if self.directory.exists() and not keep:
+    def lock(self) -> IO[bytes]:
+        """Keep others out of the directory until the result is closed, or this process ends.
+
+        Raises
+        ------
+        LoopError
+            Another run is under way there.
+        """
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        path = self.directory.with_name(f"{self.directory.name}.lock")
+        lock = path.open("a+b")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().decode(errors="replace").strip()
+            lock.close()
+            raise LoopError(
+                f"{self.directory} is in use by another run (process {owner}); end that one, or name another place "
+                "with --directory"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n".encode())
+        lock.flush()
+        return lock
+
+    def prepare(self, *, keep: bool) -> bool:
+        """Make the run's directory, empty unless `keep`; return whether an earlier run was removed.
+
+        With `keep`, the versions, stream and books of the last run go on. The caller holds the lock.
+        """
+        removed = self.directory.exists() and not keep
+        if removed:
             shutil.rmtree(self.directory)
         self.logs.mkdir(parents=True, exist_ok=True)
+        return removed
+
+    def keep_first_version(self) -> None:
+        """Copy the version of the click model that serves now, to `first_version`.
+
+        The report scores by it, long after the trainer has pruned it from the store.
+        """
+        model = self.store / model_of(self.recipes[0])
+        pointer = model / "pointer.json"
+        stable = json.loads(pointer.read_text())["stable"] if pointer.exists() else max(store.versions(model))
+        if self.first_version.exists():
+            shutil.rmtree(self.first_version)
+        shutil.copytree(model / str(stable), self.first_version)
 
     def recipes_without_version(self) -> list[Path]:
         """The recipes whose model has no version in the store yet."""
@@ -131,19 +185,27 @@ def load(name: str) -> dict[str, Any]:
 
 def model_of(recipe: Path) -> str:
     """The model that a recipe names."""
-    return str(_read(recipe)["model"])
+    return _read(recipe).model
 
 
 def key_of(recipe: Path) -> str:
     """The bidder's configuration key for the model of a recipe: `click` or `conversion`."""
-    return str(_read(recipe)["label"])
+    return _read(recipe).label
 
 
 def base_rate_of(recipe: Path) -> float:
     """The rate at which the recipe's model starts."""
-    return float(_read(recipe)["training"]["base_rate"])
+    return _read(recipe).training.base_rate
 
 
-def _read(recipe: Path) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load(recipe.read_text())
-    return document
+def label_wait_of(recipe: Path) -> float:
+    """How long (s) an impression waits for its click, or a click for its conversion."""
+    return _read(recipe).join.label_wait_seconds
+
+
+@cache
+def _read(recipe: Path) -> Recipe:
+    try:
+        return load_recipe(recipe)
+    except RecipeError as e:
+        raise LoopError(str(e)) from e

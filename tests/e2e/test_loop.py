@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from scripts.loop.settings import ROOT
+from scripts.loop.settings import ROOT, Run
 
 KEYS = {
     *("auctions", "bids", "wins", "clicks", "late", "errors", "p50_ms", "p99_ms", "mean_batch_rows"),
     *("model_versions_served", "logloss_first", "logloss_last", "logloss_teacher", "spend_micros", "budget_micros"),
+    *("logloss_gap_first_tenth", "logloss_gap_last_half", "calibration_first_tenth", "calibration_last_half"),
 }
 
 
@@ -59,6 +60,8 @@ def test_the_loop_learns_and_its_books_agree(tmp_path: Path) -> None:
     gap_first = result["logloss_first"] - result["logloss_teacher"]
     gap_last = result["logloss_last"] - result["logloss_teacher"]
     assert gap_last < gap_first, result
+    assert 0 < result["logloss_gap_last_half"] < result["logloss_gap_first_tenth"], result
+    assert 0.8 < result["calibration_last_half"] < 1.2, result
     assert processes_in(tmp_path) == []
 
 
@@ -75,3 +78,27 @@ def test_ctrl_c_stops_everything_in_order(first_versions: Path, tmp_path: Path) 
     assert loop.returncode == 0, err
     assert json.loads(out.splitlines()[-1])["errors"] == 0
     assert processes_in(tmp_path) == []
+
+
+@pytest.mark.usefixtures("binaries")
+def test_ctrl_c_during_start_up_ends_in_seconds_with_a_line(tmp_path: Path) -> None:
+    loop = run_loop(tmp_path / "run", "--rate", "100")
+    assert loop.stderr is not None
+    assert "first versions" in loop.stderr.readline()
+    loop.send_signal(signal.SIGINT)
+    out, err = loop.communicate(timeout=20)
+    assert loop.returncode == 130
+    assert (out, err) == ("", "run: stopped before the traffic began\n")
+    assert processes_in(tmp_path) == []
+
+
+def test_a_second_run_leaves_the_first_ones_directory_alone(tmp_path: Path) -> None:
+    run = Run(directory=tmp_path / "run", recipes=[], campaigns=tmp_path)
+    with run.lock():
+        run.prepare(keep=True)
+        loop = run_loop(tmp_path / "run")
+        out, err = loop.communicate(timeout=60)
+        assert run.logs.is_dir()
+    assert (loop.returncode, out) == (1, "")
+    assert "is in use by another run" in err
+    assert len(err.splitlines()) == 1

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytrain.frames import Float32s, Int32s
     from pytrain.recipe import IndexSpace
 
+FAST = "optimizer: {learning_rate: 0.01}"  # small tests have few rows to learn from
 ARCHITECTURES = {
     "logreg": "{kind: logreg}",
     "fm": "{kind: fm, embedding_dim: 4}",
@@ -28,7 +29,7 @@ ARCHITECTURES = {
 }
 
 
-def recipe_yaml(kind: str = "logreg", *, buckets: int = 16, batch_rows: int = 64, extra: str = "") -> str:
+def recipe_yaml(kind: str = "logreg", *, buckets: int = 16, batch_rows: int = 64, extra: str = FAST) -> str:
     return f"""\
 model: ctr
 label: click

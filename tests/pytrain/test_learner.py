@@ -11,7 +11,7 @@ from pytrain import metrics as mt
 from pytrain.frames import Rows
 from pytrain.learner import Learner, fingerprint
 from pytrain.recipe import Recipe, parse_recipe
-from tests.pytrain.conftest import ARCHITECTURES, make_recipe, random_rows, random_x
+from tests.pytrain.conftest import ARCHITECTURES, FAST, make_recipe, random_rows, random_x
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 KINDS = list(ARCHITECTURES)
@@ -115,7 +115,7 @@ def planted_recipe(kind: str) -> Recipe:
     features = "".join(f"  - {{name: f{i}, source: a.b, encoder: hash, buckets: 30}}\n" for i in range(4))
     text = (
         f"model: planted\nlabel: click\narchitecture: {ARCHITECTURES[kind]}\n"
-        f"training: {{base_rate: 0.3, seed: 1}}\nfeatures:\n{features}"
+        f"{FAST}\ntraining: {{base_rate: 0.3, seed: 1}}\nfeatures:\n{features}"
     )
     return parse_recipe(text.encode(), where="planted")
 

@@ -23,16 +23,19 @@ def test_index_space() -> None:
 
 
 def test_defaults_are_the_contracts() -> None:
-    text = recipe_yaml().replace("training: {batch_rows: 64, window_rows: 200, base_rate: 0.2, seed: 7}\n", "")
+    text = recipe_yaml(extra="").replace("training: {batch_rows: 64, window_rows: 200, base_rate: 0.2, seed: 7}\n", "")
     recipe = parse_recipe(text.encode(), where="r")
     assert recipe.training.batch_rows == 256
     assert recipe.training.window_rows == 5000
     assert recipe.optimizer.model_dump() == {
         "kind": "lazy_adam",
-        "learning_rate": 0.01,
+        "learning_rate": 0.001,
         "beta_1": 0.9,
         "beta_2": 0.999,
         "epsilon": 1e-7,
+        "beta": 1,
+        "l1": 0,
+        "l2": 1,
     }
     assert recipe.join.label_wait_seconds == 5
 
@@ -42,8 +45,14 @@ def test_dump_reads_back() -> None:
     assert parse_recipe(recipe.dump_yaml().encode(), where="dumped") == recipe
 
 
+def test_ftrl_has_settings_and_a_learning_rate_of_its_own() -> None:
+    recipe = make_recipe(extra="optimizer: {kind: ftrl, l2: 0.5}")
+    assert (recipe.optimizer.learning_rate, recipe.optimizer.beta, recipe.optimizer.l2) == (0.1, 1, 0.5)
+    assert parse_recipe(recipe.dump_yaml().encode(), where="dumped") == recipe
+
+
 def test_country_code_no_is_a_word() -> None:
-    text = recipe_yaml().replace('"NO"', "NO")
+    text = recipe_yaml(extra="").replace('"NO"', "NO")
     assert parse_recipe(text.encode(), where="r").features[1].values == ("US", "CA", "NO")
 
 
@@ -56,6 +65,8 @@ def test_floats_as_go_reads_them(number: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "where", "fault"),
     [
+        ("label: click", "label: click\noptimizer: {kind: ftrl, beta_1: 0.5}", "optimizer.beta_1", "no such setting"),
+        ("label: click", "label: click\noptimizer: {l1: 1}", "optimizer.l1", "no such setting"),
         ("label: click", "label: clack", "line 2: label", "'clack'"),
         ("seed: 7", "sede: 7", "line 4: training.sede", "unknown key"),
         ("buckets: 16}", "bucket: 16}", "line 7: features.0.bucket", "unknown key"),
@@ -73,7 +84,7 @@ def test_floats_as_go_reads_them(number: str) -> None:
     ],
 )
 def test_fault_names_line_and_key(old: str, new: str, where: str, fault: str) -> None:
-    text = recipe_yaml()
+    text = recipe_yaml(extra="")
     assert old in text
     with pytest.raises(RecipeError) as caught:
         parse_recipe(text.replace(old, new, 1).encode(), where="r.yaml")
@@ -83,7 +94,7 @@ def test_fault_names_line_and_key(old: str, new: str, where: str, fault: str) ->
 
 
 def test_all_faults_at_once() -> None:
-    text = recipe_yaml().replace("label: click", "label: x").replace("seed: 7", "seed: -1")
+    text = recipe_yaml(extra="").replace("label: click", "label: x").replace("seed: 7", "seed: -1")
     with pytest.raises(RecipeError, match=r"line 2: label.*line 4: training.seed"):
         parse_recipe(text.encode(), where="r.yaml")
 

@@ -16,9 +16,10 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from typer.testing import CliRunner
 
 from pytrain.cli import app
+from pytrain.cli_port import check_written
 from pytrain.errors import InputError
 from pytrain.files import read_examples
-from pytrain.recipe import load_recipe
+from pytrain.recipe import load_recipe, parse_recipe
 from pytrain.scoring import score_version
 from pytrain.sklearn_port import Ported, load_pipeline, port
 
@@ -199,3 +200,52 @@ def test_only_trusted_skops_files_are_opened(tmp_path: Path) -> None:
     skops.io.dump(LogisticRegression(), tmp_path / "l.skops")
     with pytest.raises(InputError, match="holds a LogisticRegression"):
         load_pipeline(tmp_path / "l.skops")
+
+
+STRANGE = [
+    "1e5",
+    "1E5",
+    ".5e3",
+    "0o17",
+    "1_000",
+    "0x1f",
+    "yes",
+    "no",
+    "null",
+    "~",
+    "2024-01-31",
+    "12:30:45",
+    "true",
+    "",
+    "=",
+]
+STRANGE += ["- a", "a: b", "#", "'", '"', "\\", "\u2028", "é", "a|b", " ", "<<", "\u00a0", "0b1", "+1", ".nan", "1."]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_categories_that_look_like_other_things(tmp_path: Path) -> None:
+    """Both languages must read every category as the text it is."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"id": rng.choice(np.array(STRANGE, object), 2000), "os": rng.choice(["a", "b"], 2000)})
+    skops.io.dump(
+        make_pipeline(one_hot(), LogisticRegression()).fit(frame, rng.integers(0, 2, 2000)), tmp_path / "m.skops"
+    )
+    arguments = ["port-sklearn", str(tmp_path / "m.skops"), "--store", str(tmp_path / "store"), "--model", "lr"]
+    arguments += ["--source", "id=user.segment.id", "--source", "os=device.os", "--encoder", str(ENCODER)]
+    done = CliRunner().invoke(app, [*arguments, "--recipe-out", str(tmp_path / "recipe.yaml")], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert set(load_recipe(tmp_path / "recipe.yaml").features[0].values or ()) == set(STRANGE) - {""}
+
+
+def test_nothing_is_published_that_go_reads_otherwise() -> None:
+    recipe = parse_recipe(
+        b"""
+model: lr
+label: click
+architecture: {kind: logreg}
+features: [{name: id, source: user.segment.id, encoder: vocabulary, values: [a, b]}]
+""",
+        where="r",
+    )
+    with pytest.raises(InputError, match="Python reads it back as another recipe"):
+        check_written(recipe, recipe.dump_yaml().replace('"b"', '"c"').encode(), ENCODER)

@@ -36,7 +36,8 @@ function versionText(m) {
   if (!m.stable) return m.store_error ? `no version serves: ${m.store_error}` : "no version serves yet";
   const say = v => `version ${v.version}, made ${age(v.age_seconds)} ago, ${v.learnt_rows ? `trained on ${count(v.learnt_rows)} rows` : "untrained"}`;
   const canary = m.canary ? `; canary for ${percent(m.canary_share)} of users: ${say(m.canary)}` : "";
-  return say(m.stable) + canary + (m.live_versions > (m.canary ? 2 : 1) ? "; a further version is loading or finishing its last rows" : "");
+  const pin = m.pinned ? `; pinned since ${new Date(m.pinned.since).toLocaleString()}${m.pinned.reason ? `: ${m.pinned.reason}` : ""}` : "";
+  return say(m.stable) + canary + pin + (m.live_versions > (m.canary ? 2 : 1) ? "; a further version is loading or finishing its last rows" : "");
 }
 
 // idleText says why there is nothing to measure: d is what the model did in the time shown, null before the second answer.

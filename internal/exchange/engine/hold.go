@@ -107,7 +107,7 @@ func (e *Engine) won(l *lot.Lot, b *auctionhouse.Bid, macros auctionhouse.Macros
 	out := report.Outcome{BidID: b.ID, ImpID: b.ImpID, Time: shown, Campaign: campaign, Price: b.Price,
 		TeacherClick: math.NaN(), TeacherConversion: math.NaN()}
 	if imp.Label == lot.LabelModel {
-		size, ad := shownSize(b.Bid, imp), clickmodel.Ad{Campaign: campaign, Creative: b.CrID}
+		size, ad := ShownSize(b.Bid, imp), clickmodel.Ad{Campaign: campaign, Creative: b.CrID}
 		out.TeacherClick = e.clicks.Probability(&l.Context, size, ad, shown)
 		out.TeacherConversion = e.conversions.Probability(&l.Context, size, ad, shown)
 		out.Clicked = k.With(drawClick).Chance(out.TeacherClick)
@@ -195,8 +195,8 @@ func campaignOf(b *openrtb2.Bid) string {
 	return b.CrID
 }
 
-// shownSize returns the bid's format if it has one, else the impression's first.
-func shownSize(b *openrtb2.Bid, imp *lot.Imp) string {
+// ShownSize returns the bid's format if it has one, else the impression's first.
+func ShownSize(b *openrtb2.Bid, imp *lot.Imp) string {
 	switch b.MType {
 	case openrtb2.MarkupVideo:
 		return "video"

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/prebid/openrtb/v20/openrtb2"
 
 	"gavel/internal/auction"
@@ -37,15 +35,9 @@ func openNDJSON(path string, s *Source) (rows, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, "requests.ndjson.gz")
 	}
-	file, err := os.Open(path)
+	r, file, err := openFile(path)
 	if err != nil {
 		return nil, err
-	}
-	var r io.Reader = file
-	if strings.HasSuffix(path, ".gz") {
-		if r, err = gzip.NewReader(bufio.NewReader(file)); err != nil {
-			return nil, errors.Join(err, file.Close())
-		}
 	}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), maxLine)
@@ -68,7 +60,7 @@ func (n *ndjson) next(l *lot.Lot, _ *openrtb2.BidRequest) (float64, error) {
 		l.Body = append(l.Body, line...)
 		l.MayReject = true
 		l.ID = "line-" + strconv.Itoa(n.number)
-		n.describe(l)
+		n.s.describe(l)
 		return -1, nil
 	}
 	if err := n.lines.Err(); err != nil {
@@ -78,7 +70,7 @@ func (n *ndjson) next(l *lot.Lot, _ *openrtb2.BidRequest) (float64, error) {
 }
 
 // describe reads what the auction house and the click model need. What is not there or not readable stays empty.
-func (n *ndjson) describe(l *lot.Lot) {
+func (s *Source) describe(l *lot.Lot) {
 	var body any
 	d := json.NewDecoder(bytes.NewReader(l.Body))
 	d.UseNumber()
@@ -99,7 +91,7 @@ func (n *ndjson) describe(l *lot.Lot) {
 	l.Context.DeviceType, l.Context.UTCOffset = int(kind), int(offset)
 	imps, _ := at(body, "imp").([]any)
 	for i, imp := range imps {
-		m := lot.Imp{ID: text(at(imp, "id")), Floor: floor(imp), Rival: n.s.rival(i), Size: "banner"}
+		m := lot.Imp{ID: text(at(imp, "id")), Floor: floor(imp), Rival: s.rival(i), Size: "banner"}
 		m.Private = text(at(imp, "pmp", "private_auction")) == "1"
 		deals, _ := at(imp, "pmp", "deals").([]any)
 		for _, deal := range deals {

@@ -71,6 +71,7 @@ type rows interface {
 }
 
 var sets = []set{
+	{ownSet, []string{logFile}, openOwn}, // first: it says what it is
 	{"ipinyou_2997", []string{"train.fm.txt", "test.fm.txt", "test.theta.txt", "featindex.fm.txt"}, openIPinYou},
 	{"rtbkit_auctions_20k", []string{"20000-datacratic-auctions.xz"}, openRTBkit},
 	{"criteo_attr_small", []string{"small_train.parquet"}, openCriteo},
@@ -97,7 +98,7 @@ type Source struct {
 	last float64       // its own time; NaN: none yet
 }
 
-// Open opens a log: path is its directory, or the file itself for ndjson. With set "auto" the files that are there
+// Open opens a log: path is its directory, or the file itself for ndjson. A directory with a log.yaml is one's own log. With set "auto" the files that are there
 // decide. The name of the set comes back.
 func Open(path, setName string, o Options, seed uint64) (*Source, string, error) {
 	info, err := os.Stat(path)

@@ -1,0 +1,193 @@
+// Package codec is how events are written: schema 1, a subset of msgpack.
+//
+// On the wire a message is an array of events, and an event an array of positional fields (see reader for how they
+// grow):
+//
+//	[v, id, type, key, t, campaign, creative, exchange, price, reason]        all types but bid
+//	[v, id, "bid", key, t, body]
+//
+// A body is an array of arrays: request, impression, banner, video, audio, native, inventory, device, geo, user,
+// privacy, campaign, creative, deal, price; a format or deal that is absent is nil. The functions below are the
+// definition, tests/golden/events_v1.msgpack pins the bytes. Writer and reader of every field stand in one file, to be
+// compared: codec.go has the event, bid.go the body of a bid, impression.go that of its impression.
+package codec
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"gavel/internal/auction"
+	"gavel/internal/events"
+	"gavel/internal/stream"
+)
+
+// Append encodes e at the end of b.
+func Append(b []byte, e *events.Event) []byte {
+	v := e.Version
+	if v == 0 {
+		v = events.Schema
+	}
+	n := 10
+	if e.Type == events.TypeBid {
+		n = 6
+	}
+	b = appendArray(b, n)
+	b = appendInt(b, int64(v))
+	b = appendStr(b, e.ID)
+	b = appendStr(b, string(e.Type))
+	b = appendStr(b, e.Key)
+	b = appendInt(b, e.Time)
+	if e.Type == events.TypeBid {
+		switch {
+		case e.Bid != nil:
+			return AppendBody(b, e.Bid)
+		case e.Body != nil: // read from a stream, and written again as it was
+			return append(b, e.Body...)
+		default:
+			return appendNil(b)
+		}
+	}
+	b = appendStr(b, e.Campaign)
+	b = appendStr(b, e.Creative)
+	b = appendStr(b, e.Exchange)
+	b = appendInt(b, int64(e.Price))
+	return appendInt(b, int64(e.Reason))
+}
+
+// Encode is the payload that holds events.
+func Encode(all []events.Event) []byte {
+	b := appendArray(nil, len(all))
+	for i := range all {
+		b = Append(b, &all[i])
+	}
+	return b
+}
+
+// HeadBytes is the room that PutHead wants.
+const HeadBytes = 5
+
+// PutHead makes a payload of HeadBytes of room and n events that were appended behind it one by one.
+func PutHead(payload []byte, n int) {
+	payload[0] = 0xdd // an array's head of 32 bits
+	binary.BigEndian.PutUint32(payload[1:HeadBytes], uint32(n))
+}
+
+// Decode returns the events of a payload. The bodies of its bids point into payload, which must not be changed
+// while they are in use. Events of a later schema come with their header alone. On an error, which names the byte and
+// the event, the events before the damage are returned with it.
+func Decode(payload []byte) ([]events.Event, error) {
+	r := reader{b: payload}
+	n := r.arrayLen()
+	if r.err != nil || n < 0 {
+		return nil, fmt.Errorf("codec: cannot decode message: %w", errOr(r.err, "nil in place of an array"))
+	}
+	out := make([]events.Event, 0, min(n, 1024))
+	for i := range n {
+		e, ok := readEvent(&r)
+		if !ok {
+			return out, fmt.Errorf("codec: cannot decode event %d of %d: %w", i+1, n, errOr(r.err, "no array"))
+		}
+		out = append(out, e)
+	}
+	if r.off != len(payload) {
+		return out, fmt.Errorf("codec: cannot decode message: %d bytes after its %d events", len(payload)-r.off, n)
+	}
+	return out, nil
+}
+
+func errOr(err error, text string) error {
+	if err != nil {
+		return err
+	}
+	return errors.New(text)
+}
+
+func readEvent(r *reader) (events.Event, bool) {
+	r.left = 1
+	outer, ok := r.open()
+	var e events.Event
+	e.Version = int(r.int())
+	e.ID = r.str()
+	e.Type = typeOf(r.bytes())
+	e.Key = r.str()
+	e.Time = r.int()
+	switch {
+	case e.Version != events.Schema: // what follows is not ours to read
+	case e.Type == events.TypeBid:
+		if r.field() {
+			start := r.off
+			r.skip(0)
+			if r.err == nil {
+				e.Body = r.b[start:r.off:r.off]
+			}
+		}
+	default:
+		e.Campaign = r.str()
+		e.Creative = r.str()
+		e.Exchange = r.str()
+		e.Price = auction.Micros(r.int())
+		e.Reason = int(r.int())
+	}
+	r.close(outer)
+	return e, ok && r.err == nil
+}
+
+// typeOf spares the copy of the types we know.
+func typeOf(b []byte) events.Type {
+	switch string(b) {
+	case "bid":
+		return events.TypeBid
+	case "win":
+		return events.TypeWin
+	case "loss":
+		return events.TypeLoss
+	case "billing":
+		return events.TypeBilling
+	case "impression":
+		return events.TypeImpression
+	case "click":
+		return events.TypeClick
+	case "conversion":
+		return events.TypeConversion
+	case "tick":
+		return events.TypeTick
+	}
+	return events.Type(b)
+}
+
+// Read decodes an entry of the stream, whose Data the message owns from then on. What is damaged is told in the message.
+func Read(e stream.Entry) events.Message {
+	m := events.Message{At: e.At, Time: e.Time, Source: e.Source, Lost: e.Lost}
+	m.Events, m.Damaged = Decode(e.Data)
+	return m
+}
+
+// Bid returns what a bid event carries. The result owns its memory, unless e was never encoded: then it is e.Bid. It
+// returns events.ErrSchema if the event's schema is unknown, and an error that names the offset if the body is damaged or
+// the event is no bid.
+func Bid(e *events.Event) (*events.BidContext, error) {
+	switch {
+	case e.Bid != nil:
+		return e.Bid, nil
+	case e.Type != events.TypeBid:
+		return nil, fmt.Errorf("codec: cannot decode a bid: event %q is a %s", e.ID, e.Type)
+	}
+	return DecodeBody(e.Version, e.ID, e.Body)
+}
+
+// DecodeBody is Bid for who kept the body alone, with the schema and the id (for errors) of its event.
+func DecodeBody(version int, id string, body []byte) (*events.BidContext, error) {
+	if version != events.Schema {
+		return nil, fmt.Errorf("%w %d of bid %q, this build reads %d: update it", events.ErrSchema, version, id, events.Schema)
+	}
+	if len(body) == 0 {
+		return nil, fmt.Errorf("codec: cannot decode bid %q: it has no body", id)
+	}
+	r := reader{b: body, left: 1}
+	b := readBid(&r)
+	if r.err != nil {
+		return nil, fmt.Errorf("codec: cannot decode bid %q: %w", id, r.err)
+	}
+	return b, nil
+}

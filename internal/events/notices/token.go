@@ -1,0 +1,182 @@
+package notices
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"sync"
+	"time"
+
+	"gavel/internal/auction"
+	"gavel/internal/events"
+)
+
+// Claims is what a token says of a bid. Nobody without the key can make one.
+type Claims struct {
+	Bid      string
+	Campaign string
+	Creative string
+	Exchange string
+	MaxPrice auction.Micros // what was bid: nothing above it is ever booked
+	Issued   time.Time      // whole seconds
+}
+
+// A token is base64url(payload ‖ mac). The payload is one for all notices of a bid:
+//
+//	format (1 byte) ‖ key id (1 byte) ‖ issued (uvarint s) ‖ max price (uvarint) ‖ bid ‖ campaign ‖ creative ‖ exchange
+//
+// each string led by its length (1 byte). The mac binds the kind of notice: the first 16 bytes of
+// SHA-256(HMAC-SHA256(key, payload) ‖ kind). So one HMAC serves the five links of a bid, and who sees the click link in
+// a page cannot make the billing link from it.
+const (
+	tokenFormat  = 1
+	macBytes     = 16
+	maxClaim     = 255
+	maxTokenSize = 4 * (2 + 2*binary.MaxVarintLen64 + 4*(1+maxClaim) + macBytes + 2) / 3
+)
+
+// The ways in which a token can fail; all of them are ErrBadToken.
+var (
+	ErrBadToken     = errors.New("notices: token refused")
+	errTokenForged  = fmt.Errorf("%w: it was not signed by us for this kind of notice", ErrBadToken)
+	errTokenExpired = fmt.Errorf("%w: expired", ErrBadToken)
+	errTokenBroken  = fmt.Errorf("%w: it is cut off or not a token", ErrBadToken)
+)
+
+var tokenEncoding = base64.RawURLEncoding.Strict()
+
+type key struct {
+	secret []byte
+	id     byte      // first byte of SHA-256(secret): says which key signed, gives nothing away that helps
+	macs   sync.Pool // of hash.Hash, keyed and reset
+}
+
+func newKey(secret []byte) *key {
+	sum := sha256.Sum256(secret)
+	k := &key{secret: secret, id: sum[0]}
+	k.macs.New = func() any { return hmac.New(sha256.New, secret) }
+	return k
+}
+
+// root is HMAC-SHA256(key, payload), which never leaves the process.
+func (k *key) root(payload []byte) (sum [sha256.Size]byte) {
+	h := k.macs.Get().(hash.Hash)
+	h.Write(payload)
+	h.Sum(sum[:0])
+	h.Reset()
+	k.macs.Put(h)
+	return sum
+}
+
+func kindMAC(root *[sha256.Size]byte, kind events.Type) [macBytes]byte {
+	var b [sha256.Size + 16]byte
+	n := copy(b[:], root[:])
+	n += copy(b[n:], kind)
+	sum := sha256.Sum256(b[:n])
+	return [macBytes]byte(sum[:macBytes])
+}
+
+// signer signs tokens for one bid.
+type signer struct {
+	payload []byte
+	root    [sha256.Size]byte
+}
+
+// sign starts the tokens of c; buf is used for the payload if it is large enough. A claim that does not fit is an
+// error: ids come from our own campaign file and the bidder, which keep them short.
+func (k *Keyring) sign(c *Claims, buf []byte) (signer, error) {
+	key := (*k.keys.Load())[0]
+	b := append(buf[:0], tokenFormat, key.id)
+	b = binary.AppendUvarint(b, uint64(max(c.Issued.Unix(), 0)))
+	b = binary.AppendUvarint(b, uint64(max(c.MaxPrice, 0)))
+	for _, s := range [...]string{c.Bid, c.Campaign, c.Creative, c.Exchange} {
+		if len(s) > maxClaim {
+			return signer{}, fmt.Errorf("notices: cannot sign a token: %.40q… has %d bytes, at most %d fit", s, len(s), maxClaim)
+		}
+		b = append(append(b, byte(len(s))), s...)
+	}
+	return signer{payload: b, root: key.root(b)}, nil
+}
+
+// append adds the token for kind to dst.
+func (s *signer) append(dst []byte, kind events.Type) []byte {
+	mac := kindMAC(&s.root, kind)
+	n := len(s.payload)
+	s.payload = append(s.payload, mac[:]...)
+	dst = tokenEncoding.AppendEncode(dst, s.payload)
+	s.payload = s.payload[:n]
+	return dst
+}
+
+// Token signs one token for notices of kind.
+func (k *Keyring) Token(kind events.Type, c *Claims) (string, error) {
+	s, err := k.sign(c, make([]byte, 0, 256))
+	if err != nil {
+		return "", err
+	}
+	return string(s.append(nil, kind)), nil
+}
+
+// Verify returns what a token for notices of kind claims. It returns ErrBadToken, with the cause in words, if no key
+// of ours signed it for this kind or it was issued longer than ttl before now. A token issued after now, by a bidder
+// whose clock is ahead, is believed.
+func (k *Keyring) Verify(kind events.Type, token string, now time.Time, ttl time.Duration) (Claims, error) {
+	if len(token) > maxTokenSize {
+		return Claims{}, errTokenBroken
+	}
+	var stack [384]byte
+	raw, err := tokenEncoding.AppendDecode(stack[:0], []byte(token))
+	if err != nil || len(raw) < 2+macBytes || raw[0] != tokenFormat {
+		return Claims{}, errTokenBroken
+	}
+	payload, mac := raw[:len(raw)-macBytes], raw[len(raw)-macBytes:]
+	good := false
+	for _, key := range *k.keys.Load() {
+		if key.id != payload[1] {
+			continue
+		}
+		root := key.root(payload)
+		want := kindMAC(&root, kind)
+		good = subtle.ConstantTimeCompare(want[:], mac) == 1 || good
+	}
+	if !good {
+		return Claims{}, errTokenForged
+	}
+	c, ok := readClaims(payload[2:])
+	if !ok {
+		return Claims{}, errTokenBroken
+	}
+	if now.Sub(c.Issued) > ttl {
+		return c, errTokenExpired
+	}
+	return c, nil
+}
+
+func readClaims(b []byte) (c Claims, ok bool) {
+	issued, n := binary.Uvarint(b)
+	if n <= 0 {
+		return c, false
+	}
+	b = b[n:]
+	price, n := binary.Uvarint(b)
+	if n <= 0 {
+		return c, false
+	}
+	b = b[n:]
+	c.Issued = time.Unix(int64(issued), 0)
+	c.MaxPrice = auction.Micros(price)
+	for _, s := range [...]*string{&c.Bid, &c.Campaign, &c.Creative, &c.Exchange} {
+		if len(b) == 0 || len(b) < 1+int(b[0]) {
+			return c, false
+		}
+		n := 1 + int(b[0])
+		*s = string(b[1:n])
+		b = b[n:]
+	}
+	return c, len(b) == 0
+}

@@ -1,0 +1,123 @@
+// Package spend knows what was spent by the billing events on the stream, which are its only record.
+package spend
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"gavel/internal/auction"
+	"gavel/internal/events"
+	"gavel/internal/events/codec"
+	"gavel/internal/stream"
+)
+
+// Ledger is where spend is booked; internal/auction's has this method.
+type Ledger interface {
+	// Book spends price of the campaign's budget for bid id. It returns false, and changes nothing, if id is booked
+	// already.
+	Book(campaign, id string, price auction.Micros, at time.Time) bool
+}
+
+// Rebuilt is what Rebuild found.
+type Rebuilt struct {
+	Messages, Bookings, Repeats, Lost uint64
+	Spend                             auction.Micros // of the bookings that counted, each on the day of its event
+}
+
+// Rebuild books every billing event of the UTC day of now into the ledger, and those of the last events.ExchangeTTL
+// where that reaches back further, from the stream's messages since then: spend that notices booked before a restart, and
+// the ids of bids whose bills are still believed, so that a bill told again just after midnight books nothing. A ledger
+// that has some of it already is not changed by it, since bookings are by bid id. It reads what the stream held when it
+// began, and returns at its end. source limits it to the events of one bidder; "" takes all. Damaged messages are logged
+// and passed over.
+func Rebuild(ctx context.Context, s stream.Stream, source string, now time.Time, ledger Ledger, log *slog.Logger) (Rebuilt, error) {
+	var out Rebuilt
+	since := now.UTC().Truncate(24 * time.Hour)
+	if believed := now.Add(-events.ExchangeTTL); believed.Before(since) {
+		since = believed
+	}
+	err := replay(ctx, s, since, log, func(m *events.Message) {
+		out.Messages++
+		out.Lost += m.Lost
+		if source != "" && m.Source != source {
+			return
+		}
+		for i := range m.Events {
+			e := &m.Events[i]
+			if e.Type != events.TypeBilling || e.Version > events.Schema || e.At().Before(since) {
+				continue
+			}
+			if ledger.Book(e.Campaign, e.Key, e.Price, e.At()) {
+				out.Bookings++
+				out.Spend += e.Price
+			} else {
+				out.Repeats++
+			}
+		}
+	})
+	if err != nil {
+		return out, fmt.Errorf("spend: cannot restore today's spend from the stream after %d messages: %w", out.Messages, err)
+	}
+	return out, nil
+}
+
+// Of sums the billing events of one bidder on a UTC day by campaign, each bid once: what a bidder that is gone has really
+// spent. Damaged messages are logged and passed over.
+func Of(ctx context.Context, s stream.Stream, source string, day auction.Day, log *slog.Logger) (map[string]auction.Micros, error) {
+	spent := make(map[string]auction.Micros)
+	seen := make(map[string]struct{})
+	err := replay(ctx, s, day.Start(), log, func(m *events.Message) {
+		if m.Source != source {
+			return
+		}
+		for i := range m.Events {
+			e := &m.Events[i]
+			if e.Type != events.TypeBilling || e.Version > events.Schema || auction.DayOf(e.At()) != day {
+				continue
+			}
+			if _, ok := seen[e.ID]; !ok {
+				seen[e.ID] = struct{}{}
+				spent[e.Campaign] += e.Price
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("spend: cannot sum the spend of %s on %s: %w", source, day, err)
+	}
+	return spent, nil
+}
+
+// replay hands out the messages stored since a time, up to the last there is when it begins.
+func replay(ctx context.Context, s stream.Stream, since time.Time, log *slog.Logger, f func(*events.Message)) error {
+	r, err := s.OpenSince(ctx, since)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	state, err := s.State(ctx)
+	if err != nil {
+		return err
+	}
+	if state.Messages == 0 || state.LastTime.Before(since) {
+		return nil // nothing to wait for
+	}
+	for {
+		e, err := r.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if e.At.Compare(state.Last) > 0 {
+			return nil
+		}
+		m := codec.Read(e)
+		if m.Damaged != nil {
+			log.Error("message damaged: what it booked behind the damage is not counted", "at", m.At.String(), "source", m.Source, "error", m.Damaged)
+		}
+		f(&m)
+		if m.At == state.Last {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,226 @@
+// Package nats is the stream over NATS JetStream: the server embedded in this process, or one elsewhere. It alone imports
+// NATS.
+//
+// The stream is JetStream's GAVEL, in files, with bounds on age and size that discard the oldest. A place is JetStream's
+// sequence. An acknowledgement means that the server has the message: it survives the end of the process, and with
+// EmbedOptions.SyncAlways that of the machine. Repeated IDs are dropped for stream.DuplicateWindow. Readers are pull
+// consumers that acknowledge nothing; nothing of them outlives the reader by more than a minute. Buckets are JetStream's
+// key-value buckets.
+package nats
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gavel/internal/files"
+	"gavel/internal/stream"
+)
+
+// The names on the wire (docs/contracts.md).
+const (
+	StreamName  = "GAVEL"
+	SubjectName = "gavel.events"
+
+	sourceHeader = "Gavel-Source"
+	maxMessage   = 1 << 20 // bytes of headers and data
+)
+
+// Options say where the stream is and what it keeps.
+type Options struct {
+	// Embedded is the server in this process; nil: the one at URL.
+	Embedded *Embedded
+	URL      string // as in "nats://127.0.0.1:4222"
+	// TokenFile holds the token to show at URL, readable by its owner alone; "": none.
+	TokenFile string
+	Name      string // of this process, for the server's own listings
+
+	// The bounds of the stream. When one is reached the oldest messages are discarded: what is said now counts more
+	// than what was said then, a reader that fell behind is told how much it lost, and the bidder never stops for a full
+	// disk. Spend of today must fit: it is restored from here. 0: 7 days, 4 GiB, 1 replica.
+	MaxAge   time.Duration
+	MaxBytes int64
+	Replicas int
+
+	Logger *slog.Logger // nil: none
+}
+
+// Stream is a connection to the stream. It connects by itself again, for ever. Safe for concurrent use.
+type Stream struct {
+	o    Options
+	conn *natsgo.Conn
+	js   jetstream.JetStream
+	log  *slog.Logger
+
+	mu     sync.Mutex    // guards what follows
+	up     bool          // connected
+	change chan struct{} // closed, and replaced, when up changes
+	made   bool          // the stream exists with our bounds
+}
+
+// Connect returns a connection to the stream. A server that cannot be reached yet is no error: publishing
+// fails until it can be, readers wait. A URL that is none, or a token file that cannot be read, is.
+func Connect(o Options) (*Stream, error) {
+	s := &Stream{o: o, log: o.Logger, change: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	opts := []natsgo.Option{
+		natsgo.Name(cmp.Or(o.Name, "gavel")),
+		natsgo.MaxReconnects(-1),
+		natsgo.ReconnectWait(200 * time.Millisecond),
+		natsgo.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
+		natsgo.ReconnectBufSize(-1), // what cannot be sent fails, and is the publisher's to keep
+		natsgo.RetryOnFailedConnect(true),
+		natsgo.Timeout(2 * time.Second),
+		natsgo.PingInterval(5 * time.Second),
+		natsgo.MaxPingsOutstanding(2),
+		// These may be called before Connect has returned, so they use the connection they are given, not s.conn.
+		natsgo.ConnectHandler(func(c *natsgo.Conn) { s.set(true, c, nil) }),
+		natsgo.ReconnectHandler(func(c *natsgo.Conn) { s.set(true, c, nil) }),
+		natsgo.DisconnectErrHandler(func(c *natsgo.Conn, err error) { s.set(false, c, err) }),
+		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
+			s.log.Debug("stream connection", "error", err)
+		}),
+	}
+	url, tokenFile := o.URL, o.TokenFile
+	if o.Embedded != nil {
+		url, tokenFile = o.Embedded.URL(), o.Embedded.TokenFile()
+		opts = append(opts, natsgo.InProcessServer(o.Embedded.server))
+	}
+	if tokenFile != "" {
+		text, err := files.ReadSecret(tokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("nats: cannot read the stream's token: %w", err)
+		}
+		opts = append(opts, natsgo.Token(strings.TrimSpace(string(text))))
+	}
+	conn, err := natsgo.Connect(url, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("nats: cannot connect to the stream at %q: %w", url, err)
+	}
+	s.conn = conn
+	s.js, err = jetstream.New(conn, jetstream.WithPublishAsyncTimeout(patience), jetstream.WithPublishAsyncMaxPending(1<<16))
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("nats: cannot use JetStream: %w", err)
+	}
+	if conn.IsConnected() {
+		s.set(true, conn, nil)
+		if !conn.IsConnected() { // lost in between: its handler may have run before
+			s.set(false, conn, nil)
+		}
+	}
+	return s, nil
+}
+
+// Close ends the connection. Close readers and whoever publishes first.
+func (s *Stream) Close() { s.conn.Close() }
+
+// Up implements stream.Stream.
+func (s *Stream) Up() (bool, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.up, s.change
+}
+
+func (s *Stream) set(up bool, conn *natsgo.Conn, err error) {
+	s.mu.Lock()
+	if s.up == up {
+		s.mu.Unlock()
+		return
+	}
+	s.up = up
+	close(s.change)
+	s.change = make(chan struct{})
+	s.mu.Unlock()
+	switch {
+	case up:
+		s.log.Info("stream connected", "url", conn.ConnectedUrlRedacted())
+	case err != nil:
+		s.log.Warn("stream connection lost, trying again until it is back", "error", err)
+	}
+}
+
+// ensure creates the stream, or gives it our bounds, once.
+func (s *Stream) ensure(ctx context.Context) error {
+	s.mu.Lock()
+	made := s.made
+	s.mu.Unlock()
+	if made {
+		return nil
+	}
+	_, err := s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:        StreamName,
+		Description: "what happened to every bid of Gavel",
+		Subjects:    []string{SubjectName},
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardOld,
+		MaxAge:      cmp.Or(s.o.MaxAge, 7*24*time.Hour),
+		MaxBytes:    cmp.Or(s.o.MaxBytes, 4<<30),
+		MaxMsgSize:  maxMessage,
+		Storage:     jetstream.FileStorage,
+		Replicas:    max(s.o.Replicas, 1),
+		Duplicates:  stream.DuplicateWindow,
+		Compression: jetstream.NoCompression, // it would take both processors for 30 ms with each block that is full
+	})
+	if err != nil {
+		return fmt.Errorf("nats: cannot set up stream %s: %w", StreamName, err)
+	}
+	s.mu.Lock()
+	s.made = true
+	s.mu.Unlock()
+	return nil
+}
+
+// forget has the stream set up again before its next use: it may be another server now, or another disk.
+func (s *Stream) forget() {
+	s.mu.Lock()
+	s.made = false
+	s.mu.Unlock()
+}
+
+// State implements stream.Stream.
+func (s *Stream) State(ctx context.Context) (stream.State, error) {
+	if err := s.ensure(ctx); err != nil {
+		return stream.State{}, err
+	}
+	st, err := s.js.Stream(ctx, StreamName)
+	if err != nil {
+		return stream.State{}, fmt.Errorf("nats: cannot ask for the state of stream %s: %w", StreamName, err)
+	}
+	state := st.CachedInfo().State
+	return stream.State{
+		First: stream.CursorAt(state.FirstSeq), Last: stream.CursorAt(state.LastSeq), Messages: state.Msgs, LastTime: state.LastTime,
+	}, nil
+}
+
+// WaitUp implements stream.Stream: the stream is connected and set up.
+func (s *Stream) WaitUp(ctx context.Context) error {
+	for {
+		up, change := s.Up()
+		var err error
+		if up {
+			if err = s.ensure(ctx); err == nil {
+				return nil
+			}
+		}
+		retry := time.NewTimer(time.Second)
+		select {
+		case <-change:
+		case <-retry.C:
+		case <-ctx.Done():
+			retry.Stop()
+			return errors.Join(fmt.Errorf("%w: %w", stream.ErrAway, ctx.Err()), err)
+		}
+		retry.Stop()
+	}
+}

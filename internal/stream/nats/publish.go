@@ -1,0 +1,89 @@
+package nats
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gavel/internal/stream"
+)
+
+// patience is for how long the server is waited for where the caller's context does not end sooner.
+const patience = 5 * time.Second
+
+var errLost = fmt.Errorf("%w: the connection was lost", stream.ErrAway)
+
+// Publish implements stream.Stream. All messages are on their way before the first acknowledgement is waited for. After
+// a failure the stream is set up again before its next use: it may be another server then, or another disk.
+func (s *Stream) Publish(ctx context.Context, messages []stream.Message) (acked []bool, err error) {
+	acked = make([]bool, len(messages))
+	for _, m := range messages {
+		if len(m.Data) > stream.MaxMessageBytes {
+			return acked, fmt.Errorf("%w: %q has %d bytes, at most %d", stream.ErrTooLarge, m.ID, len(m.Data), stream.MaxMessageBytes)
+		}
+	}
+	if ctx.Err() != nil {
+		return acked, context.Cause(ctx)
+	}
+	defer func() {
+		if err != nil {
+			s.forget()
+		}
+	}()
+	up, changed := s.Up()
+	if !up {
+		return acked, stream.ErrAway
+	}
+	if err := s.ensureWhileUp(ctx, changed); err != nil {
+		return acked, err
+	}
+	futures := make([]jetstream.PubAckFuture, 0, len(messages))
+	for _, m := range messages {
+		f, e := s.js.PublishMsgAsync(&natsgo.Msg{
+			Subject: SubjectName,
+			Header:  natsgo.Header{jetstream.MsgIDHeader: {m.ID}, sourceHeader: {m.Source}},
+			Data:    m.Data,
+		}, jetstream.WithRetryAttempts(0))
+		if e != nil {
+			err = e
+			break
+		}
+		futures = append(futures, f)
+	}
+	for i, f := range futures {
+		select {
+		case <-f.Ok():
+			acked[i] = true
+		case e := <-f.Err():
+			err = cmp.Or(err, e)
+		case <-changed:
+			err = cmp.Or(err, errLost)
+		case <-ctx.Done():
+			err = cmp.Or(err, context.Cause(ctx))
+		}
+	}
+	return acked, err
+}
+
+// ensureWhileUp is ensure that gives up when the connection is lost.
+func (s *Stream) ensureWhileUp(ctx context.Context, changed <-chan struct{}) error {
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // ends with asking
+		defer cancel()
+		select {
+		case <-changed:
+		case <-asking.Done():
+		}
+	}()
+	err := s.ensure(asking)
+	if err != nil && ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), err)
+	}
+	return err
+}

@@ -1,0 +1,1 @@
+"""The closed loop's own parts, without its processes."""
