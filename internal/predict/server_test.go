@@ -217,7 +217,7 @@ func testAnswers(t *testing.T, m *fakeModel) {
 	f("another version", "POST /v1/models/ctr/versions/5:predict", one, 404, "7 and 8 do")
 	f("version latest", "POST /v1/models/ctr/versions/latest:predict", one, 404, `version "latest" is not a positive number`)
 	f("version 0", "POST /v1/models/ctr/versions/0:predict", one, 404, `version "0"`)
-	f("no version yet", "POST /v1/models/cvr:predict", one, 503, "no version is loaded yet: really")
+	f("no version yet", "POST /v1/models/cvr:predict", one, 503, "no version of the model is loaded: really")
 	f("another verb", "POST /v1/models/ctr:classify", one, 405, ":predict")
 	f("another path", "POST /predict", one, 404, "/v1/models/{model}")
 
@@ -230,7 +230,7 @@ func testAnswers(t *testing.T, m *fakeModel) {
 	f("status of a version", "GET /v1/models/ctr/versions/7", "", 200, `{"model_version_status":[`+status("7", "AVAILABLE", "OK", "")+"]}")
 	f("status of none", "GET /v1/models/ctr/versions/6", "", 404, "model ctr has no version 6")
 	f("status of no model", "GET /v1/models/", "", 404, `model "" is unknown`)
-	f("metadata of no version", "GET /v1/models/cvr/metadata", "", 503, "no version is loaded")
+	f("metadata of no version", "GET /v1/models/cvr/metadata", "", 503, "no version of the model is loaded")
 	f("metadata posted", "POST /v1/models/ctr/metadata", "", 405, "use GET")
 
 	if n := m.held.Load(); n != 0 {
@@ -302,7 +302,7 @@ func testScoreErrors(t *testing.T, m *fakeModel) {
 	f("a row", func(_ []int32, _ time.Time, results []scoring.Result) (bool, error) {
 		results[1].Err = fmt.Errorf("%w: NaN", scoring.ErrRow)
 		return true, results[1].Err
-	}, 400, "1 of 2 rows are refused (rows are numbered from 0); row 1: predict: the model refuses a row: NaN", outcomeInvalid)
+	}, 400, "1 of 2 rows are refused (rows are numbered from 0); row 1: batcher: the engine refuses this row: NaN", outcomeInvalid)
 	if m.direct { // the goroutine that scores them does not panic
 		return
 	}

@@ -27,17 +27,19 @@ type Scorer struct {
 	scratch    sync.Pool // *work
 }
 
-// source hands out the version of a model that serves key; an error means that none does.
-type source func(key uint64) (*Version, error)
+// source is what a Scorer needs of a *Model.
+type source interface {
+	Acquire(key uint64) (*Version, error)
+}
 
 // NewScorer scores by the named models, which are for campaigns that name none of their own. conversion is "" where the
 // process serves no model of conversions.
 func NewScorer(models *Models, click, conversion string, log *slog.Logger) *Scorer {
 	return newScorer(func(name string) source {
 		if m := models.Find(name); m != nil {
-			return m.Acquire
+			return m
 		}
-		return nil
+		return nil // not a nil *Model in the interface
 	}, click, conversion, log)
 }
 
@@ -160,7 +162,7 @@ func (a *asked) claim(model source, key uint64, req *auction.Request, candidates
 	if model == nil {
 		return fmt.Errorf("%w: model %q is not served", auction.ErrNoModel, a.model)
 	}
-	version, err := model(key)
+	version, err := model.Acquire(key)
 	if err != nil {
 		return fmt.Errorf("%w: %w", auction.ErrNoModel, err)
 	}

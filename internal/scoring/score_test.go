@@ -114,7 +114,7 @@ func (n number) Version() int64           { return n.of }
 func (number) Manifest() *models.Manifest { return nil }
 func (n number) Release()                 { n.version.users.Add(-1) }
 
-func (v *fakeVersion) acquire(uint64) (*Version, error) {
+func (v *fakeVersion) Acquire(uint64) (*Version, error) {
 	v.users.Add(1)
 	return &v.Version, nil
 }
@@ -170,8 +170,12 @@ func candidatesOf(ids ...string) []auction.Candidate {
 	return out
 }
 
-// none acquires nothing, as a manager without a version does.
-func none(uint64) (*Version, error) { return nil, errors.New("no version is loaded") }
+// none is a model without a version.
+var none source = empty{}
+
+type empty struct{}
+
+func (empty) Acquire(uint64) (*Version, error) { return nil, errors.New("no version is loaded") }
 
 func TestScore(t *testing.T) {
 	type answer struct {
@@ -185,7 +189,7 @@ func TestScore(t *testing.T) {
 			pool := newPool(t)
 			click := newVersion(t, pool, 7, batcher.QueueOptions{}, new(testEngine))
 			conversion := newVersion(t, pool, 9, batcher.QueueOptions{}, new(testEngine))
-			models := map[string]source{"ctr": click.acquire, "cvr": conversion.acquire}
+			models := map[string]source{"ctr": click, "cvr": conversion}
 			if set(click.engine, conversion.engine) {
 				models["cvr"] = none
 			}
@@ -231,7 +235,7 @@ func TestScoreErrors(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			v := newVersion(t, newPool(t), 1, o, e)
-			models := map[string]source{"ctr": v.acquire, "cvr": v.acquire}
+			models := map[string]source{"ctr": v, "cvr": v}
 			s := scorerOf(models)
 			req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
 			ctx := set(models, req)
@@ -271,7 +275,7 @@ func TestScoreErrors(t *testing.T) {
 // A ticket alone is left to Wait, so that its caller may run the batch.
 func TestScoreRunsInItsCaller(t *testing.T) {
 	v := newVersion(t, newPool(t), 1, batcher.QueueOptions{Policy: batcher.Eager}, new(testEngine))
-	s := scorerOf(map[string]source{"ctr": v.acquire})
+	s := scorerOf(map[string]source{"ctr": v})
 	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
 	for range 100 {
 		if err := s.Score(context.Background(), req, candidatesOf("a"), make([]auction.Prediction, 1), make([]bool, 1)); err != nil {
@@ -299,7 +303,7 @@ func TestScoreRunsBothModelsAtOnce(t *testing.T) {
 	o := batcher.QueueOptions{Policy: batcher.Eager, RescueAfter: -1}
 	click := newVersion(t, pool, 1, o, &testEngine{begun: begun, gate: meet})
 	conversion := newVersion(t, pool, 2, o, &testEngine{begun: begun, gate: meet})
-	s := scorerOf(map[string]source{"ctr": click.acquire, "cvr": conversion.acquire})
+	s := scorerOf(map[string]source{"ctr": click, "cvr": conversion})
 	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -324,7 +328,7 @@ func TestScoreByCampaignsModels(t *testing.T) {
 	served := map[string]source{"away": none}
 	for i, name := range []string{"ctr", "cvr", "shoes"} {
 		of[name] = newVersion(t, pool, int64(i+1), batcher.QueueOptions{}, new(testEngine))
-		served[name] = of[name].acquire
+		served[name] = of[name]
 	}
 	candidates := candidatesOf("a", "b", "C", "a", "b", "c", "B")
 	candidates[1].Campaign.Models.Click = "shoes"
@@ -370,7 +374,12 @@ func TestScoreAllocs(t *testing.T) {
 	}
 	pool := newPool(t)
 	click := newVersion(t, pool, 1, batcher.QueueOptions{}, new(testEngine))
-	s := scorerOf(map[string]source{"ctr": click.acquire})
+	queue, err := pool.NewQueue(silent{click.rowLen}, batcher.QueueOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	click.queue = queue
+	s := scorerOf(map[string]source{"ctr": click})
 	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}}
 	candidates := candidatesOf("a", "b", "c")
 	out, ok := make([]auction.Prediction, 3), make([]bool, 3)
