@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets Gavel up in this checkout: virtual environment, pinned packages, Go, the three binaries.
+# Sets Gavel up in this checkout: virtual environment, pinned packages, Go, the binaries.
 # Idempotent: each step is skipped when its result is already there and still fits.
 #   scripts/setup.sh            everything
 #   PYTHON=python3.12 scripts/setup.sh    with that interpreter
@@ -66,7 +66,6 @@ printf 'export GO := %s\nexport GOTOOLCHAIN := local\n' "$go" >build/go.mk.new
 cmp -s build/go.mk.new build/go.mk && rm build/go.mk.new || mv build/go.mk.new build/go.mk
 
 # --- the binaries
-mkdir -p bin
 say "building bin/bidder, bin/trainer, bin/exchange, bin/loadgen ($("$go" version | cut -d' ' -f3))"
-GOTOOLCHAIN=local "$go" build -o bin/ ./cmd/bidder ./cmd/trainer ./cmd/exchange ./cmd/loadgen
+scripts/build.sh bin
 say "ready ($(du -shL bin | cut -f1) of binaries, $(du -sh $VENV | cut -f1) of Python packages)"
