@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the binaries into a directory, with the version and commit that --version prints.
-#   scripts/build.sh DIRECTORY [FLAG OF go build]…
+#   scripts/build.sh DIRECTORY                       all of them
+#   scripts/build.sh DIRECTORY ARGUMENT…             what these arguments of go build name
 # scripts/setup.sh must have run once: it finds Go and TensorFlow.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,5 +10,6 @@ directory=$1
 shift
 commit=$(git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null || true)
 mkdir -p "$directory"
-"$GO" build "$@" -ldflags "-X gavel/internal/process.version=$(cat VERSION) -X gavel/internal/process.commit=$commit" \
-  -o "$directory/" ./cmd/bidder ./cmd/trainer ./cmd/exchange ./cmd/loadgen
+[ $# -gt 0 ] || set -- ./cmd/...
+"$GO" build -ldflags "-X gavel/internal/process.version=$(cat VERSION) -X gavel/internal/process.commit=$commit" \
+  -o "$directory/" "$@"
