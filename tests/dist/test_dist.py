@@ -165,7 +165,7 @@ def test_unit(folder: Path, name: str) -> None:
     assert settings["RestartPreventExitStatus"] == "2"
     assert settings["NoNewPrivileges"] == "yes"
     assert settings["ProtectSystem"] == "strict"
-    assert int(settings["TimeoutStopSec"]) > {"bidder": 108, "trainer": 30}[name]
+    assert int(settings["TimeoutStopSec"]) > {"bidder": 120, "trainer": 30}[name]
     if shutil.which("systemd-analyze"):
         checked = subprocess.run(
             ["systemd-analyze", "verify", "--man=no", folder / f"deploy/systemd/gavel-{name}.service"],
