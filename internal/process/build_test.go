@@ -1,11 +1,12 @@
 package process_test
 
 import (
+	"maps"
 	"runtime"
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"gavel/internal/process"
 )
@@ -31,12 +32,22 @@ func TestBuild(t *testing.T) {
 
 func TestBuildMetric(t *testing.T) {
 	b := process.Build{Version: "1.2.3", Commit: "abc", Go: "go1.26.6", TensorFlow: "2.21.0"}
-	want := `
-		# HELP gavel_build_info 1; the labels say what this process was built from. tensorflow is empty where none is linked.
-		# TYPE gavel_build_info gauge
-		gavel_build_info{commit="abc",go="go1.26.6",tensorflow="2.21.0",version="1.2.3"} 1
-	`
-	if err := testutil.CollectAndCompare(b.Metric(), strings.NewReader(want)); err != nil {
-		t.Error(err)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(b.Metric())
+	families, err := registry.Gather()
+	if err != nil || len(families) != 1 || families[0].GetName() != "gavel_build_info" {
+		t.Fatalf("%v, %v; want gavel_build_info alone", families, err)
+	}
+	metric := families[0].GetMetric()[0]
+	if v := metric.GetGauge().GetValue(); v != 1 {
+		t.Errorf("value %g, want 1", v)
+	}
+	labels := map[string]string{}
+	for _, l := range metric.GetLabel() {
+		labels[l.GetName()] = l.GetValue()
+	}
+	want := map[string]string{"version": "1.2.3", "commit": "abc", "go": "go1.26.6", "tensorflow": "2.21.0"}
+	if !maps.Equal(labels, want) {
+		t.Errorf("labels %v, want %v", labels, want)
 	}
 }
