@@ -41,6 +41,10 @@ test: setup ## all checks: formatting, types, Go suites with -race, pytest
 check: setup ## formatting, vet, types only
 	@scripts/check.sh
 
+.PHONY: dist
+dist: setup ## a tarball in dist/ that runs on another machine (docs/deploy.md)
+	@scripts/dist.sh
+
 # Benchmarks print a table, and one JSON object as the last line; the exit status is 1 if a target is missed.
 bench = BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m bench $(1) $(FLAGS)
 
@@ -100,4 +104,4 @@ lock-peers: ## pin bench/peers/locks/*.in anew (needs uv)
 
 .PHONY: clean
 clean: ## remove what runs and builds left (not the virtual environment)
-	rm -rf bin var build/go.mk
+	rm -rf bin dist var build/go.mk build/promtool

@@ -15,7 +15,7 @@ from bench import overload as overload_
 from bench import soak as soak_
 from scripts.loop.settings import ROOT
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 
 Directory = Annotated[Path, typer.Option(help="Directory of worlds, logs and state.")]
 Seconds = Annotated[float, typer.Option(help="Seconds of each measurement.")]

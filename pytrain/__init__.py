@@ -22,7 +22,6 @@ the wire and into a version.
     files         Parquet and CSV in, through the Go encoder where values are raw
     report        evaluations as tables and a plot
     sklearn_port  a fitted scikit-learn pipeline into a recipe and a version
+    build         the version and commit that --version prints
     cli, cli_*    the command line
 """
-
-__version__ = "0.1.0"

@@ -5,22 +5,47 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from pytrain import cli_file, cli_fit, cli_port
+from pytrain import build, cli_file, cli_fit, cli_port
 from pytrain.errors import PytrainError
 
 app = typer.Typer(
     name="pytrain",
-    help="Learns click and conversion probabilities, and writes the model versions that the bidder serves.",
-    epilog="Exit status: 0 clean end, 2 bad configuration or file, 3 broken stream. Logs go to stderr.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,  # markup would swallow <model> in help texts
 )
+
+
+def print_version(wanted: bool) -> None:
+    """Print what this is, and end."""
+    if wanted:
+        print(build.line())  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=print_version,
+            is_eager=True,
+            help="Print the versions of pytrain, Python and TensorFlow and the commit, and end.",
+        ),
+    ] = False,
+) -> None:
+    """Learns click and conversion probabilities, and writes the model versions that the bidder serves.
+
+    Exit status: 0 clean end, 2 bad configuration or file, 3 broken stream. Logs go to stderr.
+    """
+
+
 app.command("init")(cli_fit.init)
 app.command("fit")(cli_fit.fit)
 app.command("fit-file")(cli_file.fit_file)

@@ -93,7 +93,18 @@ def read_manifest(version_dir: Path) -> Manifest:
 
 
 def read_recipe(version_dir: Path) -> Recipe:
-    """Read the recipe that a version carries."""
+    """Read the recipe that a version carries.
+
+    Raises
+    ------
+    VersionError
+        The directory is no version of a model.
+    RecipeError
+        The recipe has faults.
+    """
+    if not (version_dir / RECIPE).is_file():
+        remedy = "name one that exists, <store>/<model>/<version>"
+        raise VersionError("is no model version: it has no recipe", where=str(version_dir), remedy=remedy)
     return load_recipe(version_dir / RECIPE)
 
 

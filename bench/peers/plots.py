@@ -18,30 +18,42 @@ OURS, THEIRS = "#d1495b", "#8d99ae"
 
 
 def draw(path: Path, rows: Sequence[Row], connections: Sequence[int]) -> None:
-    """Draw bars with their figures on logarithmic axes, whiskers over the repeats, and the fastest server on top."""
+    """Draw a point for each figure on logarithmic axes, with its range over the repeats, the fastest server on top.
+
+    Points, not bars: a logarithmic axis has no zero at which a bar could begin, so its length would say nothing.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import
     from matplotlib.figure import Figure as Canvas  # noqa: PLC0415
 
     shown = [row for row in ordered(rows, connections[-1]) if row.results][::-1]
     names = [row.server.title for row in shown]
-    colours = [OURS if row.server.peer == GAVEL.peer else THEIRS for row in shown]
-    height = 1.0 + len(connections) * (0.7 + 0.27 * len(shown))
-    canvas = Canvas(figsize=(16, height), layout="constrained")
+    height = 1.0 + len(connections) * (0.9 + 0.27 * len(shown))
+    canvas = Canvas(figsize=(14, height), layout="constrained")
     FigureCanvasAgg(canvas)
     axes = canvas.subplots(len(connections), len(PANELS), squeeze=False, sharey=True)
     for i, n in enumerate(connections):
         for j, (title, figure, form) in enumerate(PANELS):
             axis, figures = axes[i][j], [figure(row.results[n]) for row in shown]
-            medians = [f.median for f in figures]
-            whiskers = [[f.median - f.low for f in figures], [f.high - f.median for f in figures]]
-            axis.barh(names, medians, color=colours, xerr=whiskers, error_kw={"lw": 1, "ecolor": "#333333"})
+            for k, (row, f) in enumerate(zip(shown, figures, strict=True)):
+                ours = row.server.peer == GAVEL.peer
+                colour = OURS if ours else THEIRS
+                axis.plot([f.low, f.high], [k, k], color=colour, lw=2.5, solid_capstyle="round")
+                axis.plot(f.median, k, marker="D" if ours else "o", color=colour, ms=7)
+                axis.annotate(
+                    form.format(f.median),
+                    (f.high, k),
+                    xytext=(8, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=9,
+                )
+            axis.set_yticks(range(len(names)), names)
             axis.set_xscale("log")
-            axis.margins(y=0.01)
-            axis.set_xlim(min(medians) / 2.5, max(f.high for f in figures) * 4)
-            for k, f in enumerate(figures):
-                axis.text(f.high * 1.12, k, form.format(f.median), va="center", fontsize=9)
+            axis.set_ylim(-0.6, len(names) - 0.4)
+            axis.set_xlim(min(f.low for f in figures) / 1.6, max(f.high for f in figures) * 5)
+            axis.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
             axis.set_title(f"{n} connections: {title}", fontsize=11)
             axis.spines[["top", "right"]].set_visible(False)
-            axis.grid(axis="x", alpha=0.3)
+            axis.grid(axis="both", alpha=0.3)
             axis.set_axisbelow(True)
     canvas.savefig(path, dpi=110)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"gavel/internal/engine/tensorflow"
 	"gavel/internal/host"
 	"gavel/internal/process"
 )
@@ -25,6 +26,8 @@ The admin port has the batcher at work (/), health (/healthz, /readyz), metrics 
 SIGTERM drains: accepted auctions are answered and events flushed before it ends.`
 
 type commands struct {
+	Version kong.VersionFlag `help:"Print the version, the commit and what it was built with, and end."`
+
 	Serve    serveCommand  `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
 	Check    checkCommand  `cmd:"" help:"Check the configuration and the campaign file, naming every fault, and end."`
 	Baseline serveCommand  `cmd:"" help:"Serve the edge alone: decode every bid request and answer no-bid. For benchmarks."`
@@ -57,6 +60,9 @@ func main() {
 // errConfig marks what a person has to mend before the bidder can start; it ends with status 2.
 var errConfig = errors.New("bidder: cannot start")
 
+// build is what this binary was made of.
+func build() process.Build { return process.BuildOf(tensorflow.LibraryVersion()) }
+
 func exitStatus(err error) int {
 	if errors.Is(err, errConfig) || errors.Is(err, errUsage) {
 		return 2
@@ -69,12 +75,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var cli commands
 	ended := false
 	parser, err := kong.New(&cli, kong.Name("bidder"), kong.Description(about), kong.Writers(stdout, stderr),
+		kong.Vars{"version": build().Line("bidder")},
 		kong.UsageOnError(), kong.Exit(func(int) { ended = true }))
 	if err != nil {
 		return err
 	}
 	parsed, err := parser.Parse(args)
-	if ended { // --help was printed
+	if ended { // --help or --version was printed
 		return nil
 	}
 	if err != nil {

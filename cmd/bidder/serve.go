@@ -82,7 +82,8 @@ type stopStep struct {
 
 func newBidder(config Config, log *slog.Logger) *bidder {
 	b := &bidder{config: config, log: log, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
-	b.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	b.metrics.MustRegister(build().Metric(), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return b
 }
 

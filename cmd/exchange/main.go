@@ -81,19 +81,22 @@ type replayCmd struct {
 // run is the whole program: args are the command line, out gets the report, logs the log. It ends cleanly with ctx.
 func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	var cli struct {
+		Version kong.VersionFlag `help:"Print the version, the commit and what it was built with, and end."`
+
 		Simulate simulateCmd `cmd:"" help:"Offer simulated traffic."`
 		Replay   replayCmd   `cmd:"" help:"Offer the auctions of a real log."`
 		Examples examplesCmd `cmd:"" help:"Write examples with their hidden probabilities as NumPy files; needs no bidder."`
 	}
 	exited := false
-	parser, err := kong.New(&cli, kong.Name("exchange"), kong.Writers(out, logs), kong.Vars{"sets": replay.SetNames()},
+	parser, err := kong.New(&cli, kong.Name("exchange"), kong.Writers(out, logs),
+		kong.Vars{"sets": replay.SetNames(), "version": process.BuildOf("").Line("exchange")},
 		kong.Description("The counterpart of a bidder: offers auctions, clears them, sends notices and clicks, keeps books."),
 		kong.Exit(func(int) { exited = true }))
 	if err != nil {
 		return fmt.Errorf("cannot read flags: %w", err)
 	}
 	parsed, err := parser.Parse(args)
-	if exited { // --help was asked for and printed
+	if exited { // --help or --version was asked for and printed
 		return nil
 	}
 	if err != nil {

@@ -21,10 +21,14 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"gavel/internal/process"
 )
 
 // flags are the command line.
 type flags struct {
+	Version kong.VersionFlag `help:"Print the version, the commit and what it was built with, and end."`
+
 	URL         string        `arg:"" help:"Where to send requests, such as http://127.0.0.1:8090/openrtb2/bid."`
 	Bodies      string        `required:"" type:"existingfile" help:"Request bodies, one a line, sent in turn."`
 	Rate        float64       `help:"Requests a second, open loop; 0: closed loop."`
@@ -45,7 +49,7 @@ type flags struct {
 
 func main() {
 	var f flags
-	kong.Parse(&f, kong.Name("loadgen"),
+	kong.Parse(&f, kong.Name("loadgen"), kong.Vars{"version": process.BuildOf("").Line("loadgen")},
 		kong.Description("Offer HTTP load from one thread, open or closed loop, and time every answer from when it was due."))
 	if err := run(f); err != nil {
 		fmt.Fprintln(os.Stderr, "loadgen:", err)

@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"gavel/internal/features"
+	"gavel/internal/process"
 	"gavel/internal/recipe"
 	"gavel/internal/trainer"
 )
@@ -26,6 +27,8 @@ Health, status and metrics are on the admin port: /healthz, /readyz, /metrics, /
 SIGTERM ends it in order: the children learn what they were sent, checkpoint, and end.`
 
 type commands struct {
+	Version kong.VersionFlag `help:"Print the version, the commit and what it was built with, and end."`
+
 	Run      runCommand      `cmd:"" help:"Learn until SIGTERM or Ctrl-C."`
 	Check    checkCommand    `cmd:"" help:"Check the configuration and its recipes, naming every fault, and end."`
 	Encode   encodeCommand   `cmd:"" help:"Encode raw values: CSV on stdin to training frames on stdout."`
@@ -60,6 +63,9 @@ func main() {
 // errConfig marks what a person has to mend before the trainer can work; it ends with status 2.
 var errConfig = errors.New("trainer: cannot start")
 
+// build is what this binary was made of.
+var build = process.BuildOf("")
+
 func exitStatus(err error) int {
 	if errors.Is(err, errConfig) || errors.Is(err, trainer.ErrRefused) {
 		return 2
@@ -67,7 +73,7 @@ func exitStatus(err error) int {
 	return 1
 }
 
-// errHelp ends run after a help text was printed.
+// errHelp ends run after a help text or the version was printed.
 var errHelp = errors.New("help")
 
 // run is main with everything it touches passed in; the end-to-end tests call it too.
@@ -81,6 +87,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}()
 	var c commands
 	parser, err := kong.New(&c, kong.Name("trainer"), kong.Description(about), kong.Writers(stdout, stderr),
+		kong.Vars{"version": build.Line("trainer")},
 		kong.Exit(func(int) { panic(errHelp) }), kong.UsageOnError())
 	if err != nil {
 		return fmt.Errorf("trainer: cannot set up the command line: %w", err)

@@ -35,7 +35,7 @@ func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) 
 	}
 	defer unlock()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(build.Metric(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	stream, err := nats.Connect(nats.Options{URL: c.StreamURL, TokenFile: c.TokenFile, Name: "trainer", Logger: log})
 	if err != nil {

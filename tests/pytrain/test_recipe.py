@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pytrain.errors import RecipeError
+from pytrain import manifest
+from pytrain.errors import RecipeError, VersionError
 from pytrain.recipe import load_recipe, parse_recipe
 from tests.pytrain.conftest import make_recipe, recipe_yaml
 
@@ -134,3 +135,9 @@ def test_recipes_of_the_repository() -> None:
         load_recipe(path)
     for path in models.glob("*/recipe.yaml"):
         assert load_recipe(path).model == path.parent.name
+
+
+def test_a_directory_that_is_no_version_is_named(tmp_path: Path) -> None:
+    with pytest.raises(VersionError, match=r"no model version.*<store>/<model>/<version>") as fault:
+        manifest.read_recipe(tmp_path / "ctr/9")
+    assert "ctr/9" in str(fault.value)

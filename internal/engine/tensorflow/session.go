@@ -8,7 +8,8 @@ package tensorflow
 /*
 #cgo CFLAGS: -O2 -Wall -I${SRCDIR}/../../../build/tensorflow/include
 #cgo LDFLAGS: -L${SRCDIR}/../../../build/tensorflow -l:libtensorflow_cc.so.2 -l:libtensorflow_framework.so.2
-#cgo LDFLAGS: -Wl,-rpath,${SRCDIR}/../../../build/tensorflow
+#cgo !dist LDFLAGS: -Wl,-rpath,${SRCDIR}/../../../build/tensorflow
+#cgo dist LDFLAGS: -Wl,-rpath,$ORIGIN/../lib
 #cgo noescape gavel_run
 #cgo nocallback gavel_run
 #include <stdlib.h>

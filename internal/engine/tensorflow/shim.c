@@ -10,18 +10,6 @@
 #include <sys/prctl.h>
 #endif
 
-// absl::SetMinLogLevel, as TensorFlow 2.21's libtensorflow_framework exports it. Weak: another release names it otherwise,
-// and is then as talkative as ever.
-extern void set_min_log_level(int at_least) __asm__("_ZN4absl12lts_2025081414SetMinLogLevelENS0_18LogSeverityAtLeastE")
-    __attribute__((weak));
-
-// TensorFlow tells of each model that it reads, which is no news to an operator, so only errors (2) are shown unless the
-// environment says otherwise. It reads its own variable before any code of ours runs, hence the call. The two lines
-// about oneDNN that it writes while it is linked in can't be helped.
-__attribute__((constructor)) static void quiet(void) {
-  if (getenv("TF_CPP_MIN_LOG_LEVEL") == NULL && set_min_log_level != NULL) set_min_log_level(2);
-}
-
 // Row memory is counted: one reference is the batch's, one each tensor's that TensorFlow holds. Only the last gives it
 // back, so a tensor that outlives its run can never point at freed memory.
 typedef struct gavel_rows {
