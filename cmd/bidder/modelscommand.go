@@ -18,7 +18,7 @@ import (
 
 // modelsCommand says which versions serve, and changes it. It works on the store alone: bidders follow the store.
 type modelsCommand struct {
-	Config string `help:"Configuration file that names the store (models.store)." default:"configs/bidder.yaml" placeholder:"FILE"`
+	Config string `help:"Configuration file that names the store (model_store)." default:"configs/bidder.yaml" placeholder:"FILE"`
 	Store  string `help:"The model store's directory, instead of the configuration's." placeholder:"DIRECTORY"`
 
 	List struct {

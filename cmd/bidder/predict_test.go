@@ -22,7 +22,6 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"gavel/internal/models"
-	"gavel/internal/predict"
 )
 
 // newStore has pytrain write the first version of the recipe's model.
@@ -82,7 +81,7 @@ func TestServePredictions(t *testing.T) {
 	dir, edge, address := t.TempDir(), freeAddress(t), freeAddress(t)
 	config := filepath.Join(dir, "bidder.yaml")
 	text := fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
-		"models: {store: %s}\npredict: {listen: '%s', timeout: 10s}\n"+
+		"model_store: %s\npredict: {listen: '%s', timeout: 10s}\n"+
 		"events: {embedded_listen: %s, embedded_dir: %s/stream, token_file: %s/stream.token}\n",
 		edge, freeAddress(t), dir, store, address, freeAddress(t), dir, dir)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -219,6 +218,6 @@ func TestPredictConfigFaults(t *testing.T) {
 	f("predict: {listen: localhost, timeout: 2m, body_bytes: 0, rows: -1, connections: 0}",
 		`predict.listen: "localhost"`, "predict.timeout: 2m0s must be 1ms to 1m0s", "predict.body_bytes: ", "predict.rows: ", "predict.connections: ")
 	f("predict: {listen: '127.0.0.1:8094', rows: 200}\nbatcher: {queue_rows: 150}", "predict.rows: 200 is more than the queue of ctr holds (150)")
-	f("predict: {listen: '127.0.0.1:8094', rows: 200}\nbatcher: {models: {ctr: {queue_rows: 150}}}", "predict.rows: 200 is more than the queue of ctr holds (150)")
+	f("predict: {listen: '127.0.0.1:8094', rows: 200}\nmodels: {ctr: {queue_rows: 150}}", "predict.rows: 200 is more than the queue of ctr holds (150)")
 	f("predict: {rows: 200}\nbatcher: {queue_rows: 150}")
 }

@@ -85,7 +85,7 @@ func (b *engineBatch) Run(n int) error {
 		<-b.e.gate
 	}
 	stack := make([]byte, 16<<10)
-	if strings.Contains(string(stack[:runtime.Stack(stack, false)]), "(*scorer).Score") {
+	if strings.Contains(string(stack[:runtime.Stack(stack, false)]), "(*Scorer).Score") {
 		b.e.inline.Add(1)
 	}
 	if b.e.broken {
