@@ -80,9 +80,7 @@ def test_latency_with_a_configuration_of_ones_own(directory: Path, tmp_path: Pat
         "model_store": str(directory / "store"),
         "auction": {"click": "bench", "tmax_margin": "15ms"},
     }
-    config.write_text(
-        f"# mine\n{yaml.safe_dump(own)}limits: {{cpu_wait: 1s}}\n"
-    )
+    config.write_text(f"# mine\n{yaml.safe_dump(own)}limits: {{cpu_wait: 1s}}\n")
     result = tune(
         "tune_latency.py",
         directory,
