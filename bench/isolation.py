@@ -21,8 +21,8 @@ from bench.world import RECIPE, World, campaigns, ensure_model
 SLOW = "slow"
 SLOW_HIDDEN = [1024, 1024, 512]
 SETTINGS: dict[str, Any] = {
-    "models.conversion": SLOW,
-    f"batcher.models.{SLOW}": {"runners": 1, "nice": 10},
+    "auction.conversion": SLOW,
+    f"models.{SLOW}": {"runners": 1, "nice": 10},
 }
 
 

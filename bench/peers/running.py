@@ -137,7 +137,7 @@ def _gavel(server: Server, place: Place, scratch: Path, port: int) -> tuple[list
     world = World(scratch)
     world.campaigns.write_text(yaml.safe_dump(campaigns(world.candidates)))
     settings: Mapping[str, Any] = {
-        "models.store": str(place.model.store),
+        "model_store": str(place.model.store),
         "predict.listen": f"127.0.0.1:{port}",
         "predict.timeout": "10s",  # no peer has a shorter timeout
         **{key: value for key, value in server.settings.items() if key not in variables},

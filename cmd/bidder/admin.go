@@ -25,16 +25,18 @@ func (b *bidder) startAdmin(context.Context) error {
 	return nil
 }
 
-// ready returns nil when the bidder can bid: the models that campaigns need are warm, and it is not stopping.
+// ready returns nil when the bidder can bid: the models that auctions name are warm, and it is not stopping.
 func (b *bidder) ready() error {
 	switch {
 	case !b.serving.Load():
 		return errors.New("starting or stopping")
-	case b.click == nil: // baseline
-	case !b.click.Ready():
-		return b.unready(b.config.Models.Click)
-	case b.conversion != nil && !b.conversion.Ready():
-		return b.unready(b.config.Models.Conversion)
+	case b.models == nil: // baseline
+		return nil
+	}
+	for _, name := range []string{b.config.Auction.Click, b.config.Auction.Conversion} {
+		if name != "" && !b.models.Find(name).Ready() {
+			return b.unready(name)
+		}
 	}
 	return nil
 }
@@ -42,5 +44,5 @@ func (b *bidder) ready() error {
 // unready says why a model keeps the bidder from being ready, and what to do.
 func (b *bidder) unready(model string) error {
 	return fmt.Errorf("no warm version of %s: it is loading, was refused (the log says why), or %s holds none "+
-		"(python -m pytrain init --recipe RECIPE --store %[2]s makes a first one)", model, b.config.Models.Store)
+		"(python -m pytrain init --recipe RECIPE --store %[2]s makes a first one)", model, b.config.ModelStore)
 }

@@ -3,15 +3,17 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"gavel/internal/batcher"
+	"gavel/internal/models"
 )
 
-// ModelBatching is what the configuration says of one model's batches: batcher.models.<model>. What is nil is as in
-// batcher, or has the default given.
-type ModelBatching struct {
+// ModelSettings is what the configuration says of one model: models.<name>. What is nil is as in batcher, or has the
+// default given.
+type ModelSettings struct {
 	Policy     *string        `yaml:"policy"`
 	MaxRows    *int           `yaml:"max_rows"`
 	MaxWait    *time.Duration `yaml:"max_wait"`
@@ -31,7 +33,7 @@ type batching struct {
 
 // batching is a served model's.
 func (c *Config) batching(model string) batching {
-	b, m := &c.Batcher, c.Batcher.Models[model]
+	b, m := &c.Batcher, c.Models[model]
 	out := batching{queue: batcher.QueueOptions{
 		Policy: batcher.Policy(or(m.Policy, b.Policy)), MaxRows: or(m.MaxRows, b.MaxRows), MaxWait: or(m.MaxWait, b.MaxWait),
 		QueueRows: or(m.QueueRows, b.QueueRows), Weight: or(m.Weight, 1), MaxRunners: or(m.MaxRunners, 0),
@@ -51,32 +53,41 @@ func or[T any](value *T, otherwise T) T {
 	return *value
 }
 
-// served are the models that the bidder serves.
+// served are the names of the models that the bidder serves, sorted.
 func (c *Config) served() []string {
-	if c.Models.Conversion == "" {
-		return []string{c.Models.Click}
+	if len(c.Models) > 0 {
+		return slices.Sorted(maps.Keys(c.Models))
 	}
-	return []string{c.Models.Click, c.Models.Conversion}
+	names := []string{c.Auction.Click}
+	if c.Auction.Conversion != "" && c.Auction.Conversion != c.Auction.Click {
+		names = append(names, c.Auction.Conversion)
+	}
+	return names
 }
 
-// batchingFaults are those of batcher and of its models.
-func (c *Config) batchingFaults() (faults []error) {
+// modelFaults are those of models and of what names them, and of batcher.
+func (c *Config) modelFaults() (faults []error) {
 	b := &c.Batcher
-	shared := ModelBatching{Policy: &b.Policy, MaxRows: &b.MaxRows, MaxWait: &b.MaxWait, Patience: &b.Patience,
+	shared := ModelSettings{Policy: &b.Policy, MaxRows: &b.MaxRows, MaxWait: &b.MaxWait, Patience: &b.Patience,
 		QueueRows: &b.QueueRows, Runners: &b.Runners}
 	faults = append(faults, shared.faults("batcher", shared)...)
-	for model, m := range b.Models {
-		key := "batcher.models." + model
-		if !slices.Contains(c.served(), model) {
-			faults = append(faults, fmt.Errorf("%s: is none of the models served (models.click, models.conversion): %q", key, c.served()))
+	for name, m := range c.Models {
+		key := "models." + name
+		if err := models.CheckModel(name); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", key, err))
 		}
 		faults = append(faults, m.faults(key, shared)...)
+	}
+	for key, name := range map[string]string{"auction.click": c.Auction.Click, "auction.conversion": c.Auction.Conversion} {
+		if name != "" && !slices.Contains(c.served(), name) {
+			faults = append(faults, fmt.Errorf("%s: %q is not among models: %q; add it there, or leave models out", key, name, c.served()))
+		}
 	}
 	return faults
 }
 
 // faults are of what is set; otherwise is what holds where nothing is.
-func (m *ModelBatching) faults(key string, otherwise ModelBatching) (faults []error) {
+func (m *ModelSettings) faults(key string, otherwise ModelSettings) (faults []error) {
 	fault := func(setting, format string, args ...any) {
 		faults = append(faults, fmt.Errorf("%s.%s: "+format, append([]any{key, setting}, args...)...))
 	}

@@ -31,7 +31,7 @@ func check(path string, stdout io.Writer) error {
 func unscorable(config Config, set *auction.CampaignSet) string {
 	n, first := 0, ""
 	for _, c := range set.All() {
-		if config.Models.Conversion == "" && c.Goal.Kind == auction.CPA {
+		if config.Auction.Conversion == "" && c.Models.Conversion == "" && c.Goal.Kind == auction.CPA {
 			n++
 			first = cmp.Or(first, c.ID)
 		}
@@ -39,5 +39,5 @@ func unscorable(config Config, set *auction.CampaignSet) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d campaigns pay by conversion (%s, to begin with) and will not bid: models.conversion names no model", n, first)
+	return fmt.Sprintf("%d campaigns pay by conversion (%s, to begin with) and will not bid: auction.conversion names no model", n, first)
 }

@@ -24,13 +24,13 @@ type Config struct {
 	StateDir    string `yaml:"state_dir"`
 	Campaigns   string `yaml:"campaigns"`
 
-	Models struct {
-		Store      string `yaml:"store"`
-		Click      string `yaml:"click"`
-		Conversion string `yaml:"conversion"`
-	} `yaml:"models"`
+	ModelStore string `yaml:"model_store"`
+	// Models are those that are served, by name. If there are none, those that Auction names are served.
+	Models map[string]ModelSettings `yaml:"models"`
 
 	Auction struct {
+		Click             string        `yaml:"click"`      // names one of Models
+		Conversion        string        `yaml:"conversion"` // names one of Models; "": none
 		Currency          string        `yaml:"currency"`
 		Seat              string        `yaml:"seat"`
 		TmaxDefault       time.Duration `yaml:"tmax_default"`
@@ -47,8 +47,6 @@ type Config struct {
 		MaxWait   time.Duration `yaml:"max_wait"`
 		Patience  float64       `yaml:"patience"`
 		QueueRows int           `yaml:"queue_rows"`
-
-		Models map[string]ModelBatching `yaml:"models"`
 	} `yaml:"batcher"`
 
 	TensorFlow struct {
@@ -106,8 +104,8 @@ func Defaults() Config {
 	c.PublicURL = "http://127.0.0.1:8090"
 	c.StateDir = "var/bidder"
 	c.Campaigns = "configs/campaigns.yaml"
-	c.Models.Store = "var/store"
-	c.Models.Click = "ctr"
+	c.ModelStore = "var/store"
+	c.Auction.Click = "ctr"
 	c.Auction.Currency = "USD"
 	c.Auction.Seat = "gavel"
 	c.Auction.TmaxDefault = 120 * time.Millisecond
@@ -180,8 +178,8 @@ func (c *Config) Validate() (faults []error) {
 		fault("public_url: %q is not an http or https URL", c.PublicURL)
 	}
 	for key, value := range map[string]string{
-		"name": c.Name, "state_dir": c.StateDir, "campaigns": c.Campaigns, "models.store": c.Models.Store,
-		"models.click": c.Models.Click, "auction.seat": c.Auction.Seat, "events.token_file": c.Events.TokenFile,
+		"name": c.Name, "state_dir": c.StateDir, "campaigns": c.Campaigns, "model_store": c.ModelStore,
+		"auction.click": c.Auction.Click, "auction.seat": c.Auction.Seat, "events.token_file": c.Events.TokenFile,
 		"events.embedded_dir": c.Events.EmbeddedDir,
 	} {
 		if value == "" {
@@ -209,7 +207,7 @@ func (c *Config) Validate() (faults []error) {
 	if s := c.Budget.LeaseShare; !(s > 0 && s <= 1) {
 		fault("budget.lease_share: %v must be above 0 and at most 1", s)
 	}
-	faults = append(faults, c.batchingFaults()...)
+	faults = append(faults, c.modelFaults()...)
 	if !slices.Contains(tensorflow.Threadings, tensorflow.Threading(c.TensorFlow.Threading)) {
 		fault("tensorflow.threading: %q is none of %v", c.TensorFlow.Threading, tensorflow.Threadings)
 	}

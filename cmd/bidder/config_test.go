@@ -49,8 +49,8 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 	}
 	f("what cannot be read", "batcher: {max_wiat: 2ms, runners: two}\nlimits: {read_timeout: 5}\n",
 		"line 1: field max_wiat not found", "line 1: cannot unmarshal !!str `two` into int", "line 2: cannot unmarshal !!int `5` into time.Duration")
-	f("empty", "name: ''\nstate_dir: ''\ncampaigns: ''\nmodels: {store: '', click: ''}\nauction: {seat: ''}\nevents: {token_file: '', embedded_dir: ''}\n",
-		"name: ", "state_dir: ", "campaigns: ", "models.store: ", "models.click: ", "auction.seat: ", "events.token_file: ", "events.embedded_dir: ")
+	f("empty", "name: ''\nstate_dir: ''\ncampaigns: ''\nmodel_store: ''\nauction: {click: '', seat: ''}\nevents: {token_file: '', embedded_dir: ''}\n",
+		"name: ", "state_dir: ", "campaigns: ", "model_store: ", "auction.click: ", "auction.seat: ", "events.token_file: ", "events.embedded_dir: ")
 	f("addresses", "listen: 8090\nadmin_listen: localhost\npublic_url: bidder.example\nevents: {embedded_listen: ':nats'}\n",
 		`listen: "8090"`, `admin_listen: "localhost"`, `public_url: "bidder.example"`, `events.embedded_listen: ":nats"`)
 	f("an outside stream", "events: {url: 'stream:4222', embedded_listen: ''}\n", `events.url: "stream:4222"`)
@@ -61,19 +61,19 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 		`batcher.policy: "lazy"`, "batcher.runners: 0", "batcher.max_rows: 70000", "batcher.max_wait: 2m0s", "batcher.patience: -1",
 		"batcher.queue_rows: 5000000")
 	f("a queue shorter than a batch", "batcher: {max_rows: 128, queue_rows: 64}\n", "batcher.queue_rows: 64 is less than max_rows (128)")
-	f("a model's batches", "models: {conversion: cvr}\nbatcher:\n  models:\n    ctr: {policy: lazy, max_rows: 0, max_wait: 0s, patience: -1, queue_rows: 5000000}\n"+
-		"    cvr: {weight: 0, max_runners: 0, runners: 2000, nice: 20}\n",
-		`batcher.models.ctr.policy: "lazy" is none of [adaptive eager window off]`, "batcher.models.ctr.max_rows: 0 must be 1 to 65536",
-		"batcher.models.ctr.max_wait: 0s", "batcher.models.ctr.patience: -1", "batcher.models.ctr.queue_rows: 5000000",
-		"batcher.models.cvr.weight: 0", "batcher.models.cvr.max_runners: 0", "batcher.models.cvr.runners: 2000", "batcher.models.cvr.nice: 20 must be 0 to 19")
-	f("no numbers of a model", "batcher: {models: {ctr: {weight: .nan, patience: .nan}}}\n", "batcher.models.ctr.weight: NaN", "batcher.models.ctr.patience: NaN")
-	f("models that are not served", "batcher: {models: {cvr: {}, '': {runners: 0}}}\n",
-		`batcher.models.cvr: is none of the models served (models.click, models.conversion): ["ctr"]`, "batcher.models.: ", "batcher.models..runners: 0")
-	f("a model's queue shorter than a batch", "models: {conversion: cvr}\nbatcher: {queue_rows: 256, models: {ctr: {max_rows: 512}, cvr: {queue_rows: 100}}}\n",
-		"batcher.models.ctr.queue_rows: 256 is less than max_rows (512)", "batcher.models.cvr.queue_rows: 100 is less than max_rows (128)")
-	f("nice without runners", "batcher: {models: {ctr: {nice: 5}}}\n", "batcher.models.ctr.nice: the model shares its runners")
-	f("nice with nobody to be so", "batcher: {policy: off, models: {ctr: {nice: 5, runners: 1}}}\n", "batcher.models.ctr.nice: under policy off")
-	f("an unknown setting of a model", "batcher: {models: {ctr: {max_row: 5}}}\n", "line 1: field max_row not found")
+	f("a model's batches", "models:\n  ctr: {policy: lazy, max_rows: 0, max_wait: 0s, patience: -1, queue_rows: 5000000}\n"+
+		"  cvr: {weight: 0, max_runners: 0, runners: 2000, nice: 20}\n",
+		`models.ctr.policy: "lazy" is none of [adaptive eager window off]`, "models.ctr.max_rows: 0 must be 1 to 65536",
+		"models.ctr.max_wait: 0s", "models.ctr.patience: -1", "models.ctr.queue_rows: 5000000",
+		"models.cvr.weight: 0", "models.cvr.max_runners: 0", "models.cvr.runners: 2000", "models.cvr.nice: 20 must be 0 to 19")
+	f("no numbers of a model", "models: {ctr: {weight: .nan, patience: .nan}}\n", "models.ctr.weight: NaN", "models.ctr.patience: NaN")
+	f("models that are not served", "models: {cvr: {}, '': {runners: 0}, 'A/b':}\nauction: {conversion: crv}\n", `auction.click: "ctr" is not among models: ["" "A/b" "cvr"]`,
+		`auction.conversion: "crv" is not among models`, `models.: `, "models..runners: 0", `models.A/b: `)
+	f("a model's queue shorter than a batch", "batcher: {queue_rows: 256}\nmodels: {ctr: {max_rows: 512}, cvr: {queue_rows: 100}}\n",
+		"models.ctr.queue_rows: 256 is less than max_rows (512)", "models.cvr.queue_rows: 100 is less than max_rows (128)")
+	f("nice without runners", "models: {ctr: {nice: 5}}\n", "models.ctr.nice: the model shares its runners")
+	f("nice with nobody to be so", "batcher: {policy: off}\nmodels: {ctr: {nice: 5, runners: 1}}\n", "models.ctr.nice: under policy off")
+	f("an unknown setting of a model", "models: {ctr: {max_row: 5}}\n", "line 1: field max_row not found")
 	f("TensorFlow", "tensorflow: {threading: gpu}\n", `tensorflow.threading: "gpu" is none of [caller default]`)
 	f("limits", "limits: {body_bytes: 0, auctions: -1, connections: 0, read_timeout: 0s, write_timeout: -1s, idle_timeout: 0s}\n",
 		"limits.body_bytes: ", "limits.auctions: ", "limits.connections: ", "limits.read_timeout: ", "limits.write_timeout: ", "limits.idle_timeout: ")
@@ -99,7 +99,8 @@ func TestConfigInTheRepositoryHoldsTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Defaults()
-	want.Models.Conversion = "cvr"
+	want.Auction.Conversion = "cvr"
+	want.Models = map[string]ModelSettings{"ctr": {}, "cvr": {}}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
@@ -107,8 +108,8 @@ func TestConfigInTheRepositoryHoldsTheDefaults(t *testing.T) {
 
 // What a model leaves out is as in batcher; a pool of its own is made for the model that asks for runners.
 func TestConfigOfAModelsBatches(t *testing.T) {
-	c, err := load(t, "models: {conversion: cvr}\nbatcher: {max_rows: 64, patience: 0, runners: 3, models: {cvr: {policy: eager, max_rows: 32, max_wait: 5ms, "+
-		"patience: 40, queue_rows: 320, weight: 0.5, max_runners: 2, runners: 2, nice: 10}}}\n")
+	c, err := load(t, "batcher: {max_rows: 64, patience: 0, runners: 3}\nmodels: {ctr: , cvr: {policy: eager, max_rows: 32, max_wait: 5ms, "+
+		"patience: 40, queue_rows: 320, weight: 0.5, max_runners: 2, runners: 2, nice: 10}}\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +140,7 @@ func TestConfigDocumented(t *testing.T) {
 		documented[row[1]] = strings.Trim(row[2], "`")
 	}
 	c := Defaults()
-	c.Batcher.Models = map[string]ModelBatching{"<model>": {}}
+	c.Models = map[string]ModelSettings{"<model>": {}}
 	data, err := yaml.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
@@ -179,6 +180,7 @@ func TestConfigDocumented(t *testing.T) {
 		}
 	}
 	walk("", tree)
+	delete(documented, "models") // by name: the walk has met what is below it
 	if keys < 30 || len(documented) > 0 {
 		t.Errorf("%d keys; documented without being there: %v", keys, documented)
 	}

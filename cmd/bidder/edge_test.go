@@ -56,7 +56,7 @@ func TestNoticesAndLinksMeet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bid := &auction.Bid{ID: "b1", Candidate: candidatesOf("a")[0], Price: 1200}
+	bid := &auction.Bid{ID: "b1", Candidate: candidate(), Price: 1200}
 	var l openrtb.Links
 	linker{links}.Links(&auction.Request{Exchange: "sim"}, bid, &l)
 	tell := func(kind openrtb.NoticeKind, link, price string) (openrtb.NoticeResult, error) {
@@ -104,7 +104,7 @@ func TestAuctionsTellOfBids(t *testing.T) {
 	out := new(outbox)
 	a := &auctions{ledger: ledger, publisher: out, log: slog.New(slog.NewTextHandler(&log, nil))}
 	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}}
-	bid := &auction.Bid{ID: "b1", Candidate: candidatesOf("a")[0], Price: 1200}
+	bid := &auction.Bid{ID: "b1", Candidate: candidate(), Price: 1200}
 	if !ledger.Reserve("a", bid.ID, bid.Price, now) {
 		t.Fatal("nothing was reserved")
 	}
@@ -123,4 +123,11 @@ func TestAuctionsTellOfBids(t *testing.T) {
 	if n := strings.Count(log.String(), "bid not recorded"); n < 1 || n > 3 {
 		t.Errorf("%d lines of log for 50 bids in a moment, want one a second", n)
 	}
+}
+
+// candidate is one of a campaign "a" that pays by click.
+func candidate() auction.Candidate {
+	c := &auction.Campaign{ID: "a", Goal: auction.Goal{Kind: auction.CPC, Value: 1e6}}
+	c.Creatives = []auction.Creative{{ID: "x", Kind: auction.BannerCreative}}
+	return auction.Candidate{Campaign: c, Creative: &c.Creatives[0]}
 }

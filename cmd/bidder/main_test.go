@@ -67,7 +67,7 @@ func TestServe(t *testing.T) {
 	dir, listen, admin := t.TempDir(), freeAddress(t), freeAddress(t)
 	config := filepath.Join(dir, "bidder.yaml")
 	text := fmt.Sprintf("listen: %s\nadmin_listen: %s\npublic_url: http://%s\nstate_dir: %s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
-		"models: {store: %s/store, conversion: cvr}\nbatcher: {models: {ctr: {runners: 1, nice: 2}}}\nlimits: {body_bytes: 4096, read_timeout: 300ms}\n"+
+		"model_store: %s/store\nmodels: {ctr: {runners: 1, nice: 2}, cvr: {}}\nauction: {conversion: cvr}\nlimits: {body_bytes: 4096, read_timeout: 300ms}\n"+
 		"events: {embedded_listen: %s, embedded_dir: %s/stream, token_file: %s/stream.token}\n",
 		listen, admin, listen, dir, dir, freeAddress(t), dir, dir)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -208,8 +208,8 @@ func TestCheck(t *testing.T) {
 			}
 		}
 	}
-	f("models: {conversion: cvr}\n", "b.yaml: sound\n", "campaigns.yaml: sound, ")
-	f("", "warning: ", "models.conversion names no model")
+	f("auction: {conversion: cvr}\n", "b.yaml: sound\n", "campaigns.yaml: sound, ")
+	f("", "warning: ", "auction.conversion names no model")
 	f("auction: {currency: EUR}\n", "auction.currency is EUR")
 }
 

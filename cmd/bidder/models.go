@@ -13,6 +13,7 @@ import (
 	"gavel/internal/host"
 	"gavel/internal/models"
 	modelsdir "gavel/internal/models/dir"
+	"gavel/internal/scoring"
 )
 
 func (b *bidder) startModels(ctx context.Context) error {
@@ -29,29 +30,26 @@ func (b *bidder) startModels(ctx context.Context) error {
 	makePlaces(runners)
 	b.page = &console.Page{Bidder: b.config.Name, Threading: b.config.TensorFlow.Threading, Queues: b.queues}
 	group, err := models.NewGroup(models.GroupOptions{
-		Store: modelsdir.New(b.config.Models.Store), Loaders: loaders(tensorflow.Threading(b.config.TensorFlow.Threading)),
+		Store: modelsdir.New(b.config.ModelStore), Loaders: loaders(tensorflow.Threading(b.config.TensorFlow.Threading)),
 		Registerer: b.metrics, Logger: b.log,
 	})
 	if err != nil {
 		return err
 	}
 	b.onStop("model store", closeTimeout, func(context.Context) error { group.Close(); return nil })
-	v := &versions{queues: b.queues, log: b.log}
-	start := func(model string) (*models.Manager, error) {
-		m, err := v.manage(group, model, runners.of(model), batched[model].queue)
-		if err == nil {
-			b.page.Models = append(b.page.Models, m.Status)
-			b.onStop("model "+model, closeTimeout, m.Close)
-		}
-		return m, err
-	}
-	if b.click, err = start(b.config.Models.Click); err != nil {
+	b.models, err = scoring.New(scoring.Options{Group: group, Queues: b.queues, Logger: b.log})
+	if err != nil {
 		return err
 	}
-	if b.config.Models.Conversion != "" {
-		b.conversion, err = start(b.config.Models.Conversion)
+	for _, name := range b.config.served() {
+		model, err := b.models.Serve(name, runners.of(name), batched[name].queue)
+		if err != nil {
+			return err
+		}
+		b.page.Models = append(b.page.Models, model.Status)
+		b.onStop("model "+name, closeTimeout, model.Close)
 	}
-	return err
+	return nil
 }
 
 // loaders are the engines that the bidder has.

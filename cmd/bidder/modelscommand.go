@@ -13,11 +13,12 @@ import (
 	"gavel/internal/engine/tensorflow"
 	"gavel/internal/models"
 	modelsdir "gavel/internal/models/dir"
+	"gavel/internal/scoring"
 )
 
 // modelsCommand says which versions serve, and changes it. It works on the store alone: bidders follow the store.
 type modelsCommand struct {
-	Config string `help:"Configuration file that names the store (models.store)." default:"configs/bidder.yaml" placeholder:"FILE"`
+	Config string `help:"Configuration file that names the store (model_store)." default:"configs/bidder.yaml" placeholder:"FILE"`
 	Store  string `help:"The model store's directory, instead of the configuration's." placeholder:"DIRECTORY"`
 
 	List struct {
@@ -58,7 +59,7 @@ func (c *modelsCommand) run(ctx context.Context, command string, stdout io.Write
 		if err != nil {
 			return fmt.Errorf("%w:\n%w (--store names the store without a configuration)", errConfig, err)
 		}
-		path = config.Models.Store
+		path = config.ModelStore
 	}
 	s := &modelsAt{ctx: ctx, store: modelsdir.New(path), out: stdout}
 	switch command {
@@ -225,7 +226,7 @@ func (s *modelsAt) sound(model string, version int64) error {
 	v, err := models.Load(s.ctx, loaders(tensorflow.CallerThread), files.Dir, model, version, models.LoadOptions{WarmRows: []int{1}})
 	if err == nil {
 		defer v.Release()
-		_, err = encoderOf(v)
+		_, err = scoring.EncoderOf(v)
 	}
 	if err != nil {
 		return fmt.Errorf("bidder: bidders would refuse %s version %d, so the pointer stays as it is: %w", model, version, err)

@@ -162,7 +162,7 @@ func TestModelsCommandsNameTheRemedy(t *testing.T) {
 	if err := os.MkdirAll(version, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{config: "models: {store: " + store + "}\n", filepath.Join(version, "saved_model.pb"): ""} {
+	for name, text := range map[string]string{config: "model_store: " + store + "\n", filepath.Join(version, "saved_model.pb"): ""} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

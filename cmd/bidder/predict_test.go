@@ -21,11 +21,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5"
 
-	"gavel/internal/batcher"
-	"gavel/internal/engine"
 	"gavel/internal/models"
-	"gavel/internal/predict"
-	"gavel/internal/race"
 )
 
 // newStore has pytrain write the first version of the recipe's model.
@@ -85,7 +81,7 @@ func TestServePredictions(t *testing.T) {
 	dir, edge, address := t.TempDir(), freeAddress(t), freeAddress(t)
 	config := filepath.Join(dir, "bidder.yaml")
 	text := fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
-		"models: {store: %s}\npredict: {listen: '%s', timeout: 10s}\n"+
+		"model_store: %s\npredict: {listen: '%s', timeout: 10s}\n"+
 		"events: {embedded_listen: %s, embedded_dir: %s/stream, token_file: %s/stream.token}\n",
 		edge, freeAddress(t), dir, store, address, freeAddress(t), dir, dir)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -202,144 +198,6 @@ func TestServePredictions(t *testing.T) {
 	}
 }
 
-// scoreRows answers with probabilities and the errors that predict knows.
-func TestScoreRows(t *testing.T) {
-	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close(context.Background())
-	queueOf := func(e *testEngine, rows int) *batcher.Queue {
-		t.Helper()
-		e.rowLen = 2
-		queue, err := pool.NewQueue(e, batcher.QueueOptions{Name: "t", MaxRows: 4, QueueRows: rows, Policy: batcher.Eager})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return queue
-	}
-	f := func(name string, queue *batcher.Queue, n int, deadline time.Time, wantErr error, want ...float32) {
-		t.Helper()
-		rows, results := make([]int32, 2*n), make([]predict.Result, n)
-		for i := range n {
-			rows[2*i+1] = int32(i)
-		}
-		started := make([]predict.Result, n)
-		told := toldOf{started, make(chan error, 1)}
-		startRows(queue, 2, rows, n, deadline, told)
-		if err := <-told.err; !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
-			t.Errorf("%s: started, got %v, want %v", name, err, wantErr)
-		}
-		err := scoreRows(queue, 2, rows, deadline, results)
-		if !errors.Is(err, wantErr) || (err == nil) != (wantErr == nil) {
-			t.Errorf("%s: got %v, want %v", name, err, wantErr)
-		}
-		for i := range want {
-			if started[i].Probability != results[i].Probability || (started[i].Err == nil) != (results[i].Err == nil) {
-				t.Errorf("%s: row %d, started, is %+v, want %+v", name, i, started[i], results[i])
-			}
-		}
-		for i, p := range want {
-			if p < 0 && !errors.Is(results[i].Err, wantErr) || p >= 0 && (results[i].Err != nil || results[i].Probability != p) {
-				t.Errorf("%s: row %d is %+v, want %v", name, i, results[i], p)
-			}
-		}
-	}
-	soon := time.Now().Add(time.Minute)
-	sound := queueOf(&testEngine{}, 64)
-	f("rows", sound, 3, soon, nil, 0, 1./8, 2./8)
-	f("more rows than the stack has room for", sound, 40, soon, nil, 0, 1./8, 2./8)
-	f("a refused row", queueOf(&testEngine{refuse: 1}, 64), 3, soon, predict.ErrRow, 0, -1, 2./8)
-	f("too late", sound, 1, time.Now().Add(-time.Second), predict.ErrExpired)
-	f("too many", queueOf(&testEngine{}, 4), 5, soon, predict.ErrShed)
-	closed := queueOf(&testEngine{}, 64)
-	if err := closed.Close(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	f("closed", closed, 1, soon, predict.ErrClosed)
-	broken := &testEngine{}
-	queue := queueOf(broken, 64)
-	broken.broken = true
-	f("a broken engine", queue, 1, soon, batcher.ErrRun)
-
-	panicking := queueOf(&testEngine{}, 64)
-	func() {
-		defer func() {
-			if recover() == nil {
-				t.Error("rows of another size were scored")
-			}
-		}()
-		_ = scoreRows(panicking, 2, make([]int32, 1), soon, make([]predict.Result, 2))
-	}()
-	func() {
-		defer func() {
-			if recover() == nil {
-				t.Error("rows of another size were started")
-			}
-		}()
-		startRows(panicking, 2, make([]int32, 1), 2, soon, toldOf{})
-	}()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := panicking.Close(ctx); err != nil {
-		t.Errorf("a panic before Wait leaves its places claimed: %v", err)
-	}
-}
-
-func TestScoreRowsAllocs(t *testing.T) {
-	if race.Enabled {
-		t.Skip("the race detector makes pools drop items")
-	}
-	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close(context.Background())
-	queue, err := pool.NewQueue(silent{2}, batcher.QueueOptions{Name: "t"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows, results := make([]int32, 2*8), make([]predict.Result, 8)
-	if n := testing.AllocsPerRun(200, func() {
-		if err := scoreRows(queue, 2, rows, time.Time{}, results); err != nil {
-			t.Fatal(err)
-		}
-	}); n > 0 {
-		t.Errorf("%v allocations for 8 rows", n)
-	}
-	var told predict.Receiver = toldOf{results, make(chan error, 1)}
-	if n := testing.AllocsPerRun(200, func() {
-		startRows(queue, 2, rows, 8, time.Time{}, told)
-		if err := <-told.(toldOf).err; err != nil {
-			t.Fatal(err)
-		}
-	}); n > 0 {
-		t.Errorf("%v allocations for 8 rows that are started", n)
-	}
-}
-
-// toldOf is a predict.Receiver that keeps what it is told.
-type toldOf struct {
-	results []predict.Result
-	err     chan error
-}
-
-func (r toldOf) Scored(results []predict.Result, err error) {
-	copy(r.results, results)
-	r.err <- err
-}
-
-// silent is an engine that does nothing, without allocations.
-type silent struct{ rowLen int }
-
-func (e silent) Schema() *engine.Schema { return indices(e.rowLen) }
-func (e silent) Close() error           { return nil }
-
-func (e silent) NewBatch(capacity int) (engine.Batch, error) {
-	b := newTestBatch(capacity, e.rowLen)
-	return &b, nil
-}
-
 func TestPredictConfigFaults(t *testing.T) {
 	f := func(text string, want ...string) {
 		t.Helper()
@@ -360,6 +218,6 @@ func TestPredictConfigFaults(t *testing.T) {
 	f("predict: {listen: localhost, timeout: 2m, body_bytes: 0, rows: -1, connections: 0}",
 		`predict.listen: "localhost"`, "predict.timeout: 2m0s must be 1ms to 1m0s", "predict.body_bytes: ", "predict.rows: ", "predict.connections: ")
 	f("predict: {listen: '127.0.0.1:8094', rows: 200}\nbatcher: {queue_rows: 150}", "predict.rows: 200 is more than the queue of ctr holds (150)")
-	f("predict: {listen: '127.0.0.1:8094', rows: 200}\nbatcher: {models: {ctr: {queue_rows: 150}}}", "predict.rows: 200 is more than the queue of ctr holds (150)")
+	f("predict: {listen: '127.0.0.1:8094', rows: 200}\nmodels: {ctr: {queue_rows: 150}}", "predict.rows: 200 is more than the queue of ctr holds (150)")
 	f("predict: {rows: 200}\nbatcher: {queue_rows: 150}")
 }

@@ -22,9 +22,9 @@ import (
 	"gavel/internal/host"
 	"gavel/internal/leases"
 	"gavel/internal/limit"
-	"gavel/internal/models"
 	"gavel/internal/openrtb"
 	"gavel/internal/process"
+	"gavel/internal/scoring"
 	"gavel/internal/stream/nats"
 )
 
@@ -56,8 +56,7 @@ type bidder struct {
 	ledger     *auction.Ledger
 	booked     console.CountedLedger
 	leases     *leases.Manager
-	click      *models.Manager
-	conversion *models.Manager // nil: none configured
+	models     *scoring.Models // nil: none, when only the edge is served
 	queues     *console.Queues // what metrics and the page know of the batcher
 	page       *console.Page   // nil: none
 	auctioneer *auction.Auctioneer
@@ -150,7 +149,7 @@ func (b *bidder) stop() error {
 
 func (b *bidder) startCampaigns(ctx context.Context) (err error) {
 	b.auctioneer, err = auction.NewAuctioneer(auction.AuctioneerOptions{
-		Scorer:  newScorer(managed(b.click), managed(b.conversion), b.log),
+		Scorer:  scoring.NewScorer(b.models, b.config.Auction.Click, b.config.Auction.Conversion, b.log),
 		Budget:  b.ledger,
 		Shading: auction.Shading{Bidders: b.config.Auction.FirstPriceBidders},
 	})
@@ -195,7 +194,7 @@ func (b *bidder) useCampaigns(set *auction.CampaignSet) {
 func setOptions(c Config) auction.SetOptions {
 	return auction.SetOptions{
 		Currency: c.Auction.Currency, DefaultSeat: c.Auction.Seat, Limit: c.Auction.MaxCandidates,
-		LocalHour: features.LocalHourOfWeek,
+		LocalHour: features.LocalHourOfWeek, Models: c.served(),
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"gavel/internal/engine/tensorflow"
 	"gavel/internal/models"
+	"gavel/internal/scoring"
 )
 
 // verify loads a version as serving would and prints what it holds; the error says why it would be refused.
@@ -31,7 +32,7 @@ func verify(ctx context.Context, dir string, stdout io.Writer) error {
 	}
 	took := time.Since(began)
 	defer s.Release()
-	encoder, err := encoderOf(s)
+	encoder, err := scoring.EncoderOf(s)
 	if err != nil {
 		return err
 	}

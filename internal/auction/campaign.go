@@ -15,6 +15,7 @@ type Campaign struct {
 	Pacing      Pacing
 	Start, End  time.Time // End is exclusive; zero means no bound
 	Goal        Goal
+	Models      CampaignModels
 	Targeting   Targeting
 	Creatives   []Creative
 }
@@ -41,6 +42,9 @@ type Goal struct {
 	Kind  GoalKind
 	Value Micros
 }
+
+// CampaignModels are the names of the models that predict for a campaign; "" means the bidder's default.
+type CampaignModels struct{ Click, Conversion string }
 
 // Targeting narrows where a campaign may bid. An empty list allows everything. All lists must match, each by any one of
 // its values. Codes are in the normal form of Request.

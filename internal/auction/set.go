@@ -23,6 +23,8 @@ type SetOptions struct {
 	// at most once an auction, and only if a campaign targets hours. If it is nil or returns false, such campaigns do
 	// not bid.
 	LocalHour func(*Request) (int, bool)
+	// Models are the names that a campaign's models may have; nil allows any.
+	Models []string
 	// Limit bounds the candidates of an impression; 0 means 16. MaxCandidates bounds those of a request and is divided
 	// evenly among its impressions (at least one each); 0 means 128.
 	Limit, MaxCandidates int
@@ -118,6 +120,7 @@ func NewCampaignSet(campaigns []Campaign, options SetOptions) (*CampaignSet, err
 		for _, fault := range c.Faults(i) {
 			errs = append(errs, fault)
 		}
+		errs = append(errs, options.unserved(i, c)...)
 		if j, taken := first[c.ID]; taken && c.ID != "" {
 			errs = append(errs, &Fault{i, c.ID, "id", fmt.Sprintf("is also the id of campaigns[%d]; ids are unique", j)})
 		}
@@ -131,6 +134,20 @@ func NewCampaignSet(campaigns []Campaign, options SetOptions) (*CampaignSet, err
 	s.compile()
 	s.scratch.New = func() any { return new(scratch) }
 	return s, nil
+}
+
+// unserved are the faults of a campaign that names models which the bidder does not serve.
+func (o *SetOptions) unserved(index int, c *Campaign) (errs []error) {
+	if o.Models == nil {
+		return nil
+	}
+	for _, m := range []struct{ path, name string }{{"models.click", c.Models.Click}, {"models.conversion", c.Models.Conversion}} {
+		if m.name != "" && !slices.Contains(o.Models, m.name) {
+			errs = append(errs, &Fault{index, c.ID, m.path,
+				fmt.Sprintf("names the model %q, which the bidder does not serve; choose one of %q, or add it to the configuration's models", m.name, o.Models)})
+		}
+	}
+	return errs
 }
 
 // All returns the campaigns in the order they were given; the caller must not change them.

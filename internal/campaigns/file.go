@@ -33,6 +33,7 @@ type campaign struct {
 	Pacing      string     `yaml:"pacing"`
 	Schedule    schedule   `yaml:"schedule"`
 	Goal        goal       `yaml:"goal"`
+	Models      modelNames `yaml:"models"`
 	Targeting   targeting  `yaml:"targeting"`
 	Creatives   []creative `yaml:"creatives"`
 }
@@ -42,6 +43,12 @@ type campaign struct {
 type schedule struct {
 	Start time.Time `yaml:"start"`
 	End   time.Time `yaml:"end"`
+}
+
+// modelNames are the models that predict for the campaign, in place of the bidder's own.
+type modelNames struct {
+	Click      string `yaml:"click"`
+	Conversion string `yaml:"conversion"`
 }
 
 // goal has one of three keys: the value of a thousand impressions, of one click, or of one conversion.
@@ -148,7 +155,7 @@ func (c *campaign) domain() (_ auction.Campaign, problem string) {
 	t := c.Targeting
 	out := auction.Campaign{
 		ID: c.ID, Advertiser: c.Advertiser, Domain: c.Domain, App: c.App, Categories: c.Categories, Seat: c.Seat,
-		DailyBudget: auction.Micros(c.DailyBudget), Pacing: auction.Pacing(c.Pacing), Start: c.Schedule.Start, End: c.Schedule.End,
+		Models: auction.CampaignModels(c.Models), DailyBudget: auction.Micros(c.DailyBudget), Pacing: auction.Pacing(c.Pacing), Start: c.Schedule.Start, End: c.Schedule.End,
 		Targeting: auction.Targeting{
 			Countries: t.Countries, Regions: t.Regions, DeviceTypes: t.DeviceTypes, OS: t.OS, Languages: t.Languages,
 			Exchanges: t.Exchanges, AllowDomains: t.AllowDomains, DenyDomains: t.DenyDomains,

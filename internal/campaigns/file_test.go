@@ -113,6 +113,23 @@ func TestCurrencyIsTheBidders(t *testing.T) {
 	f("currency: USD\n", "EUR", "")
 }
 
+// A campaign may name models of its own, among those that the bidder serves.
+func TestModels(t *testing.T) {
+	data := strings.Replace(good, "    goal: {cpc: 0.45}\n", "    goal: {cpc: 0.45}\n    models: {click: shoes, conversion: crv}\n", 1)
+	set, err := parse("c.yaml", []byte(data), auction.SetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := set.All()[0].Models, (auction.CampaignModels{Click: "shoes", Conversion: "crv"}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	_, err = parse("c.yaml", []byte(data), auction.SetOptions{Models: []string{"ctr", "shoes"}})
+	want := `c.yaml: line 10: campaigns[0] (shoes): models.conversion: names the model "crv", which the bidder does not serve`
+	if err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s…", err, want)
+	}
+}
+
 func TestMoney(t *testing.T) {
 	f := func(in string, want auction.Micros, ok bool) {
 		t.Helper()

@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"gavel/internal/race"
+	"gavel/internal/scoring"
 )
 
 // handled is a request that a server handles without a connection.
@@ -46,8 +47,8 @@ func TestPredictAllocs(t *testing.T) {
 // steady is a model that always returns the same version.
 type steady struct{ *fakeVersion }
 
-func (m steady) Acquire(int64) (Version, error) { return m.fakeVersion, nil }
-func (m steady) Versions() []VersionStatus      { return nil }
+func (m steady) Acquire(int64) (Version, error)    { return m.fakeVersion, nil }
+func (m steady) Versions() []scoring.VersionStatus { return nil }
 
 // BenchmarkPredict answers one row in process, without a connection, by a model that takes no time.
 func BenchmarkPredict(b *testing.B) {
@@ -63,7 +64,7 @@ func BenchmarkPredict(b *testing.B) {
 func TestTrim(t *testing.T) {
 	f := func(bytes int, kept bool) {
 		t.Helper()
-		w := work{out: make([]byte, 0, bytes), results: make([]Result, 0, bytes/int(unsafe.Sizeof(Result{})))}
+		w := work{out: make([]byte, 0, bytes), results: make([]scoring.Result, 0, bytes/int(unsafe.Sizeof(scoring.Result{})))}
 		w.request.rows = make([]int32, 0, bytes/4)
 		w.trim()
 		if (w.out != nil) != kept || (w.results != nil) != kept || (w.request.rows != nil) != kept {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/bytedance/sonic"
 	"github.com/valyala/fasthttp"
+
+	"gavel/internal/scoring"
 )
 
 // The answers of TensorFlow Serving: its protobuf messages in JSON.
@@ -22,8 +24,8 @@ type modelStatus struct {
 }
 
 type versionState struct {
-	Version string `json:"version"`
-	State   State  `json:"state"`
+	Version string        `json:"version"`
+	State   scoring.State `json:"state"`
 	Status  struct {
 		Code    string `json:"error_code"`
 		Message string `json:"error_message"`
@@ -93,7 +95,7 @@ func (s *Server) describe(c *fasthttp.RequestCtx, w *work, path []byte) {
 // status answers with all versions of a model, the newest first, or with the version that the path names.
 func status(c *fasthttp.RequestCtx, t target) {
 	all := t.model.Versions()
-	slices.SortFunc(all, func(a, b VersionStatus) int { return cmp.Compare(b.Version, a.Version) })
+	slices.SortFunc(all, func(a, b scoring.VersionStatus) int { return cmp.Compare(b.Version, a.Version) })
 	answer := modelStatus{Versions: []versionState{}}
 	for _, v := range all {
 		if t.version != 0 && v.Version != t.version {

@@ -7,6 +7,7 @@ import (
 	"github.com/bytedance/sonic"
 
 	"gavel/internal/httpd"
+	"gavel/internal/scoring"
 )
 
 // Bounds of a request on the event loop, because all connections wait for it. To read a row takes a microsecond or two;
@@ -58,8 +59,8 @@ func (w *work) start(model Model) (ok bool) {
 	return v.Start(w.request.rows, w.request.n, w.call.Received.Add(o.Timeout), w)
 }
 
-// Scored implements Receiver. It answers the request.
-func (w *work) Scored(results []Result, err error) {
+// Scored implements scoring.Receiver. It answers the request.
+func (w *work) Scored(results []scoring.Result, err error) {
 	s, call := w.server, w.call
 	o := w.writeAnswer(results, err)
 	s.metrics.requests[o].Inc()
@@ -70,7 +71,7 @@ func (w *work) Scored(results []Result, err error) {
 }
 
 // writeAnswer writes the answer's body into w.out and returns its outcome.
-func (w *work) writeAnswer(results []Result, err error) (o outcome) {
+func (w *work) writeAnswer(results []scoring.Result, err error) (o outcome) {
 	message := failedInside
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"gavel/internal/httpd"
+	"gavel/internal/scoring"
 )
 
 // work is the memory of one request.
@@ -23,7 +24,7 @@ type work struct {
 	server  *Server
 	request request
 	version Version // held until the request is answered; nil: none
-	results []Result
+	results []scoring.Result
 	out     []byte
 	call    *httpd.Call // of a request on the event loop; else nil
 }
@@ -110,7 +111,7 @@ func (w *work) trim() {
 	if cap(w.request.rows) > maxKept/4 { // int32
 		w.request.rows = nil
 	}
-	if cap(w.results) > maxKept/int(unsafe.Sizeof(Result{})) {
+	if cap(w.results) > maxKept/int(unsafe.Sizeof(scoring.Result{})) {
 		w.results = nil
 	}
 	clear(w.results)
@@ -203,15 +204,15 @@ func (s *Server) deadline(c *fasthttp.RequestCtx) (time.Time, error) {
 // classify returns the outcome for an error of Acquire or Score.
 func classify(err error) outcome {
 	switch {
-	case errors.Is(err, ErrShed):
+	case errors.Is(err, scoring.ErrShed):
 		return outcomeShed
-	case errors.Is(err, ErrExpired):
+	case errors.Is(err, scoring.ErrExpired):
 		return outcomeExpired
-	case errors.Is(err, ErrRow):
+	case errors.Is(err, scoring.ErrRow):
 		return outcomeInvalid
-	case errors.Is(err, ErrUnknownVersion):
+	case errors.Is(err, scoring.ErrOtherVersion):
 		return outcomeUnknown
-	case errors.Is(err, ErrNoVersion), errors.Is(err, ErrClosed):
+	case errors.Is(err, scoring.ErrNoVersion), errors.Is(err, scoring.ErrClosed):
 		return outcomeUnavailable
 	default:
 		return outcomeFailed
@@ -219,14 +220,14 @@ func classify(err error) outcome {
 }
 
 // unscored returns err, or, if rows were refused, an error that names them.
-func unscored(err error, results []Result) error {
-	if !errors.Is(err, ErrRow) {
+func unscored(err error, results []scoring.Result) error {
+	if !errors.Is(err, scoring.ErrRow) {
 		return err
 	}
 	var text strings.Builder
 	bad := 0
 	for i, r := range results {
-		if !errors.Is(r.Err, ErrRow) {
+		if !errors.Is(r.Err, scoring.ErrRow) {
 			continue
 		}
 		if bad++; bad <= maxFaults {
@@ -237,7 +238,7 @@ func unscored(err error, results []Result) error {
 }
 
 // answer writes the predictions into w.out, each as the shortest decimal that reads back as the same float32.
-func (w *work) answer(results []Result) {
+func (w *work) answer(results []scoring.Result) {
 	out := append(w.out[:0], `{"predictions":[`...)
 	if w.request.columnar {
 		out = append(out[:0], `{"outputs":[`...)

@@ -17,17 +17,18 @@
 package predict
 
 import (
-	"errors"
 	"time"
+
+	"gavel/internal/scoring"
 )
 
 // Model is a model with its versions. Its methods are called concurrently.
 type Model interface {
 	// Acquire returns a version, which the caller must Release. Number 0 is the stable version. The error is
-	// ErrNoVersion or ErrUnknownVersion.
+	// scoring.ErrNoVersion or scoring.ErrOtherVersion.
 	Acquire(number int64) (Version, error)
 	// Versions returns those that serve, load, or were refused, in any order.
-	Versions() []VersionStatus
+	Versions() []scoring.VersionStatus
 }
 
 // Version is an acquired version of a model, valid until Release. Its methods are called concurrently, except Release,
@@ -36,60 +37,35 @@ type Version interface {
 	Version() int64
 	// Shape returns how many indices a row has, and the bound: each must be in [0, tableRows).
 	Shape() (rowLen, tableRows int)
-	Signature() Signature
+	Signature() scoring.Signature
 	// Score scores len(results) ≥ 1 rows, which follow each other in rows, by the deadline. It keeps neither slice. The
-	// error is nil if every row has a probability. Else it is one of those below or the model's own, and the result of
-	// each row at fault has an error too.
-	Score(rows []int32, deadline time.Time, results []Result) error
+	// error is nil if every row has a probability. Else it is scoring.ErrRow, ErrShed, ErrExpired or ErrClosed, or the
+	// model's own, and the result of each row at fault has an error too.
+	Score(rows []int32, deadline time.Time, results []scoring.Result) error
 	// Start is Score for callers that do not wait. It does not block, and calls done once, possibly before it returns.
 	// If no other rows are about to share the batch, a caller that waits is cheaper: then Start returns false and does
 	// nothing. It does not keep rows.
-	Start(rows []int32, n int, deadline time.Time, done Receiver) bool
+	Start(rows []int32, n int, deadline time.Time, done scoring.Receiver) bool
 	Release()
 }
 
-// Receiver gets the results of Start.
-type Receiver interface {
-	// Scored gets the error of Score, and its results unless no row was accepted. It is called from any goroutine and
-	// must not block. It must not keep results.
-	Scored(results []Result, err error)
+// served implements Model over a model of the process.
+type served struct{ *scoring.Model }
+
+// Acquire implements Model.
+func (s served) Acquire(number int64) (Version, error) {
+	v, err := s.AcquireVersion(number)
+	if err != nil {
+		return nil, err // not a nil *scoring.Version in the interface
+	}
+	return v, nil
 }
 
-// Result is the answer to one row.
-type Result struct {
-	Probability float32 // valid if Err is nil
-	Err         error
+// Served are all models that the process serves, by name.
+func Served(all *scoring.Models) map[string]Model {
+	models := map[string]Model{}
+	for _, name := range all.Names() {
+		models[name] = served{all.Find(name)}
+	}
+	return models
 }
-
-// Signature is what a version's SavedModel declares: one input, int32[?, rowLen], and one output, float32[?].
-type Signature struct {
-	Name                      string // "serving_default"
-	Input, Output             string // their keys: "rows", "probability"
-	InputTensor, OutputTensor string // in the graph, as "op:index"
-}
-
-// VersionStatus is the state of one version.
-type VersionStatus struct {
-	Version int64
-	State   State
-	Error   string // why it was refused
-}
-
-// State is a version's state, in TensorFlow Serving's words.
-type State string
-
-const (
-	StateLoading   State = "LOADING"
-	StateAvailable State = "AVAILABLE"
-	StateEnd       State = "END" // refused
-)
-
-// The errors of Acquire and Score, wrapped or not, each with the status of the answer.
-var (
-	ErrNoVersion      = errors.New("predict: no version is loaded yet")            // 503
-	ErrUnknownVersion = errors.New("predict: the version does not serve")          // 404
-	ErrRow            = errors.New("predict: the model refuses a row")             // 400
-	ErrShed           = errors.New("predict: shed")                                // 429
-	ErrExpired        = errors.New("predict: the deadline passed before the rows") // 504
-	ErrClosed         = errors.New("predict: the model is being closed")           // 503
-)

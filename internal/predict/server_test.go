@@ -23,6 +23,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gavel/internal/httpd/httpdtest"
+	"gavel/internal/scoring"
 )
 
 func TestMain(m *testing.M) {
@@ -35,9 +36,9 @@ func TestMain(m *testing.M) {
 
 // fakeModel has versions 7, the stable one, and 8. A row [a, b] gets the probability a + b/10.
 type fakeModel struct {
-	err   error                                                                              // of Acquire
-	score func(rows []int32, deadline time.Time, results []Result) (handled bool, err error) // nil: as above
-	held  atomic.Int64                                                                       // acquired and not released
+	err   error                                                                                      // of Acquire
+	score func(rows []int32, deadline time.Time, results []scoring.Result) (handled bool, err error) // nil: as above
+	held  atomic.Int64                                                                               // acquired and not released
 
 	direct  bool         // Start takes rows,
 	bad     bool         // … and panics
@@ -49,15 +50,15 @@ func (m *fakeModel) Acquire(number int64) (Version, error) {
 	case m.err != nil:
 		return nil, m.err
 	case number > 8 || number > 0 && number < 7:
-		return nil, fmt.Errorf("%w: 7 and 8 do", ErrUnknownVersion)
+		return nil, fmt.Errorf("%w: 7 and 8 do", scoring.ErrOtherVersion)
 	}
 	m.held.Add(1)
 	return &fakeVersion{m, max(number, 7)}, nil
 }
 
-func (m *fakeModel) Versions() []VersionStatus {
-	return []VersionStatus{
-		{Version: 7, State: StateAvailable}, {Version: 9, State: StateEnd, Error: "no <golden> rows"}, {Version: 8, State: StateLoading},
+func (m *fakeModel) Versions() []scoring.VersionStatus {
+	return []scoring.VersionStatus{
+		{Version: 7, State: scoring.StateAvailable}, {Version: 9, State: scoring.StateEnd, Error: "no <golden> rows"}, {Version: 8, State: scoring.StateLoading},
 	}
 }
 
@@ -70,23 +71,23 @@ func (v *fakeVersion) Version() int64                 { return v.number }
 func (v *fakeVersion) Shape() (rowLen, tableRows int) { return 2, 10 }
 func (v *fakeVersion) Release()                       { v.model.held.Add(-1) }
 
-func (v *fakeVersion) Signature() Signature {
-	return Signature{Name: "serving_default", Input: "rows", Output: "probability", InputTensor: "in:0", OutputTensor: "out:0"}
+func (v *fakeVersion) Signature() scoring.Signature {
+	return scoring.Signature{Name: "serving_default", Input: "rows", Output: "probability", InputTensor: "in:0", OutputTensor: "out:0"}
 }
 
-func (v *fakeVersion) Score(rows []int32, deadline time.Time, results []Result) error {
+func (v *fakeVersion) Score(rows []int32, deadline time.Time, results []scoring.Result) error {
 	if v.model.score != nil {
 		if handled, err := v.model.score(rows, deadline, results); handled {
 			return err
 		}
 	}
 	for i := range results {
-		results[i] = Result{Probability: float32(rows[2*i]) + float32(rows[2*i+1])/10}
+		results[i] = scoring.Result{Probability: float32(rows[2*i]) + float32(rows[2*i+1])/10}
 	}
 	return nil
 }
 
-func (v *fakeVersion) Start(rows []int32, n int, deadline time.Time, done Receiver) bool {
+func (v *fakeVersion) Start(rows []int32, n int, deadline time.Time, done scoring.Receiver) bool {
 	if !v.model.direct {
 		return false
 	}
@@ -96,7 +97,7 @@ func (v *fakeVersion) Start(rows []int32, n int, deadline time.Time, done Receiv
 	v.model.started.Add(1)
 	rows = slices.Clone(rows)
 	go func() {
-		results := make([]Result, n)
+		results := make([]scoring.Result, n)
 		done.Scored(results, v.Score(rows, deadline, results))
 	}()
 	return true
@@ -173,7 +174,7 @@ func TestAnswers(t *testing.T) {
 }
 
 func testAnswers(t *testing.T, m *fakeModel) {
-	away := &fakeModel{err: fmt.Errorf("%w: really", ErrNoVersion)}
+	away := &fakeModel{err: fmt.Errorf("%w: really", scoring.ErrNoVersion)}
 	s, client := startServer(t, map[string]Model{"ctr": m, "cvr": away}, Options{MaxRows: 3, MaxBody: 200})
 	f := func(name, request, body string, wantStatus int, want string, headers ...string) {
 		t.Helper()
@@ -216,7 +217,7 @@ func testAnswers(t *testing.T, m *fakeModel) {
 	f("another version", "POST /v1/models/ctr/versions/5:predict", one, 404, "7 and 8 do")
 	f("version latest", "POST /v1/models/ctr/versions/latest:predict", one, 404, `version "latest" is not a positive number`)
 	f("version 0", "POST /v1/models/ctr/versions/0:predict", one, 404, `version "0"`)
-	f("no version yet", "POST /v1/models/cvr:predict", one, 503, "no version is loaded yet: really")
+	f("no version yet", "POST /v1/models/cvr:predict", one, 503, "no version of the model is loaded: really")
 	f("another verb", "POST /v1/models/ctr:classify", one, 405, ":predict")
 	f("another path", "POST /predict", one, 404, "/v1/models/{model}")
 
@@ -229,7 +230,7 @@ func testAnswers(t *testing.T, m *fakeModel) {
 	f("status of a version", "GET /v1/models/ctr/versions/7", "", 200, `{"model_version_status":[`+status("7", "AVAILABLE", "OK", "")+"]}")
 	f("status of none", "GET /v1/models/ctr/versions/6", "", 404, "model ctr has no version 6")
 	f("status of no model", "GET /v1/models/", "", 404, `model "" is unknown`)
-	f("metadata of no version", "GET /v1/models/cvr/metadata", "", 503, "no version is loaded")
+	f("metadata of no version", "GET /v1/models/cvr/metadata", "", 503, "no version of the model is loaded")
 	f("metadata posted", "POST /v1/models/ctr/metadata", "", 405, "use GET")
 
 	if n := m.held.Load(); n != 0 {
@@ -270,7 +271,7 @@ func TestScoreErrors(t *testing.T) {
 
 func testScoreErrors(t *testing.T, m *fakeModel) {
 	s, client := startServer(t, map[string]Model{"ctr": m}, Options{})
-	f := func(name string, score func([]int32, time.Time, []Result) (bool, error), wantStatus int, want string, o outcome) {
+	f := func(name string, score func([]int32, time.Time, []scoring.Result) (bool, error), wantStatus int, want string, o outcome) {
 		t.Helper()
 		m.score = score
 		before := counted(t, s.metrics.requests[o])
@@ -286,26 +287,26 @@ func testScoreErrors(t *testing.T, m *fakeModel) {
 			t.Errorf("%s: %d versions held", name, n)
 		}
 	}
-	fail := func(err error) func([]int32, time.Time, []Result) (bool, error) {
-		return func(_ []int32, _ time.Time, results []Result) (bool, error) {
+	fail := func(err error) func([]int32, time.Time, []scoring.Result) (bool, error) {
+		return func(_ []int32, _ time.Time, results []scoring.Result) (bool, error) {
 			for i := range results {
 				results[i].Err = err
 			}
 			return true, err
 		}
 	}
-	f("shed", fail(fmt.Errorf("%w: full", ErrShed)), 429, "shed: full", outcomeShed)
-	f("expired", fail(ErrExpired), 504, "deadline", outcomeExpired)
-	f("closed", fail(ErrClosed), 503, "closed", outcomeUnavailable)
+	f("shed", fail(fmt.Errorf("%w: full", scoring.ErrShed)), 429, "shed: full", outcomeShed)
+	f("expired", fail(scoring.ErrExpired), 504, "deadline", outcomeExpired)
+	f("closed", fail(scoring.ErrClosed), 503, "closed", outcomeUnavailable)
 	f("broken", fail(errors.New("the engine failed")), 500, "the engine failed", outcomeFailed)
-	f("a row", func(_ []int32, _ time.Time, results []Result) (bool, error) {
-		results[1].Err = fmt.Errorf("%w: NaN", ErrRow)
+	f("a row", func(_ []int32, _ time.Time, results []scoring.Result) (bool, error) {
+		results[1].Err = fmt.Errorf("%w: NaN", scoring.ErrRow)
 		return true, results[1].Err
-	}, 400, "1 of 2 rows are refused (rows are numbered from 0); row 1: predict: the model refuses a row: NaN", outcomeInvalid)
+	}, 400, "1 of 2 rows are refused (rows are numbered from 0); row 1: batcher: the engine refuses this row: NaN", outcomeInvalid)
 	if m.direct { // the goroutine that scores them does not panic
 		return
 	}
-	f("a panic", func([]int32, time.Time, []Result) (bool, error) { panic("oh") }, 500, "internal error", outcomeFailed)
+	f("a panic", func([]int32, time.Time, []scoring.Result) (bool, error) { panic("oh") }, 500, "internal error", outcomeFailed)
 	if counted(t, s.metrics.panics) != 1 {
 		t.Error("the panic is not counted")
 	}
@@ -315,7 +316,7 @@ func testScoreErrors(t *testing.T, m *fakeModel) {
 func TestDeadline(t *testing.T) {
 	m := &fakeModel{direct: true}
 	var left time.Duration
-	m.score = func(_ []int32, deadline time.Time, _ []Result) (bool, error) {
+	m.score = func(_ []int32, deadline time.Time, _ []scoring.Result) (bool, error) {
 		left = time.Until(deadline)
 		return false, nil
 	}

@@ -15,13 +15,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gavel/internal/httpd/httpdtest"
+	"gavel/internal/scoring"
 )
 
 // Shutdown answers the requests that arrived, closes the connections, and accepts no new ones.
 func TestShutdown(t *testing.T) {
 	m := &fakeModel{}
 	entered, release := make(chan struct{}), make(chan struct{})
-	m.score = func([]int32, time.Time, []Result) (bool, error) {
+	m.score = func([]int32, time.Time, []scoring.Result) (bool, error) {
 		close(entered)
 		<-release
 		return false, nil
@@ -59,10 +60,10 @@ func TestShutdown(t *testing.T) {
 func TestShutdownTimeout(t *testing.T) {
 	m := &fakeModel{}
 	entered, release := make(chan struct{}), make(chan struct{})
-	m.score = func([]int32, time.Time, []Result) (bool, error) {
+	m.score = func([]int32, time.Time, []scoring.Result) (bool, error) {
 		close(entered)
 		<-release
-		return true, ErrClosed
+		return true, scoring.ErrClosed
 	}
 	s, client := startServer(t, map[string]Model{"ctr": m}, Options{})
 	answered := make(chan int, 1)

@@ -153,7 +153,9 @@ class Run:
             "state_dir": str(self.directory / "bidder"),
             "campaigns": str(self.campaigns),
         }
-        bidder["models"] = {"store": str(self.store)} | {key_of(recipe): model_of(recipe) for recipe in self.recipes}
+        bidder["model_store"] = str(self.store)
+        bidder["models"] = {model_of(recipe): {} for recipe in self.recipes}
+        bidder["auction"] |= {"conversion": ""} | {key_of(recipe): model_of(recipe) for recipe in self.recipes}
         bidder["events"] |= {
             "embedded_listen": f"127.0.0.1:{self.ports.stream}",
             "embedded_dir": str(self.directory / "stream"),

@@ -65,8 +65,7 @@ class Trial(World):
             files["recipe"] = RECIPE
         else:
             files["campaigns"] = Path(document.get("campaigns", CAMPAIGNS))
-            models = document.get("models") or {}
-            files["store"] = Path(models.get("store", "var/store"))
+            files["store"] = Path(document.get("model_store", "var/store"))
         if self.recorded is not None:
             files["bodies"] = self.recorded
         for name, path in files.items():

@@ -71,7 +71,9 @@ def serving(folder: Path) -> Iterator[tuple[Child, Ports]]:
         admin_listen=f"127.0.0.1:{ports.admin}",
         predict__listen=f"127.0.0.1:{ports.trainer}",
         events__embedded_listen=f"127.0.0.1:{ports.stream}",
-        models={"store": "var/store", "click": "ctr"},
+        model_store="var/store",
+        models={"ctr": {}},
+        auction__conversion="",
     )
     command = [*hidden(), "env", "-C", str(folder), "bin/bidder", "serve", "--config", "configs/bidder.yaml"]
     child = start("bidder", command, log=folder / "bidder.log")

@@ -77,11 +77,10 @@ def test_latency_with_a_configuration_of_ones_own(directory: Path, tmp_path: Pat
     config = tmp_path / "bidder.yaml"
     own = {
         "campaigns": str(world / "campaigns-1.yaml"),
-        "models": {"store": str(directory / "store"), "click": "bench"},
+        "model_store": str(directory / "store"),
+        "auction": {"click": "bench", "tmax_margin": "15ms"},
     }
-    config.write_text(
-        f"# mine\n{yaml.safe_dump(own)}limits: {{cpu_wait: 1s}}\nauction:\n  tmax_margin: 15ms # as ever\n"
-    )
+    config.write_text(f"# mine\n{yaml.safe_dump(own)}limits: {{cpu_wait: 1s}}\n")
     result = tune(
         "tune_latency.py",
         directory,

@@ -1,4 +1,4 @@
-package main
+package scoring
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,6 +14,8 @@ import (
 	"gavel/internal/batcher"
 	"gavel/internal/engine"
 	"gavel/internal/engine/enginetest"
+	"gavel/internal/models"
+	"gavel/internal/race"
 	"gavel/internal/recipe"
 )
 
@@ -84,7 +85,7 @@ func (b *engineBatch) Run(n int) error {
 		<-b.e.gate
 	}
 	stack := make([]byte, 16<<10)
-	if strings.Contains(string(stack[:runtime.Stack(stack, false)]), "(*scorer).Score") {
+	if strings.Contains(string(stack[:runtime.Stack(stack, false)]), "(*Scorer).Score") {
 		b.e.inline.Add(1)
 	}
 	if b.e.broken {
@@ -98,24 +99,27 @@ func (b *engineBatch) Run(n int) error {
 
 // fakeVersion stands for a loaded version over a real queue.
 type fakeVersion struct {
-	number int64
-	parts  *prepared
+	Version
 	engine *testEngine
 	users  atomic.Int64
-	keys   sync.Map // asked for
 }
 
-func (v *fakeVersion) Version() int64 { return v.number }
-func (v *fakeVersion) Attached() any  { return v.parts }
-func (v *fakeVersion) Release()       { v.users.Add(-1) }
+// number implements loaded; it counts releases.
+type number struct {
+	of      int64
+	version *fakeVersion
+}
 
-func (v *fakeVersion) acquire(key uint64) (version, error) {
-	v.keys.Store(key, true)
+func (n number) Version() int64           { return n.of }
+func (number) Manifest() *models.Manifest { return nil }
+func (n number) Release()                 { n.version.users.Add(-1) }
+
+func (v *fakeVersion) Acquire(uint64) (*Version, error) {
 	v.users.Add(1)
-	return v, nil
+	return &v.Version, nil
 }
 
-func newVersion(t *testing.T, pool *batcher.Pool, number int64, o batcher.QueueOptions, e *testEngine) *fakeVersion {
+func newVersion(t *testing.T, pool *batcher.Pool, of int64, o batcher.QueueOptions, e *testEngine) *fakeVersion {
 	t.Helper()
 	r, err := recipe.Decode("test", []byte(smallRecipe))
 	if err != nil {
@@ -126,7 +130,14 @@ func newVersion(t *testing.T, pool *batcher.Pool, number int64, o batcher.QueueO
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &fakeVersion{number: number, parts: &prepared{encoder: r.Encoder(), queue: queue}, engine: e}
+	v := &fakeVersion{engine: e}
+	v.Version = Version{loaded: number{of, v}, rowLen: e.rowLen, encoder: r.Encoder(), queue: queue}
+	return v
+}
+
+// scorerOf scores by models of these names; "ctr" and "cvr" are the defaults.
+func scorerOf(models map[string]source) *Scorer {
+	return newScorer(func(name string) source { return models[name] }, "ctr", "cvr", slog.New(slog.DiscardHandler))
 }
 
 func newPool(t *testing.T) *batcher.Pool {
@@ -159,8 +170,12 @@ func candidatesOf(ids ...string) []auction.Candidate {
 	return out
 }
 
-// none acquires nothing, as a manager without a version does.
-func none(uint64) (version, error) { return nil, errors.New("no version is loaded") }
+// none is a model without a version.
+var none source = empty{}
+
+type empty struct{}
+
+func (empty) Acquire(uint64) (*Version, error) { return nil, errors.New("no version is loaded") }
 
 func TestScore(t *testing.T) {
 	type answer struct {
@@ -174,10 +189,11 @@ func TestScore(t *testing.T) {
 			pool := newPool(t)
 			click := newVersion(t, pool, 7, batcher.QueueOptions{}, new(testEngine))
 			conversion := newVersion(t, pool, 9, batcher.QueueOptions{}, new(testEngine))
-			s := newScorer(click.acquire, conversion.acquire, slog.New(slog.DiscardHandler))
+			models := map[string]source{"ctr": click, "cvr": conversion}
 			if set(click.engine, conversion.engine) {
-				s.conversion = none
+				models["cvr"] = none
 			}
+			s := scorerOf(models)
 			candidates := candidatesOf(ids...)
 			req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
 			for range 2 { // the second on the first one's memory
@@ -215,13 +231,14 @@ func TestScore(t *testing.T) {
 }
 
 func TestScoreErrors(t *testing.T) {
-	f := func(name string, want auction.NoBidReason, o batcher.QueueOptions, e *testEngine, set func(s *scorer, req *auction.Request) context.Context) {
+	f := func(name string, want auction.NoBidReason, o batcher.QueueOptions, e *testEngine, set func(models map[string]source, req *auction.Request) context.Context) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			v := newVersion(t, newPool(t), 1, o, e)
-			s := newScorer(v.acquire, v.acquire, slog.New(slog.DiscardHandler))
+			models := map[string]source{"ctr": v, "cvr": v}
+			s := scorerOf(models)
 			req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
-			ctx := set(s, req)
+			ctx := set(models, req)
 			candidates := candidatesOf("a", "B", "c")
 			err := s.Score(ctx, req, candidates, make([]auction.Prediction, 3), make([]bool, 3))
 			if e.gate != nil {
@@ -235,19 +252,19 @@ func TestScoreErrors(t *testing.T) {
 			}
 		})
 	}
-	plain := func(*scorer, *auction.Request) context.Context { return context.Background() }
-	f("no version", auction.NoBidNoModel, batcher.QueueOptions{}, new(testEngine), func(s *scorer, _ *auction.Request) context.Context {
-		s.click = none
+	plain := func(map[string]source, *auction.Request) context.Context { return context.Background() }
+	f("no version", auction.NoBidNoModel, batcher.QueueOptions{}, new(testEngine), func(models map[string]source, _ *auction.Request) context.Context {
+		models["ctr"], models["cvr"] = none, none
 		return context.Background()
 	})
 	f("the queue is full for the click rows", auction.NoBidShed, batcher.QueueOptions{MaxRows: 2, QueueRows: 2}, new(testEngine), plain)
 	f("the queue is full for the conversion rows", auction.NoBidShed, batcher.QueueOptions{MaxRows: 3, QueueRows: 3}, new(testEngine), plain)
-	f("the deadline has passed", auction.NoBidExpired, batcher.QueueOptions{}, new(testEngine), func(_ *scorer, req *auction.Request) context.Context {
+	f("the deadline has passed", auction.NoBidExpired, batcher.QueueOptions{}, new(testEngine), func(_ map[string]source, req *auction.Request) context.Context {
 		req.Deadline = time.Now().Add(-time.Second)
 		return context.Background()
 	})
 	f("the caller leaves", auction.NoBidExpired, batcher.QueueOptions{}, &testEngine{gate: make(chan struct{})},
-		func(*scorer, *auction.Request) context.Context {
+		func(map[string]source, *auction.Request) context.Context {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
 			return ctx
@@ -258,7 +275,7 @@ func TestScoreErrors(t *testing.T) {
 // A ticket alone is left to Wait, so that its caller may run the batch.
 func TestScoreRunsInItsCaller(t *testing.T) {
 	v := newVersion(t, newPool(t), 1, batcher.QueueOptions{Policy: batcher.Eager}, new(testEngine))
-	s := newScorer(v.acquire, nil, slog.New(slog.DiscardHandler))
+	s := scorerOf(map[string]source{"ctr": v})
 	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
 	for range 100 {
 		if err := s.Score(context.Background(), req, candidatesOf("a"), make([]auction.Prediction, 1), make([]bool, 1)); err != nil {
@@ -286,7 +303,7 @@ func TestScoreRunsBothModelsAtOnce(t *testing.T) {
 	o := batcher.QueueOptions{Policy: batcher.Eager, RescueAfter: -1}
 	click := newVersion(t, pool, 1, o, &testEngine{begun: begun, gate: meet})
 	conversion := newVersion(t, pool, 2, o, &testEngine{begun: begun, gate: meet})
-	s := newScorer(click.acquire, conversion.acquire, slog.New(slog.DiscardHandler))
+	s := scorerOf(map[string]source{"ctr": click, "cvr": conversion})
 	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -301,6 +318,77 @@ func TestScoreRunsBothModelsAtOnce(t *testing.T) {
 	}()
 	if err := s.Score(ctx, req, candidatesOf("A"), make([]auction.Prediction, 1), make([]bool, 1)); err != nil {
 		t.Errorf("the runs did not overlap: %v", err)
+	}
+}
+
+// Campaigns may name models of their own; each model scores the rows of all that name it.
+func TestScoreByCampaignsModels(t *testing.T) {
+	pool := newPool(t)
+	of := map[string]*fakeVersion{}
+	served := map[string]source{"away": none}
+	for i, name := range []string{"ctr", "cvr", "shoes"} {
+		of[name] = newVersion(t, pool, int64(i+1), batcher.QueueOptions{}, new(testEngine))
+		served[name] = of[name]
+	}
+	candidates := candidatesOf("a", "b", "C", "a", "b", "c", "B")
+	candidates[1].Campaign.Models.Click = "shoes"
+	candidates[2].Campaign.Models.Conversion = "shoes"
+	candidates[3].Campaign.Models.Click = "away"
+	candidates[4].Campaign.Models.Click = "away"
+	candidates[4].Campaign.Goal.Kind = auction.CPM
+	candidates[5].Campaign.Models.Click = "unknown"
+	candidates[6].Campaign.Models = auction.CampaignModels{Click: "shoes", Conversion: "shoes"}
+	want := []auction.Prediction{
+		{Click: 1. / 8, Conversion: 1, ClickVersion: 1},
+		{Click: 2. / 8, Conversion: 1, ClickVersion: 3},
+		{Click: 3. / 8, Conversion: 3. / 8, ClickVersion: 1, ConversionVersion: 3},
+		{},
+		{Conversion: 1}, // pays per impression: needs no prediction
+		{},
+		{Click: 2. / 8, Conversion: 2. / 8, ClickVersion: 3, ConversionVersion: 3},
+	}
+	wantOK := []bool{true, true, true, false, true, false, true}
+	s := scorerOf(served)
+	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
+	for range 2 { // the second in the memory of the first
+		out, ok := make([]auction.Prediction, len(candidates)), make([]bool, len(candidates))
+		if err := s.Score(context.Background(), req, candidates, out, ok); err != nil {
+			t.Fatal(err)
+		}
+		for i := range candidates {
+			if ok[i] != wantOK[i] || ok[i] && out[i] != want[i] {
+				t.Errorf("candidate %d: got %+v, %v, want %+v, %v", i, out[i], ok[i], want[i], wantOK[i])
+			}
+		}
+	}
+	for name, v := range of {
+		if n := v.users.Load(); n != 0 {
+			t.Errorf("%d acquisitions of %s were not released", n, name)
+		}
+	}
+}
+
+func TestScoreAllocs(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the race detector makes pools drop items")
+	}
+	pool := newPool(t)
+	click := newVersion(t, pool, 1, batcher.QueueOptions{}, new(testEngine))
+	queue, err := pool.NewQueue(silent{click.rowLen}, batcher.QueueOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	click.queue = queue
+	s := scorerOf(map[string]source{"ctr": click})
+	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}}
+	candidates := candidatesOf("a", "b", "c")
+	out, ok := make([]auction.Prediction, 3), make([]bool, 3)
+	if n := testing.AllocsPerRun(200, func() {
+		if err := s.Score(context.Background(), req, candidates, out, ok); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations for 3 candidates", n)
 	}
 }
 

@@ -1,0 +1,46 @@
+package scoring
+
+import "gavel/internal/models"
+
+// VersionStatus is a version as its model's owner sees it.
+type VersionStatus struct {
+	Version int64
+	State   State
+	Error   string // why it was refused
+}
+
+// State is where a version is in its life, in TensorFlow Serving's words.
+type State string
+
+// The states of versions.
+const (
+	StateLoading   State = "LOADING"
+	StateAvailable State = "AVAILABLE"
+	StateEnd       State = "END" // refused
+)
+
+// Versions are those that serve, load, or were refused; each once.
+func (m *Model) Versions() []VersionStatus { return versionsOf(m.manager.Status()) }
+
+func versionsOf(st models.Status) (all []VersionStatus) {
+	known := map[int64]bool{0: true} // 0: the pointer names none
+	add := func(number int64, state State, why string) {
+		if !known[number] {
+			known[number] = true
+			all = append(all, VersionStatus{Version: number, State: state, Error: why})
+		}
+	}
+	for _, v := range []*models.VersionStatus{st.Stable, st.Canary} {
+		if v != nil {
+			add(v.Version, StateAvailable, "")
+		}
+	}
+	for _, r := range st.Refused {
+		add(r.Version, StateEnd, r.Error)
+	}
+	add(st.Pointer.Stable, StateLoading, "")
+	if st.Pointer.Canary != nil {
+		add(st.Pointer.Canary.Version, StateLoading, "")
+	}
+	return all
+}
