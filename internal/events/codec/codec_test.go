@@ -71,7 +71,8 @@ var leftOut = map[string]bool{
 	"Request.Currencies": true, "Request.BlockedCategories": true, "Request.BlockedDomains": true, "Request.BlockedApps": true,
 	"Request.Seats": true, "Request.BlockedSeats": true, "Privacy.Consent": true, "Privacy.USPrivacy": true, "Privacy.GPP": true,
 	"Native.Request": true, "Deal.Seats": true, "Deal.Advertisers": true,
-	"Campaign.DailyBudget": true, "Campaign.Pacing": true, "Campaign.Start": true, "Campaign.End": true, "Campaign.Targeting": true, "Campaign.Creatives": true,
+	"Campaign.DailyBudget": true, "Campaign.Pacing": true, "Campaign.Start": true, "Campaign.End": true, "Campaign.Models": true, "Campaign.Targeting": true,
+	"Campaign.Creatives": true,
 	"Creative.Markup": true, "Creative.ClickURL": true, "Creative.ImageURL": true,
 }
 
