@@ -73,7 +73,7 @@ var leftOut = map[string]bool{
 	"Native.Request": true, "Deal.Seats": true, "Deal.Advertisers": true,
 	"Campaign.DailyBudget": true, "Campaign.Pacing": true, "Campaign.Start": true, "Campaign.End": true, "Campaign.Models": true, "Campaign.Targeting": true,
 	"Campaign.Creatives": true,
-	"Creative.Markup": true, "Creative.ClickURL": true, "Creative.ImageURL": true,
+	"Creative.Markup":    true, "Creative.ClickURL": true, "Creative.ImageURL": true,
 }
 
 // fill sets every exported field that an event carries to a random value, so that a field added to the domain
