@@ -14,10 +14,12 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.cores import BIDDER, pinned
 from bench.world import World
 from scripts.loop.processes import Child, start, wait_ready
 from scripts.loop.settings import ROOT, Ports
 
+BINARY = ROOT / "bin/bidder"
 READY_S = 60.0
 STOPS_S = 30.0
 TICK = os.sysconf("SC_CLK_TCK")
@@ -121,12 +123,20 @@ def scrape(url: str) -> dict[str, float]:
 
 @contextmanager
 def running(
-    world: World, name: str, settings: Mapping[str, Any] | None = None, *, command: str = "serve"
+    world: World,
+    name: str,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    command: str = "serve",
+    binary: Path = BINARY,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Bidder]:
     """Run a bidder of this world. It is ready to bid when the block begins, and stopped at its end."""
     ports = Ports.free()
     config = world.write_config(name, ports, settings or {})
-    child = start(name, [ROOT / "bin/bidder", command, "--config", config], log=world.directory / f"{name}.log")
+    variables = [f"{key}={value}" for key, value in (environment or {}).items()]
+    line: list[str | Path] = ["env", *variables, *pinned(BIDDER), binary, command, "--config", config]
+    child = start(name, line, log=world.directory / f"{name}.log")
     try:
         bidder = Bidder(name=name, ports=ports, child=child, config=config)
         wait_ready(child, bidder.admin("/readyz"), timeout_s=READY_S, interrupted=lambda: False)

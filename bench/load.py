@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.bidder import Bidder, Reading
+from bench.cores import GENERATOR, pinned
 from scripts.loop.settings import ROOT
 
 MANY_CONNECTIONS = 512  # so that auctions wait in the bidder, which can shed them
@@ -65,6 +66,7 @@ def command(
 ) -> list[str]:
     """Return the generator's command line. Rate 0 means closed loop."""
     return [
+        *pinned(GENERATOR),
         str(ROOT / "bin/loadgen"),
         url,
         *("--bodies", str(bodies)),
