@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Find the batcher's settings for a latency target with the least CPU, on this machine and with your model.
 
-Sweeps policy × max_rows × max_wait × patience × runners against offered load on real bidders, in the time given, and
+Sweeps policy × max_rows × max_wait × runners against offered load on real bidders, in the time given, and
 recommends settings; verifies them; writes them down. docs/tuning.md shows how to read what comes out.
 
     .venv/bin/python scripts/tune_batch.py --quick
@@ -62,7 +62,6 @@ def sweep(
     policies: Annotated[str, typer.Option(help="To sweep.")] = ",".join(POLICIES),
     max_rows: Annotated[str, typer.Option(help="To sweep.")] = "32,64,128,256,512",
     max_wait: Annotated[str, typer.Option(help="To sweep.")] = "500us,1ms,2ms,4ms,8ms",
-    patience: Annotated[str, typer.Option(help="To sweep.")] = "1,3,10,30",
     runners: Annotated[str, typer.Option(help="To sweep; empty: 1 and more, by the cores there are.")] = "",
     verify_rounds: Annotated[int, typer.Option(help="Of the verification, at every load.")] = 3,
     connections: Connections = 256,
@@ -82,7 +81,6 @@ def sweep(
             policies=names(policies),
             max_rows=[int(n) for n in numbers(max_rows, "--max-rows", least=1)],
             max_waits_us=[microseconds(text.strip()) for text in max_wait.split(",")],
-            patiences=numbers(patience, "--patience", least=0),
             runners=[int(n) for n in numbers(runners, "--runners", least=1)] if runners else default_runners(),
         )
         if not 0 <= headroom < 1 or slo_p99_ms <= 0:

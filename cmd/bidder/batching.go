@@ -17,7 +17,6 @@ type ModelSettings struct {
 	Policy     *string        `yaml:"policy"`
 	MaxRows    *int           `yaml:"max_rows"`
 	MaxWait    *time.Duration `yaml:"max_wait"`
-	Patience   *float64       `yaml:"patience"`
 	QueueRows  *int           `yaml:"queue_rows"`
 	Weight     *float64       `yaml:"weight"`      // 1
 	MaxRunners *int           `yaml:"max_runners"` // all there are for it
@@ -37,7 +36,6 @@ func (c *Config) batching(model string) batching {
 	out := batching{queue: batcher.QueueOptions{
 		Policy: batcher.Policy(or(m.Policy, b.Policy)), MaxRows: or(m.MaxRows, b.MaxRows), MaxWait: or(m.MaxWait, b.MaxWait),
 		QueueRows: or(m.QueueRows, b.QueueRows), Weight: or(m.Weight, 1), MaxRunners: or(m.MaxRunners, 0),
-		Patience:        cmp.Or(or(m.Patience, b.Patience), -1), // there, 0 is the default and less than 0 what 0 is here
 		CalibrationRuns: 8,
 	}}
 	if m.Runners != nil {
@@ -68,7 +66,7 @@ func (c *Config) served() []string {
 // modelFaults are those of models and of what names them, and of batcher.
 func (c *Config) modelFaults() (faults []error) {
 	b := &c.Batcher
-	shared := ModelSettings{Policy: &b.Policy, MaxRows: &b.MaxRows, MaxWait: &b.MaxWait, Patience: &b.Patience,
+	shared := ModelSettings{Policy: &b.Policy, MaxRows: &b.MaxRows, MaxWait: &b.MaxWait,
 		QueueRows: &b.QueueRows, Runners: &b.Runners}
 	faults = append(faults, shared.faults("batcher", shared)...)
 	for name, m := range c.Models {
@@ -108,9 +106,6 @@ func (m *ModelSettings) faults(key string, otherwise ModelSettings) (faults []er
 	}
 	if w := m.MaxWait; w != nil && (*w <= 0 || *w > time.Minute) {
 		fault("max_wait", "%v must be above 0 and at most 1m", *w)
-	}
-	if p := m.Patience; p != nil && !(*p >= 0 && *p <= 1e6) {
-		fault("patience", "%v must be 0 (never hold a batch) to 1e6", *p)
 	}
 	if w := m.Weight; w != nil && !(*w > 0 && *w <= 1e6) {
 		fault("weight", "%v must be above 0 and at most 1e6", *w)

@@ -45,7 +45,6 @@ type Config struct {
 		Runners   int           `yaml:"runners"`
 		MaxRows   int           `yaml:"max_rows"`
 		MaxWait   time.Duration `yaml:"max_wait"`
-		Patience  float64       `yaml:"patience"`
 		QueueRows int           `yaml:"queue_rows"`
 	} `yaml:"batcher"`
 
@@ -117,7 +116,6 @@ func Defaults() Config {
 	c.Batcher.Runners = 1
 	c.Batcher.MaxRows = batcher.DefaultMaxRows
 	c.Batcher.MaxWait = batcher.DefaultMaxWait
-	c.Batcher.Patience = batcher.DefaultPatience
 	c.Batcher.QueueRows = 4096
 	c.TensorFlow.Threading = string(tensorflow.CallerThread)
 	c.Predict.Timeout = 100 * time.Millisecond

@@ -57,16 +57,16 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 	f("the auction", "auction: {currency: usd, no_bid_status: 404, tmax_default: 2s, tmax_margin: 3s, first_price_bidders: 0.5, max_candidates: 129}\n",
 		"auction.currency: ", "auction.no_bid_status: 404", "auction.tmax_default: 2s must be 10ms to 1s", "auction.tmax_margin: 3s",
 		"auction.first_price_bidders: 0.5", "auction.max_candidates: 129 must be 1 to 128")
-	f("the batcher", "batcher: {policy: lazy, runners: 0, max_rows: 70000, max_wait: 2m, patience: -1, queue_rows: 5000000}\n",
-		`batcher.policy: "lazy"`, "batcher.runners: 0", "batcher.max_rows: 70000", "batcher.max_wait: 2m0s", "batcher.patience: -1",
+	f("the batcher", "batcher: {policy: lazy, runners: 0, max_rows: 70000, max_wait: 2m, queue_rows: 5000000}\n",
+		`batcher.policy: "lazy"`, "batcher.runners: 0", "batcher.max_rows: 70000", "batcher.max_wait: 2m0s",
 		"batcher.queue_rows: 5000000")
 	f("a queue shorter than a batch", "batcher: {max_rows: 128, queue_rows: 64}\n", "batcher.queue_rows: 64 is less than max_rows (128)")
-	f("a model's batches", "models:\n  ctr: {policy: lazy, max_rows: 0, max_wait: 0s, patience: -1, queue_rows: 5000000}\n"+
+	f("a model's batches", "models:\n  ctr: {policy: lazy, max_rows: 0, max_wait: 0s, queue_rows: 5000000}\n"+
 		"  cvr: {weight: 0, max_runners: 0, runners: 2000, nice: 20}\n",
 		`models.ctr.policy: "lazy" is none of [adaptive eager window off]`, "models.ctr.max_rows: 0 must be 1 to 65536",
-		"models.ctr.max_wait: 0s", "models.ctr.patience: -1", "models.ctr.queue_rows: 5000000",
+		"models.ctr.max_wait: 0s", "models.ctr.queue_rows: 5000000",
 		"models.cvr.weight: 0", "models.cvr.max_runners: 0", "models.cvr.runners: 2000", "models.cvr.nice: 20 must be 0 to 19")
-	f("no numbers of a model", "models: {ctr: {weight: .nan, patience: .nan}}\n", "models.ctr.weight: NaN", "models.ctr.patience: NaN")
+	f("no numbers of a model", "models: {ctr: {weight: .nan}}\n", "models.ctr.weight: NaN")
 	f("models that are not served", "models: {cvr: {}, '': {runners: 0}, 'A/b':}\nauction: {conversion: crv}\n", `auction.click: "ctr" is not among models: ["" "A/b" "cvr"]`,
 		`auction.conversion: "crv" is not among models`, `models.: `, "models..runners: 0", `models.A/b: `)
 	f("a model's queue shorter than a batch", "batcher: {queue_rows: 256}\nmodels: {ctr: {max_rows: 512}, cvr: {queue_rows: 100}}\n",
@@ -77,8 +77,8 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 	f("TensorFlow", "tensorflow: {threading: gpu}\n", `tensorflow.threading: "gpu" is none of [caller default]`)
 	f("limits", "limits: {body_bytes: 0, auctions: -1, connections: 0, read_timeout: 0s, write_timeout: -1s, idle_timeout: 0s}\n",
 		"limits.body_bytes: ", "limits.auctions: ", "limits.connections: ", "limits.read_timeout: ", "limits.write_timeout: ", "limits.idle_timeout: ")
-	f("no numbers", "auction: {first_price_bidders: .inf}\nbatcher: {patience: .nan}\nbudget: {lease_share: .nan}\n",
-		"auction.first_price_bidders: +Inf", "batcher.patience: NaN", "budget.lease_share: NaN")
+	f("no numbers", "auction: {first_price_bidders: .inf}\nbudget: {lease_share: .nan}\n",
+		"auction.first_price_bidders: +Inf", "budget.lease_share: NaN")
 	f("money", "budget: {reservation: 0s, lease_share: 1.5}\n", "budget.reservation: ", "budget.lease_share: 1.5")
 	f("events", "events: {max_bytes: 0, max_age: 0s, spill_max_bytes: 0}\n", "events.max_bytes: ", "events.max_age: ", "events.spill_max_bytes: ")
 	f("a long name", "name: "+strings.Repeat("b", 65), "name: is 65 bytes long")
@@ -108,18 +108,18 @@ func TestConfigInTheRepositoryHoldsTheDefaults(t *testing.T) {
 
 // What a model leaves out is as in batcher; a pool of its own is made for the model that asks for runners.
 func TestConfigOfAModelsBatches(t *testing.T) {
-	c, err := load(t, "batcher: {max_rows: 64, patience: 0, runners: 3}\nmodels: {ctr: , cvr: {policy: eager, max_rows: 32, max_wait: 5ms, "+
-		"patience: 40, queue_rows: 320, weight: 0.5, max_runners: 2, runners: 2, nice: 10}}\n")
+	c, err := load(t, "batcher: {max_rows: 64, runners: 3}\nmodels: {ctr: , cvr: {policy: eager, max_rows: 32, max_wait: 5ms, "+
+		"queue_rows: 320, weight: 0.5, max_runners: 2, runners: 2, nice: 10}}\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctr, cvr := c.batching("ctr"), c.batching("cvr")
-	if want := (batcher.QueueOptions{Policy: "adaptive", MaxRows: 64, MaxWait: batcher.DefaultMaxWait, QueueRows: 4096, Patience: -1, Weight: 1,
+	if want := (batcher.QueueOptions{Policy: "adaptive", MaxRows: 64, MaxWait: batcher.DefaultMaxWait, QueueRows: 4096, Weight: 1,
 		CalibrationRuns: 8}); ctr.queue != want || ctr.own != nil {
 		t.Errorf("ctr: %+v, pool %+v, want %+v and none", ctr.queue, ctr.own, want)
 	}
-	if want := (batcher.QueueOptions{Policy: "eager", MaxRows: 32, MaxWait: 5 * time.Millisecond, QueueRows: 320, Patience: 40, Weight: 0.5,
-		MaxRunners: 2, CalibrationRuns: 8}); cvr.queue != want || cvr.own == nil || *cvr.own != (batcher.PoolOptions{Runners: 2, Nice: 10}) {
+	if want := (batcher.QueueOptions{Policy: "eager", MaxRows: 32, MaxWait: 5 * time.Millisecond, QueueRows: 320, Weight: 0.5,
+		MaxRunners: 2, CalibrationRuns: 8}); cvr.queue != want || cvr.own == nil || !reflect.DeepEqual(*cvr.own, batcher.PoolOptions{Runners: 2, Nice: 10}) {
 		t.Errorf("cvr: %+v, pool %+v, want %+v and 2 runners with nice 10", cvr.queue, cvr.own, want)
 	}
 }

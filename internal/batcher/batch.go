@@ -32,22 +32,17 @@ type batch struct {
 
 	state    batchState
 	n        int   // places claimed
-	claims   int   // … by so many tickets
 	cause    cause // of its flush
 	opened   int64 // when its first row was claimed, ns on the pool's clock
 	dueAt    int64 // when it must go: opened + MaxWait, or in time for its earliest deadline
 	deadline int64 // the earliest of its tickets that are not yet expired
 	goAt     int64 // when its queue's policy lets it go; never until it has been asked
-	heldAt   int   // the rows at which the adaptive policy waits for another claim; 0: it does not, or one has come
-	look     bool  // it goes for a look: see looks
 
 	live []int32 // live[pos] is the slot of the row at position pos, while it is run
 	// The runs since begin, in ns: CPU time of those for which it was measured and how long these took, how long the
 	// others did.
 	cpu, metered, unmetered int64
-	saved                   float64 // CPU that joining its claims was expected to save when it was flushed, ns
-	sure                    bool    // what that is has been seen, not only calibrated
-	predicted               int64   // expected run time of all its rows when it was sealed or taken
+	predicted               int64 // expected run time of all its rows when it was sealed or taken
 }
 
 // slot is who claimed a place.
@@ -85,12 +80,9 @@ func (b *batch) row(slot int) []int32 {
 	return b.rows[slot*b.len : (slot+1)*b.len : (slot+1)*b.len]
 }
 
-// lookedAt says that it is one for which a look was made: of a single claim.
-func (b *batch) lookedAt() bool { return b.look && b.claims == 1 }
-
 // open starts a free batch; the queue's lock is held.
 func (b *batch) open(now int64, maxWait int64) {
-	b.state, b.n, b.claims, b.heldAt, b.look = batchOpen, 0, 0, 0, false
+	b.state, b.n = batchOpen, 0
 	b.opened, b.dueAt, b.deadline, b.goAt = now, now+maxWait, never, never
 }
 
@@ -102,7 +94,6 @@ func (b *batch) join(t *Ticket, first, n int) int {
 	}
 	t.parts = append(t.parts, part{b: b, slot: b.n, first: first, n: n})
 	b.n += n
-	b.claims++
 	b.pending.Add(int32(n))
 	b.deadline = min(b.deadline, t.deadline)
 	return n

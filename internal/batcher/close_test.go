@@ -131,12 +131,12 @@ func TestOptionsReportEveryFault(t *testing.T) {
 	}
 	defer p.Close(context.Background())
 	_, err = p.NewQueue(&fakeEngine{rowLen: 1}, QueueOptions{MaxRows: -1, MaxWait: -1, Policy: "hasty", Weight: -1,
-		MaxRunners: -1, RetryRuns: -1, CalibrationRuns: -1, Patience: 1e9, QueueRows: -5})
+		MaxRunners: -1, RetryRuns: -1, CalibrationRuns: -1, QueueRows: -5})
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{"max_rows", "max_wait", "queue_rows", "policy", "weight", "max_runners", "retry_runs",
-		"calibration_runs", "patience"} {
+		"calibration_runs"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not name %s: %v", want, err)
 		}

@@ -2,5 +2,7 @@
 
 package batcher
 
-// processCPU is not known here: the load is that of the runners, and what joining saved.
-func processCPU() int64 { return 0 }
+import "time"
+
+// processCPU is not known here: the load is 0, and the adaptive policy holds nothing.
+func processCPU() time.Duration { return 0 }

@@ -4,16 +4,17 @@ package batcher
 
 import (
 	"syscall"
+	"time"
 
 	"gavel/internal/host"
 )
 
-// processCPU is the CPU time that the process has used, but for that of its nice threads, in ns.
-func processCPU() int64 {
-	nice := int64(host.NiceCPU()) // first: it brings up to date what the system knows of those threads
+// processCPU is the CPU time that the process has used, but for that of its nice threads, 0 where the system does not tell.
+func processCPU() time.Duration {
+	nice := host.NiceCPU() // first: it brings up to date what the system knows of those threads
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0
 	}
-	return u.Utime.Nano() + u.Stime.Nano() - nice
+	return time.Duration(u.Utime.Nano()+u.Stime.Nano()) - nice
 }

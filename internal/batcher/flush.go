@@ -66,8 +66,6 @@ func (q *Queue) flush(b *batch, c cause) {
 	b.cause = c
 	mean, _ := q.curve.predict(b.n)
 	b.predicted = int64(mean)
-	b.saved = float64(b.claims-1) * q.price.ofBatch()
-	b.sure = q.price.sure() || q.o.Policy != Adaptive || q.o.Patience < 0 // the others don't look
 	q.batches++
 	q.flushes[c]++
 	q.hist.batchRows.addRows(b.n)
@@ -148,9 +146,6 @@ func (q *Queue) takeLocked(now int64) *batch {
 			c = causeStop
 		case now >= b.dueAt:
 			c = causeDue
-		}
-		if b.heldAt > 0 {
-			q.holds.inVain(b.heldAt)
 		}
 		q.flush(b, c)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gavel/internal/engine"
+	"gavel/internal/host"
 )
 
 // niceEngine notes how nice the threads are that run its batches.
@@ -161,5 +162,22 @@ func TestNiceFaults(t *testing.T) {
 	defer p.Close(context.Background())
 	if _, err := p.NewQueue(noop{}, QueueOptions{Policy: Off}); err == nil || errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "nice") {
 		t.Errorf("policy off in it: %v", err)
+	}
+}
+
+// What nice threads use is no part of the CPU that makes the load.
+func TestLoadIsNotOfNiceWork(t *testing.T) {
+	const spent = 50 * time.Millisecond
+	was, done := processCPU(), make(chan error)
+	host.GoNice(1, func(err error) {
+		for start := host.NiceCPU(); err == nil && host.NiceCPU()-start < spent; {
+		}
+		done <- err
+	})
+	if err := <-done; err != nil {
+		t.Skip(err)
+	}
+	if used := processCPU() - was; used > spent/2 || used < -spent/2 {
+		t.Errorf("%v of a nice thread's %v are counted as the process's", used, spent)
 	}
 }

@@ -8,13 +8,15 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"gavel/internal/host"
 )
 
 // Policy says when a batch that is not full goes.
 type Policy string
 
 const (
-	// Adaptive is eager, unless waiting for the next claim pays, by what is learnt of costs and load (see policy.go).
+	// Adaptive waits the longer the busier the processors are, up to MaxWait (see policy.go).
 	Adaptive Policy = "adaptive"
 	// Eager runs what there is whenever a runner is free.
 	Eager Policy = "eager"
@@ -40,9 +42,14 @@ type PoolOptions struct {
 	// caches warm; floating ones wake up cheaper, and benchmarks compare the two: no configuration has it.
 	FloatingRunners bool
 	// RuntimeTimer uses Go's timers, which an idle Linux process rounds up to a millisecond, in place of a thread
-	// that sleeps precisely. It is needed under testing/synctest, and implied where there is no such thread. Under it the
-	// load of processors is not known: fake time and real CPU time make none.
+	// that sleeps precisely. It is needed under testing/synctest, and implied where there is no such thread.
 	RuntimeTimer bool
+	// CPU is the CPU time that the process has used so far; default: the system's count. With CPU or RuntimeTimer the
+	// pool's load is its own, and not the process's: under RuntimeTimer without CPU it is 0.
+	CPU func() time.Duration
+	// Processors is how many processors the process may use; default what GOMAXPROCS was at the start, which a
+	// container's CPU quota bounds.
+	Processors int
 	// Nice lowers the priority of the runners' threads, as nice(1), so that models in other pools go first where
 	// processors are few: 0 to 19, Linux alone. Callers, whose threads are not nice, then run nothing of this pool, be
 	// it in place of an idle runner or to rescue what lies too long: where others take all the time there is, rows
@@ -55,9 +62,8 @@ type PoolOptions struct {
 
 // Defaults of QueueOptions, which the bidder's configuration shares.
 const (
-	DefaultMaxRows  = 128
-	DefaultMaxWait  = 6 * time.Millisecond
-	DefaultPatience = 3
+	DefaultMaxRows = 128
+	DefaultMaxWait = 6 * time.Millisecond
 )
 
 // QueueOptions configures a Queue. Zero values mean the defaults given.
@@ -74,10 +80,6 @@ type QueueOptions struct {
 	QueueRows int
 	// Policy; default Adaptive.
 	Policy Policy
-	// Patience is how many seconds of a row's waiting the adaptive policy gives for a second of runner time saved;
-	// default DefaultPatience; more while processors are scarce (see policy.go). A held row waits Patience × half of the
-	// CPU that joining saves, in the mean, where they are idle. Less than 0: never hold.
-	Patience float64
 	// Weight is this queue's share of the CPU time of runs, relative to other queues that want it; default 1.
 	Weight float64
 	// MaxRunners is how many runners may run this queue's batches at once; default all. A slow model beside fast
@@ -94,10 +96,6 @@ type QueueOptions struct {
 	// and to start the cost curve; 0: not at all, the curve begins empty. They are random rows where the engine is an
 	// engine.Sampler, else rows of zeros.
 	CalibrationRuns int
-	// Predecessor is a queue of the same pool whose place this one is to take, as that of a model's version before: what it
-	// has learnt of costs and claims is where this one begins, if calibration finds both engines alike. It may be open or
-	// closed, and is not kept; nil: none.
-	Predecessor *Queue
 }
 
 func (o *PoolOptions) fill() error {
@@ -107,11 +105,26 @@ func (o *PoolOptions) fill() error {
 	if o.Runners < 0 || o.Runners > 1024 {
 		return fmt.Errorf("batcher: cannot make a pool: runners is %d, must be 0 (one per CPU) to 1024", o.Runners)
 	}
+	if o.Processors < 0 {
+		return fmt.Errorf("batcher: cannot make a pool: processors is %d, must be 0 (GOMAXPROCS) or more", o.Processors)
+	}
 	if o.Nice < 0 || o.Nice > 19 || o.Nice > 0 && o.FloatingRunners {
 		return fmt.Errorf("batcher: cannot make a pool: nice is %d, must be 0 to 19, and 0 with floating runners", o.Nice)
 	}
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return nil
+}
+
+// load is the pool's own where time or CPU is a test's, else the one of the process.
+func (o *PoolOptions) load() *load {
+	if o.CPU == nil && !o.RuntimeTimer && o.Processors == 0 {
+		return ofProcess
+	}
+	cpu, processors := o.CPU, func() int { return cmp.Or(o.Processors, host.Processors()) }
+	if cpu == nil && !o.RuntimeTimer {
+		cpu = processCPU
+	}
+	return newLoad(cpu, processors)
 }
 
 // fill sets the defaults, then checks, and reports every fault.
@@ -121,7 +134,6 @@ func (o *QueueOptions) fill(pool PoolOptions) error {
 	o.MaxWait = cmp.Or(o.MaxWait, DefaultMaxWait)
 	o.QueueRows = cmp.Or(o.QueueRows, 32*o.MaxRows)
 	o.Policy = cmp.Or(o.Policy, Adaptive)
-	o.Patience = cmp.Or(o.Patience, DefaultPatience)
 	o.Weight = cmp.Or(o.Weight, 1)
 	if o.Policy == Off {
 		runners = offRunners
@@ -143,7 +155,6 @@ func (o *QueueOptions) fill(pool PoolOptions) error {
 	fault(o.QueueRows >= o.MaxRows && o.QueueRows <= 1<<22, "queue_rows is %d, must be max_rows (%d) to 4194304", o.QueueRows, o.MaxRows)
 	fault(slices.Contains(Policies, o.Policy), "policy is %q, must be one of %v", o.Policy, Policies)
 	fault(o.Policy != Off || pool.Nice == 0, "policy is off, under which callers run; a pool of nice runners needs another")
-	fault(o.Patience > -1e6 && o.Patience <= 1e6, "patience is %v, must be at most 1e6", o.Patience)
 	fault(o.Weight > 0 && o.Weight <= 1e6, "weight is %v, must be above 0, at most 1e6", o.Weight)
 	fault(o.MaxRunners >= 1, "max_runners is %d, must be at least 1 or 0 (all)", o.MaxRunners)
 	fault(o.RetryRuns >= 1 && o.RetryRuns <= 1<<16, "retry_runs is %d, must be 1 to 65536", o.RetryRuns)

@@ -1,73 +1,92 @@
 package batcher
 
-// When a batch whose rows are all committed may go, before it is full or due. (Under off no batch is ever open between
-// claims, and this is not asked.)
+import (
+	"math"
+	"time"
+)
+
+// When a batch leaves. A full batch leaves at once. One that is not full leaves, by the queue's policy,
 //
-//	window    at opened + MaxWait (or in time for the earliest deadline): its due time.
-//	eager     at once. It goes when a runner takes it, and is open until then.
-//	adaptive  when holding it for one more claim would no longer pay:
+//	window    MaxWait after its opening;
+//	eager     at once, that is when a runner takes it;
+//	adaptive  after W, as follows;
+//	off       at once, for its caller runs it.
 //
-//	              h(n) · a · w/(1−ρ)³  ≤  n / μ
+// Under each of them it leaves earlier if its earliest deadline asks for that (see reckonDue), and never before its last row is
+// written. A batch that may leave stays open until a runner is free, and so grows while all are busy.
 //
-// n is the rows it holds; claims arrive at μ a second (over about 20 ms); a is the CPU that is saved when two batches are
-// joined (see price); h(n) is the share of holds at n rows that lately brought a claim.
-// So n/μ is the waiting (rows × seconds) that holding for one more claim costs, and h·a the CPU it is expected to save.
-// A second of CPU is worth w seconds of waiting (Patience) where processors are idle, and 1/(1−ρ)³ times as much where
-// they are not: by that factor every bit of load adds to the mean square of the time in an M/M/1 queue,
-// 2/(μ(1−ρ))². The square, for it is long times that come late. ρ is the load there would be if each claim were run
-// alone (see load): with the load that there is, holding would undo its own reason.
+// # The model of adaptive
 //
-// So batches grow to about a·w·μ/(1−ρ)³ rows: each then waits half of a·w/(1−ρ)³ in the mean, whatever the rate; below a
-// rate of (1−ρ)³/(a·w) nothing waits. Holding goes on while a runner is free or none is: a batch taken by the first
-// runner that comes would carry the few rows that arrived during the run before it, and every second batch would be small.
+// A run costs CPU besides its rows: threads wake, caches are refilled, the engine is called. The claims of a batch (a claim is
+// one caller's rows) share that cost, so that waiting for company saves CPU. Where processors are idle, the CPU saved is worth
+// nothing, and no row should wait. Where they are busy, it shortens the queue of everything else. So a batch is held from its
+// opening for
 //
-// Nor is a batch held once that would save little of what its k claims cost as it is: where a/k is below a fiftieth of c − a,
-// c being the CPU that a claim takes in all when it is run alone (see load).
+//	W = MaxWait · min((u / highLoad)³, 1)
 //
-// Claims do not always come as they came. h(n) learns where they end: if 32 callers each wait for their answer before
-// they claim again, a batch of 32 is not held, though one of 31 is. And nothing is held for longer than what it saves is
-// worth to its first row, a·w/(1−ρ)³ from its opening, nor for longer than silence gaps since the last claim, which a
-// Poisson stream hardly ever leaves, nor beyond its due time. Each commit asks anew.
+// u is the share of its processors that this process uses (see load). At highLoad and above, rows wait MaxWait; at half of
+// highLoad an eighth of it. Holding makes claims cheaper, which lowers u, which shortens W: the law corrects itself.
+//
+// Two rules keep a batch from waiting for nobody. Both need the gap, which is the mean time between two claims, over about
+// paceMemory (see pace):
+//
+//   - Where W < gap, less than one claim is expected within W. The batch leaves at once.
+//   - A batch leaves silence gaps after its last claim was committed. Callers may all wait for their answers before they claim
+//     again: where there are 32, a batch of 32 rows waits in vain. A Poisson stream makes such a pause once in e⁴ = 55 claims.
+//
+// So a batch that opens at 0, and whose last claim so far was committed at t, leaves at
+//
+//	t                          if W < gap
+//	min(W, t + silence · gap)  else, or at t if that has passed
+//
+// Leave is this formula. It is asked at each commit, with the u and the gap of then.
+//
+// The model has five constants: highLoad, the power 3, silence, paceMemory, and loadMemory in load.go.
+// docs/decisions/0006-adaptive.md tells how they were chosen.
+const (
+	highLoad   = 0.6
+	silence    = 4
+	paceMemory = 20e6 // ns
+)
+
+// Leave is when the adaptive policy lets a batch go that is not full and has no deadline, from its opening on. Its last
+// claim was committed lastClaim after the opening; claims come one a gap (0: not known, none is expected); u is the share
+// of the processors that this process uses. A result of lastClaim means at once.
+func Leave(maxWait, gap time.Duration, u float64, lastClaim time.Duration) time.Duration {
+	hold := window(maxWait, gap, u)
+	return max(lastClaim, min(hold, lastClaim+silence*gap))
+}
+
+// window is W, or 0 where less than one claim is expected within it.
+func window(maxWait, gap time.Duration, u float64) time.Duration {
+	w := time.Duration(math.Round(float64(maxWait) * min(math.Pow(u/highLoad, 3), 1)))
+	if gap <= 0 || w < gap {
+		return 0
+	}
+	return w
+}
+
+// mayGoAt is when b, whose rows are all committed, may go.
 func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 	switch {
 	case q.closing:
 		return now
 	case q.o.Policy == Window:
 		return b.dueAt
-	case q.o.Policy == Eager || q.o.Patience < 0 || !q.price.known():
+	case q.o.Policy == Eager:
 		return now
 	}
-	b.look = false
-	gap := q.arrivals.gap()
-	switch {
-	case gap <= 0:
-		return now
-	case q.mayLook(gap) && q.looks.due(now):
-		b.look = true
-		return now
-	case now+int64(gap) >= b.dueAt:
-		return now
-	}
-	saves := q.price.ofBatch()
-	if rest := q.pool.load.cost() - saves; saves < little*float64(b.claims)*rest {
-		return now
-	}
-	idle := 1 - min(q.pool.scarcity(), maxLoad)
-	worth := saves * q.o.Patience / (idle * idle * idle)
-	cost := float64(b.n) * gap
-	until := min(b.dueAt, b.opened+int64(worth), now+int64(silence*gap))
-	if worth <= cost || until <= now || !q.holds.try(b.n, worth, cost) {
-		return now
-	}
-	b.heldAt = b.n
-	return until
+	leave := Leave(q.o.MaxWait, time.Duration(q.arrivals.gap()), q.pool.load.share(), time.Duration(now-b.opened))
+	return min(b.opened+int64(leave), max(b.dueAt, now))
 }
 
-const (
-	maxLoad = 0.8 // beyond it a batch is worth all the waiting there may be, and a factor of 125 enough
-	silence = 8
-	little  = 1.0 / 50
-)
+// hold is how long a batch is held now while claims go on coming.
+func (q *Queue) hold() time.Duration {
+	if q.o.Policy != Adaptive {
+		return 0
+	}
+	return window(q.o.MaxWait, time.Duration(q.arrivals.gap()), q.pool.load.share())
+}
 
 // mayInline says whether the caller who completes a batch may run it in its own goroutine, in place of an idle runner.
 // That spares two switches of threads, but keeps the caller's processor from other callers, who might have joined: so
@@ -93,58 +112,16 @@ func (q *Queue) Crowded() bool {
 	return gap > 0 && gap < mean
 }
 
-// holds learns, by the rows a batch held, which share of holds brings a claim; the queue's lock guards it.
-type holds struct {
-	at [heldSizes]hold
-}
-
-// hold is what is known of one size.
-type hold struct {
-	failed  float32 // 1 − the share of holds that lately brought a claim, so that the zero value trusts
-	skipped uint16  // chances left out since the last hold
-}
-
-const (
-	heldSizes = 257 // sizes from 256 rows on are one
-	retryHold = 512 // so many chances to hold are left out before one is tried against expectation
-	heldShare = 1.0 / 8
-)
-
-func (h *holds) of(rows int) *hold { return &h.at[min(rows, heldSizes-1)] }
-
-// try says whether to hold at so many rows, which would be worth it if holds always brought a claim.
-func (h *holds) try(rows int, worth, cost float64) bool {
-	k := h.of(rows)
-	if float64(1-k.failed)*worth > cost || k.skipped >= retryHold {
-		return true
-	}
-	k.skipped++
-	return false
-}
-
-// paid: a hold brought a claim. One that was tried against expectation is tried again.
-func (h *holds) paid(rows int) {
-	k := h.of(rows)
-	k.failed -= k.failed * heldShare
-}
-
-func (h *holds) inVain(rows int) {
-	k := h.of(rows)
-	k.failed, k.skipped = k.failed+(1-k.failed)*heldShare, 0
-}
-
 // pace estimates how often something happens; the queue's lock guards it.
 type pace struct {
 	last int64
 	rate float64 // per ns
 }
 
-const paceWindow = 20e6 // ns
-
 // add moves the rate by r ← (r·τ + 1)/(τ + gap), whose fixed point for a steady gap is 1/gap.
 func (a *pace) add(now int64) {
 	if a.last > 0 {
-		a.rate = (a.rate*paceWindow + 1) / (paceWindow + float64(now-a.last))
+		a.rate = (a.rate*paceMemory + 1) / (paceMemory + float64(now-a.last))
 	}
 	a.last = now
 }

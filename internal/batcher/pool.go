@@ -33,14 +33,11 @@ type Pool struct {
 	queues   []*Queue
 	virtual  float64 // of the queue picked last, ns of CPU time per weight
 	busy     int64   // ns run in all
-	wanting  float64 // CPU time of the runs since the last sample, were every claim run alone, ns
-	sampled  int64   // the time of that sample
 	refusing bool    // no more queues
 	closing  bool    // runners end
 
 	load        *load
 	idleRunners atomic.Int32 // len(asleep)
-	share       atomicFloat  // of the runners' time, what would be used if every claim were run alone, smoothed
 	weights     atomicFloat  // the sum of those of the queues that want or have a runner
 	panicLog    throttle.Line
 	ended       sync.WaitGroup
@@ -80,10 +77,7 @@ func NewPool(o PoolOptions) (*Pool, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
 	}
-	p := &Pool{load: ofProcess, o: o, epoch: time.Now()}
-	if o.RuntimeTimer {
-		p.load = &load{}
-	}
+	p := &Pool{load: o.load(), o: o, epoch: time.Now()}
 	p.clock = newClock(p, o.RuntimeTimer)
 	for range o.Runners {
 		p.runners = append(p.runners, &runner{wake: make(chan struct{}, 1)})
@@ -251,29 +245,13 @@ func (p *Pool) giveBack(r *runner) {
 	}
 }
 
-const shareSample = 20e6 // ns
-
 // charge books b's runs to its queue, and ns to the runners.
 func (p *Pool) charge(b *batch, ns int64) {
 	q := b.q
-	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	spent := q.share.spent(b)
-	q.share.virtual += spent / q.o.Weight
+	q.share.virtual += q.share.spent(b) / q.o.Weight
 	p.busy += ns
-	p.wanting += spent + b.saved
-	if d := now - p.sampled; d >= shareSample {
-		share := p.wanting / (float64(d) * float64(len(p.runners)))
-		p.share.store(p.share.load()/2 + min(share, 1)/2)
-		p.wanting, p.sampled = 0, now
-	}
-}
-
-// scarcity is the load there would be if every claim were run alone, 0 to 1: of the runners or of all processors,
-// whichever is more.
-func (p *Pool) scarcity() float64 {
-	return max(p.share.load(), p.load.share())
 }
 
 // untilFree is how long until the first runner is expected to be free, in ns.
@@ -345,10 +323,9 @@ func (p *Pool) snapshot(buf []*Queue) []*Queue {
 
 // Stats is what the pool's runners have done.
 func (p *Pool) Stats() PoolStats {
-	p.load.refresh() // where no traffic does
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return PoolStats{Runners: len(p.runners), Idle: len(p.asleep), Busy: float64(p.busy) / 1e9, Load: p.scarcity()}
+	return PoolStats{Runners: len(p.runners), Idle: len(p.asleep), Busy: float64(p.busy) / 1e9, Load: p.load.share()}
 }
 
 // Close closes every queue as Queue.Close does, side by side, then ends the runners and the clock. Where ctx ends first,

@@ -41,10 +41,7 @@ type Queue struct {
 	closing   bool
 	destroyed bool
 	curve     curve // of durations: when a run will have ended
-	price     price // of runs, to weigh waiting against
-	arrivals  pace  // claims
-	holds     holds
-	looks     looks
+	arrivals  pace  // of claims
 
 	claims, rows, batches, reached uint64
 	flushes                        [causes]uint64
@@ -75,11 +72,6 @@ func (p *Pool) NewQueue(e engine.Engine, o QueueOptions) (*Queue, error) {
 	if err := o.fill(p.o); err != nil {
 		return nil, err
 	}
-	predecessor := o.Predecessor
-	if predecessor != nil && predecessor.pool != p {
-		return nil, fmt.Errorf("batcher: cannot make queue %q: its predecessor %q is another pool's", o.Name, predecessor.o.Name)
-	}
-	o.Predecessor = nil // or each would keep all before it
 	schema := e.Schema()
 	if err := schema.Check(); err != nil {
 		return nil, fmt.Errorf("batcher: cannot make queue %q: %w", o.Name, err)
@@ -102,9 +94,6 @@ func (p *Pool) NewQueue(e engine.Engine, o QueueOptions) (*Queue, error) {
 	if err := q.calibrate(); err != nil {
 		q.freeMemory()
 		return nil, err
-	}
-	if predecessor != nil {
-		q.inherit(predecessor)
 	}
 	if !p.add(q) {
 		q.freeMemory()
@@ -195,9 +184,7 @@ func (q *Queue) calibrate() error {
 			}
 			if i > 0 {
 				took := q.pool.now() - start
-				cost := metered(b.mem, took)
-				q.curve.observe(n, cmp.Or(cost, took)) // a version is prepared in a thread that others interrupt
-				q.price.calibrate(n, cost)
+				q.curve.observe(n, cmp.Or(metered(b.mem, took), took)) // a version is prepared in a thread that others interrupt
 			}
 		}
 		if n == q.o.MaxRows {
@@ -245,9 +232,6 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 	q.rows += uint64(n)
 	q.queued += n
 	q.high = max(q.high, q.queued)
-	if now-q.arrivals.last > lookPause {
-		q.looks.restart()
-	}
 	q.arrivals.add(now)
 	for first := 0; first < n; {
 		if q.open == nil {
@@ -256,10 +240,6 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 			q.open.open(now, int64(q.o.MaxWait))
 		}
 		b := q.open
-		if b.heldAt > 0 {
-			q.holds.paid(b.heldAt)
-			b.heldAt = 0
-		}
 		first += b.join(t, first, n-first)
 		q.reckonDue(b)
 		switch {
@@ -331,8 +311,8 @@ func (q *Queue) grow(n int) error {
 	return nil
 }
 
-// observe tells the curves what b's run of n rows took, in all and, if it was measured, of CPU.
-func (q *Queue) observe(b *batch, n int, end, ns, cpu int64) {
+// observe tells the curve what a run of n rows took.
+func (q *Queue) observe(n int, ns int64) {
 	q.hist.runTime.addTime(ns, 1)
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -342,6 +322,4 @@ func (q *Queue) observe(b *batch, n int, end, ns, cpu int64) {
 		q.hist.ratio.addRatio(float64(ns) / mean)
 	}
 	q.curve.observe(n, ns)
-	claims := float64(b.claims) * float64(n) / float64(b.n) // less where some of its rows are not run
-	q.price.observe(n, claims, cpu, q.looks.saw(b))
 }

@@ -35,13 +35,6 @@ func (q *Queue) run(b *batch, r *runner) {
 		t.expire(end) // the clock may not have come to it
 		t.partDone()
 	})
-	switch {
-	case n == 0:
-	case p.o.Nice > 0:
-		p.load.ranNice(b.claims)
-	default:
-		p.load.ran(b.claims, b.saved, b.sure)
-	}
 	q.free(b)
 }
 
@@ -169,12 +162,8 @@ func (q *Queue) call(b *batch, n int) (err error) {
 	}()
 	q.count.runs.Add(1)
 	q.count.runRows.Add(uint64(n))
-	if b.lookedAt() {
-		measure(b.mem)
-	}
 	err = b.mem.Run(n)
-	end := q.pool.now()
-	ns := end - start
+	ns := q.pool.now() - start
 	cpu := metered(b.mem, ns)
 	if cpu > 0 {
 		b.metered, b.cpu = b.metered+ns, b.cpu+cpu
@@ -185,6 +174,14 @@ func (q *Queue) call(b *batch, n int) (err error) {
 		q.count.runErrors.Add(1)
 		return fmt.Errorf("%w: queue %q, %d rows: %w", ErrRun, q.o.Name, n, err)
 	}
-	q.observe(b, n, end, ns, cpu)
+	q.observe(n, ns)
 	return nil
+}
+
+// metered is the CPU time of the batch's last run, which took ns: 0 where it was not measured.
+func metered(b engine.Batch, ns int64) int64 {
+	if m, ok := b.(engine.Meter); ok {
+		return int64(m.RunCPU())
+	}
+	return ns
 }

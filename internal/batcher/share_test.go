@@ -11,19 +11,17 @@ import (
 	"gavel/internal/engine"
 )
 
-// meteredEngine tells of every fourth run, the first among them, and those asked for, that it took cpu.
+// meteredEngine tells of every fourth run, the first among them, that it took cpu.
 type meteredEngine struct {
 	fakeEngine
-	cpu   time.Duration
-	seen  int // runs; one runner runs them all
-	asked int // to be measured
+	cpu  time.Duration
+	seen int // runs; one runner runs them all
 }
 
 type meteredBatch struct {
 	*fakeBatch
 	e    *meteredEngine
 	last time.Duration
-	next bool // is to be told
 }
 
 func (e *meteredEngine) NewBatch(capacity int) (engine.Batch, error) {
@@ -33,14 +31,13 @@ func (e *meteredEngine) NewBatch(capacity int) (engine.Batch, error) {
 
 func (b *meteredBatch) Run(n int) error {
 	b.last = 0
-	if b.e.seen++; b.e.seen%4 == 1 || b.next {
-		b.last, b.next = b.e.cpu, false
+	if b.e.seen++; b.e.seen%4 == 1 {
+		b.last = b.e.cpu
 	}
 	return b.fakeBatch.Run(n)
 }
 
 func (b *meteredBatch) RunCPU() time.Duration { return b.last }
-func (b *meteredBatch) Measure()              { b.next, b.e.asked = true, b.e.asked+1 }
 
 // callUntil has four callers who have a row scored and then the next, until stop; all waits for them.
 func (x *bench) callUntil(stop time.Time, all *sync.WaitGroup) {

@@ -52,17 +52,17 @@ type Stats struct {
 	Predicted, Actual float64
 	PredictionRatio   Histogram
 	Curve             []CurvePoint // the learned cost curve at 1, 2, 4, … and MaxRows rows; none until it knows something
-	// BatchCost is the CPU that joining two batches saves, as learnt (see price).
-	BatchCost time.Duration
-	Sizes     []SizeStats // what the curve was learnt from, by size, sizes never run left out
+	// Hold is how long the adaptive policy now holds a batch from its opening while claims go on coming; 0: batches go at
+	// once, or by another policy.
+	Hold  time.Duration
+	Sizes []SizeStats // what the curve was learnt from, by size, sizes never run left out
 }
 
 // PoolStats is what a pool's runners do.
 type PoolStats struct {
 	Runners, Idle int
 	Busy          float64 // seconds of run time, rescues included
-	// Load is the share of the runners' time, or of the machine's processors, whichever is more, that would be used if
-	// every claim were run alone: 0 to 1.
+	// Load is the share of its processors that the process uses, lately: about 0 to 1.
 	Load float64
 }
 
@@ -137,8 +137,6 @@ func (q *Queue) Stats() Stats {
 	s.QueueRows, s.QueueHigh, s.QueueReached, s.Running = q.queued, q.high, q.reached, q.running
 	s.Predicted, s.Actual = float64(q.predicted)/1e9, float64(q.actual)/1e9
 	s.Curve, s.Sizes = q.curve.points(q.o.MaxRows), q.curve.sizes()
-	if q.price.known() {
-		s.BatchCost = time.Duration(q.price.ofBatch())
-	}
+	s.Hold = q.hold()
 	return s
 }

@@ -63,7 +63,7 @@ func BenchmarkClosedLoop(b *testing.B) {
 				b.Run(fmt.Sprintf("callers=%d/policy=%s/floating=%v", callers, policy, floating), func(b *testing.B) {
 					p, q := burnerQueue(b, PoolOptions{FloatingRunners: floating}, QueueOptions{Policy: policy})
 					b.ResetTimer()
-					cpu := time.Duration(processCPU())
+					cpu := processCPU()
 					var wg sync.WaitGroup
 					var next atomic.Int64
 					lat := make([]time.Duration, b.N)
@@ -93,7 +93,7 @@ func BenchmarkOpenLoop(b *testing.B) {
 			b.Run(fmt.Sprintf("rate=%d/policy=%s", rate, policy), func(b *testing.B) {
 				p, q := burnerQueue(b, PoolOptions{}, QueueOptions{Policy: policy})
 				b.ResetTimer()
-				cpu := time.Duration(processCPU())
+				cpu := processCPU()
 				var wg sync.WaitGroup
 				lat := make([]time.Duration, b.N)
 				s := newPreciseSleeper()
@@ -151,7 +151,7 @@ func askOnce(b *testing.B, q *Queue, out []Result) time.Duration {
 }
 
 func report(b *testing.B, p *Pool, q *Queue, lat []time.Duration, cpuBefore time.Duration) {
-	cpu := time.Duration(processCPU()) - cpuBefore
+	cpu := processCPU() - cpuBefore
 	s := q.Stats()
 	slices.Sort(lat)
 	n := len(lat)

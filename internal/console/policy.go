@@ -8,12 +8,12 @@ import (
 
 // What the adaptive policy decides by. It stands apart from the counts because it changes with the policy.
 var (
-	batchCostDesc = describe("batch_cost_seconds", "CPU time that joining two batches of the newest version saves, as learnt.")
-	loadDesc      = describePool("load", "Share of the runners' time, or of the machine's processors, whichever is more, that would be used if every claim were run alone: 0 to 1.")
+	holdDesc = describe("hold_seconds", "How long a batch of the newest version is held for more claims now; 0: it leaves at once.")
+	loadDesc = describePool("load", "Share of its processors that the bidder uses, over about half a second: 0 to 1.")
 )
 
 func describePolicy(ch chan<- *prometheus.Desc) {
-	ch <- batchCostDesc
+	ch <- holdDesc
 	ch <- loadDesc
 }
 
@@ -22,7 +22,5 @@ func collectPoolPolicy(ch chan<- prometheus.Metric, pool string, s *batcher.Pool
 }
 
 func collectQueuePolicy(ch chan<- prometheus.Metric, model string, s *batcher.Stats) {
-	if s.BatchCost > 0 {
-		ch <- prometheus.MustNewConstMetric(batchCostDesc, prometheus.GaugeValue, s.BatchCost.Seconds(), model)
-	}
+	ch <- prometheus.MustNewConstMetric(holdDesc, prometheus.GaugeValue, s.Hold.Seconds(), model)
 }

@@ -64,23 +64,6 @@ func (q *Queues) Retire(queue *batcher.Queue) {
 	q.retired[model] = addStats(q.retired[model], countsOf(queue.Stats()))
 }
 
-// Busiest is the model's live queue with the most claims, or nil if none has any.
-func (q *Queues) Busiest(model string) *batcher.Queue {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	var busiest *batcher.Queue
-	var most uint64
-	for _, l := range q.live {
-		if l.model != model {
-			continue
-		}
-		if claims := l.queue.Stats().Claims; claims > most {
-			busiest, most = l.queue, claims
-		}
-	}
-	return busiest
-}
-
 // byModel sums each model's queues, retired ones included.
 func (q *Queues) byModel() map[string]batcher.Stats {
 	q.mu.Lock()

@@ -8,38 +8,6 @@ import (
 	"gavel/internal/batcher"
 )
 
-func TestBusiest(t *testing.T) {
-	pool, queues := newPool(t), NewQueues()
-	add := func(model string, claims int) *batcher.Queue {
-		queue := newQueue(t, queues, pool, model, batcher.QueueOptions{})
-		for range claims {
-			ticket, err := queue.Claim(1, time.Time{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			ticket.Abandon()
-		}
-		return queue
-	}
-	if q := queues.Busiest("ctr"); q != nil {
-		t.Errorf("an empty registry has %v", q)
-	}
-	add("ctr", 0)
-	add("cvr", 3)
-	if q := queues.Busiest("ctr"); q != nil {
-		t.Errorf("a queue without claims is the busiest: %v", q)
-	}
-	stable := add("ctr", 2)
-	add("ctr", 1)
-	if q := queues.Busiest("ctr"); q != stable {
-		t.Error("the busiest is not the queue with two claims")
-	}
-	queues.Retire(stable)
-	if q := queues.Busiest("ctr"); q == nil || q == stable {
-		t.Errorf("once the busiest has retired, it is %v", q)
-	}
-}
-
 func TestRetiredQueuesAreCounted(t *testing.T) {
 	pool, queues := newPool(t), NewQueues()
 	want := uint64(0)

@@ -62,7 +62,6 @@ type pageSettings struct {
 	MaxRows    int            `json:"max_rows"`
 	MaxWait    string         `json:"max_wait"`
 	QueueRows  int            `json:"queue_rows"`
-	Patience   float64        `json:"patience"`
 	MaxRunners int            `json:"max_runners"`
 	Weight     float64        `json:"weight"`
 }
@@ -153,7 +152,7 @@ func newPageModel(st *models.Status, s *batcher.Stats) pageModel {
 	}
 	if o := s.Settings; s.Name != "" {
 		m.Settings = &pageSettings{
-			Policy: o.Policy, MaxRows: o.MaxRows, MaxWait: o.MaxWait.String(), QueueRows: o.QueueRows, Patience: o.Patience,
+			Policy: o.Policy, MaxRows: o.MaxRows, MaxWait: o.MaxWait.String(), QueueRows: o.QueueRows,
 			MaxRunners: o.MaxRunners, Weight: o.Weight,
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 // countsOf is s without its name, its settings and what is only true at one moment.
 func countsOf(s batcher.Stats) batcher.Stats {
-	s.Name, s.Settings, s.Curve, s.BatchCost = "", batcher.QueueOptions{}, nil, 0
+	s.Name, s.Settings, s.Curve, s.Hold = "", batcher.QueueOptions{}, nil, 0
 	s.QueueRows, s.QueueCapacity, s.QueueHigh, s.Running = 0, 0, 0, 0
 	return s
 }
@@ -17,7 +17,7 @@ func countsOf(s batcher.Stats) batcher.Stats {
 // addStats adds the counts of two queues of one model; a's histograms are not changed. Name, settings, cost curve and
 // batch cost cannot be added: they are those of b, the newer version.
 func addStats(a, b batcher.Stats) batcher.Stats {
-	a.Name, a.Settings, a.Curve, a.BatchCost = b.Name, b.Settings, b.Curve, b.BatchCost
+	a.Name, a.Settings, a.Curve, a.Hold = b.Name, b.Settings, b.Curve, b.Hold
 	a.Claims += b.Claims
 	a.Rows += b.Rows
 	a.Dropped += b.Dropped

@@ -60,8 +60,6 @@ type Sampler interface {
 type Meter interface {
 	// RunCPU is the CPU time of the last Run, 0 where it was not measured; it need not measure each.
 	RunCPU() time.Duration
-	// Measure has the next Run measured, but for an engine's very first. It is called like Run.
-	Measure()
 }
 
 // RowError is how Batch.Run names the row that made it fail.

@@ -19,16 +19,15 @@ POLICIES = ("adaptive", "eager", "window", "off")
 WEIGHTS: Mapping[str, float] = {
     "policy": 1.0,
     "runners": 1.1,
-    "patience": 1.2,
-    "max_wait_us": 1.3,
-    "max_rows": 1.4,
+    "max_wait_us": 1.2,
+    "max_rows": 1.3,
 }
 # Knobs without effect under a policy.
 IDLE: Mapping[str, Sequence[str]] = {
     "adaptive": (),
-    "eager": ("max_wait_us", "patience"),
-    "window": ("patience",),
-    "off": ("max_rows", "max_wait_us", "patience", "runners"),
+    "eager": ("max_wait_us",),
+    "window": (),
+    "off": ("max_rows", "max_wait_us", "runners"),
 }
 
 
@@ -39,7 +38,6 @@ class Setting:
     policy: str
     max_rows: int
     max_wait_us: int
-    patience: float
     runners: int
 
     @property
@@ -50,14 +48,13 @@ class Setting:
     @property
     def key(self) -> str:
         """A name for files and records; equal for settings that do the same."""
-        parts = {"max_rows": "r", "max_wait_us": "w", "patience": "p", "runners": "x"}
+        parts = {"max_rows": "r", "max_wait_us": "w", "runners": "x"}
         return "-".join([self.policy, *(f"{parts[k]}{getattr(self, k):g}" for k in parts if k in self.knobs)])
 
     def __str__(self) -> str:
         words = {
             "max_rows": f"{self.max_rows} rows",
             "max_wait_us": duration(self.max_wait_us),
-            "patience": f"patience {self.patience:g}",
             "runners": f"{self.runners} runner" + "s" * (self.runners > 1),
         }
         return ", ".join([self.policy, *(text for name, text in words.items() if name in self.knobs)])
@@ -69,7 +66,6 @@ class Setting:
             "runners": self.runners,
             "max_rows": self.max_rows,
             "max_wait": duration(self.max_wait_us),
-            "patience": int(self.patience) if self.patience == int(self.patience) else self.patience,
         }
 
     def dotted(self) -> dict[str, Any]:
@@ -94,7 +90,6 @@ class Setting:
             policy=policy,
             max_rows=int(whole["max_rows"]),
             max_wait_us=microseconds(str(whole["max_wait"])),
-            patience=float(whole["patience"]),
             runners=int(whole["runners"]),
         )
 
@@ -128,7 +123,6 @@ class Grid:
     policies: Sequence[str]
     max_rows: Sequence[int]
     max_waits_us: Sequence[int]
-    patiences: Sequence[float]
     runners: Sequence[int]
 
     def settings(self, base: Setting, *, queue_rows: int) -> list[Setting]:
@@ -137,16 +131,15 @@ class Grid:
         `base` is first; the others follow by what they change of it.
         """
         found = {base.key: base}
-        for policy, rows, wait, patience, runners in product(
+        for policy, rows, wait, runners in product(
             self.policies,
             sorted({*self.max_rows, base.max_rows}),
             sorted({*self.max_waits_us, base.max_wait_us}),
-            sorted({*self.patiences, base.patience}),
             sorted({*self.runners, base.runners}),
         ):
             if rows > queue_rows and rows != base.max_rows:
                 continue
-            setting = Setting(policy, rows, wait, patience, runners)
+            setting = Setting(policy, rows, wait, runners)
             setting = replace(setting, **{name: getattr(base, name) for name in IDLE[policy]})
             found.setdefault(setting.key, setting)
         return sorted(found.values(), key=lambda s: distance(s, base))

@@ -18,7 +18,7 @@ from scripts.tuning.session import Clock, Fleet, Pace, Session
 from scripts.tuning.settings import Setting
 from scripts.tuning.world import Trial
 
-BASE = Setting(policy="adaptive", max_rows=128, max_wait_us=2000, patience=16, runners=1)
+BASE = Setting(policy="adaptive", max_rows=128, max_wait_us=2000, runners=1)
 EAGER, WINDOW, OFF = (replace(BASE, policy=policy) for policy in ("eager", "window", "off"))
 PACE = Pace(seconds=2.0, warmup_s=0.6)
 

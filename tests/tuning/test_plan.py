@@ -14,7 +14,7 @@ from scripts.tuning.session import Pace
 from scripts.tuning.settings import POLICIES, Grid, Setting, duration, microseconds
 from tests.tuning.paper import BASE
 
-GRID = Grid(POLICIES, [32, 128, 512], [1000, 2000, 5000], [4, 16, 64], [1, 2])
+GRID = Grid(POLICIES, [32, 128, 512], [1000, 2000, 5000], [1, 2])
 
 
 @pytest.mark.parametrize(("text", "us"), [("2ms", 2000), ("500us", 500), ("1m30s", 90e6), ("1.5ms", 1500), ("0s", 0)])
@@ -32,8 +32,8 @@ def test_what_is_no_duration(text: str) -> None:
 def test_settings_that_do_the_same_are_swept_once() -> None:
     settings = GRID.settings(BASE, queue_rows=4096)
     assert len(settings) == len({s.key for s in settings})
-    # adaptive: 3·3·3·2; window: 3·3·2; eager: 3·2; off: 1
-    assert len(settings) == 54 + 18 + 6 + 1
+    # adaptive: 3·3·2; window: 3·3·2; eager: 3·2; off: 1
+    assert len(settings) == 18 + 18 + 6 + 1
 
 
 def test_what_changes_least_comes_first() -> None:
@@ -45,7 +45,7 @@ def test_what_changes_least_comes_first() -> None:
 
 
 def test_the_base_is_in_its_own_grid_and_no_batch_larger_than_the_queue() -> None:
-    base = replace(BASE, max_rows=100, patience=7)
+    base = replace(BASE, max_rows=100, max_wait_us=7000)
     settings = GRID.settings(base, queue_rows=256)
     assert settings[0] == base
     assert {s.max_rows for s in settings} == {32, 100, 128}
@@ -53,9 +53,9 @@ def test_the_base_is_in_its_own_grid_and_no_batch_larger_than_the_queue() -> Non
 
 
 def test_a_setting_is_read_from_a_configuration_and_written_back() -> None:
-    section = {"policy": "window", "runners": 3, "max_rows": 64, "max_wait": "1500us", "patience": 16, "queue_rows": 99}
+    section = {"policy": "window", "runners": 3, "max_rows": 64, "max_wait": "1500us", "queue_rows": 99}
     setting = Setting.of(section)
-    assert setting == Setting("window", 64, 1500, 16, 3)
+    assert setting == Setting("window", 64, 1500, 3)
     assert Setting.of(setting.values()) == setting
     assert setting.dotted()["batcher.max_wait"] == "1.5ms"
 

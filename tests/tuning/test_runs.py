@@ -23,7 +23,7 @@ from scripts.tuning.world import Trial
 from tests.tuning.paper import Behaviour, Paper, Time, answers, load
 
 NOW = Setting.of({})
-GRID = Grid(["adaptive", "eager", "window", "off"], [NOW.max_rows], [NOW.max_wait_us], [NOW.patience], [NOW.runners])
+GRID = Grid(["adaptive", "eager", "window", "off"], [NOW.max_rows], [NOW.max_wait_us], [NOW.runners])
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def tune(script: str, directory: Path, *flags: str | Path) -> dict[str, Any]:
     return document
 
 
-BATCH = ["--rates", "150", "--policies", "adaptive,eager", "--max-rows", "128", "--max-wait", "4ms", "--patience", "16"]
+BATCH = ["--rates", "150", "--policies", "adaptive,eager", "--max-rows", "128", "--max-wait", "4ms"]
 SHORT = ["--seconds", "1", "--rounds", "2", "--verify-rounds", "1", "--minutes", "2", "--runners", "1"]
 
 

@@ -18,7 +18,7 @@ from scripts.tuning.settings import Setting
 from scripts.tuning.world import Trial, deadlines, numbered, unbound
 from scripts.tuning.yamlfile import merge
 
-CHANGES = {"batcher.policy": "window", "batcher.max_wait": "5ms", "batcher.patience": 64}
+CHANGES = {"batcher.policy": "window", "batcher.max_wait": "5ms", "batcher.runners": 2}
 
 
 def test_comments_and_order_are_kept() -> None:
@@ -48,7 +48,7 @@ batcher:              # tuned by hand in spring
   policy: window      # or eager
   max_rows: 128
   max_wait: 5ms
-  patience: 64
+  runners: 2
 
 # where it listens
 listen: 0.0.0.0:8090
@@ -58,14 +58,14 @@ listen: 0.0.0.0:8090
 
 def test_the_shipped_configuration_keeps_every_comment() -> None:
     text = (ROOT / "configs/bidder.yaml").read_text()
-    changes = {**Setting("eager", 64, 500, 9, 2).dotted(), "auction.tmax_margin": "8ms", "limits.read_timeout": "1s"}
+    changes = {**Setting("eager", 64, 500, 2).dotted(), "auction.tmax_margin": "8ms", "limits.read_timeout": "1s"}
     merged = merge(text, changes)
     assert merged.kept_comments
     old, new = text.splitlines(), merged.text.splitlines()
     assert len(old) == len(new)
     assert [line.partition("#")[2] for line in old] == [line.partition("#")[2] for line in new]
     changed = {line.split(":")[0].strip() for before, line in zip(old, new, strict=True) if before != line}
-    assert changed == {"policy", "runners", "max_rows", "max_wait", "patience", "tmax_margin", "read_timeout"}
+    assert changed == {"policy", "runners", "max_rows", "max_wait", "tmax_margin", "read_timeout"}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_the_shipped_configuration_keeps_every_comment() -> None:
 )
 def test_whatever_the_layout_the_document_is_right(text: str) -> None:
     old = yaml.safe_load(text) or {}
-    want = {**old, "batcher": {**(old.get("batcher") or {}), "policy": "window", "max_wait": "5ms", "patience": 64}}
+    want = {**old, "batcher": {**(old.get("batcher") or {}), "policy": "window", "max_wait": "5ms", "runners": 2}}
     assert yaml.safe_load(merge(text, CHANGES).text) == want
 
 

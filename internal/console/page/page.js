@@ -102,7 +102,7 @@ function showQueue(c, q) {
 }
 
 function showSettings(list, s, threading) {
-  const settings = s ? ["policy", "max_rows", "max_wait", "queue_rows", "patience", "max_runners", "weight"].map(k => [k, s[k]]) : [["no queue is open", ""]];
+  const settings = s ? ["policy", "max_rows", "max_wait", "queue_rows", "max_runners", "weight"].map(k => [k, s[k]]) : [["no queue is open", ""]];
   list.replaceChildren(...[...settings, ["tensorflow.threading", threading]].flatMap(([k, v]) => [element("dt", k), element("dd", v)]));
 }
 

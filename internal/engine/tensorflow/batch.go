@@ -90,11 +90,8 @@ func (b *Batch) Run(n int) error {
 }
 
 // RunCPU implements engine.Meter: the CPU time of the calling thread, which is all there is with CallerThread. The first
-// runs of a session are measured, then one in eight and those that Measure asks for.
+// runs of a session are measured, then one in eight.
 func (b *Batch) RunCPU() time.Duration { return time.Duration(b.c.cpu_ns) }
-
-// Measure implements engine.Meter. It must not be used after Close.
-func (b *Batch) Measure() { b.c.measure = 1 }
 
 func (b *Batch) fault(rc C.int, n, row int) error {
 	switch rc {

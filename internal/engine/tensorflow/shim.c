@@ -68,17 +68,14 @@ static uint64_t thread_cpu(void) {
 
 // TF_SessionRun, counted. Asking for a thread's CPU time is a system call, half a microsecond on a virtual machine, so
 // that past a session's first runs one in eight is measured, and counts for eight. Which ones is decided by multiples of
-// the golden ratio: they spread evenly over any regular pattern of runs, such as two models in turn. Others that the batch
-// wants measured do not count.
+// the golden ratio: they spread evenly over any regular pattern of runs, such as two models in turn.
 static void run_session(gavel_session* s, gavel_batch* b, int ran, TF_Tensor* in, TF_Tensor** out) {
   uint64_t k = atomic_fetch_add_explicit(&runs, 1, memory_order_relaxed);
   uint64_t weight = ran < GAVEL_METERED ? 1 : k * 0x9e3779b97f4a7c15u < UINT64_MAX / 8 ? 8 : 0;
-  int measured = weight > 0 || b->measure;
-  uint64_t before = measured ? thread_cpu() : 0;
+  uint64_t before = weight > 0 ? thread_cpu() : 0;
   TF_SessionRun(s->session, NULL, &s->input, &in, 1, &s->output, out, 1, NULL, 0, NULL, b->status);
   b->cpu_ns = 0;
-  b->measure = 0;
-  if (measured) {
+  if (weight > 0) {
     uint64_t took = thread_cpu() - before;
     atomic_fetch_add_explicit(&caller_ns, weight * took, memory_order_relaxed);
     if (ran > 0) b->cpu_ns = took;  // the first takes some 50 ms

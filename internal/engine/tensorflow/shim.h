@@ -24,7 +24,6 @@ typedef struct gavel_batch {
   TF_Status* status;     // of the last run
   int64_t capacity;
   uint64_t cpu_ns;       // of the calling thread in the last run; 0: not measured
-  int measure;           // the next run, whether or not it is one in eight
 } gavel_batch;
 
 enum { GAVEL_METERED = 512 };  // so many of a session's first runs are all measured: they warm and calibrate

@@ -47,11 +47,8 @@ func testUsage(t *testing.T) {
 	b := newBatch(t, s, 128)
 	defer b.Close()
 	meter := b.(engine.Meter)
-	runs := func(n int, measure bool) (measured int) {
+	runs := func(n int) (measured int) {
 		for range n {
-			if measure {
-				meter.Measure()
-			}
 			if err := b.Run(128); err != nil {
 				t.Fatal(err)
 			}
@@ -61,14 +58,11 @@ func testUsage(t *testing.T) {
 		}
 		return measured
 	}
-	runs(10, false) // the first ones are others' trouble
+	runs(10) // the first ones are others' trouble
 	before, cpuBefore := ReadUsage(), cpuTime(t)
 	const n = 1500
-	runs(n/2, false)
-	if got := runs(n/4, true); got != n/4 {
-		t.Errorf("of %d runs to be measured %d were", n/4, got)
-	}
-	if got := runs(n/4, false); got < n/4/16 || got > n/4/4 {
+	runs(n * 3 / 4)
+	if got := runs(n / 4); got < n/4/16 || got > n/4/4 {
 		t.Errorf("of %d runs %d were measured, want one in eight", n/4, got)
 	}
 	after, cpu := ReadUsage(), cpuTime(t)-cpuBefore
