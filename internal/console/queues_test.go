@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"testing"
-	"time"
 
 	"gavel/internal/batcher"
 )
