@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"internal/features":          {"internal/auction", "internal/iso"},
 	"internal/files":             {"STANDARD"},
 	"internal/leases":            {"internal/auction", "internal/stream"},
-	"internal/httpd":             {"internal/host"},
+	"internal/httpd":             {},
 	"internal/openrtb":           {"internal/auction", "internal/httpd", "internal/iso", "internal/throttle"},
 	"internal/predict":           {"internal/httpd", "internal/scoring", "internal/throttle"},
 	"internal/scoring": {"internal/auction", "internal/batcher", "internal/engine", "internal/features", "internal/models",

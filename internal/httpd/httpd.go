@@ -4,8 +4,7 @@
 //
 //   - The loop waits in epoll for all connections, accepts, reads, and finds out whether a request has arrived whole. It asks
 //     the Gate and answers a refused request itself: a refusal costs one read and one write and waits for no goroutine. While
-//     the loop has no processor, workers take its events from epoll (see loop.help). While requests are refused, workers that
-//     have answered yield their core now and then (see giveWay).
+//     the loop has no processor, workers take its events from epoll (see loop.help).
 //   - A worker handles a request that was let in. It runs fasthttp's connection loop on a net.Conn that is the worker itself.
 //     fasthttp reads the request from it and writes the answer to the socket through it. So parsing, bodies, 100-continue,
 //     keep-alive and errors are fasthttp's, byte for byte. After the answer the worker gives the connection back and parks.

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"gavel/internal/host"
 )
 
 const (
@@ -44,10 +42,6 @@ type loop struct {
 	start  time.Time
 	clock  atomic.Int64 // ns since start, as of the last turn
 
-	givesWay bool         // workers yield in an overload: see giveWay
-	scarce   atomic.Int64 // until when workers yield, ns since start
-	gaveWay  atomic.Int64 // when a worker yielded last, ns since start
-
 	turn         sync.Mutex // guards the fields below, down to except
 	listener     int        // -1: closed
 	swept        int64      // time of the last sweep, ns
@@ -77,7 +71,7 @@ type loop struct {
 func newLoop(s *Server, listener net.Listener) (*loop, error) {
 	l := &loop{
 		server: s, listener: -1, waker: -1, epoll: -1, start: time.Now(),
-		events: make([]unix.EpollEvent, eventsMost), scratch: make([]byte, 64<<10), givesWay: host.HasShortSlice(),
+		events: make([]unix.EpollEvent, eventsMost), scratch: make([]byte, 64<<10),
 	}
 	fail := func(err error) (*loop, error) {
 		l.closeAll()

@@ -114,7 +114,6 @@ func (l *loop) refuse(c *conn, n int) bool {
 		return true
 	}
 	c.used = true
-	l.refusing()
 	for n > 0 {
 		some := min(n, refuseMost)
 		out := l.answers[:len(l.answers)/refuseMost*some]

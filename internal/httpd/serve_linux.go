@@ -101,7 +101,6 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 		w.admitted = verdict == Admit
 	}
 	if verdict == Refuse {
-		w.server.loop.refusing()
 		c.SetStatusCode(s.options.Gate.Status)
 	} else {
 		s.options.handle(c)

@@ -57,13 +57,11 @@ func (w *worker) workLoop() {
 // await parks the worker until it is given a connection. It returns false if the pool has ended.
 //
 // It helps the loop before and after. In an overload workers come in crowds: those that a batch has answered, and those
-// that begin the requests after it. The loop would have to wait until a crowd has passed. giveWay comes before park: a
-// parked worker may be given a connection, which would then wait while the worker yields.
+// that begin the requests after it. The loop would have to wait until a crowd has passed.
 func (w *worker) await() bool {
 	if cap(w.buffer) > maxKept {
 		w.buffer = nil
 	}
-	w.server.loop.giveWay()
 	if !w.server.workers.park(w) {
 		w.ended = true
 		return false
