@@ -9,7 +9,6 @@ import (
 var (
 	limitDesc    = prometheus.NewDesc("gavel_openrtb_auctions_limit", "Auctions that may run at once now; less than the capacity while processors are short.", nil, nil)
 	capacityDesc = prometheus.NewDesc("gavel_openrtb_auctions_capacity", "The most auctions that may ever run at once (limits.auctions).", nil, nil)
-	floodsDesc   = prometheus.NewDesc("gavel_openrtb_auctions_floods_total", "Times that the limit was halved for a moment because too many goroutines waited for a processor.", nil, nil)
 )
 
 // limiterCollector exports a limiter's own numbers.
@@ -26,5 +25,4 @@ func (c limiterCollector) Collect(ch chan<- prometheus.Metric) {
 	s := c.limiter.Stats()
 	ch <- prometheus.MustNewConstMetric(limitDesc, prometheus.GaugeValue, float64(s.Limit))
 	ch <- prometheus.MustNewConstMetric(capacityDesc, prometheus.GaugeValue, float64(s.Most))
-	ch <- prometheus.MustNewConstMetric(floodsDesc, prometheus.CounterValue, float64(s.Floods))
 }

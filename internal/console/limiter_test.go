@@ -17,8 +17,7 @@ func TestLimiterInOneScrape(t *testing.T) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(NewLimiter(limiter))
 	expect(t, scrape(t, metrics), map[string]string{
-		"gavel_openrtb_auctions_limit":        "64",
-		"gavel_openrtb_auctions_capacity":     "64",
-		"gavel_openrtb_auctions_floods_total": "0",
+		"gavel_openrtb_auctions_limit":    "64",
+		"gavel_openrtb_auctions_capacity": "64",
 	})
 }

@@ -55,10 +55,3 @@ func shorten(thread string) error {
 	}
 	return nil
 }
-
-// HasShortSlice says whether the system gives the calling thread short time slices, as ShortSlice asked: an earlier Linux
-// takes no notice, and says nothing.
-func HasShortSlice() bool {
-	attributes, err := unix.SchedGetAttr(0, 0)
-	return err == nil && attributes.Runtime == uint64(shortSlice)
-}

@@ -12,7 +12,6 @@
 // grows while it is below, for what is begun in an overload is to be answered early. Where the queue is found short now
 // and then, waits count for less, and for nothing from one look in ten on: a batch that ends lets a hundred goroutines go
 // at once, and they wait for each other, however much time the processors have to spare between two batches.
-// Before that a gate bounds it in a flood, a queue of a hundred and more, for as long as that lasts (see gate).
 // The limit is lifted when for ten periods none has been refused. So a bidder that is offered twice what it can serve goes
 // on serving nearly all it can, and refuses the rest in microseconds, before it has cost anything
 // (docs/decisions/0009-overload.md has what was measured).
@@ -43,8 +42,8 @@ type Options struct {
 	Waits func() Waits
 	// Processors is how many goroutines run at once where nothing is short; default: GOMAXPROCS of now.
 	Processors int
-	// Queue says how many goroutines wait for a processor now; default: by the runtime's own count. It is asked once a period
-	// while nothing is limited, and ten times more while they wait long.
+	// Queue says how many goroutines wait for a processor now; default: by the runtime's own count. It is asked ten times a
+	// period while they wait long.
 	Queue func() int
 }
 
@@ -82,7 +81,6 @@ type Limiter struct {
 	limit    atomic.Int64
 	peak     atomic.Int64 // the most under way in this period
 	reached  atomic.Uint64
-	floods   atomic.Uint64
 
 	// Run's alone:
 	refused uint64  // what reached was at the last period's end
@@ -90,7 +88,6 @@ type Limiter struct {
 	times   float64 // mean wait ÷ target
 	exact   float64 // the limit; less than Most while it limits
 	looks   looks
-	gate    gate
 }
 
 // New makes a limiter. It stays at Most until Run runs.
@@ -125,12 +122,11 @@ type Stats struct {
 	Limit    int    // now
 	Most     int    // the limit's upper bound
 	Reached  uint64 // Begins that were refused
-	Floods   uint64 // that shut the gate
 }
 
 // Stats is a snapshot.
 func (l *Limiter) Stats() Stats {
-	return Stats{int(l.underWay.Load()), int(l.limit.Load()), l.o.Most, l.reached.Load(), l.floods.Load()}
+	return Stats{int(l.underWay.Load()), int(l.limit.Load()), l.o.Most, l.reached.Load()}
 }
 
 // Run sets the limit every period until ctx ends.
@@ -180,12 +176,10 @@ func (l *Limiter) adjust() {
 	peak := float64(l.peak.Swap(l.underWay.Load()))
 	times := float64(waits.Mean) / float64(l.o.Target)
 	if l.exact == float64(l.o.Most) {
-		peak = max(peak, l.gate.peak) // what is under way behind a shut gate is no measure
 		if waits.Median > stands*l.o.Target && l.looks.stand() && peak > float64(l.o.Least) {
 			l.begin(times, peak)
 			return
 		}
-		l.guard(peak)
 		if waits.Median <= l.o.Target {
 			l.looks = looks{}
 		} else {
@@ -212,22 +206,7 @@ func (l *Limiter) adjust() {
 func (l *Limiter) begin(times, peak float64) {
 	l.refused, l.idle, l.times = l.reached.Load(), 0, times
 	l.looks.short = 0
-	l.gate = gate{}
 	l.set(peak * min(max(1/times, mostCut), leastCut))
-}
-
-// guard has the gate look, and bounds what is under way while it is shut.
-func (l *Limiter) guard(peak float64) {
-	was := l.gate.shut
-	l.gate.look(l.o.Queue(), l.o.Processors)
-	switch {
-	case l.gate.shut && !was:
-		l.gate.peak = peak
-		l.floods.Add(1)
-		l.limit.Store(int64(max(letsPass*peak, float64(l.o.Least))))
-	case was && !l.gate.shut:
-		l.set(l.exact)
-	}
 }
 
 func (l *Limiter) set(limit float64) {
