@@ -40,9 +40,9 @@ def front(path: Path, measured: Measured, rates: Sequence[float], chosen: str | 
             faint = 1.0 if len(rounds) > 1 else 0.4
             panel.scatter(x, y, s=50, marker=shape, color=colour, alpha=faint, zorder=3, clip_on=False)
             if name == chosen:
-                mark(panel, "recommended ", x, y, STAR)
+                mark(panel, "recommended", x, y, STAR)
             if name == measured.base:
-                mark(panel, "   in force", x, y, FRAME)
+                mark(panel, "in force", x, y, FRAME)
         panel.axhline(question.target, color=RED, linestyle="--", linewidth=1.2)
         panel.set_ylim(0, top)
         panel.margins(x=0.25)
@@ -72,7 +72,16 @@ def mark(panel: Any, text: str, x: float, y: float, look: Mapping[str, Any]) -> 
     """A mark around a point, with its meaning beside it: to the left of a star, to the right of a frame."""
     panel.scatter(x, y, zorder=4, clip_on=False, **look)
     side, colour = ("right", RED) if look is STAR else ("left", INK)
-    at = (-8 if look is STAR else 8, 0)
+    at, behind = (-11 if look is STAR else 12, 0), {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
     panel.annotate(
-        text, (x, y), at, textcoords="offset points", ha=side, va="center", fontsize=9, color=colour, zorder=6
+        text,
+        (x, y),
+        at,
+        textcoords="offset points",
+        ha=side,
+        va="center",
+        fontsize=9,
+        color=colour,
+        zorder=6,
+        bbox=behind,
     )

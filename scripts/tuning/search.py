@@ -5,9 +5,9 @@ bids that do not come in time are the cost. A *candidate* is a choice of setting
 
 1. The *capacity* is found with the base: the highest load of which 99 % is answered within 100 ms. The loads to tune at
    are 40 and 80 % of it, unless the user names others.
-2. Round 1 measures the candidates once at each load: the base first, then by how much they change of it, as many as fit
-   into half the time. Every candidate gets a bidder of its own, in every round.
-3. More rounds measure the base and the four best of the others until the time ends: those that are within the limit at
+2. Round 1 measures the candidates once at each load: the base first, then by how much they change of it, as many as
+   leave time for two more rounds. Every candidate gets a bidder of its own, in every round.
+3. More rounds measure the base and the three best of the others until the time ends: those that are within the limit at
    the most loads, the cheapest first. Every other round goes backwards, so that a machine which grows slower favours
    none.
 4. Medians over the rounds decide. A load at which no candidate is within the limit is left out, highest first, and the
@@ -36,8 +36,8 @@ from scripts.tuning.output import write_settings
 from scripts.tuning.session import VERIFY_ROUNDS, Common, Session, finish, session, shown
 from scripts.tuning.trial import Trial
 
-FINALISTS = 5  # candidates that are measured again, the base among them
-MOST_ROUNDS = 7
+FINALISTS = 4  # candidates that are measured again, the base among them
+LEAST_ROUNDS, MOST_ROUNDS = 3, 7
 LATE_GENERATOR_MS = 2.5  # p99 of its own lateness that spoils the figures
 
 
@@ -151,7 +151,7 @@ def tune(opened: Session, question: Question, candidates: Sequence[Candidate]) -
     bodies = question.bodies(opened.trial)
     opened.begin(candidates[0].changes, bodies)
     visits = opened.visits()
-    tried = candidates[: max(visits // 2, 2)]
+    tried = candidates[: max(visits - (LEAST_ROUNDS - 1) * FINALISTS, visits // LEAST_ROUNDS, 2)]
     if len(tried) > visits:
         raise TuneError(
             f"there is time for {visits} candidates at {opened.visit_s:.0f} s each; {len(tried)} are needed at least: "
@@ -248,7 +248,7 @@ def show(measured: Measured, rates: Sequence[float]) -> None:
     question = measured.question
     table(
         f"{question.bounded} (its range) / {question.cost}; target {question.target:g}",
-        ["candidate", "rounds", *(f"at {rate:,.0f}/s" for rate in rates), "cost beyond what is in force"],
+        ["candidate", "rounds", *(f"at {rate:,.0f}/s" for rate in rates), "cost beyond"],
         [
             [
                 name + (" (in force)" if name == measured.base else ""),

@@ -109,7 +109,7 @@ class Session:
             connections=CONNECTIONS,
             is_held=lambda load: p99(kept(load)) <= HELD_MS,
             precision=1.2,
-            confirm=1,
+            confirm=0,
             distribution_us=500,
         )
 
