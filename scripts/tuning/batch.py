@@ -103,7 +103,7 @@ def question(slo_p99_ms: float) -> search.Question:
         bounded="p99 of the answers, ms",
         cost="CPU of the bidder, µs an auction",
         sample=cpu_and_p99,
-        excess=lambda one, base: one / base - 1,
+        excess=lambda one, base: one / max(base, 1e-9) - 1,
         close=TENTH,
         bodies=lambda trial: trial.bodies,
         about={"slo_p99_ms": slo_p99_ms},

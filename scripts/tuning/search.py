@@ -117,12 +117,11 @@ class Measured:
 
 
 def finalists(measured: Measured, rates: Sequence[float]) -> list[str]:
-    """The candidates to measure again after round 1."""
+    """The candidates to measure again, from what round 1 found."""
 
     def order(name: str) -> tuple[int, float]:
-        return -sum(measured.within(name, [rate], measured.question.limit) for rate in rates), measured.excess(
-            name, rates
-        )
+        within = sum(measured.within(name, [rate], measured.question.limit) for rate in rates)
+        return -within, measured.excess(name, rates)
 
     base, *others = measured.rounds
     return [base, *sorted(others, key=order)[: FINALISTS - 1]]
@@ -159,12 +158,15 @@ def tune(opened: Session, question: Question, candidates: Sequence[Candidate]) -
         )
     say(f"round 1: {len(tried)} of {len(candidates)} candidates, {opened.visit_s:.0f} s each")
     measured = Measured(question)
-    by_name = {candidate.name: candidate for candidate in tried}
-    order, n, left = list(by_name), 1, visits
-    while n <= MOST_ROUNDS and left >= len(order):
-        for name in order if n % 2 else reversed(order):
-            measured.add(by_name[name], opened.visit(name, by_name[name].changes, str(n), bodies))
-        n, left, order = n + 1, left - len(order), finalists(measured, opened.rates)
+    order, n = list(tried), 1
+    while n <= MOST_ROUNDS and visits >= len(order):
+        for candidate in order if n % 2 else reversed(order):
+            measured.add(candidate, opened.visit(candidate.name, candidate.changes, str(n), bodies))
+        visits -= len(order)
+        if n == 1:
+            again = finalists(measured, opened.rates)
+            order = [candidate for candidate in tried if candidate.name in again]
+        n += 1
     return measured
 
 

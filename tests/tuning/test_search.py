@@ -101,6 +101,18 @@ def test_rounds_take_the_time_there_is_and_go_back_and_forth(tmp_path: Path) -> 
     assert visits == ["1/base", "1/fast", "2/fast", "2/base", "3/base", "3/fast", "4/fast", "4/base"]
 
 
+def test_finalists_stay_the_same_to_the_end(tmp_path: Path) -> None:
+    def turn(name: str, _rate: float, round_: str) -> Record:
+        """What was dear in round 1 is cheap later, and the other way round."""
+        p99, cpu = FIGURES.get(name, (5, 140.0))
+        return record(answers(p99), cpu_us=cpu if round_ == "1" else 200 - cpu)
+
+    more = [Candidate(f"more-{i}", {}, "") for i in range(3)]
+    with paper(tmp_path, turn, visits=16) as session:
+        found = tune(session, QUESTION, [*CANDIDATES, *more])
+    assert [len(rounds) for rounds in found.rounds.values()] == [3, 3, 3, 1, 3, 1, 1]
+
+
 def test_an_interrupted_run_measures_only_the_rest(tmp_path: Path) -> None:
     with paper(tmp_path / "whole") as whole:
         undisturbed = tune(whole, QUESTION, CANDIDATES)
