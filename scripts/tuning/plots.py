@@ -44,7 +44,7 @@ def front(path: Path, measured: Measured, rates: Sequence[float], chosen: str | 
             if name == measured.base:
                 mark(panel, "in force", x, y, FRAME)
         panel.axhline(question.target, color=RED, linestyle="--", linewidth=1.2)
-        panel.set_ylim(0, top)
+        panel.set_ylim(-top / 20, top)
         panel.margins(x=0.25)
         panel.locator_params(axis="x", nbins=6)
         panel.grid(visible=True, color="#e5e5e5", linewidth=0.8)

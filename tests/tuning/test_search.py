@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scripts.tuning import batch
+from scripts.tuning import batch, latency
 from scripts.tuning.config import TuneError
+from scripts.tuning.figures import Sample
 from scripts.tuning.journal import Record, opened
 from scripts.tuning.search import Candidate, Measured, choose, finalists, tune, verdict
 from tests.tuning.paper import RATES, Paper, answers, record
@@ -129,3 +131,20 @@ def test_an_interrupted_run_measures_only_the_rest(tmp_path: Path) -> None:
 def test_too_little_time_is_named(tmp_path: Path) -> None:
     with paper(tmp_path, visits=1) as session, pytest.raises(TuneError, match="more --minutes"):
         tune(session, QUESTION, CANDIDATES)
+
+
+@pytest.mark.parametrize(
+    ("missing", "chosen"),
+    [
+        ({"25ms": 0.0005, "15ms": 0.0, "8ms": 0.0}, "margin 25ms"),  # in force, and costs next to nothing
+        ({"25ms": 0.02, "15ms": 0.0005, "8ms": 0.0}, "margin 15ms"),  # the largest of those that win bids
+        ({"25ms": 0.02, "15ms": 0.01, "8ms": 0.0}, "margin 8ms"),
+        ({"25ms": 0.02, "15ms": 0.01, "3ms": 0.0}, "margin 15ms"),  # 3 ms makes answers late
+    ],
+)
+def test_a_margin_wins_bids_or_stays(missing: dict[str, float], chosen: str) -> None:
+    found = Measured(replace(latency.question(latency.Deadlines()), sample=lambda sample: sample["sample"]))
+    for margin, share in missing.items():
+        sample = Sample(bounded=1e-3 if margin == "3ms" else 0, cost=share, lost=0, lag=0)
+        found.add(latency.candidate(margin), {rate: {"sample": sample} for rate in RATES})
+    assert choose(found, RATES, named=False) == (chosen, RATES)
