@@ -13,8 +13,8 @@ bids that do not come in time are the cost. A *candidate* is a choice of setting
 4. Medians over the rounds decide. A load at which no candidate is within the limit is left out, highest first, and the
    result names it. But if the user named the loads, there is no recommendation then.
 5. Among the candidates within the limit at every load left, the least cost wins; it is compared with the base's within
-   a round. Costs that differ by less than `close` count as equal, and then the first candidate in order wins. So the
-   base is kept, unless another candidate saves enough to be worth a change.
+   a round. If the base is among them, it is kept unless another saves at least `close`. Of those that save so much, the
+   first in order is taken whose cost is less than `close` above the least.
 6. The recommendation is verified: three more rounds, whose medians must meet the target at every load.
 """
 
@@ -96,24 +96,24 @@ class Measured:
         """Whether the medians are within a limit at each of the loads."""
         return all(self.median(name, "bounded", rate) <= limit for rate in rates)
 
+    def excesses(self, name: str, rate: float) -> list[float]:
+        """Cost beyond the base's at a load, in each round."""
+        pairs = zip(self.values(name, "cost", rate), self.values(self.base, "cost", rate), strict=False)
+        return [self.question.excess(one, base) for one, base in pairs]
+
     def excess(self, name: str, rates: Sequence[float]) -> float:
-        """Cost beyond the base's within a round: the median over the rounds, the mean over the loads."""
-
-        def at(rate: float) -> float:
-            pairs = zip(self.values(name, "cost", rate), self.values(self.base, "cost", rate), strict=False)
-            return statistics.median(self.question.excess(one, base) for one, base in pairs)
-
-        return statistics.fmean(map(at, rates))
+        """Cost beyond the base's: the median over the rounds, the mean over the loads."""
+        return statistics.fmean(statistics.median(self.excesses(name, rate)) for rate in rates)
 
     def best(self, rate: float) -> str:
         """The candidate whose bounded figure is least at a load."""
         return min(self.rounds, key=lambda name: self.median(name, "bounded", rate))
 
-    def noise(self) -> float:
-        """How far a candidate's costs lie apart: (greatest - least) ÷ median of its rounds, the median over all."""
-        found = [self.values(name, "cost", rate) for name, rounds in self.rounds.items() for rate in rounds[0]]
-        spreads = [(max(v) - min(v)) / statistics.median(v) for v in found if len(v) > 1 and statistics.median(v)]
-        return statistics.median(spreads) if spreads else math.nan
+    def noise(self, rates: Sequence[float]) -> float:
+        """How much a candidate's cost beyond the base's differs between rounds, usually (the median of the ranges)."""
+        found = [self.excesses(name, rate) for name in self.rounds if name != self.base for rate in rates]
+        ranges = [max(values) - min(values) for values in found if len(values) > 1]
+        return statistics.median(ranges) if ranges else math.nan
 
 
 def finalists(measured: Measured, rates: Sequence[float]) -> list[str]:
@@ -138,8 +138,11 @@ def choose(measured: Measured, rates: Sequence[float], *, named: bool) -> tuple[
         good = [name for name in asked if measured.within(name, rates[:n], measured.question.limit)]
         if good:
             excess = {name: measured.excess(name, rates[:n]) for name in good}
-            least = min(excess.values())
-            return next(name for name in good if excess[name] - least < measured.question.close), list(rates[:n])
+            least, close = min(excess.values()), measured.question.close
+            if measured.base in good and least > -close:
+                return measured.base, list(rates[:n])
+            saving = [name for name in good if excess[name] <= -close or measured.base not in good]
+            return next(name for name in saving if excess[name] < least + close), list(rates[:n])
         if named:
             break
     return None
@@ -204,7 +207,7 @@ def run(question: Question, candidates: Sequence[Candidate], common: Common) -> 
             "recommended": None if taken is None else {**taken.changes, **figures(measured, taken.name)},
             "now": {**candidates[0].changes, **figures(measured, measured.base)},
             "verification": None if verification is None else figures(verification, verification.base),
-            "noise": finite(measured.noise()),
+            "noise": finite(measured.noise(opened.rates)),
             "candidates": {name: figures(measured, name) for name in measured.rounds},
             "files": {**files, "picture": shown(picture)},
         }
@@ -290,8 +293,12 @@ def verdict(
             best = measured.best(rate)
             least = measured.median(best, "bounded", rate)
             said.append(f"Not for {rate:,.0f} auctions/s: the least there is {least:.3g} ({best}).")
-    if not math.isnan(noise := measured.noise()):
-        said.append(f"Costs differ by {noise:.1%} between rounds.")
+    if not math.isnan(noise := measured.noise(asked)):
+        said.append(f"What a candidate saves differs by {noise:.1%} between rounds.")
+        if noise > question.close:
+            said.append(
+                f"That is much, as {question.close:.1%} decide: give more --minutes, and the machine to this alone."
+            )
     lag = statistics.median(
         lag for name in measured.rounds for rate in asked for lag in measured.values(name, "lag", rate)
     )
