@@ -39,7 +39,7 @@ def front(path: Path, measured: Measured, rates: Sequence[float], chosen: str | 
             panel.plot([min(costs), max(costs)], [y, y], color=colour, lw=1, alpha=0.6)
             faint = 1.0 if len(rounds) > 1 else 0.4
             panel.scatter(x, y, s=50, marker=shape, color=colour, alpha=faint, zorder=3, clip_on=False)
-            if name == chosen:
+            if name == chosen and rate in good:
                 mark(panel, "recommended", x, y, STAR)
             if name == measured.base:
                 mark(panel, "in force", x, y, FRAME)
