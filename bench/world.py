@@ -64,15 +64,22 @@ class World:
         lines = (json.dumps(request(rng), separators=(",", ":")) + "\n" for _ in range(BODIES))
         self.bodies.write_text("".join(lines))
 
+    def document(self) -> dict[str, Any]:
+        """Return the configuration that `write_config` begins with: the shipped one with this world's model."""
+        document = {**load("bidder.yaml"), "model_store": str(self.store), "models": {MODEL: {}}}
+        put(document, "auction.click", MODEL)
+        put(document, "auction.conversion", "")
+        return document
+
     def write_config(self, name: str, ports: Ports, settings: Mapping[str, Any]) -> Path:
-        """Write a bidder's configuration: the shipped one with this world's paths, the ports, and `settings`.
+        """Write a bidder's configuration: the world's, with paths of its own, the ports, and `settings`.
 
         Settings have dotted keys, such as `batcher.policy`. Each bidder has its own state and stream, which begin
         empty, so that no run reads what another wrote.
         """
         state = self.directory / f"state-{name}"
         shutil.rmtree(state, ignore_errors=True)
-        config = load("bidder.yaml")
+        config = self.document()
         for key, value in {
             "name": name,
             "listen": f"127.0.0.1:{ports.bid}",
@@ -80,13 +87,10 @@ class World:
             "public_url": f"http://127.0.0.1:{ports.bid}",
             "state_dir": str(state),
             "campaigns": str(self.campaigns),
-            "model_store": str(self.store),
-            "models": {MODEL: {}},
-            "auction.click": MODEL,
-            "auction.conversion": "",
             "events.embedded_listen": f"127.0.0.1:{ports.stream}",
             "events.embedded_dir": str(state / "stream"),
             "events.token_file": str(state / "stream.token"),
+            "predict.listen": "",
             "budget.lease_share": 1.0,
             "log.level": "warn",
             **settings,

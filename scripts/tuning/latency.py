@@ -1,89 +1,95 @@
-"""`tune_latency`: the least `auction.tmax_margin` with which answers reach the exchange in time."""
+"""`tune_latency`: auction.tmax_margin, for few late answers and no bid given up without need.
+
+search.py tells the search. An answer is late if it comes later than the request's tmax less the network's delay, or
+never. Too small a margin makes answers late; too large a margin makes the bidder give up bids that would have been in
+time. Among margins that differ by less than one bid in a thousand auctions, the one in force is kept, or else the
+largest is taken, for more margin is safer.
+"""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Sequence
-from dataclasses import replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.tuning import latency_report
-from scripts.tuning.common import Common, loads, plan_of, session, tell_verified, told, verifying
-from scripts.tuning.latency_sweep import TIMEOUTS, Options, Outcome, Tuning
-from scripts.tuning.output import Written, settings_of, write_settings
+from scripts.tuning import search
+from scripts.tuning.config import TMAX_DEFAULT, TMAX_MARGIN, TuneError, duration, milliseconds, read, value
+from scripts.tuning.figures import Sample, lag, lost_share
+from scripts.tuning.journal import Record
+from scripts.tuning.output import settings_of
+from scripts.tuning.session import Common
 
-TOOL = "latency"
-
-
-def run(options: Options) -> int:
-    """Measure, choose, verify, write and report; the exit status."""
-    began, common = time.monotonic(), options.common
-    swept = {"margins": options.margins_ms, "tmax": options.tmax_ms, "timeouts": options.timeouts_us}
-    directory, trial = plan_of(TOOL, common, swept)
-    with session(
-        "tune_latency", directory, trial, minutes=common.minutes, connections=common.connections, fresh=common.fresh
-    ) as opened:
-        outcome = Tuning(opened, trial, options).run()
-        opened.display.at(opened.clock.used_s, "report")
-        outcome.written = write(outcome, directory)
-        latency_report.write(outcome, directory)
-        document = latency_report.document(outcome, directory)
-        document |= {"measured_now": opened.made, "seconds": round(time.monotonic() - began, 1)}
-    (directory / "result.json").write_text(json.dumps(document, indent=1) + "\n")
-    if outcome.written is not None:
-        outcome.written.check()
-    latency_report.show(outcome)
-    print(json.dumps(document), flush=True)
-    return outcome.status
+CLOSE = 0.001  # of the auctions: bids that are not worth a change
 
 
-def write(outcome: Outcome, directory: Path) -> Written | None:
-    """The recommended settings as files; none if there are none."""
-    if not outcome.choice.meets:
-        for name in ("settings.yaml", "bidder.yaml"):
-            (directory / name).unlink(missing_ok=True)
-        return None
-    options = outcome.options
-    verified = "verified" if outcome.verification is not None and outcome.verification.met else "NOT verified"
-    comment = [
-        f"Written by scripts/tune_latency.py, {time.strftime('%Y-%m-%d')}: the least margin with at most",
-        f"{options.late_share:g} of the answers late, {options.network_ms:g} ms of network added; {verified}.",
-    ]
-    about = {
-        "late_share": options.late_share,
-        "network_ms": options.network_ms,
-        "tmax_ms": list(options.tmax_ms),
-        "rates": list(outcome.rates),
-    }
-    return write_settings(directory, outcome.changes, comment, about, config=options.common.config)
+@dataclass(frozen=True)
+class Deadlines:
+    """What the exchange asks for."""
+
+    late_share: float = 1e-4  # of the answers, at most
+    network_ms: float = 0.0  # there and back, added to what is measured
+    tmax_ms: Sequence[int] = (50, 75, 100, 150)
+
+    @staticmethod
+    def of(given: Mapping[str, Any]) -> Deadlines:
+        """What is given; the rest is as above."""
+        known = {key: given[key] for key in Deadlines.__dataclass_fields__ if given.get(key) is not None}
+        asked = Deadlines(**known)
+        if not 0 < asked.late_share < 1 or not 0 <= asked.network_ms < min(asked.tmax_ms):
+            raise TuneError("--late-share must be above 0 and below 1, --network-ms at least 0 and below each --tmax")
+        return asked
+
+    def sample(self, record: Record) -> Sample:
+        """The share of late answers, and the share of auctions without a bid in time.
+
+        A step of the distribution that the deadline cuts counts as late.
+        """
+        distribution = record["result"]["distribution"]
+        sent = in_time = bids = 0
+        for spread in distribution["by_tmax"] or ():
+            whole = max(math.floor((spread["tmax"] - self.network_ms) / distribution["step_ms"] + 1e-6), 0)
+            sent += spread["sent"]
+            in_time += sum(sum(steps[:whole]) for steps in spread["answers"].values())
+            bids += sum(spread["answers"].get("200", [])[:whole])
+        many = max(sent, 1)
+        return Sample((sent - in_time) / many, (sent - bids) / many, lost_share(record), lag(record))
 
 
-def run_verify(
-    file: Path, *, late_share: float | None, network_ms: float | None, tmax_ms: Sequence[int], common: Common
-) -> int:
-    """Measure the settings of a file, and say whether they keep the late share; the exit status."""
-    section, about = settings_of(file, "auction")
-    target = told(about, late_share, "late_share", "--late-share", file)
-    changes: dict[str, Any] = {"auction.tmax_margin": section["tmax_margin"]} if "tmax_margin" in section else {}
-    limits, _ = settings_of(file, "limits", needed=False)
-    changes |= {key: limits[key.split(".")[1]] for key in TIMEOUTS if key.split(".")[1] in limits}
-    common = replace(common, rates=common.rates or about.get("rates", []))
-    options = Options(
-        late_share=target,
-        margins_ms=[],
-        tmax_ms=list(tmax_ms) or about.get("tmax_ms", [50, 75, 100, 150]),
-        network_ms=about.get("network_ms", 0.0) if network_ms is None else network_ms,
-        timeouts_us=[],
-        common=common,
+def question(asked: Deadlines) -> search.Question:
+    return search.Question(
+        tool="latency",
+        target=asked.late_share,
+        limit=asked.late_share,
+        bounded="late answers, share",
+        cost="auctions without a bid in time, share",
+        sample=asked.sample,
+        excess=lambda one, base: one - base,
+        close=CLOSE,
+        bodies=lambda trial: trial.with_tmax(asked.tmax_ms),
+        about=asdict(asked),
+        depends=list(asked.tmax_ms),
     )
-    with verifying(TOOL, common) as (opened, trial):
-        tuning = Tuning(opened, trial, options)
-        tuning.rates, _ = loads(opened, "verify", changes, trial.bodies, common)
-        rounds = common.verify_rounds
-        opened.display.plan(opened.clock.used_s + rounds * len(tuning.rates) * common.pace.cost_s)
-        verification = tuning.verify(changes, rounds)
-    latency_report.show_verification(verification)
-    document = {"settings": changes, "network_ms": options.network_ms, **latency_report.verified(verification)}
-    return tell_verified(TOOL, document, met=verification.met)
+
+
+def candidate(margin: str) -> search.Candidate:
+    return search.Candidate(f"margin {margin}", {TMAX_MARGIN: margin}, f"margin {margin}")
+
+
+def run(asked: Deadlines, margins_ms: Sequence[float], common: Common) -> int:
+    """Find the margin; the exit status."""
+    document = read(common.config, "--config") if common.config else {}
+    base_ms, most_ms = (milliseconds(str(value(document, key))) for key in (TMAX_MARGIN, TMAX_DEFAULT))
+    if max(margins_ms) >= most_ms:
+        raise TuneError(f"margins must be below {TMAX_DEFAULT} ({most_ms:g} ms); name others with --margins")
+    order = [base_ms, *sorted({*margins_ms} - {base_ms}, reverse=True)]
+    return search.run(question(asked), [candidate(duration(margin)) for margin in order], common)
+
+
+def run_verify(file: Path, given: Mapping[str, Any], common: Common) -> int:
+    """Measure a file's margin; what is not given is as the file's head says. The exit status."""
+    document, about = settings_of(file)
+    asked = Deadlines.of({**about, **{key: found for key, found in given.items() if found is not None}})
+    margin = candidate(str(value(document, TMAX_MARGIN)))
+    return search.run_verify(question(asked), margin, about.get("rates", []), common)

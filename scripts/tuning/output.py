@@ -1,69 +1,53 @@
-"""The files that a run leaves for the operator."""
+"""The recommended settings as files, and settings read back from a file."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from bench.report import console
 from scripts.loop.settings import ROOT
-from scripts.tuning.errors import TuneError
+from scripts.tuning.config import TuneError, read
+from scripts.tuning.session import Session, shown
 from scripts.tuning.yamlfile import merge
 
 MARK = "# tuned: "  # before what `verify` has to know, as JSON
-
-
-@dataclass(frozen=True)
-class Written:
-    """Where recommended settings were written."""
-
-    fragment: Path
-    whole: Path | None  # the user's configuration with the keys replaced
-    kept_comments: bool
-
-    @property
-    def files(self) -> list[Path]:
-        return [path for path in (self.fragment, self.whole) if path is not None]
-
-    def check(self) -> None:
-        """Have the bidder read what was written.
-
-        The fragment names no campaigns, and so those shipped are looked for: from the repository's root. The user's own
-        configuration is read from where the user is.
-
-        Raises
-        ------
-        TuneError
-            The bidder refuses it.
-        """
-        check(self.fragment, cwd=ROOT)
-        if self.whole is not None:
-            check(self.whole, cwd=Path.cwd())
+FRAGMENT, WHOLE = "settings.yaml", "bidder.yaml"
 
 
 def write_settings(
-    directory: Path,
-    changes: Mapping[str, Any],
-    comment: Sequence[str],
-    about: Mapping[str, Any],
-    *,
-    config: Path | None,
-) -> Written:
-    """Write the changes (dotted keys) as a fragment, and into a copy of the user's configuration."""
-    head = "".join(f"# {line}\n" for line in comment) + MARK + json.dumps(dict(about)) + "\n"
-    fragment = directory / "settings.yaml"
-    fragment.write_text(head + merge("", changes).text.lstrip("\n"))
-    if config is None:
-        return Written(fragment, None, kept_comments=True)
-    merged = merge(config.read_text(), changes)
-    whole = directory / "bidder.yaml"
-    whole.write_text(head + merged.text)
-    return Written(fragment, whole, merged.kept_comments)
+    run: Session, changes: Mapping[str, Any], comment: str, about: Mapping[str, Any]
+) -> dict[str, str | None]:
+    """Write the changes (dotted keys) alone, and into a copy of the user's configuration; where they are, by kind.
+
+    Without changes, what an earlier run with another target left is removed.
+
+    Raises
+    ------
+    TuneError
+        The bidder refuses a file.
+    """
+    fragment, whole = run.directory / FRAGMENT, run.directory / WHOLE
+    for path in (fragment, whole):
+        path.unlink(missing_ok=True)
+    if not changes:
+        return {"settings": None, "config": None}
+    head = f"# Written on {time.strftime('%Y-%m-%d')} by tuning. {comment}\n{MARK}{json.dumps(about)}\n"
+    fragment.write_text(head + merge("", changes).text)
+    check(fragment, cwd=ROOT)  # it names no campaigns, and so the shipped ones are looked for
+    if run.common.config is not None:
+        merged = merge(run.common.config.read_text(), changes)
+        whole.write_text(head + merged.text)
+        check(whole, cwd=Path.cwd())
+        if not merged.kept_comments:
+            console.print("the configuration's layout is unusual: its comments are not in the copy", highlight=False)
+    written = [path for path in (fragment, whole) if path.exists()]
+    console.print(f"written: {', '.join(map(shown, written))}", highlight=False, soft_wrap=True)
+    return {"settings": shown(fragment), "config": shown(whole) if whole.exists() else None}
 
 
 def check(path: Path, *, cwd: Path) -> None:
@@ -74,32 +58,12 @@ def check(path: Path, *, cwd: Path) -> None:
         raise TuneError(f"the bidder refuses {path}:\n{done.stderr.strip()}")
 
 
-def settings_of(path: Path, section: str, *, needed: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A section of a fragment or configuration, and what its head says of the run that wrote it.
-
-    A section that is not needed may be absent, and is empty then.
-    """
-    try:
-        text = path.read_text()
-        document = yaml.safe_load(text)
-    except (OSError, yaml.YAMLError) as error:
-        raise TuneError(f"cannot read --settings: {error}") from error
-    if not isinstance(document, dict):
-        raise TuneError(f"--settings {path} is not a mapping of keys to values")
-    found = document.get(section, None if needed else {})
-    if not isinstance(found, dict):
-        raise TuneError(f"--settings {path} has no section {section}")
-    marked = [line.removeprefix(MARK) for line in text.splitlines() if line.startswith(MARK)]
+def settings_of(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The document of a fragment or configuration, and what its head says of the run that wrote it."""
+    document = read(path, "--settings")
+    marked = [line.removeprefix(MARK) for line in path.read_text().splitlines() if line.startswith(MARK)]
     try:
         about = json.loads(marked[0]) if marked else {}
-    except ValueError:
-        about = {}
-    return found, about
-
-
-def point_latest(directory: Path) -> None:
-    """Make `latest`, beside the plans, point to this one."""
-    link = directory.parent / "latest"
-    if link.is_symlink() or not link.exists():
-        link.unlink(missing_ok=True)
-        link.symlink_to(directory.name)
+    except ValueError as error:
+        raise TuneError(f"{path}: the line that begins with {MARK!r} is not JSON; remove it, or mend it") from error
+    return document, about

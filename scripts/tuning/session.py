@@ -1,254 +1,206 @@
-"""A run at work: bidders that are kept alive in turn, the time that is left, and each measurement, made or found.
+"""A tuning run: its plan's directory, its loads, and its measurements, made now or found in the journal.
 
-Load goes to one bidder at a time while the others idle, so that noise of the machine meets all alike. What a record of
-the journal took counts as used, whenever it was made; so a run that goes on decides as the one that was stopped did.
+A *visit* is one bidder, started for it, measured at every load, and stopped. Only one bidder runs at a time, and what
+one process happens to be like (its memory's layout, its neighbours) is part of the noise that rounds show.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
-from collections import OrderedDict
-from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import httpx
 
+from bench import capacity
 from bench.bidder import Bidder, running
 from bench.load import Load, offer
+from bench.report import machine, say
 from scripts.loop.processes import LoopError
-from scripts.tuning.display import Display, say
-from scripts.tuning.errors import OutOfTime, TuneError
-from scripts.tuning.journal import Journal, Record
-from scripts.tuning.samples import lost_share
-from scripts.tuning.world import Trial
+from scripts.loop.settings import ROOT
+from scripts.tuning.config import TuneError
+from scripts.tuning.figures import kept, lost_share, p99
+from scripts.tuning.journal import Journal, Record, digest, fingerprint, opened
+from scripts.tuning.trial import Trial
 
-MOST_ALIVE = 12
-MEMORY_SHARE = 0.5  # of what is free, for bidders
-OVERHEAD_S = 0.4  # of a measurement, besides load and warm-up
-STALL_S = 10.0  # by which a measurement may take longer before it is made again, TRIES times at most
-TRIES = 3
-START_S = 1.5  # of a bidder, before one was seen
-
-
-class Clock:
-    """Seconds used of those that a run may take."""
-
-    def __init__(self, given_s: float) -> None:
-        self.given_s = given_s
-        self._began = time.monotonic()
-        self._measuring_s = 0.0  # of this process: in its records instead, or not counted
-        self._charged_s = 0.0  # by records, of this process and of earlier ones
-
-    def charge(self, took_s: float, *, now: bool) -> None:
-        """Count a record; now: it was made in this process."""
-        self._charged_s += took_s
-        self._measuring_s += took_s if now else 0.0
-
-    def excuse(self, stood_s: float) -> None:
-        """Leave time out in which the machine stood still."""
-        self._measuring_s += stood_s
-
-    @property
-    def used_s(self) -> float:
-        return self._charged_s + time.monotonic() - self._began - self._measuring_s
-
-    @property
-    def left_s(self) -> float:
-        return self.given_s - self.used_s
-
-
-class Fleet:
-    """Running bidders by name; the one unused for longest ends where another needs its place."""
-
-    def __init__(self, trial: Trial, most: int | None = None) -> None:
-        self.trial = trial
-        self.most = most  # None: by the memory that the first one takes
-        self.start_s = START_S
-        self._alive: OrderedDict[str, tuple[ExitStack, Bidder]] = OrderedDict()
-
-    def get(self, name: str, settings: Mapping[str, Any]) -> Bidder:
-        """The bidder of this name, started if it is not running."""
-        if name in self._alive:
-            self._alive.move_to_end(name)
-            return self._alive[name][1]
-        while self.most is not None and len(self._alive) >= self.most:
-            self.stop(next(iter(self._alive)))
-        begin = time.monotonic()
-        stack = ExitStack()
-        bidder = stack.enter_context(running(self.trial, name, settings))
-        self._alive[name] = stack, bidder
-        self.start_s = time.monotonic() - begin
-        if self.most is None:
-            self.most = min(max(int(free_mib() * MEMORY_SHARE / bidder.read().rss_mib), 1), MOST_ALIVE)
-        return bidder
-
-    def stop(self, name: str) -> None:
-        """End a bidder, if it runs."""
-        if name in self._alive:
-            stack, _ = self._alive.pop(name)
-            stack.close()
-
-    def __enter__(self) -> Fleet:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with ExitStack() as all_:
-            for stack, _ in self._alive.values():
-                all_.enter_context(stack)
-            self._alive.clear()
-
-
-def free_mib() -> float:
-    """Memory that processes could still take."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) / 1024
-    return 1024.0
+SHARES = (0.4, 0.8)  # loads to tune at, of the capacity, where none are named
+HELD_MS = 100.0  # a load is held if 99 % of its auctions are answered within
+VERIFY_ROUNDS = 3
+CONNECTIONS = 256
+CLOSED_CONNECTIONS = 64  # of the closed loop: enough to fill batches, too few to be shed
+WARMUP_S, OVERHEAD_S = 1.0, 0.5  # of a measurement besides --seconds: the load's warm-up; processes, metrics pages
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How long a measurement lasts."""
+class Common:
+    """What a run of either command is asked for."""
 
-    seconds: float
-    warmup_s: float
-
-    @property
-    def cost_s(self) -> float:
-        return self.seconds + self.warmup_s + OVERHEAD_S
+    rates: Sequence[float]  # auctions a second; empty: shares of a capacity that is found first
+    minutes: float
+    seconds: float  # of a measurement
+    candidates: int
+    config: Path | None
+    bodies: Path | None
+    fresh: bool
+    directory: Path
 
 
 @dataclass
 class Session:
     """One run over one plan."""
 
+    common: Common
+    directory: Path  # the plan's
+    trial: Trial
     journal: Journal
-    fleet: Fleet
-    clock: Clock
-    display: Display
-    connections: int = 256
-    distribution_us: int = 100  # step of the distribution of latencies that a record keeps
-    reserve_s: float = 0.0  # kept for what comes after the measurements under way
-    over: bool = False  # the plan was measured to its end: nothing new is measured
-    made: int = 0  # measurements made in this process
+    rates: list[float]  # to tune at, least first; `begin` finds them where none were named
+    capacity: float | None = None
+    start_s: float = 0.0  # that a bidder takes to start and to stop
+    used_s: float = 0.0  # until the first visit
+    began: float = field(default_factory=time.monotonic)
 
-    def measure(
-        self,
-        name: str,
-        settings: Mapping[str, Any],
-        *,
-        phase: str,
-        round_: int,
-        rate: float,
-        pace: Pace,
-        bodies: Path,
-        **values: Any,
-    ) -> Record:
-        """A measurement from the journal, or made now; `values` are copied into its record.
+    @property
+    def visit_s(self) -> float:
+        return self.start_s + len(self.rates) * (self.common.seconds + WARMUP_S + OVERHEAD_S)
 
-        Raises
-        ------
-        OutOfTime
-            It is not in the journal, and there is no time for it.
+    def visits(self) -> int:
+        """How many visits there is time for, those of the verification left out.
+
+        The journal's first record decides, not a clock: an interrupted run goes on with the same plan.
         """
-        key = f"{phase}/{round_}/{name}/{rate:g}"
-        if found := self.journal.get("load", key):
-            self.clock.charge(found["took_s"], now=False)
-            self.display.at(self.clock.used_s, key)
-            return found
-        if self.over or self.clock.left_s - self.reserve_s < pace.cost_s:
-            raise OutOfTime(key)
-        self.display.at(self.clock.used_s, f"{phase}, round {round_}: {name} at {rate:,.0f}/s")
-        load, took = self.steady(name, settings, bodies=bodies, rate=rate, pace=pace, seed=round_)
-        record = self.journal.add(
-            "load",
-            key,
-            phase=phase,
-            round=round_,
-            name=name,
-            rate=rate,
-            took_s=round(took, 3),
-            **values,
-            **used(load),
-            result=load.result,
+        return max(int((self.common.minutes * 60 - self.used_s) / self.visit_s) - VERIFY_ROUNDS, 0)
+
+    def begin(self, settings: Mapping[str, Any], bodies: Path) -> None:
+        """Check that requests reach the model, time a bidder's start, and find the loads where none were named."""
+
+        def make() -> dict[str, Any]:
+            starts = time.monotonic()
+            with self.bidder("capacity", settings) as bidder:
+                ready = time.monotonic()
+                say("closed loop, to see what the bidder can do at all")
+                closed = self.offer(bidder, bodies, rate=0, connections=CLOSED_CONNECTIONS)
+                if not closed.used["gavel_batcher_rows_total"]:
+                    raise TuneError(
+                        f"no request reached the model (answers by status: {closed.result['status']}); --config and "
+                        "--bodies belong together: do the campaigns match the requests, and has the model a version?"
+                    )
+                found = None if self.common.rates else self.find_capacity(bidder, bodies, closed)
+                stops = time.monotonic()
+            start_s = ready - starts + time.monotonic() - stops
+            return {"start_s": start_s, "used_s": time.monotonic() - self.began, "capacity": found}
+
+        record = self.journal.record("begin", make)
+        self.start_s, self.used_s, self.capacity = record["start_s"], record["used_s"], record["capacity"]
+        if self.capacity is not None:
+            self.rates = [rounded(self.capacity * share) for share in SHARES]
+            say(f"capacity {self.capacity:,.0f} auctions/s; loads: {', '.join(f'{r:,.0f}' for r in self.rates)}")
+
+    def find_capacity(self, bidder: Bidder, bodies: Path, closed: Load) -> float:
+        return capacity.find(
+            bidder,
+            bodies,
+            start=0.7 * closed.rate,
+            seconds=self.common.seconds,
+            connections=CONNECTIONS,
+            is_held=lambda load: p99(kept(load)) <= HELD_MS,
+            precision=1.2,
+            confirm=0,
+            distribution_us=500,
         )
-        self.clock.charge(took, now=True)
-        self.made += 1
-        self.display.at(self.clock.used_s, key)
-        lost = f", {lost_share(record):.2%} lost" if lost_share(record) else ""
-        self.display.line(
-            f"{phase}, round {round_}: {name} at {rate:,.0f}/s: p99 {load.latency('p99'):.1f} ms{lost}, "
-            f"CPU {load.cpu_us:.0f} µs an auction"
-        )
-        return record
 
-    def steady(self, name: str, settings: Mapping[str, Any], *, pace: Pace, **options: Any) -> tuple[Load, float]:
-        """An offer and the seconds it took; made again where the machine stood still meanwhile, as virtual ones do.
+    def visit(self, name: str, settings: Mapping[str, Any], round_: str, bodies: Path) -> dict[float, Record]:
+        """The records of one visit by load; a bidder is started only for what the journal does not have."""
 
-        That time is not counted: a machine that sleeps for an hour does not end the run.
-        """
-        for left in reversed(range(TRIES)):
-            begin = time.monotonic()
-            load = self.offer(name, settings, pace=pace, **options)
-            took = time.monotonic() - begin
-            if took < 2 * pace.cost_s + STALL_S or not left:
-                break
-            self.clock.excuse(took - pace.cost_s)
-            say(f"{name}: {took:.0f} s in place of {pace.cost_s:.0f}, for the machine stood still; measured again")
-        return load, took
+        def key(rate: float) -> str:
+            return f"{round_}/{name}/{rate:g}"
 
-    def offer(
-        self,
-        name: str,
-        settings: Mapping[str, Any],
-        *,
-        bodies: Path,
-        rate: float,
-        pace: Pace,
-        seed: int = 1,
-        connections: int = 0,
-    ) -> Load:
-        """Load for a bidder of these settings; what goes wrong with either says why."""
+        missing = [rate for rate in self.rates if key(rate) not in self.journal.records]
+        if missing:
+            with self.bidder(name.replace(" ", "-"), settings) as bidder:
+                for rate in missing:
+                    seed = len(self.journal.records)
+                    record = self.journal.record(
+                        key(rate),
+                        lambda: kept(self.offer(bidder, bodies, rate=rate, seed=seed)),  # noqa: B023 - called at once
+                    )
+                    say(
+                        f"round {round_}: {name} at {rate:,.0f}/s: p99 {p99(record):.1f} ms, {lost_share(record):.2%} "
+                        f"lost, CPU {1e6 * record['cpu_s'] / max(record['requests'], 1):.0f} µs an auction"
+                    )
+        return {rate: self.journal.records[key(rate)] for rate in self.rates}
+
+    @contextmanager
+    def bidder(self, name: str, settings: Mapping[str, Any]) -> Iterator[Bidder]:
+        """A running bidder; what goes wrong with it or its load ends the run with a sentence."""
         try:
-            bidder = self.fleet.get(name, settings)
+            with running(self.trial, name, settings) as bidder:
+                try:
+                    yield bidder
+                except (subprocess.CalledProcessError, httpx.HTTPError, OSError) as error:
+                    said = bidder.child.died() or str(getattr(error, "stderr", "") or error)
+                    raise TuneError(f"{name} could not be measured: {said}") from error
         except LoopError as error:
             raise TuneError(str(error)) from error
-        try:
-            return offer(
-                bidder,
-                bodies,
-                rate=rate,
-                seconds=pace.seconds,
-                warmup_s=pace.warmup_s,
-                connections=connections or self.connections,
-                deadline_ms=1000,
-                seed=seed,
-                distribution_us=self.distribution_us,
-            )
-        except (subprocess.CalledProcessError, httpx.HTTPError, OSError) as error:
-            said = bidder.child.died() or str(getattr(error, "stderr", "") or error)
-            raise TuneError(f"{name} at {rate:,.0f}/s could not be measured: {said}") from error
+
+    def offer(
+        self, bidder: Bidder, bodies: Path, *, rate: float, seed: int = 1, connections: int = CONNECTIONS
+    ) -> Load:
+        return offer(
+            bidder,
+            bodies,
+            rate=rate,
+            seconds=self.common.seconds,
+            warmup_s=WARMUP_S,
+            connections=connections,
+            deadline_ms=1000,
+            seed=seed,
+            distribution_us=500,
+        )
 
 
-def used(load: Load) -> dict[str, Any]:
-    """What the bidder used and counted, as a record keeps it; warm-up included."""
-    prefix = "gavel_openrtb_no_bids_total{reason="
-    return {
-        "cpu_s": load.used.cpu_s,
-        "tensorflow_cpu_s": load.used.tensorflow_cpu_s,
-        "rss_mib": load.used.rss_mib,
-        "requests": load.requests,
-        "rows": load.used["gavel_batcher_rows_total"],
-        "runs": load.used["gavel_batcher_runs_total"],
-        "timed_out": load.used["gavel_openrtb_connections_timed_out_total"],
-        "no_bids": {
-            name.removeprefix(prefix).removesuffix("}"): count
-            for name, count in load.used.counters.items()
-            if name.startswith(prefix) and count
-        },
-    }
+@contextmanager
+def session(tool: str, common: Common, swept: Any, *, verify: bool = False) -> Iterator[Session]:
+    """A session over the journal of the plan that these options make; a verification always measures anew.
+
+    The directory is named by everything that measurements depend on. Targets are not among it: another target is judged
+    by the same measurements.
+    """
+    store, config, recorded = common.directory / "store", common.config, common.bodies
+    trial = Trial(common.directory, common.candidates, models=store, config=config, recorded=recorded)
+    asked = [common.rates, common.minutes, common.seconds, common.candidates]
+    host = [machine()[key] for key in ("cpu", "cores")]
+    plan = {"asked": asked, "inputs": trial.inputs(), "swept": swept, "host": host, "code": digest(Path(__file__))}
+    directory = common.directory / tool / ("verify" if verify else fingerprint(plan))
+    trial = replace(trial, directory=directory / "world")
+    with opened(directory, fresh=common.fresh or verify) as journal:
+        if not verify:
+            latest = directory.parent / "latest"
+            latest.unlink(missing_ok=True)
+            latest.symlink_to(directory.name)
+        say(f"{shown(directory)}: " + (f"{len(journal.records)} records found" if journal.records else "begun"))
+        run = Session(common, directory, trial, journal, sorted(set(common.rates)))
+        trial.prepare()
+        yield run
+
+
+def shown(path: Path) -> str:
+    """A path as people type it from the repository's root."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def rounded(rate: float) -> float:
+    """A load with two significant digits."""
+    return float(f"{rate:.2g}")
+
+
+def finish(tool: str, run: Session, document: Mapping[str, Any]) -> None:
+    """Write the result, and print it as the last line of stdout."""
+    made = {"directory": shown(run.directory), "capacity": run.capacity, "measured_now": run.journal.made}
+    whole = {"tool": tool, **document, **made, "machine": machine()}
+    (run.directory / "result.json").write_text(json.dumps(whole, indent=1) + "\n")
+    print(json.dumps(whole), flush=True)

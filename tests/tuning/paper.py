@@ -1,136 +1,71 @@
-"""What the tests of tuning share: samples with known figures, and a session that measures nothing."""
+"""What the tests of tuning share: results of a generator with known figures, and a session that measures nothing."""
 
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench.bidder import Reading
 from bench.load import Load
-from scripts.tuning.display import Display
-from scripts.tuning.journal import Journal
-from scripts.tuning.samples import Sample, Standing
-from scripts.tuning.session import Clock, Fleet, Pace, Session
-from scripts.tuning.settings import Setting
-from scripts.tuning.world import Trial
+from scripts.tuning.figures import kept
+from scripts.tuning.journal import Journal, Record
+from scripts.tuning.session import Common, Session
+from scripts.tuning.trial import Trial
 
-BASE = Setting(policy="adaptive", max_rows=128, max_wait_us=2000, runners=1)
-EAGER, WINDOW, OFF = (replace(BASE, policy=policy) for policy in ("eager", "window", "off"))
-PACE = Pace(seconds=2.0, warmup_s=0.6)
+RATES = [1000.0, 2000.0]
 
 
-def sample(rate: float = 1000, round_: int = 1, *, p99: float = 5.0, cpu: float = 100.0, lost: float = 0.0) -> Sample:
-    return Sample(
-        rate=rate,
-        round_=round_,
-        p50=1.0,
-        p99=p99,
-        p999=2 * p99,
-        cpu_us=cpu,
-        row_us=cpu,
-        batch_rows=4.0,
-        lost=lost,
-        lag=0.1,
-    )
-
-
-def standing(setting: Setting, *rounds: tuple[float, float], rate: float = 1000) -> Standing:
-    """A setting with (p99, CPU) of each round."""
-    return Standing(setting, tuple(sample(rate, n, p99=p, cpu=c) for n, (p, c) in enumerate(rounds, 1)))
-
-
-def answers(p99_ms: float, *, sent: int = 1000, tmax: int = 100, late: int = 0) -> dict[str, Any]:
-    """A result of the generator whose distribution has one step of 1 ms an answer; `late` ones take 400 ms."""
+def answers(p99_ms: float, *, sent: int = 1000, late: int = 0) -> dict[str, Any]:
+    """A result of the generator in which every answer takes `p99_ms`, but for the late ones, which take 400 ms."""
     counts = [0] * 401
-    counts[min(max(math.ceil(p99_ms) - 1, 0), 399)] += sent - late
+    counts[round(p99_ms) - 1] += sent - late
     counts[400] += late
-    latency = {"mean": p99_ms / 2, "p50": p99_ms / 2, "p90": p99_ms, "p99": p99_ms, "p999": p99_ms, "max": p99_ms}
     return {
         "sent": sent,
-        "answered": sent,
-        "answered_per_second": sent / 2,
-        "good": sent - late,
         "failed": 0,
         "unanswered": 0,
-        "reconnects": 0,
         "status": {"200": sent},
-        "latency_ms": latency,
-        "send_lag_ms": latency | {"p99": 0.1},
-        "distribution": {"step_ms": 1.0, "by_tmax": [{"tmax": tmax, "sent": sent, "answers": {"200": counts}}]},
+        "latency_ms": {"p99": p99_ms},
+        "send_lag_ms": {"p99": 0.1},
+        "distribution": {"step_ms": 1.0, "by_tmax": [{"tmax": 100, "sent": sent, "answers": {"200": counts}}]},
     }
 
 
-def load(result: Mapping[str, Any], *, cpu_us: float = 100.0, shed: float = 0.0) -> Load:
+def record(result: Mapping[str, Any], *, cpu_us: float = 100.0, shed: float = 0.0) -> dict[str, Any]:
     requests = float(result["sent"])
-    counters = {
-        "gavel_openrtb_requests_total": requests,
-        "gavel_batcher_rows_total": requests,
-        "gavel_batcher_runs_total": requests / 4,
-        "gavel_openrtb_no_bids_total{reason=shed}": shed,
-    }
-    return Load(result=result, used=Reading(cpu_s=requests * cpu_us / 1e6, rss_mib=400.0, counters=counters))
+    counters = {"gavel_openrtb_requests_total": requests, "gavel_openrtb_no_bids_total{reason=shed}": shed}
+    return kept(Load(result=result, used=Reading(requests * cpu_us / 1e6, 400.0, counters)))
 
 
-Behaviour = Callable[[str, float, int], Load]  # of a bidder: its name, a load, a seed
-
-
-class Time:
-    """A clock that goes on when it is told to, in place of the module `time`."""
-
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
+def common(directory: Path, **changes: Any) -> Common:
+    asked: dict[str, Any] = {"rates": RATES, "minutes": 10, "seconds": 2.5, "candidates": 1, "config": None}
+    return Common(**{**asked, "bodies": None, "fresh": False, "directory": directory, **changes})
 
 
 class Paper(Session):
-    """A session whose bidders exist on paper; what is measured is listed, and takes the time it would on `time`."""
+    """A session in which bidders exist on paper: by name, load and round."""
 
     def __init__(
-        self,
-        directory: Path,
-        behaviour: Behaviour,
-        *,
-        minutes: float = 1000,
-        stop_after: int = -1,
-        time: Time | None = None,
+        self, journal: Journal, directory: Path, behave: Callable[[str, float, str], Record], *, visits: int = 20
     ) -> None:
-        trial = Trial(directory / "world", models=directory / "store")
-        super().__init__(Journal(directory), Fleet(trial), Clock(minutes * 60), Display("test"))
-        self.behaviour = behaviour
-        self.offered: list[str] = []
-        self.settings: dict[str, Mapping[str, Any]] = {}  # by name of the bidder
-        self.stop_after = stop_after  # measurements, then Ctrl-C; negative: never
-        self.time = time or Time()
+        trial = Trial(directory, models=directory)
+        super().__init__(common(directory), directory, trial, journal, list(RATES))
+        self.behave, self.most = behave, visits
+        self.offered: list[str] = []  # what was measured, not found
+        self.stop_after = -1  # measurements, then Ctrl-C; negative: never
 
-    def offer(
-        self, name: str, settings: Mapping[str, Any], *, rate: float, pace: Pace, seed: int = 1, **_options: Any
-    ) -> Load:
-        if len(self.offered) == self.stop_after:
-            raise KeyboardInterrupt
-        self.offered.append(f"{name}@{rate:g}")
-        self.settings[name] = settings
-        self.time.now += pace.cost_s
-        return self.behaviour(name, rate, seed)
+    def begin(self, settings: Mapping[str, Any], bodies: Path) -> None:
+        """Nothing to begin."""
 
-    def __enter__(self) -> Paper:
-        return self
+    def visits(self) -> int:
+        return self.most
 
-    def __exit__(self, *_: object) -> None:
-        self.journal.close()
+    def visit(self, name: str, settings: Mapping[str, Any], round_: str, bodies: Path) -> dict[float, Record]:  # noqa: ARG002 - as in Session
+        def make(rate: float) -> Record:
+            if len(self.offered) == self.stop_after:
+                raise KeyboardInterrupt
+            self.offered.append(f"{round_}/{name}/{rate:g}")
+            return self.behave(name, rate, round_)
 
-
-def noisy(figures: Mapping[str, tuple[float, float]], *, noise: float, seed: int = 0) -> Behaviour:
-    """Bidders with a p99 and CPU each, disturbed by log-normal noise that depends on name, load and round alone."""
-
-    def behave(name: str, rate: float, round_: int) -> Load:
-        rng = random.Random(f"{seed}/{name}/{rate}/{round_}")  # noqa: S311 - noise, not secrets
-        p99, cpu = figures[name]
-        disturbed = p99 * math.exp(rng.gauss(0, noise)), cpu * math.exp(rng.gauss(0, noise / 4))
-        return load(answers(disturbed[0]), cpu_us=disturbed[1])
-
-    return behave
+        return {r: self.journal.record(f"{round_}/{name}/{r:g}", lambda r=r: make(r)) for r in self.rates}  # type: ignore[misc] # r is a float

@@ -1,4 +1,4 @@
-"""The percentile that counts lost auctions, and what a measurement gives."""
+"""What a measurement says: the p99 that counts lost auctions, and late answers."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from typing import Any
 
 import pytest
 
-from scripts.tuning.samples import Sample, lost_share, p99
-from scripts.tuning.session import used
-from tests.tuning.paper import answers, load
-
-
-def record(result: dict[str, Any], *, shed: float = 0.0) -> dict[str, Any]:
-    return {**used(load(result, shed=shed)), "result": result, "rate": 500, "round": 2}
+from scripts.tuning.figures import cpu_and_p99, lost_share, p99
+from scripts.tuning.latency import Deadlines
+from tests.tuning.paper import answers, record
 
 
 def spread(counts: list[int], *, sent: int) -> dict[str, Any]:
     result = answers(5, sent=sent)
-    result["answered"] = sum(counts)
     result["unanswered"] = sent - sum(counts)
     result["distribution"]["by_tmax"][0]["answers"] = {"200": counts}
     return result
@@ -32,7 +27,7 @@ def test_auctions_given_up_count_as_never_answered() -> None:
     # 980 answers of 1 ms (5 of which were refusals), 10 of 2, 10 of 3: the 990th of those answered is among the last.
     result = spread([980, 10, 10], sent=1000)
     assert p99(record(result, shed=5)) == 3.0
-    assert p99(record(result)) == 5  # nothing lost: the histogram's own
+    assert p99(record(result)) == 5  # nothing lost: the generator's own
     assert p99(record(result, shed=11)) == math.inf
     assert lost_share(record(result, shed=11)) == pytest.approx(0.011)
 
@@ -50,7 +45,19 @@ def test_errors_of_the_bidder_are_no_answers() -> None:
 
 
 def test_cpu_is_of_auctions_not_given_up() -> None:
-    full, half = Sample.of(record(answers(5))), Sample.of(record(answers(5), shed=500))
-    assert full.cpu_us == pytest.approx(100)
-    assert half.cpu_us == pytest.approx(200)
-    assert (full.rate, full.round_, full.batch_rows) == (500, 2, 4)
+    full, half = cpu_and_p99(record(answers(5))), cpu_and_p99(record(answers(5), shed=500))
+    assert [full.cost, half.cost] == pytest.approx([100, 200])
+
+
+def test_an_answer_is_late_after_tmax_less_the_network() -> None:
+    found = Deadlines().sample(record(answers(90, late=10)))
+    assert (found.bounded, found.cost) == (0.01, 0.01)
+    assert Deadlines(network_ms=10).sample(record(answers(90))).bounded == 0
+    assert Deadlines(network_ms=11).sample(record(answers(90))).bounded == 1
+
+
+def test_a_no_bid_in_time_is_not_late_but_no_bid() -> None:
+    result = answers(5)
+    result["distribution"]["by_tmax"][0]["answers"] = {"200": [900], "204": [100]}
+    found = Deadlines().sample(record(result))
+    assert (found.bounded, found.cost) == (0, 0.1)
