@@ -31,15 +31,17 @@ import (
 // paceMemory (see pace):
 //
 //   - Where W < gap, less than one claim is expected within W. The batch leaves at once.
-//   - A batch leaves silence gaps after its last claim was committed. Callers may all wait for their answers before they claim
-//     again: where there are 32, a batch of 32 rows waits in vain. A Poisson stream makes such a pause once in e⁴ = 55 claims.
+//   - If no claim comes for four gaps (silence · gap) after the last one was committed, the batch leaves. Callers may all wait
+//     for their answers before they claim again: where there are 32, a batch of 32 rows waits in vain. A Poisson stream makes a
+//     pause of four gaps once in e⁴ = 55 claims.
 //
 // So a batch that opens at 0, and whose last claim so far was committed at t, leaves at
 //
 //	t                          if W < gap
-//	min(W, t + silence · gap)  else, or at t if that has passed
+//	min(W, t + silence · gap)  else; but not before t
 //
-// Leave is this formula. It is asked at each commit, with the u and the gap of then.
+// Leave is this formula. Each commit sets the instant anew, with the u and the gap of then; the clock lets the batch go when
+// it has come.
 //
 // The model has five constants: highLoad, the power 3, silence, paceMemory, and loadMemory in load.go.
 // docs/decisions/0006-adaptive.md tells how they were chosen.
