@@ -12,7 +12,7 @@ import (
 	"gavel/internal/strictyaml"
 )
 
-// config is configs/trainer.yaml. Durations are Go's: 500ms, 30s, 5m.
+// config is configs/trainer.yaml. Durations are as in Go: 500ms, 30s, 5m.
 type config struct {
 	AdminListen string   `yaml:"admin_listen"`
 	StreamURL   string   `yaml:"stream_url"`
@@ -58,7 +58,7 @@ func defaults() *config {
 	return c
 }
 
-// Validate returns every fault; strictyaml calls it.
+// Validate returns an error that joins every fault; strictyaml calls it.
 func (c *config) Validate() []error {
 	var faults []error
 	check := func(ok bool, key, format string, args ...any) {
@@ -67,13 +67,13 @@ func (c *config) Validate() []error {
 		}
 	}
 	_, _, err := process.SplitPort(c.AdminListen)
-	check(err == nil, "admin_listen", "%q is no host:port, such as 127.0.0.1:8092", c.AdminListen)
+	check(err == nil, "admin_listen", "%q is not a host:port, such as 127.0.0.1:8092", c.AdminListen)
 	u, err := url.Parse(c.StreamURL)
 	check(err == nil && u.Host != "", "stream_url", "want one such as nats://127.0.0.1:4222")
 	for key, value := range map[string]string{"store": c.Store, "state_dir": c.StateDir} {
 		check(value != "", key, "is empty; name a directory")
 	}
-	check(len(c.Recipes) > 0, "recipes", "are none; name at least one, such as models/ctr/recipe.yaml")
+	check(len(c.Recipes) > 0, "recipes", "is empty; name at least one, such as models/ctr/recipe.yaml")
 	check(len(c.Python) > 0, "python", "is empty; want the command that runs pytrain, such as [.venv/bin/python, -m, pytrain]")
 	for key, value := range map[string]int{"keep_versions": c.Keep, "archive_rows": c.ArchiveRows, "archive_files": c.ArchiveFiles,
 		"max_pending": c.MaxPending, "queue_frames": c.QueueFrames} {
@@ -89,7 +89,7 @@ func (c *config) Validate() []error {
 	return faults
 }
 
-// load reads the configuration and its recipes, in its order. The error joins every fault and wraps errConfig.
+// load reads the configuration, and its recipes in the order named there. The error joins every fault and wraps errConfig.
 func load(path string) (*config, []*recipe.Recipe, error) {
 	c := defaults()
 	if err := strictyaml.ReadFile(path, c); err != nil {

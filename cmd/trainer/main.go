@@ -27,11 +27,11 @@ Health, status and metrics are on the admin port: /healthz, /readyz, /metrics, /
 SIGTERM ends it in order: the children learn what they were sent, checkpoint, and end.`
 
 type commands struct {
-	Version kong.VersionFlag `help:"Print the version, the commit and what it was built with, and end."`
+	Version kong.VersionFlag `help:"Print the version, the commit and the tools it was built with."`
 
 	Run      runCommand      `cmd:"" help:"Learn until SIGTERM or Ctrl-C."`
-	Check    checkCommand    `cmd:"" help:"Check the configuration and its recipes, naming every fault, and end."`
-	Encode   encodeCommand   `cmd:"" help:"Encode raw values: CSV on stdin to training frames on stdout."`
+	Check    checkCommand    `cmd:"" help:"Check the configuration and its recipes, and report every fault."`
+	Encode   encodeCommand   `cmd:"" help:"Encode raw values: read CSV from stdin, write training frames to stdout."`
 	Features featuresCommand `cmd:"" help:"List the sources and transforms that a recipe's features can have."`
 }
 
@@ -45,7 +45,7 @@ type checkCommand struct{ configFlag }
 
 type encodeCommand struct {
 	Recipe string `help:"The model's recipe, models/<model>/recipe.yaml." required:"" placeholder:"FILE"`
-	Rows   int    `help:"Rows a frame, at most." default:"4096"`
+	Rows   int    `help:"The most rows in one frame." default:"4096"`
 }
 
 type featuresCommand struct{}
@@ -60,10 +60,10 @@ func main() {
 	}
 }
 
-// errConfig marks what a person has to mend before the trainer can work; it ends with status 2.
+// errConfig marks a fault that a person must mend before the trainer can start. It ends with status 2.
 var errConfig = errors.New("trainer: cannot start")
 
-// build is what this binary was made of.
+// build describes what this binary was built from.
 var build = process.BuildOf("")
 
 func exitStatus(err error) int {
@@ -73,13 +73,13 @@ func exitStatus(err error) int {
 	return 1
 }
 
-// errHelp ends run after a help text or the version was printed.
+// errHelp ends run after it has printed a help text or the version.
 var errHelp = errors.New("help")
 
-// run is main with everything it touches passed in; the end-to-end tests call it too.
+// run is main with its inputs and outputs as arguments, so that tests can call it.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 	defer func() {
-		if r := recover(); r == errHelp { // kong's Exit stands for os.Exit and may not return
+		if r := recover(); r == errHelp { // kong's Exit replaces os.Exit and must not return
 			err = nil
 		} else if r != nil {
 			panic(r)

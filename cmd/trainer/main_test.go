@@ -79,7 +79,7 @@ func TestCommandLine(t *testing.T) {
 	f("encode by no recipe", []string{"encode", "--recipe", filepath.Join(dir, "none.yaml")}, "", 2, "none.yaml")
 }
 
-// TestShippedConfiguration checks configs/trainer.yaml, and that it says the defaults.
+// TestShippedConfiguration checks configs/trainer.yaml, and that its values are the defaults.
 func TestShippedConfiguration(t *testing.T) {
 	t.Chdir("../..")
 	c, recipes, err := load("configs/trainer.yaml")
@@ -183,7 +183,7 @@ log: {level: debug}
 
 	var second bytes.Buffer
 	if err := run(t.Context(), []string{"run", "--config", config}, strings.NewReader(""), io.Discard, &second); err == nil ||
-		!strings.Contains(err.Error(), "another trainer learns with this state_dir") {
+		!strings.Contains(err.Error(), "another trainer uses this state_dir") {
 		t.Errorf("a second trainer on the same state: %v", err)
 	}
 

@@ -22,7 +22,7 @@ import (
 	"gavel/internal/trainer"
 )
 
-// runTrainer starts what the configuration names, waits, and stops it in the reverse order.
+// runTrainer starts the pipelines and the admin server, waits, and stops them in reverse order.
 func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) {
 	c, recipes, err := load(path)
 	if err != nil {
@@ -71,7 +71,7 @@ func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) 
 	for _, p := range pipelines {
 		wg.Go(func() {
 			ends <- p.Run(running)
-			cancel() // one recipe that cannot be learnt ends all, so that somebody notices
+			cancel() // a recipe that cannot be learnt ends the process, so that somebody notices
 		})
 	}
 	log.Info("trainer runs", "recipes", c.Recipes, "admin", admin.Addr())
@@ -85,7 +85,7 @@ func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) 
 	return errors.Join(faults...)
 }
 
-// lockStateDir makes sure that no second trainer learns with the same checkpoints.
+// lockStateDir makes sure that only one trainer uses these checkpoints.
 func lockStateDir(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("trainer: cannot make state_dir: %w", err)
@@ -97,12 +97,12 @@ func lockStateDir(dir string) (unlock func(), err error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("trainer: cannot lock %s: another trainer learns with this state_dir; stop it or name another directory: %w", path, err)
+		return nil, fmt.Errorf("trainer: cannot lock %s: another trainer uses this state_dir; stop it or name another directory: %w", path, err)
 	}
 	return func() { _ = f.Close() }, nil
 }
 
-// startAdmin answers operators: what the pipelines do, and how they are.
+// startAdmin serves health, readiness, the pipelines' status and metrics.
 func startAdmin(address string, metrics prometheus.Gatherer, pipelines []*trainer.Pipeline, log *slog.Logger) (*process.Admin, error) {
 	status := func(ok func(trainer.Status) bool) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {

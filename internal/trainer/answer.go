@@ -22,7 +22,7 @@ const (
 	ErrorAnswer        AnswerKind = "error"
 )
 
-// Answer is one answer; which fields its kind fills stands in docs/contracts.md.
+// Answer is one answer of the child. docs/contracts.md says which fields each kind has.
 type Answer struct {
 	Kind      AnswerKind         `msgpack:"type"`
 	Protocol  int                `msgpack:"protocol"`
@@ -51,8 +51,7 @@ func newAnswerReader(r io.Reader) *answerReader {
 	return a
 }
 
-// next waits for the next answer. It returns io.EOF at a clean end, and an error for bytes that are no answer, after
-// which nothing more can be read.
+// next waits for the next answer. It returns io.EOF at a clean end. After any other error nothing more can be read.
 func (a *answerReader) next() (*Answer, error) {
 	a.limit.N = maxAnswerBytes
 	answer := new(Answer)
@@ -69,7 +68,7 @@ func (a *answerReader) next() (*Answer, error) {
 	return nil, fmt.Errorf("trainer: the child's answer has the unknown type %q", answer.Kind)
 }
 
-// posText is the position in an answer or frame, as the trainer writes it: a text, "" for nil.
+// posText decodes the position in an answer or frame. The trainer writes positions as texts; nil gives "".
 func posText(raw msgpack.RawMessage) (string, error) {
 	if len(raw) == 0 || len(raw) == 1 && raw[0] == 0xc0 {
 		return "", nil
@@ -81,7 +80,7 @@ func posText(raw msgpack.RawMessage) (string, error) {
 	return s, nil
 }
 
-// metric is a number among an answer's metrics.
+// metric returns the number of that name among the answer's metrics; false if there is none.
 func (a *Answer) metric(name string) (float64, bool) {
 	switch v := a.Metrics[name].(type) {
 	case float64:

@@ -17,7 +17,7 @@ import (
 	"gavel/internal/stream"
 )
 
-// ArchivedExample is one row of an archive file: an example as it was learnt, with what was predicted when it was bid.
+// ArchivedExample is one row of an archive file: an example as it was learnt, with the prediction that the bid was made by.
 type ArchivedExample struct {
 	ID          string  `parquet:"id"`
 	TimeMs      int64   `parquet:"time_ms"`
@@ -30,10 +30,10 @@ type ArchivedExample struct {
 	Row         []int32 `parquet:"row,list"`
 }
 
-// archive keeps joined examples as Parquet, <dir>/<created>-<high>-<skip>.parquet, whose name ends with the position of
-// the last example in it. A file appears whole. flush is called before a checkpoint is asked for, so the archive is never
-// behind a checkpoint; after a restart examples up to its own position come again and are passed over, so it holds each
-// example once.
+// archive keeps joined examples as Parquet files, <dir>/<created>-<high>-<skip>.parquet. A file's name ends with the
+// position of its last example. A file appears whole. feed calls flush before it asks for a checkpoint, so the archive is
+// never behind a checkpoint. After a restart, examples up to the archive's position come again, and add skips them. So the
+// archive holds each example once.
 type archive struct {
 	dir      string
 	maxRows  int // rows a file
@@ -55,7 +55,7 @@ func (p archivePos) compare(q archivePos) int {
 	return cmp.Or(p.high.Compare(q.high), cmp.Compare(p.skip, q.skip))
 }
 
-// archiveName is the name of a file that was made at a time and ends with the example at p. Names sort by time.
+// archiveName names a file that was created at that time and ends with the example at p. Names sort by time.
 func archiveName(created time.Time, p archivePos) string {
 	return fmt.Sprintf("%013d-%020d-%010d.parquet", created.UnixMilli(), p.high.Seq(), p.skip)
 }
@@ -68,8 +68,8 @@ func parseArchiveName(name string) (p archivePos, ok bool) {
 	return p, err == nil
 }
 
-// openArchive opens the archive in dir, made if absent. streamEnd is the stream's last message: files from beyond it are
-// of an earlier stream, and nothing is passed over for their sake.
+// openArchive opens the archive in dir, and makes dir if it is absent. streamEnd is the stream's last message. Files with
+// positions beyond it belong to an earlier stream, so they cause no example to be skipped.
 func openArchive(dir string, maxRows, maxFiles int, streamEnd stream.Cursor, now func() time.Time) (*archive, error) {
 	a := &archive{dir: dir, maxRows: maxRows, maxFiles: maxFiles, now: now}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -87,7 +87,7 @@ func openArchive(dir string, maxRows, maxFiles int, streamEnd stream.Cursor, now
 	return a, nil
 }
 
-// files lists the archive's files, oldest first, and removes what a killed writer left.
+// files lists the archive's files, oldest first, and removes partial files of a killed writer.
 func (a *archive) files() ([]string, error) {
 	entries, err := os.ReadDir(a.dir)
 	if err != nil {
@@ -119,14 +119,14 @@ func (a *archive) add(ex *join.Example, row []int32, probability float32, versio
 		ID: ex.ID, TimeMs: ex.Time, Label: ex.Label, Weight: 1, Probability: probability, Version: version,
 		Campaign: ex.Bid.Campaign.ID, PriceMicros: int64(ex.Bid.Price), Row: a.cells[start:len(a.cells):len(a.cells)],
 	})
-	if len(a.rows)%a.maxRows == 0 { // not at each example beyond a full file: one that cannot be written is large to encode
+	if len(a.rows)%a.maxRows == 0 { // if writing fails, try again only when another file's worth is there: encoding is expensive
 		return true, a.flush()
 	}
 	return true, nil
 }
 
-// flush writes what is kept as one file. On an error it stays kept, and the next flush tries again (before the next
-// checkpoint, or when another file's worth is there), until four files' worth are waiting: then all of it is given up, which the error says.
+// flush writes all waiting rows as one file. On an error the rows stay, and the next flush tries again. That is before the
+// next checkpoint, or when another file's worth is there. If four files' worth wait, flush drops them, and its error says so.
 func (a *archive) flush() error {
 	if len(a.rows) == 0 {
 		return nil
@@ -158,7 +158,7 @@ func (a *archive) flush() error {
 	return nil
 }
 
-// writeWhole writes a file aside, syncs it and renames it to path.
+// writeWhole writes a temporary file, syncs it and renames it to path.
 func writeWhole(path string, write func(io.Writer) error) (err error) {
 	f, err := os.Create(path + ".part")
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"gavel/internal/stream"
 )
 
-// TestArchiveThatCannotBeWritten takes the directory away: each file's worth of examples costs one try, four are given up
-// together, and what comes once the directory is back is written.
+// TestArchiveThatCannotBeWritten removes the directory. Each file's worth of examples causes one attempt; four files' worth
+// are dropped together. When the directory is back, later examples are written.
 func TestArchiveThatCannotBeWritten(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "m")
 	const maxRows = 10

@@ -16,20 +16,20 @@ import (
 	"time"
 )
 
-// childNice is the niceness of the child: learning gives way to serving on the same cores.
+// childNice is the niceness of the child. On shared cores, serving takes precedence over learning.
 const childNice = 10
 
 // maxLogLine bounds a line of the child's stderr; a longer one is cut into several.
 const maxLogLine = 16 << 10
 
-// child is a running process: its stdin, its answers, its end. It leads a process group of its own, so that a Ctrl-C in
-// the terminal reaches the trainer alone, which then stops it in order; and it dies with the trainer, however that ends
-// (Pdeathsig). Whatever it starts is killed with it.
+// child is a running process: its stdin, its answers, its end. It leads a process group of its own. So a Ctrl-C in the
+// terminal reaches only the trainer, which then stops the child in order. However the trainer ends, the child dies with it
+// (Pdeathsig). Processes that the child started are killed with it.
 type child struct {
 	stdin   *os.File
 	stdout  *os.File
 	pid     int
-	exited  chan struct{} // closed when it has ended; err and code hold then
+	exited  chan struct{} // closed when the process has ended; err and code are valid then
 	err     error
 	code    int
 	logging sync.WaitGroup // the loop that logs its stderr
@@ -70,8 +70,8 @@ func startChild(command []string, dir string, log *slog.Logger) (*child, error) 
 	return c, nil
 }
 
-// waitLoop starts the process and ends when it has ended. It stays on one thread: Pdeathsig fires when the thread that
-// started the child ends, and the runtime ends no thread that is locked.
+// waitLoop starts the process and returns when the process has ended. It stays on one thread, because Pdeathsig fires when
+// the thread that started the child ends. The runtime never ends a thread that is locked.
 func (c *child) waitLoop(cmd *exec.Cmd, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -80,11 +80,11 @@ func (c *child) waitLoop(cmd *exec.Cmd, started chan<- error) {
 		return
 	}
 	c.pid = cmd.Process.Pid
-	_ = syscall.Setpriority(syscall.PRIO_PGRP, c.pid, childNice) // an unlucky limit costs niceness, not learning
+	_ = syscall.Setpriority(syscall.PRIO_PGRP, c.pid, childNice) // if the system refuses, the child learns at normal priority
 	started <- nil
 	c.err = cmd.Wait()
 	c.code = cmd.ProcessState.ExitCode()
-	c.kill() // what it started itself, so that its pipes close
+	c.kill() // also processes that the child started, so that its pipes close
 	close(c.exited)
 }
 
@@ -104,7 +104,7 @@ func (c *child) logLoop(stderr *os.File, log *slog.Logger) {
 	}
 }
 
-// lineLevel is the level that a line of Python's logging names among its first words; Info for any other line.
+// lineLevel returns the level that Python's logging writes near the start of a line; Info for any other line.
 func lineLevel(line []byte) slog.Level {
 	head := line[:min(len(line), 48)]
 	switch {
@@ -118,10 +118,10 @@ func lineLevel(line []byte) slog.Level {
 	return slog.LevelInfo
 }
 
-// kill ends the child and all it started, at once.
+// kill ends the child, and all processes that it started, at once.
 func (c *child) kill() { _ = syscall.Kill(-c.pid, syscall.SIGKILL) }
 
-// wait waits for the end until ctx ends, then kills. It reports how the child ended.
+// wait waits until the child has ended. If ctx ends first, wait kills the child. The error says how the child ended.
 func (c *child) wait(ctx context.Context) error {
 	select {
 	case <-c.exited:

@@ -4,12 +4,12 @@
 //	                                  └─► archive                                       │
 //	model store ◄── publish ◄── answerLoop ◄── child's stdout ◄────────────────────────-┘
 //
-// One Pipeline serves one recipe. It runs the child in incarnations: start, wait for its hello, read the stream from the
-// position that hello names, feed until the child dies or the trainer stops. A new incarnation begins with a new child,
-// a new joiner and a new reader; nothing but the child's own checkpoint and the archive's file names is carried over. Since
-// the joiner's examples follow from the stream alone, and the checkpoint holds weights and position together, every
-// example is learnt exactly once by the weights that survive, however often the child is killed.
+// One Pipeline serves one recipe. It runs the child in incarnations: start the child, wait for its hello, read the stream
+// from the position in that hello, feed until the child dies or the trainer stops. Each incarnation has a new child, joiner
+// and reader. Only the child's checkpoint and the archive's file names are carried over. The joiner's examples depend on the
+// stream alone, and a checkpoint holds weights and position together. So however often the child is killed, the weights
+// that survive have learnt every example exactly once.
 //
-// Back-pressure: the child's pipe fills, writeLoop blocks, the bounded queue of frames fills, feedLoop blocks, and the
-// stream is simply not read. Nothing is dropped; the lag is exported.
+// Back-pressure: if the child is slow, its pipe fills and writeLoop blocks. Then the bounded queue of frames fills, feedLoop
+// blocks, and the stream is not read. Nothing is dropped; metrics show the lag.
 package trainer

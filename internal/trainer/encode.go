@@ -17,17 +17,17 @@ import (
 // maxRecordBytes bounds one record of a raw file.
 const maxRecordBytes = 16 << 20
 
-// The columns of a raw file that are no features.
+// The columns of a raw file that are not features.
 const (
 	labelColumn  = "label"
 	weightColumn = "weight"
 	timeColumn   = "time_ms"
 )
 
-// EncodeCSV reads CSV with a header from in, encodes it by the recipe, and writes rows frames of at most frameRows rows,
-// without position, to out; it returns how many rows it wrote. Columns are the recipe's features but the crosses, in any
-// order, `label` (0 to 1) and, if there are such, `weight` (0 or more, else 1) and `time_ms` (else 0). An error names the
-// line and column; the rows before it are written.
+// EncodeCSV reads CSV with a header from in and encodes it by the recipe. It writes rows frames of at most frameRows rows,
+// without position, to out, and returns the number of rows written. Columns, in any order: each feature of the recipe but
+// crosses; `label` (0 to 1); optionally `weight` (0 or more, default 1) and `time_ms` (default 0). An error names the line and column.
+// Rows before the error are written.
 func EncodeCSV(ctx context.Context, r *recipe.Recipe, in io.Reader, out io.Writer, frameRows int) (rows int64, err error) {
 	limited := &recordLimit{r: in}
 	records := csv.NewReader(limited)
@@ -61,7 +61,7 @@ func EncodeCSV(ctx context.Context, r *recipe.Recipe, in io.Reader, out io.Write
 		_, err = out.Write(frame)
 		return err
 	}
-	// fail writes what came before the fault, so that it is not lost.
+	// fail writes the rows before the fault.
 	fail := func(err error) (int64, error) { return rows, errors.Join(err, write()) }
 	for {
 		record, err := limited.read(records)
@@ -94,7 +94,7 @@ func EncodeCSV(ctx context.Context, r *recipe.Recipe, in io.Reader, out io.Write
 	}
 }
 
-// rawColumns says where in a record what stands; -1: nowhere.
+// rawColumns holds the index of each column in a record; -1 if there is none.
 type rawColumns struct {
 	features            []int // in the order of EncodeValues
 	label, weight, time int
@@ -121,13 +121,13 @@ func mapColumns(r *recipe.Recipe, header []string) (*rawColumns, error) {
 		default:
 			at := slices.Index(names, name)
 			if at < 0 {
-				fault("column %q is no feature of %s; leave it out, or rename it to one of %s", name, r.Model, strings.Join(names, ", "))
+				fault("column %q is not a feature of %s; leave it out, or rename it to one of %s", name, r.Model, strings.Join(names, ", "))
 				continue
 			}
 			place = &c.features[at]
 		}
 		if *place >= 0 {
-			fault("column %q stands twice", name)
+			fault("column %q is there twice", name)
 		}
 		*place = i
 	}
@@ -145,23 +145,23 @@ func mapColumns(r *recipe.Recipe, header []string) (*rawColumns, error) {
 func (c *rawColumns) numbers(record []string) (label, weight float32, t int64, err error) {
 	y, err := strconv.ParseFloat(strings.TrimSpace(record[c.label]), 32)
 	if err != nil || !(y >= 0 && y <= 1) {
-		return 0, 0, 0, fmt.Errorf("column %s: %q is no number from 0 to 1", labelColumn, record[c.label])
+		return 0, 0, 0, fmt.Errorf("column %s: %q is not a number from 0 to 1", labelColumn, record[c.label])
 	}
 	w := 1.0
 	if c.weight >= 0 {
 		if w, err = strconv.ParseFloat(strings.TrimSpace(record[c.weight]), 32); err != nil || !(w >= 0) || math.IsInf(w, 0) {
-			return 0, 0, 0, fmt.Errorf("column %s: %q is no number of 0 or more", weightColumn, record[c.weight])
+			return 0, 0, 0, fmt.Errorf("column %s: %q is not a number of 0 or more", weightColumn, record[c.weight])
 		}
 	}
 	if c.time >= 0 {
 		if t, err = strconv.ParseInt(strings.TrimSpace(record[c.time]), 10, 64); err != nil {
-			return 0, 0, 0, fmt.Errorf("column %s: %q is no Unix time in milliseconds", timeColumn, record[c.time])
+			return 0, 0, 0, fmt.Errorf("column %s: %q is not a Unix time in milliseconds", timeColumn, record[c.time])
 		}
 	}
 	return float32(y), float32(w), t, nil
 }
 
-// recordLimit refuses to read more than maxRecordBytes for one record, as an unclosed quote would have it do.
+// recordLimit reads at most maxRecordBytes for one record. Without it, an unclosed quote would read the whole input.
 type recordLimit struct {
 	r    io.Reader
 	left int
@@ -170,7 +170,7 @@ type recordLimit struct {
 func (l *recordLimit) read(records *csv.Reader) ([]string, error) {
 	l.left = maxRecordBytes
 	record, err := records.Read()
-	if err != nil && l.left <= 0 { // csv tells of the quote, but not that it is the length
+	if err != nil && l.left <= 0 { // csv's error names the quote, but not the length
 		return nil, fmt.Errorf("a record is longer than %d bytes; is a quote left open? %w", maxRecordBytes, err)
 	}
 	return record, err

@@ -99,9 +99,9 @@ func TestEncodeCSVFaults(t *testing.T) {
 	}
 	const head = "os,floor,cat,label\n"
 	f("nothing", "", 0, "the input is empty")
-	f("columns", "os,oss,os,weight\n", 0, `column "oss" is no feature of m`, `column "os" stands twice`, `no column "label"`, `feature "floor"`, `feature "cat"`)
-	f("a cross needs no column", "os,floor,cat,label,os_x_cat\n", 0, `column "os_x_cat" is no feature`)
-	f("label", head+"ios,1,a,1\nios,1,a,2\n", 1, `line 3: column label: "2" is no number from 0 to 1`)
+	f("columns", "os,oss,os,weight\n", 0, `column "oss" is not a feature of m`, `column "os" is there twice`, `no column "label"`, `feature "floor"`, `feature "cat"`)
+	f("a cross needs no column", "os,floor,cat,label,os_x_cat\n", 0, `column "os_x_cat" is not a feature`)
+	f("label", head+"ios,1,a,1\nios,1,a,2\n", 1, `line 3: column label: "2" is not a number from 0 to 1`)
 	f("label nan", head+"ios,1,a,nan\n", 0, "line 2: column label")
 	f("floor", head+"ios,x,a,1\n", 0, `line 2: features: floor: log_bucket does not take "x"`)
 	f("short line", head+"ios,1,a,0\nios,1\n", 1, "line 3: wrong number of fields")

@@ -12,7 +12,7 @@ import (
 	"gavel/internal/stream"
 )
 
-// feed turns messages into frames. All of it belongs to feedLoop.
+// feed turns messages into frames. Only feedLoop uses its fields.
 type feed struct {
 	in       *incarnation
 	o        *Options
@@ -27,9 +27,9 @@ type feed struct {
 	sentPos  join.Position // the last frame's
 	savedPos join.Position // when a checkpoint was asked for last
 	joined   join.Stats
-	end      stream.Cursor // the stream's last message, as known last
-	endAt    time.Time     // when that was asked for
-	at       stream.Cursor // the last message taken
+	end      stream.Cursor // the stream's last message when lag last asked
+	endAt    time.Time     // when lag last asked
+	at       stream.Cursor // the last message joined
 
 	newRows      int64 // since the last export
 	exportedAt   time.Time
@@ -45,7 +45,7 @@ func newFeed(in *incarnation, joiner *join.Joiner, pos join.Position) *feed {
 	}
 }
 
-// feedLoop joins, encodes and sends until inner ends, or, when ctx does, until the stop frame is sent.
+// feedLoop joins, encodes and sends. If ctx ends, feedLoop sends the stop frame and returns. If inner ends, it returns at once.
 func (f *feed) feedLoop(ctx, inner context.Context) {
 	defer close(f.in.frames)
 	tick := time.NewTicker(min(f.o.FlushEvery, time.Second) / 2)
@@ -73,7 +73,7 @@ func (f *feed) feedLoop(ctx, inner context.Context) {
 	}
 }
 
-// take joins one message and sends the frames it fills. Like what it calls it returns false once ctx has ended.
+// take joins one message and sends the frames that it fills. Like the functions it calls, it returns false if ctx has ended.
 func (f *feed) take(ctx context.Context, m *events.Message) bool {
 	model := f.in.p.model
 	if m.Lost > 0 {
@@ -81,7 +81,7 @@ func (f *feed) take(ctx context.Context, m *events.Message) bool {
 		f.in.log.Error("messages left the stream before they were learnt from (raise the stream's max_bytes or max_age)", "lost", m.Lost, "sequence", m.At.Seq())
 	}
 	if m.Damaged != nil {
-		f.in.log.Error("part of a message cannot be read and is passed over", "sequence", m.At.Seq(), "source", m.Source, "error", m.Damaged)
+		f.in.log.Error("part of a message cannot be read and is skipped", "sequence", m.At.Seq(), "source", m.Source, "error", m.Damaged)
 	}
 	var err error
 	if f.examples, err = f.joiner.Add(m, f.examples[:0]); err != nil {
@@ -118,7 +118,7 @@ func (f *feed) add(ctx context.Context, ex *join.Example) bool {
 	return true
 }
 
-// keep archives an example and counts what was predicted when it was bid.
+// keep archives an example and counts the prediction that its bid was made by.
 func (f *feed) keep(ex *join.Example) {
 	prediction := &ex.Bid.Prediction
 	p, version := prediction.Click, prediction.ClickVersion
@@ -137,7 +137,7 @@ func (f *feed) keep(ex *join.Example) {
 	}
 }
 
-// due does what the clock asks for.
+// due sends the frame, asks for the checkpoint or starts the export whose time has come.
 func (f *feed) due(ctx context.Context) bool {
 	now := time.Now()
 	stats := f.joiner.Stats()
@@ -161,7 +161,7 @@ func (f *feed) due(ctx context.Context) bool {
 	return true
 }
 
-// lag asks at most every 5 s where the stream ends.
+// lag exports how many messages the join is behind the stream's end. It asks for the end at most every 5 s.
 func (f *feed) lag(ctx context.Context, now time.Time) {
 	if now.Sub(f.endAt) >= 5*time.Second {
 		f.endAt = now
@@ -178,12 +178,12 @@ func (f *feed) lag(ctx context.Context, now time.Time) {
 	f.o.Metrics.lagMessages.WithLabelValues(f.in.p.model).Set(behind)
 }
 
-// checkpoint asks for one if the position has moved since the last.
+// checkpoint asks the child for a checkpoint if the position has moved since the last one.
 func (f *feed) checkpoint(ctx context.Context) bool {
 	if !f.sendRows(ctx) {
 		return false
 	}
-	if pos := f.joiner.Position(); pos != f.sentPos { // messages that completed no example moved it: nothing to learn, less to reread
+	if pos := f.joiner.Position(); pos != f.sentPos { // messages without an example moved it; the new position spares rereading them after a restart
 		if !f.sendFrame(ctx, pos) {
 			return false
 		}
@@ -212,12 +212,12 @@ func (f *feed) export(ctx context.Context) bool {
 	return f.sendControl(ctx, ExportFrame, version)
 }
 
-// sendRows sends the rows there are.
+// sendRows sends the waiting rows, if there are any.
 func (f *feed) sendRows(ctx context.Context) bool {
 	return f.rows.N() == 0 || f.sendFrame(ctx, f.rowsPos)
 }
 
-// sendFrame sends the rows there are, none included, with the position after them.
+// sendFrame sends the waiting rows, even if there are none, with the position after them.
 func (f *feed) sendFrame(ctx context.Context, pos join.Position) bool {
 	f.rows.Pos = rawPos(pos)
 	encoded, err := AppendRows(nil, &f.rows)

@@ -9,8 +9,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// Protocol is the number of the frames and answers, docs/contracts.md. A child that says another in its hello is
-// refused.
+// Protocol is the version of the frames and answers (docs/contracts.md). The trainer refuses a child whose hello has another.
 const Protocol = 1
 
 // MaxFrameBytes bounds one frame on the child's stdin.
@@ -26,7 +25,7 @@ const (
 	StopFrame       FrameKind = "stop"
 )
 
-// Rows is what one frame of examples carries, column by column. X holds N × F indices, row after row; Y, W and T
+// Rows holds the examples of one frame, column by column. X holds N × F indices, row after row. Y, W and T
 // hold N labels, weights and event times in Unix milliseconds.
 type Rows struct {
 	F   int
@@ -56,7 +55,7 @@ func (r *Rows) Reset() {
 // MaxRows is how many rows of f indices fit one frame.
 func MaxRows(f int) int { return (MaxFrameBytes - 4096) / (4*f + 4 + 4 + 8) }
 
-// AppendRows appends a rows frame to dst. It returns an error if the columns do not agree or exceed a frame.
+// AppendRows appends a rows frame to dst. It returns an error if the columns' lengths do not agree, or if the frame would be too large.
 func AppendRows(dst []byte, r *Rows) ([]byte, error) {
 	n := r.N()
 	if r.F < 1 || len(r.X) != n*r.F || len(r.W) != n || len(r.T) != n {
@@ -82,7 +81,7 @@ func AppendRows(dst []byte, r *Rows) ([]byte, error) {
 	})
 }
 
-// AppendControl appends a checkpoint, export or stop frame to dst; version is for export alone.
+// AppendControl appends a checkpoint, export or stop frame to dst. Only export uses version.
 func AppendControl(dst []byte, kind FrameKind, version int64) ([]byte, error) {
 	return appendMap(dst, func(e *msgpack.Encoder) error {
 		if kind != ExportFrame {
@@ -126,7 +125,7 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// DecodedFrame is a frame as a child reads it: the tests' child, and whoever inspects a capture.
+// DecodedFrame is a frame as a child reads it. It serves the tests' child, and people who inspect a captured stream.
 type DecodedFrame struct {
 	Kind    FrameKind
 	Version int64

@@ -1,6 +1,6 @@
 package trainer
 
-// This file is longer than most: one incarnation's four loops share its state, and are read best together.
+// This file is longer than most, because the four loops of an incarnation share its state.
 
 import (
 	"context"
@@ -22,12 +22,12 @@ import (
 	"gavel/internal/stream"
 )
 
-// incarnation is one life of the child, from its start to its end. Its loops end with ctx, which is cancelled with the
-// first fault of any of them; who cancelled first decides what the incarnation returns.
+// incarnation is one life of the child, from its start to its end. Its loops end with ctx. The first fault of any loop
+// cancels ctx, and its cause is what the incarnation returns.
 //
-// The stop. When the trainer's own context ends, feedLoop stops reading, sends what it has and a stop frame; the child
-// learns, checkpoints and ends, and answerLoop sees the end of its stdout. The loops share no locks; what one tells
-// another goes through the channels and atomics below.
+// The stop: when the trainer's own context ends, feedLoop stops reading and sends the waiting rows and a stop frame. The child
+// learns them, writes a checkpoint and ends, and answerLoop reads the end of its stdout. The loops share no locks. They
+// communicate by the channels and atomics below.
 type incarnation struct {
 	p       *Pipeline
 	log     *slog.Logger
@@ -35,10 +35,10 @@ type incarnation struct {
 	answers *answerReader
 	cancel  context.CancelCauseFunc
 
-	messages chan events.Message // readLoop to feedLoop; a few, so that reading and encoding overlap
-	frames   chan frame          // feedLoop to writeLoop; QueueFrames of them, the bound on what waits in memory
+	messages chan events.Message // readLoop to feedLoop; buffers a few, so that reading and encoding overlap
+	frames   chan frame          // feedLoop to writeLoop; its capacity QueueFrames bounds the memory of waiting frames
 
-	stopping  atomic.Bool  // the stop frame is on its way: the child's end is expected
+	stopping  atomic.Bool  // the stop frame was queued: the child is expected to end
 	exporting atomic.Bool  // an export was asked for and not answered
 	awaited   atomic.Int64 // checkpoints and exports asked for and not answered
 	writing   atomic.Bool  // writeLoop is in a write
@@ -63,7 +63,7 @@ func (in *incarnation) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := clearDir(staging); err != nil {
-		in.log.Warn("cannot clear what earlier exports left", "error", err)
+		in.log.Warn("cannot remove remains of earlier exports", "error", err)
 	}
 	command, err := p.command(staging)
 	if err != nil {
@@ -77,7 +77,7 @@ func (in *incarnation) run(ctx context.Context) (err error) {
 		<-in.child.exited
 		in.child.close()
 	}()
-	stopHello := context.AfterFunc(ctx, in.child.kill) // while it has learnt nothing, there is nothing to stop in order
+	stopHello := context.AfterFunc(ctx, in.child.kill) // before hello the child has learnt nothing, so it can be killed
 	in.answers = newAnswerReader(in.child.stdout)
 	hello, err := in.child.hello(in.answers, p.o.HelloTimeout)
 	if !stopHello() {
@@ -161,7 +161,7 @@ func (in *incarnation) loops(ctx context.Context, reader stream.Reader, feed *fe
 	if !errors.Is(cause, errEnded) {
 		in.child.kill()
 	}
-	waitCtx, stopWaiting := context.WithTimeoutCause(context.Background(), 10*time.Second, errors.New("it closed its stdout and went on"))
+	waitCtx, stopWaiting := context.WithTimeoutCause(context.Background(), 10*time.Second, errors.New("it closed its stdout and kept running"))
 	defer stopWaiting()
 	endErr := in.child.wait(waitCtx)
 	_ = in.child.stdin.Close() // frees a blocked write
@@ -182,7 +182,7 @@ func (in *incarnation) loops(ctx context.Context, reader stream.Reader, feed *fe
 func (in *incarnation) ended(err error) error {
 	select {
 	case <-in.child.exited:
-	case <-time.After(10 * time.Second): // it says why before it ends, and TensorFlow takes seconds to unload
+	case <-time.After(10 * time.Second): // the child reports its error first, and then takes seconds to unload TensorFlow
 		return err
 	}
 	if in.child.code == exitConfiguration {
@@ -191,7 +191,7 @@ func (in *incarnation) ended(err error) error {
 	return err
 }
 
-// readLoop hands on the stream's messages until ctx ends. A fault of the stream is waited out.
+// readLoop passes the stream's messages to feedLoop until ctx ends. After a fault of the stream it waits and tries again.
 func (in *incarnation) readLoop(ctx context.Context, reader stream.Reader) {
 	var warned time.Time
 	for {
@@ -222,7 +222,7 @@ func (in *incarnation) readLoop(ctx context.Context, reader stream.Reader) {
 	}
 }
 
-// writeLoop writes frames to the child until ctx ends or the frames do; then the child's stdin ends.
+// writeLoop writes frames to the child until ctx ends or frames is closed. Then it closes the child's stdin.
 func (in *incarnation) writeLoop(ctx context.Context) {
 	defer in.child.stdin.Close()
 	for {
@@ -237,7 +237,7 @@ func (in *incarnation) writeLoop(ctx context.Context) {
 			in.alive.Store(time.Now().UnixNano())
 			in.writing.Store(false)
 			if err != nil {
-				return // the child is gone; answerLoop sees the end of its stdout
+				return // the child has ended; answerLoop reads the end of its stdout
 			}
 			in.p.o.Metrics.frames.WithLabelValues(in.p.model, string(f.kind)).Inc()
 		case <-ctx.Done():
@@ -246,7 +246,7 @@ func (in *incarnation) writeLoop(ctx context.Context) {
 	}
 }
 
-// answerLoop takes the child's answers until its stdout ends.
+// answerLoop handles the child's answers until its stdout ends.
 func (in *incarnation) answerLoop() {
 	p := in.p
 	for {
@@ -270,7 +270,7 @@ func (in *incarnation) answerLoop() {
 			p.o.Metrics.rows.WithLabelValues(p.model).Set(float64(a.Rows))
 			p.update(func(s *Status) { s.Rows = a.Rows })
 		case ExportedAnswer:
-			in.publish(context.Background(), a) // a stop waits for it: the child has ended its part
+			in.publish(context.Background(), a) // not ctx: a stop waits until the finished export is published
 			in.awaited.Add(-1)
 			in.exporting.Store(false)
 		case ErrorAnswer:
@@ -282,15 +282,15 @@ func (in *incarnation) answerLoop() {
 	}
 }
 
-// await notes that an answer is expected from now on.
+// await counts one more expected answer. watchLoop measures the silence from now on.
 func (in *incarnation) await() {
-	if in.awaited.Load() <= 0 { // after a silence in which nothing was expected
+	if in.awaited.Load() <= 0 { // until now nothing was expected, so the silence before does not count
 		in.alive.Store(time.Now().UnixNano())
 	}
 	in.awaited.Add(1)
 }
 
-// watchLoop kills a child that gives no sign of life while something is expected of it.
+// watchLoop kills a child that stays silent while an answer is expected or a write blocks.
 func (in *incarnation) watchLoop(ctx context.Context) {
 	ticker := time.NewTicker(max(in.p.o.StallTimeout/8, time.Millisecond))
 	defer ticker.Stop()
@@ -308,7 +308,7 @@ func (in *incarnation) watchLoop(ctx context.Context) {
 	}
 }
 
-// later is the later of two places.
+// later returns the later of two cursors.
 func later(a, b stream.Cursor) stream.Cursor {
 	if a.Compare(b) >= 0 {
 		return a
@@ -316,7 +316,7 @@ func later(a, b stream.Cursor) stream.Cursor {
 	return b
 }
 
-// rawPos is a position as frames carry it.
+// rawPos encodes a position as frames carry it.
 func rawPos(pos join.Position) msgpack.RawMessage {
 	b, err := msgpack.Marshal(pos.String())
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"gavel/internal/events/join"
 )
 
-// Metrics are the trainer's, each by model.
+// Metrics holds the trainer's metrics. Each has the label model.
 type Metrics struct {
 	examples    *prometheus.CounterVec // model, label
 	joins       *prometheus.CounterVec // model, outcome
@@ -46,16 +46,16 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		return g
 	}
 	return &Metrics{
-		examples:    counter("examples_total", "Examples sent to the child, by label; those sent again after a restart count again.", "label"),
+		examples:    counter("examples_total", "Examples sent to the child, by label. An example that is sent again after a restart counts again.", "label"),
 		joins:       counter("joins_total", "What became of events in the join.", "outcome"),
-		pending:     gauge("join_pending", "Bids and anchors the join waits with."),
+		pending:     gauge("join_pending", "Bids and anchors that wait in the join."),
 		frames:      counter("frames_total", "Frames written to the child.", "kind"),
-		rows:        gauge("learnt_rows", "Examples the child says it has learnt, ever."),
+		rows:        gauge("learnt_rows", "Examples learnt in all, as reported by the child."),
 		restarts:    counter("child_restarts_total", "Times the child was started again."),
 		up:          gauge("child_up", "1 while the child runs and has said hello."),
-		sequence:    gauge("stream_sequence", "Last message of the stream that was joined."),
+		sequence:    gauge("stream_sequence", "Sequence number of the last message that was joined."),
 		lagMessages: gauge("lag_messages", "Messages in the stream that were not joined yet."),
-		lagSeconds:  gauge("lag_seconds", "Age of the last message joined when it was."),
+		lagSeconds:  gauge("lag_seconds", "Age of the last joined message at the time it was joined."),
 		lost:        counter("lost_messages_total", "Messages that left the stream before they were joined."),
 		version:     gauge("version", "Last version put into the store."),
 		published:   gauge("published_timestamp_seconds", "When the last version was put into the store, Unix time."),
@@ -64,13 +64,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		window:      gauge("window", "Progressive validation: metrics of the child's last window.", "metric"),
 		archive:     counter("archive_errors_total", "Times the archive could not be written."),
 
-		servedExamples:    counter("served_examples_total", "Examples whose bid a model version had predicted for; each once where there is an archive."),
+		servedExamples:    counter("served_examples_total", "Examples whose bid had a prediction of a model version. With an archive, each counts once."),
 		servedLabels:      counter("served_labels_total", "Of those, with label 1."),
-		servedProbability: counter("served_probability_total", "Sum of the probabilities predicted for them: over the labels it is the calibration."),
+		servedProbability: counter("served_probability_total", "Sum of the probabilities predicted for them. Divided by the labels, it is the calibration."),
 	}
 }
 
-// joined counts what the joiner did since before.
+// joined adds the difference between the joiner's statistics before and now.
 func (m *Metrics) joined(model string, before, now join.Stats) {
 	add := func(outcome string, before, now uint64) {
 		if now > before {

@@ -12,7 +12,7 @@ import (
 	"gavel/internal/stream"
 )
 
-// Options set a pipeline up. Zero durations and sizes take the defaults named beside them.
+// Options configures a pipeline. A duration or size of zero takes the default named beside it.
 type Options struct {
 	Recipe     *recipe.Recipe
 	RecipePath string   // the same recipe's file, for the child
@@ -22,7 +22,7 @@ type Options struct {
 	Store      models.Store
 	Keep       int // versions kept in the store, 0: 20
 
-	Stream stream.Stream // what is learnt from
+	Stream stream.Stream // the events
 
 	ArchiveDir   string // archived examples go to <ArchiveDir>/<model>; "": no archive
 	ArchiveRows  int    // rows a file, 0: 50,000
@@ -30,13 +30,13 @@ type Options struct {
 
 	Reorder     time.Duration // see join.Options, 0: 2 s
 	MaxPending  int           // the same, 0: 2,000,000
-	FlushEvery  time.Duration // a frame goes out when its first row has waited so long, 0: 500 ms
+	FlushEvery  time.Duration // how long a row may wait for its frame to fill, 0: 500 ms
 	QueueFrames int           // frames between feedLoop and writeLoop, 0: 8
 
 	HelloTimeout time.Duration // 0: 2 min; TensorFlow alone takes some seconds to start on a busy machine
-	StallTimeout time.Duration // without a sign of life while something is expected of the child, 0: 5 min
+	StallTimeout time.Duration // how long the child may stay silent while it has work, 0: 5 min
 	StopTimeout  time.Duration // for the child's last checkpoint, 0: 30 s
-	BackoffMin   time.Duration // before a restart, doubled each time in a row, 0: 500 ms
+	BackoffMin   time.Duration // pause before a restart; doubles with each failure in a row, 0: 500 ms
 	BackoffMax   time.Duration // 0: 30 s
 
 	Logger  *slog.Logger // nil: none

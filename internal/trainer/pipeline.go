@@ -13,7 +13,7 @@ import (
 	"gavel/internal/stream"
 )
 
-// ErrRefused means that the child cannot learn by this recipe at all: starting it again would change nothing.
+// ErrRefused means that the child cannot learn by this recipe at all. A restart would not help.
 var ErrRefused = errors.New("trainer: the child refuses its configuration")
 
 // exitConfiguration is pytrain's exit status for a bad configuration.
@@ -29,19 +29,19 @@ type Pipeline struct {
 	status Status
 }
 
-// Status is how a pipeline stands.
+// Status is the state of a pipeline.
 type Status struct {
 	Model     string    `json:"model"`
 	State     string    `json:"state"` // "starting", "learning", "waiting" to start the child again, or "stopped"
-	Rows      int64     `json:"rows"`  // learnt, as the child said last
+	Rows      int64     `json:"rows"`  // learnt, as the child last reported
 	Version   int64     `json:"version"`
 	Published time.Time `json:"published,omitzero"`
 	Pinned    bool      `json:"pinned"` // versions are put into the store and not promoted
 	Restarts  int       `json:"restarts"`
-	Error     string    `json:"error,omitempty"` // why the child was started again, or the pipeline stopped, last
+	Error     string    `json:"error,omitempty"` // why the child was last restarted, or the pipeline stopped
 }
 
-// New returns a pipeline. Every option that is missing is reported.
+// New returns a pipeline. Its error names every missing option.
 func New(o Options) (*Pipeline, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func New(o Options) (*Pipeline, error) {
 	return p, nil
 }
 
-// Status is how the pipeline stands now.
+// Status returns the pipeline's state now.
 func (p *Pipeline) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,9 +67,10 @@ func (p *Pipeline) update(f func(*Status)) {
 	p.mu.Unlock()
 }
 
-// Run learns until ctx ends; the child has then checkpointed and ended, or, past StopTimeout, was killed. It starts a
-// child that dies again, later each time in a row. It returns an error if the child refuses its configuration
-// (ErrRefused), or the last stop was not clean: what was learnt since the checkpoint before will be learnt again then.
+// Run learns until ctx ends. Then the child writes a checkpoint and ends; if that exceeds StopTimeout, Run kills it. If the
+// child dies, Run restarts it, after a pause that grows with each failure in a row. Run returns an error if the child
+// refuses its configuration (ErrRefused), or if the last stop was not clean. After an unclean stop, examples since the last
+// checkpoint are learnt again at the next start.
 func (p *Pipeline) Run(ctx context.Context) error {
 	defer p.update(func(s *Status) { s.State = "stopped" })
 	backoff := p.o.BackoffMin
@@ -103,7 +104,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	}
 }
 
-// command is how the child is run.
+// command returns the child's command line.
 func (p *Pipeline) command(stagingRoot string) ([]string, error) {
 	recipePath, err := filepath.Abs(p.o.RecipePath)
 	if err != nil {
@@ -129,7 +130,7 @@ func (p *Pipeline) greet(hello *Answer) (join.Position, error) {
 	case hello.Kind != HelloAnswer:
 		return join.Position{}, fmt.Errorf("trainer: the child's first answer is %q, want hello", hello.Kind)
 	case hello.Protocol != Protocol:
-		return join.Position{}, fmt.Errorf("%w: it speaks protocol %d, this trainer %d; install both from one release", ErrRefused, hello.Protocol, Protocol)
+		return join.Position{}, fmt.Errorf("%w: it has protocol %d, this trainer %d; install both from one release", ErrRefused, hello.Protocol, Protocol)
 	case hello.Model != p.model || hello.RowLen != encoder.RowLen() || hello.TableRows != encoder.TableRows():
 		return join.Position{}, fmt.Errorf("%w: it has model %q with %d indices a row and %d table rows, the recipe says %q, %d and %d; was %s edited since?",
 			ErrRefused, hello.Model, hello.RowLen, hello.TableRows, p.model, encoder.RowLen(), encoder.TableRows(), p.o.RecipePath)
@@ -145,8 +146,8 @@ func (p *Pipeline) greet(hello *Answer) (join.Position, error) {
 	return pos, nil
 }
 
-// open opens the stream at pos. A stream that ends before pos lost its tail or is another one: learning goes on with
-// what it gets from now on, which was never learnt.
+// open opens the stream at pos. If the stream ends before pos, it lost its tail or is a new stream. Learning then starts at
+// its end, with messages that were never learnt.
 func (p *Pipeline) open(ctx context.Context, pos join.Position) (stream.Reader, join.Position, error) {
 	reader, err := p.o.Stream.Open(ctx, pos.Start())
 	switch {

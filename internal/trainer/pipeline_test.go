@@ -185,8 +185,7 @@ func TestLearnsEveryExampleOnce(t *testing.T) {
 	}
 }
 
-// TestKilledChildLosesNothing kills the child with SIGKILL again and again while the stream grows, and the trainer as a
-// whole now and then.
+// TestKilledChildLosesNothing kills the child many times while the stream grows, and stops the whole trainer now and then.
 func TestKilledChildLosesNothing(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -260,7 +259,7 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 	f("refuse", true, "no such optimizer (fix it)")
-	f("protocol", true, "speaks protocol 99")
+	f("protocol", true, "it has protocol 99")
 	f("garbage", false, "only protocol frames")
 }
 
@@ -313,7 +312,7 @@ func TestStreamStartedAnew(t *testing.T) {
 	}
 }
 
-// While the pointer is pinned, versions are put into the store, pruned as ever, and not promoted.
+// While the pointer is pinned, versions are put into the store and not promoted. Old versions are still removed.
 func TestPinnedPointerStays(t *testing.T) {
 	s := memory.New(nil)
 	o := testOptions(t, s, "")
@@ -339,14 +338,14 @@ func TestPinnedPointerStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := version(p.Status().Version + 4) // one may have been on its way
+	last := version(p.Status().Version + 4) // an export may have been under way
 	pointer, _, err := o.Store.Pointer(t.Context(), "m")
 	if err != nil || pointer.Stable != pinned.Stable || !p.Status().Pinned {
 		t.Errorf("pointer %v, %v; it was pinned at %d; status %+v", pointer, err, pinned.Stable, p.Status())
 	}
 	eventually(t, "old versions are removed", func() bool {
 		versions, err := o.Store.Versions(t.Context(), "m")
-		return err == nil && slices.Contains(versions, pinned.Stable) && len(versions) <= o.Keep+1 // one may be in the midst of it
+		return err == nil && slices.Contains(versions, pinned.Stable) && len(versions) <= o.Keep+1 // an export may be under way
 	})
 	if n := log.count("the pointer is pinned"); n != 1 {
 		t.Errorf("the pin was logged %d times", n)

@@ -12,8 +12,8 @@ import (
 	"gavel/internal/models"
 )
 
-// publish makes an exported directory a version, and the stable one unless the pointer is pinned. A fault costs that
-// version alone: the next export makes another.
+// publish makes a version of an exported directory. Unless the pointer is pinned, the version becomes the stable one. After
+// a fault only this version is lost: the next export makes another.
 func (in *incarnation) publish(ctx context.Context, a *Answer) {
 	p := in.p
 	fail := func(err error) {
@@ -48,7 +48,7 @@ func (in *incarnation) publish(ctx context.Context, a *Answer) {
 	}
 }
 
-// staged is the directory that the child says it exported to, which must be one in the store's staging.
+// staged returns the directory that the child reports, or an error if it is not in the store's staging directory.
 func (in *incarnation) staged(ctx context.Context, path string) (string, error) {
 	root, err := in.p.o.Store.Staging(ctx, in.p.model)
 	if err == nil {
@@ -63,7 +63,7 @@ func (in *incarnation) staged(ctx context.Context, path string) (string, error) 
 	return path, nil
 }
 
-// pinned shows whether the pointer is pinned, and logs it when that changes.
+// pinned exports whether the pointer is pinned, and logs each change.
 func (p *Pipeline) pinned(pointer models.Pointer) {
 	is, was := pointer.Pinned != nil, false
 	p.update(func(s *Status) { was, s.Pinned = s.Pinned, is })
@@ -77,11 +77,11 @@ func (p *Pipeline) pinned(pointer models.Pointer) {
 		p.log.Warn("the pointer is pinned: versions are put into the store and not promoted until it is unpinned (bidder models unpin)",
 			"serves", pointer.Stable, "since", pointer.Pinned.Since, "reason", pointer.Pinned.Reason)
 	case was && !is:
-		p.log.Info("the pointer is not pinned any more: versions are promoted again")
+		p.log.Info("the pointer is no longer pinned: versions are promoted again")
 	}
 }
 
-// clearDir removes what is in a directory: the remains of killed exports, since one trainer exports there.
+// clearDir removes all files in a directory. They are remains of killed exports, since only one trainer exports there.
 func clearDir(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"gavel/internal/features"
 )
 
-// TestTrainedRowIsTheServedRow: a bid's event carries all that any source reads, so that the row learnt from is the row
-// that was scored. Every source there is stands in the spec.
+// TestTrainedRowIsTheServedRow: a bid's event carries all that any source reads, so the learnt row equals the scored row.
+// The spec uses every source.
 func TestTrainedRowIsTheServedRow(t *testing.T) {
 	var spec []features.Feature
 	for _, s := range features.Sources() {

@@ -55,7 +55,7 @@ func story(s *memory.Stream, rng *rand.Rand, start, n int) {
 		}
 		notice(events.TypeImpression, shown)
 		if i%10 == 0 {
-			notice(events.TypeImpression, shown) // told twice
+			notice(events.TypeImpression, shown) // sent twice
 		}
 		if i%6 == 0 {
 			notice(events.TypeClick, shown+500)

@@ -27,7 +27,7 @@ import (
 // childEnv turns the test binary into a child that speaks the protocol: what it "learns" is the list of event times,
 // which are unique in these tests. Its value is a behaviour: "", "deaf" (reads nothing after its hello), "refuse" (exit
 // 2), "protocol" (hello of protocol 99), "garbage" (no protocol on stdout), "stubborn" (never ends by itself), "parent" (starts a child of
-// its own and tells its pid).
+// its own and prints its pid).
 const childEnv = "GAVEL_TEST_CHILD"
 
 func TestMain(m *testing.M) {
