@@ -6,11 +6,11 @@ import (
 	"gavel/internal/auction"
 )
 
-// BidContext is what a bid event carries: all that a feature spec, today's or a later one, can make a row from, and
-// what the models said at the time. It never carries markup, landing pages, targeting, budgets, block lists, the
+// BidContext is the body of a bid event. It holds everything that a recipe's features, today's or later ones, can use,
+// and the models' predictions. It never holds markup, landing pages, targeting, budgets, block lists, the
 // native request text or consent strings.
 type BidContext struct {
-	// Request holds only the impression that was bid on, with the deal bid under, if any, as its only deal. Currencies,
+	// Request holds only the impression of the bid. If the bid was for a deal, that is the impression's only deal. Currencies,
 	// BlockedCategories, BlockedDomains, BlockedApps, Seats, BlockedSeats, Native.Request, Privacy.Consent,
 	// Privacy.USPrivacy and Privacy.GPP are empty, as are Seats and Advertisers of the deal.
 	Request auction.Request
@@ -26,8 +26,8 @@ type BidContext struct {
 	Prediction auction.Prediction
 }
 
-// NewBid is the event of bid, sent in answer to req at now. It points into req and bid: publish it before req is
-// reused. The caller's Request is not changed.
+// NewBid makes the event of bid, sent in answer to req at now. The event points into req and bid, so publish it before req
+// is reused. NewBid does not change req.
 func NewBid(req *auction.Request, bid *auction.Bid, now time.Time) Event {
 	c := &bid.Candidate
 	b := &BidContext{
@@ -50,8 +50,8 @@ func NewBid(req *auction.Request, bid *auction.Bid, now time.Time) Event {
 	return Event{ID: EventID(TypeBid, bid.ID), Type: TypeBid, Key: bid.ID, Time: now.UnixMilli(), Bid: b}
 }
 
-// Candidate rebuilds what the encoder was given when the bid was made: encoding the pair yields the row that was
-// served. Both point into b. Candidate.Impression is 0, the only one left.
+// Candidate rebuilds the encoder's input at the time of the bid. Encoding the pair yields the row that was scored. Both
+// point into b. Candidate.Impression is 0, the index of the only impression.
 func (b *BidContext) Candidate() (*auction.Request, auction.Candidate) {
 	return &b.Request, auction.Candidate{
 		Campaign: &b.Campaign,

@@ -7,7 +7,7 @@ import (
 	"gavel/internal/auction"
 )
 
-// Schema is the version every event carries. A reader hands events of a later schema out with their header only.
+// Schema is the schema version of every event. Of events of a later schema, readers return only the header.
 const Schema = 1
 
 // Type says what happened.
@@ -17,15 +17,15 @@ const (
 	TypeBid        Type = "bid"        // we offered a price; carries the request and the candidate
 	TypeWin        Type = "win"        // the exchange says we won, at Price
 	TypeLoss       Type = "loss"       // the exchange says we lost, for Reason
-	TypeBilling    Type = "billing"    // the exchange bills us Price: this, and nothing else, is spend
+	TypeBilling    Type = "billing"    // the exchange bills us Price; only this counts as spend
 	TypeImpression Type = "impression" // the ad was shown
-	TypeClick      Type = "click"      // and clicked
-	TypeConversion Type = "conversion" // and led to what the advertiser wants, worth Price to it where it says so
-	TypeTick       Type = "tick"       // a heartbeat: moves the watermark when nothing else happens
+	TypeClick      Type = "click"      // the user clicked the ad
+	TypeConversion Type = "conversion" // the click led to the advertiser's goal, with the value Price if the advertiser reports one
+	TypeTick       Type = "tick"       // a heartbeat, which moves the watermark when nothing else happens
 )
 
-// Important reports whether money or rare labels hang on the type: win, billing, click and conversion are kept where
-// others have to be dropped.
+// Important reports whether money or rare labels depend on the type: win, billing, click, conversion. If events must be
+// dropped, these are kept longest.
 func (t Type) Important() bool {
 	switch t {
 	case TypeWin, TypeBilling, TypeClick, TypeConversion:
@@ -37,25 +37,25 @@ func (t Type) Important() bool {
 // Event is one thing that happened. On the wire it is a msgpack array, see package codec.
 type Event struct {
 	Version int    // schema; 0 is written as Schema
-	ID      string // the same thing twice has the same id
+	ID      string // if the same thing is reported twice, both events have the same id
 	Type    Type
 	Key     string // partition: the bid id; "" for a tick
 	Time    int64  // Unix ms, by the clock of the bidder that saw it
 
-	// What all types but bid and tick add.
+	// Set for all types but bid and tick.
 	Campaign string
 	Creative string
 	Exchange string
 	Price    auction.Micros // win, loss: clearing price; billing: spend; conversion: value to the advertiser; else 0
 	Reason   int            // loss: OpenRTB list 5.25; else 0
 
-	// Bid is set by whoever publishes a bid. A read event has its Body instead, encoded as it was: most bids are never
-	// looked at again, so only codec.Bid pays for it. Body points into the message it was read from.
+	// Bid is set when a bid is published. An event that was read has the encoded Body instead, which codec.Bid decodes.
+	// Most bids are never decoded, so readers save that work. Body points into the message that it was read from.
 	Bid  *BidContext
 	Body []byte
 }
 
-// EventID is the id of the event of type t about a bid; the same notice told twice gets the same.
+// EventID is the id of the event of type t about a bid. A repeated notice gets the same id.
 func EventID(t Type, bid string) string { return string(t) + ":" + bid }
 
 // At is Time as a time.

@@ -32,7 +32,7 @@ def test_bidding_goes_on_while_the_stream_is_away(new_bidder: NewBidder) -> None
         assert bidder.metric("gavel_allowed_micros", campaign="steady") <= allowed
         used = bidder.metric("gavel_spent_today_micros") + bidder.metric("gavel_reserved_micros")
         assert 0 < used <= allowed
-        assert "event stream away" in bidder.log()
+        assert "event stream down" in bidder.log()
 
         other.start()
         until("the stream is up again", lambda: bidder.metric("gavel_events_stream_up") == 1, within_s=30)

@@ -8,7 +8,7 @@ import (
 	"gavel/internal/events"
 )
 
-// AppendBody encodes what a bid carries at the end of b, as an event's Body holds it.
+// AppendBody appends the encoding of a bid's body, as an event's Body holds it, to b.
 func AppendBody(b []byte, c *events.BidContext) []byte {
 	q := &c.Request
 	b = appendArray(b, 15)
@@ -252,7 +252,7 @@ func readBid(r *reader) *events.BidContext {
 	return c
 }
 
-// unixNano is 0 for the zero time, whose own nanoseconds do not fit.
+// unixNano returns t in Unix ns. It returns 0 for the zero time, which does not fit in an int64.
 func unixNano(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

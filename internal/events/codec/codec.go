@@ -1,4 +1,4 @@
-// Package codec is how events are written: schema 1, a subset of msgpack.
+// Package codec encodes and decodes events: schema 1, a subset of msgpack.
 //
 // On the wire a message is an array of events, and an event an array of positional fields (see reader for how they
 // grow):
@@ -7,9 +7,9 @@
 //	[v, id, "bid", key, t, body]
 //
 // A body is an array of arrays: request, impression, banner, video, audio, native, inventory, device, geo, user,
-// privacy, campaign, creative, deal, price; a format or deal that is absent is nil. The functions below are the
-// definition, tests/golden/events_v1.msgpack pins the bytes. Writer and reader of every field stand in one file, to be
-// compared: codec.go has the event, bid.go the body of a bid, impression.go that of its impression.
+// privacy, campaign, creative, deal, price. An absent format or deal is nil. The functions below are the definition, and
+// tests/golden/events_v1.msgpack pins the bytes. Writer and reader of a field are in the same file, so that they can be
+// compared: codec.go has the event, bid.go the body of a bid, impression.go its impression.
 package codec
 
 import (
@@ -22,7 +22,7 @@ import (
 	"gavel/internal/stream"
 )
 
-// Append encodes e at the end of b.
+// Append appends the encoding of e to b.
 func Append(b []byte, e *events.Event) []byte {
 	v := e.Version
 	if v == 0 {
@@ -42,7 +42,7 @@ func Append(b []byte, e *events.Event) []byte {
 		switch {
 		case e.Bid != nil:
 			return AppendBody(b, e.Bid)
-		case e.Body != nil: // read from a stream, and written again as it was
+		case e.Body != nil: // read from a stream; written again unchanged
 			return append(b, e.Body...)
 		default:
 			return appendNil(b)
@@ -55,7 +55,7 @@ func Append(b []byte, e *events.Event) []byte {
 	return appendInt(b, int64(e.Reason))
 }
 
-// Encode is the payload that holds events.
+// Encode returns a payload that holds events.
 func Encode(all []events.Event) []byte {
 	b := appendArray(nil, len(all))
 	for i := range all {
@@ -64,18 +64,18 @@ func Encode(all []events.Event) []byte {
 	return b
 }
 
-// HeadBytes is the room that PutHead wants.
+// HeadBytes is the room that PutHead needs.
 const HeadBytes = 5
 
-// PutHead makes a payload of HeadBytes of room and n events that were appended behind it one by one.
+// PutHead completes a payload. The payload has HeadBytes of room, then n events that were appended one by one.
 func PutHead(payload []byte, n int) {
 	payload[0] = 0xdd // an array's head of 32 bits
 	binary.BigEndian.PutUint32(payload[1:HeadBytes], uint32(n))
 }
 
 // Decode returns the events of a payload. The bodies of its bids point into payload, which must not be changed
-// while they are in use. Events of a later schema come with their header alone. On an error, which names the byte and
-// the event, the events before the damage are returned with it.
+// while they are in use. Events of a later schema have only their header. An error names the byte and the event; the
+// events before the damage are returned with it.
 func Decode(payload []byte) ([]events.Event, error) {
 	r := reader{b: payload}
 	n := r.arrayLen()
@@ -113,7 +113,7 @@ func readEvent(r *reader) (events.Event, bool) {
 	e.Key = r.str()
 	e.Time = r.int()
 	switch {
-	case e.Version != events.Schema: // what follows is not ours to read
+	case e.Version != events.Schema: // the fields that follow are unknown
 	case e.Type == events.TypeBid:
 		if r.field() {
 			start := r.off
@@ -133,7 +133,7 @@ func readEvent(r *reader) (events.Event, bool) {
 	return e, ok && r.err == nil
 }
 
-// typeOf spares the copy of the types we know.
+// typeOf avoids a copy for known types.
 func typeOf(b []byte) events.Type {
 	switch string(b) {
 	case "bid":
@@ -156,16 +156,16 @@ func typeOf(b []byte) events.Type {
 	return events.Type(b)
 }
 
-// Read decodes an entry of the stream, whose Data the message owns from then on. What is damaged is told in the message.
+// Read decodes an entry of the stream. The message owns the entry's Data from then on. Message.Damaged reports damage.
 func Read(e stream.Entry) events.Message {
 	m := events.Message{At: e.At, Time: e.Time, Source: e.Source, Lost: e.Lost}
 	m.Events, m.Damaged = Decode(e.Data)
 	return m
 }
 
-// Bid returns what a bid event carries. The result owns its memory, unless e was never encoded: then it is e.Bid. It
-// returns events.ErrSchema if the event's schema is unknown, and an error that names the offset if the body is damaged or
-// the event is no bid.
+// Bid returns the body of a bid event. The result owns its memory; if e was never encoded, the result is e.Bid. If the
+// event's schema is unknown, the error is events.ErrSchema. If the body is damaged, the error names the offset. An event that
+// is not a bid is an error.
 func Bid(e *events.Event) (*events.BidContext, error) {
 	switch {
 	case e.Bid != nil:
@@ -176,7 +176,7 @@ func Bid(e *events.Event) (*events.BidContext, error) {
 	return DecodeBody(e.Version, e.ID, e.Body)
 }
 
-// DecodeBody is Bid for who kept the body alone, with the schema and the id (for errors) of its event.
+// DecodeBody is like Bid, for callers that kept only the body. version is the event's schema; id is for errors.
 func DecodeBody(version int, id string, body []byte) (*events.BidContext, error) {
 	if version != events.Schema {
 		return nil, fmt.Errorf("%w %d of bid %q, this build reads %d: update it", events.ErrSchema, version, id, events.Schema)

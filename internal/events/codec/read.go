@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// reader reads nested arrays of positional fields. Fields that an older writer did not know are zero, fields that a
-// newer one added at the end are skipped: so a schema grows at the end of its arrays without a new number. The first
-// fault sticks in err; everything read after it is zero.
+// reader reads nested arrays of positional fields. Fields that an older writer did not know are zero. Fields that a newer
+// writer added at the end are skipped. So a schema can grow at the end of its arrays without a new number. err keeps the
+// first fault; everything read after it is zero.
 type reader struct {
 	b    []byte
 	off  int
@@ -21,7 +21,7 @@ func (r *reader) fail(format string, args ...any) {
 	}
 }
 
-// take returns the next n bytes, nil if there are not so many.
+// take returns the next n bytes, or nil if fewer are left.
 func (r *reader) take(n int) []byte {
 	if r.err != nil || n < 0 || len(r.b)-r.off < n {
 		r.fail("%d bytes wanted, the value is cut off", n)
@@ -32,7 +32,7 @@ func (r *reader) take(n int) []byte {
 	return p
 }
 
-// field says whether the open array has another field, and uses it up.
+// field reports whether the open array has another field, and counts it as read.
 func (r *reader) field() bool {
 	if r.err != nil || r.left == 0 {
 		return false
@@ -56,8 +56,8 @@ func (r *reader) uint(n int) uint64 {
 	return v
 }
 
-// arrayLen reads an array's head; -1 for nil. An element takes a byte at least, so a length that the rest of the
-// buffer cannot hold is refused before anything is allocated for it.
+// arrayLen reads an array's head; -1 for nil. An element takes at least one byte. So arrayLen refuses a length that exceeds
+// the rest of the buffer, before memory is allocated for it.
 func (r *reader) arrayLen() int {
 	var n uint64
 	switch t := r.tag(); {
@@ -157,7 +157,7 @@ func (r *reader) float32() float32 {
 	return math.Float32frombits(uint32(r.uint(4)))
 }
 
-// bytes is the next string's bytes, still in the buffer.
+// bytes returns the next string's bytes. They point into the buffer.
 func (r *reader) bytes() []byte {
 	if !r.field() {
 		return nil
@@ -207,7 +207,7 @@ func (r *reader) ints() []int {
 // maxDepth bounds the nesting of values that are skipped unread.
 const maxDepth = 16
 
-// skip passes over one value of any msgpack type, so that later schemas may add what this one does not know.
+// skip skips one value of any msgpack type, so that later schemas may add fields.
 func (r *reader) skip(depth int) {
 	if depth > maxDepth {
 		r.fail("values nested deeper than %d", maxDepth)

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// The msgpack subset events are written in: nil, bool, int, float32, str, array. Written by hand because a bidder
-// encodes an event for every bid: appending to a buffer that exists costs no allocation and no reflection.
+// Events use this subset of msgpack: nil, bool, int, float32, str, array. A bidder encodes an event for every bid.
+// These functions append to an existing buffer, without allocation or reflection.
 
 func appendArray(b []byte, n int) []byte {
 	switch {

@@ -1,5 +1,5 @@
-// Package eventstest has one realistic auction for the tests of what is below events. It is fixed for all time: the
-// golden bytes of the codec hang on it.
+// Package eventstest has one realistic auction for the tests of events' packages. Never change it: the codec's golden
+// bytes depend on it.
 package eventstest
 
 import (
@@ -62,7 +62,7 @@ func Bid(req *auction.Request) *auction.Bid {
 	}
 }
 
-// Events are one event of each type, about that bid.
+// Events returns one event of each type, about that bid.
 func Events() []events.Event {
 	req := Request()
 	bid := Bid(req)

@@ -1,4 +1,4 @@
-// Package join makes examples out of the event stream: joiner.go says how, position.go where a joiner stands.
+// Package join makes examples from the event stream. joiner.go explains the join, position.go how it resumes.
 package join
 
 import (
@@ -11,37 +11,37 @@ import (
 	"gavel/internal/stream"
 )
 
-// A Joiner makes examples out of the stream, exactly once, and the same ones whenever the same stream is read.
+// A Joiner makes examples from the stream, each exactly once. The same stream always gives the same examples.
 //
 // An example has a bid, an anchor (the impression; for the label conversion, the click) and a label: 1 if the
 // positive event (click; conversion) followed the anchor within LabelWait. Events are joined by bid id.
 //
-// The watermark is the largest event time seen, ticks included; it is the only clock. All that is decided depends on
-// event times and the watermark alone:
+// The watermark is the largest event time seen, ticks included. It is the only clock. Every decision depends on event times
+// and the watermark alone:
 //
-//   - an anchor is due when the watermark reaches its time + LabelWait + Reorder. Then the example goes out if the bid
-//     is known and the anchor's time is not beyond the bid's + BidWait; else the anchor is dropped;
-//   - a bid is late, and dropped, once the watermark is beyond its time + BidWait + Reorder, an anchor once it is due;
-//   - an id is remembered until the watermark is beyond all it can still take part in (life), so that duplicates change
-//     nothing: a duplicate that comes later still is late.
+//   - An anchor is due when the watermark reaches its time + LabelWait + Reorder. If the bid is known then, and the anchor's
+//     time is at most the bid's + BidWait, the joiner returns the example. Otherwise it drops the anchor.
+//   - If the watermark is beyond a bid's time + BidWait + Reorder, the bid is late and is dropped. An anchor is late when it is due.
+//   - The joiner remembers an id until the watermark is beyond its life: the last time at which the id can take part in an
+//     example. So duplicates change nothing; a duplicate that comes after the id's life is late.
 //
-// A message's events are taken first, then the watermark moves, then examples go out in the order of (due, bid id),
-// then ids are forgotten. So a joiner that starts at any message, with the watermark that stood before it, agrees with
-// one that read everything, about every id whose first event lies in that message or after it: the one that started late
-// knows a part of what the other knows, for no longer. Position.Low is the first event of the oldest id remembered at
-// High, hence both agree on everything after High, and what comes before it is suppressed. The property test in
-// joiner_prop_test.go tries this on random streams.
+// For each message the joiner takes the events, moves the watermark, returns examples in the order of (due, bid id), and
+// forgets ids. A joiner may start at any message, with the watermark from before that message. Compare it with one that
+// read everything. They agree about every id whose first event is in that message or later, because the late starter knows
+// a part of what the other knows, and forgets it no later. Position.Low is the message with the first event of the oldest
+// id remembered at High. Hence both agree on everything after High, and what comes before it is suppressed. The property
+// test in joiner_prop_test.go checks this on random streams.
 //
-// With several bidders, one that was cut off longer than BidWait + Reorder delivers its spilled bids too late to learn
-// from. They are counted as late. Spend does not depend on it.
+// If one of several bidders is cut off for longer than BidWait + Reorder, its spilled bids arrive too late to learn from.
+// They are counted as late. Spend does not depend on the join.
 type Joiner struct {
 	opts Options
 
 	wm     int64         // watermark, Unix ms
-	next   stream.Cursor // of the message to come, or before it
+	next   stream.Cursor // the next message is here or later
 	high   stream.Cursor // of the last message taken
-	resume Position      // suppresses what was handed out before
-	skip   uint64        // examples after resume.High still to be suppressed
+	resume Position      // examples up to it are suppressed
+	skip   uint64        // examples after resume.High that are still to be suppressed
 	base   Position      // after the last whole message
 
 	ids     map[string]*pending
@@ -53,16 +53,16 @@ type Joiner struct {
 	stats Stats
 }
 
-// maxAhead is by how much an event's time may be ahead of its message's in the stream before the clock that made it is
-// taken to be wrong: one wild clock must not push the watermark past everybody else's events.
+// maxAhead is how far an event's time may be ahead of its message's time in the stream. Beyond it, the event's clock counts as
+// wrong. One wrong clock must not move the watermark past other bidders' events.
 const maxAhead = 5 * time.Minute
 
 type pending struct {
 	id      string
 	first   stream.Cursor // message of its first event
 	before  int64         // watermark before that message
-	life    int64         // forgotten once the watermark is beyond it
-	bid     []byte        // encoded body; nil once it is of no more use
+	life    int64         // the id is forgotten when the watermark is beyond it
+	bid     []byte        // encoded body; nil when it is no longer needed
 	bidTime int64
 	anchor  int64
 	pos     int64 // time of the earliest positive event
@@ -70,8 +70,7 @@ type pending struct {
 	hasBid, hasAnchor, hasPos, done, dead bool
 }
 
-// New returns a joiner that goes on at pos: feed it the stream from pos.Start() on. Every fault of opts is
-// reported.
+// New returns a joiner that resumes at pos. Feed it the stream from pos.Start() on. The error names every fault of opts.
 func New(opts Options, pos Position) (*Joiner, error) {
 	if err := opts.fill(); err != nil {
 		return nil, fmt.Errorf("join: cannot join: %w", err)
@@ -87,8 +86,8 @@ func New(opts Options, pos Position) (*Joiner, error) {
 	}, nil
 }
 
-// Add takes the next message and appends the examples it completes to out. Messages must come in the order of their
-// places; one that was taken already is an error, a gap is not (Message.Lost tells of those).
+// Add takes the next message and appends the examples that it completes to out. Messages must come in the order of their
+// cursors. A message that was taken before is an error; a gap is not (Message.Lost counts missing messages).
 func (j *Joiner) Add(m *events.Message, out []Example) ([]Example, error) {
 	if m.At.Compare(j.next) < 0 {
 		return out, fmt.Errorf("join: cannot join message %s: message %s is expected, or a later one", m.At, j.next)
@@ -115,10 +114,10 @@ func (j *Joiner) Add(m *events.Message, out []Example) ([]Example, error) {
 	out = j.emit(m.At, out)
 	j.forget()
 	if m.At.Compare(j.resume.High) < 0 {
-		return out, nil // still catching up: base stays what it was
+		return out, nil // examples are still suppressed, so base must not move
 	}
 	if m.At.Compare(j.resume.High) > 0 {
-		// Examples in the middle of a message are resumed from the state before it.
+		// A position between examples of one message names the state before the message, and how many examples to skip.
 		for i := n; i < len(out); i++ {
 			out[i].Pos = j.base
 			out[i].Pos.Skip += uint64(i-n) + 1
@@ -137,8 +136,7 @@ func (j *Joiner) Add(m *events.Message, out []Example) ([]Example, error) {
 	return out, nil
 }
 
-// Position is where to resume once everything Add has returned so far is learnt. It moves on with messages that
-// complete no example.
+// Position is where to resume when everything that Add has returned so far is learnt. Messages without examples move it too.
 func (j *Joiner) Position() Position { return j.base }
 
 // Watermark is the largest event time seen; zero before the first event.
@@ -149,14 +147,14 @@ func (j *Joiner) Watermark() time.Time {
 	return time.UnixMilli(j.wm)
 }
 
-// Stats is what happened so far.
+// Stats returns the counts so far.
 func (j *Joiner) Stats() Stats {
 	s := j.stats
 	s.Pending = len(j.ids)
 	return s
 }
 
-// take notes one event of time t, as of the watermark before its message.
+// take records one event of time t. j.wm is the watermark before its message.
 func (j *Joiner) take(e *events.Event, t int64, at stream.Cursor) {
 	j.stats.Events++
 	if e.Version > events.Schema {
@@ -219,7 +217,7 @@ func (j *Joiner) take(e *events.Event, t int64, at stream.Cursor) {
 		case j.wm > useful || p.hasBid && t > p.bidTime+ms(j.opts.BidWait):
 			j.stats.Late++
 		default:
-			// Without its bid the latest anchor stands, so that what is known does not depend on where reading began.
+			// While the bid is unknown, keep the latest anchor. Then the state does not depend on where reading began.
 			if !p.hasAnchor {
 				heap.Push(&j.dues, dueItem{j.due(t), p})
 			}
@@ -239,12 +237,12 @@ func (j *Joiner) due(anchor int64) int64 {
 	return anchor + ms(j.opts.LabelWait) + ms(j.opts.Reorder)
 }
 
-// emit appends what the watermark has made due, in the order of (due, id).
+// emit appends the examples that are due, in the order of (due, id).
 func (j *Joiner) emit(at stream.Cursor, out []Example) []Example {
 	for len(j.dues) > 0 && j.dues[0].due <= j.wm {
 		it := heap.Pop(&j.dues).(dueItem)
 		p := it.p
-		if d := j.due(p.anchor); d > it.due { // a later anchor took its place
+		if d := j.due(p.anchor); d > it.due { // a later anchor replaced it
 			heap.Push(&j.dues, dueItem{d, p})
 			continue
 		}
@@ -280,7 +278,7 @@ func (j *Joiner) emit(at stream.Cursor, out []Example) []Example {
 	return out
 }
 
-// forget drops the ids that can take part in nothing more.
+// forget drops the ids whose life is over.
 func (j *Joiner) forget() {
 	for len(j.lives) > 0 && j.lives[0].life < j.wm {
 		it := heap.Pop(&j.lives).(lifeItem)

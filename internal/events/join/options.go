@@ -9,7 +9,7 @@ import (
 	"gavel/internal/events"
 )
 
-// Options set a joiner up. Times are event times, in whole milliseconds.
+// Options configures a joiner. Durations are of event time, in whole milliseconds.
 type Options struct {
 	// Label is events.TypeClick (P(click | impression)) or events.TypeConversion (P(conversion | click)).
 	Label events.Type
@@ -17,14 +17,14 @@ type Options struct {
 	BidWait time.Duration
 	// LabelWait is how long after its anchor a positive event still counts.
 	LabelWait time.Duration
-	// Reorder is by how much events may come out of order; it delays every example. 0: 2 s.
+	// Reorder is how far events may be out of order. It delays every example by as much. 0: 2 s.
 	Reorder time.Duration
-	// MaxPending bounds the ids remembered, at some 150 bytes each and the encoded bid (about 400 bytes) while it may
-	// still be joined. 0: 2,000,000. Beyond it new ids are refused and counted, and the promise of exactness ends.
+	// MaxPending bounds the ids remembered. Each takes some 150 bytes, and about 400 more for the encoded bid while it may
+	// still be joined. 0: 2,000,000. Beyond it new ids are refused and counted, and examples are no longer exact.
 	MaxPending int
 }
 
-// fill sets the defaults, and reports every fault.
+// fill sets the defaults. Its error names every fault.
 func (o *Options) fill() error {
 	var errs []error
 	if o.Label != events.TypeClick && o.Label != events.TypeConversion {
@@ -44,20 +44,20 @@ func (o *Options) fill() error {
 	return errors.Join(errs...)
 }
 
-// Stats counts what the joiner did, since it was made.
+// Stats counts what the joiner has done since New.
 type Stats struct {
 	Events     uint64 // taken, of any type
-	Examples   uint64 // handed out
+	Examples   uint64 // returned by Add
 	Positives  uint64 // of those, with label 1
-	Suppressed uint64 // completed again after a resume, and not handed out again
-	Duplicates uint64 // told again, changed nothing
+	Suppressed uint64 // completed again after a resume, and not returned again
+	Duplicates uint64 // repeated events, which changed nothing
 	Late       uint64 // too old for the watermark
 	Unbid      uint64 // anchors whose bid never came
 	Unmatched  uint64 // bids whose anchor never came
 	Refused    uint64 // ids beyond MaxPending
 	Damaged    uint64 // bids whose body could not be read
 	Foreign    uint64 // events of a later schema
-	Ahead      uint64 // events with a time ahead of the stream's own, taken as of the stream's
+	Ahead      uint64 // events with a time ahead of their message's, which replaces it
 	Pending    int    // ids remembered now
 }
 

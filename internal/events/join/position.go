@@ -8,21 +8,21 @@ import (
 	"gavel/internal/stream"
 )
 
-// Position is where a Joiner stands: all examples up to it have been handed out. It is what a trainer's checkpoint
-// stores. The zero Position is the start of the stream.
+// Position says how far a Joiner has come: Add has returned all examples up to it. A trainer's checkpoint stores it. The
+// zero Position is the start of the stream.
 type Position struct {
-	Low       stream.Cursor // first message to read again: nothing before it is needed any more
-	High      stream.Cursor // every example that a message up to this one completed has been handed out …
-	Skip      uint64        // … and so have the first Skip examples of the messages after it
-	Watermark int64         // Unix ms, as it stood before Low
+	Low       stream.Cursor // first message to read again; earlier ones are no longer needed
+	High      stream.Cursor // Add has returned every example that messages up to this one completed …
+	Skip      uint64        // … and the first Skip examples of later messages
+	Watermark int64         // Unix ms, before message Low
 }
 
-// String is the position as ParsePosition reads it: "low:high:skip:watermark".
+// String returns the text that ParsePosition reads: "low:high:skip:watermark".
 func (p Position) String() string {
 	return fmt.Sprintf("%s:%s:%d:%d", p.Low, p.High, p.Skip, p.Watermark)
 }
 
-// Start is the first message to read: Low, or the first there is.
+// Start is the first message to read: Low, or the first of the stream.
 func (p Position) Start() stream.Cursor {
 	if p.Low.IsZero() {
 		return p.Low.Next()

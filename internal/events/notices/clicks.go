@@ -10,11 +10,11 @@ import (
 	"gavel/internal/events"
 )
 
-// clicked redirects even when the click cannot be stored: the person waiting is not to blame.
+// clicked handles a click. It redirects even if the click cannot be stored, since a person waits for the page.
 func (n *Handler) clicked(ctx context.Context, c *Claims, e *events.Event, now time.Time) (redirect, outcome string, err error) {
 	page, ok := n.o.Landing(c.Campaign, c.Creative)
 	if !ok {
-		return "", outcomeNoLanding, fmt.Errorf("%w: creative %q of campaign %q is not there any more", ErrUnknownNotice, c.Creative, c.Campaign)
+		return "", outcomeNoLanding, fmt.Errorf("%w: creative %q of campaign %q no longer exists", ErrUnknownNotice, c.Creative, c.Campaign)
 	}
 	redirect, err = n.landing(page, c, now)
 	if err != nil {
@@ -27,12 +27,12 @@ func (n *Handler) clicked(ctx context.Context, c *Claims, e *events.Event, now t
 	return redirect, outcome, nil
 }
 
-// ClickParam is the query parameter under which a landing page gets the click id, unless it has ${CLICK_ID} itself.
-// The advertiser sends it back as the token of a conversion notice.
+// ClickParam is the query parameter with the click id that is added to a landing page without the macro ${CLICK_ID}.
+// The advertiser sends the id back as the token of a conversion notice.
 const ClickParam = "gavel_click"
 
-// landing fills the macros of a landing page: ${CLICK_ID}, ${BID_ID}, ${CAMPAIGN_ID}, ${CREATIVE_ID}, ${EXCHANGE}. What
-// fills them comes from the token, escaped; scheme and host come from the campaign file alone.
+// landing fills the macros of a landing page: ${CLICK_ID}, ${BID_ID}, ${CAMPAIGN_ID}, ${CREATIVE_ID}, ${EXCHANGE}. Their
+// values come from the token, escaped. Scheme and host come only from the campaign file.
 func (n *Handler) landing(page string, c *Claims, now time.Time) (string, error) {
 	click := *c
 	click.Issued = now
@@ -50,7 +50,7 @@ func (n *Handler) landing(page string, c *Claims, now time.Time) (string, error)
 	).Replace(page)
 	u, err := url.Parse(page)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", fmt.Errorf("%w: the landing page of creative %q is no http or https URL", ErrUnknownNotice, c.Creative)
+		return "", fmt.Errorf("%w: the landing page of creative %q is not an http or https URL", ErrUnknownNotice, c.Creative)
 	}
 	if !marked {
 		if u.RawQuery != "" {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// parseDecimal reads an amount that is not negative: digits, a point, an exponent; no sign, hex, or words.
+// parseDecimal reads an amount of 0 or more: digits, a point, an exponent. Signs, hex and words are errors.
 func parseDecimal(s string) (float64, error) {
 	if len(s) == 0 || len(s) > 32 {
 		return 0, fmt.Errorf("%d characters, want 1 to 32", len(s))
@@ -24,7 +24,7 @@ func parseDecimal(s string) (float64, error) {
 	return v, nil
 }
 
-// shortID keeps an advertiser's conversion id if it is short, and else a hash of it.
+// shortID returns an advertiser's conversion id if it is short, else a hash of it.
 func shortID(id string) string {
 	if len(id) <= 64 {
 		return id

@@ -16,17 +16,16 @@ import (
 
 const keyBytes = 32
 
-// Keyring holds the keys that sign tokens: the current one, and the one before it, whose tokens are still believed.
-// It is a file of one or two lines of 64 hex digits, current first, readable by its owner alone. Safe for concurrent
-// use.
+// Keyring holds the keys for tokens: the current one, which signs, and the previous one, whose tokens are still valid. Its
+// file has one or two lines of 64 hex digits, the current key first, and only its owner can read it. Safe for concurrent use.
 type Keyring struct {
 	path string
 	mu   sync.Mutex // orders writers of the file
 	keys atomic.Pointer[[]*key]
 }
 
-// OpenKeyring reads the keys at path. A file that is absent is created with a new key, mode 0600, together with its
-// directory. A file that others may read, or that holds something else, is an error that says what to do.
+// OpenKeyring reads the keys at path. If the file is absent, it is created with a new key, mode 0600, together with its
+// directory. If others can read the file, or it holds something else, the error says what to do.
 func OpenKeyring(path string) (*Keyring, error) {
 	k := &Keyring{path: path}
 	err := k.Reload()
@@ -44,7 +43,7 @@ func OpenKeyring(path string) (*Keyring, error) {
 	return k, nil
 }
 
-// Reload reads the file again; on an error the keys stay as they are.
+// Reload reads the file again. On an error the keys do not change.
 func (k *Keyring) Reload() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -66,14 +65,15 @@ func (k *Keyring) Reload() error {
 		keys = append(keys, newKey(secret))
 	}
 	if len(keys) < 1 || len(keys) > 2 {
-		return fmt.Errorf("notices: cannot read the token keys: %s holds %d keys, want the current one and at most one before it", k.path, len(keys))
+		return fmt.Errorf("notices: cannot read the token keys: %s holds %d keys, want the current one and at most one previous key", k.path, len(keys))
 	}
 	k.keys.Store(&keys)
 	return nil
 }
 
-// Rotate puts a new key in front, in the file and here; the current one becomes the one before. Other processes take
-// it up with Reload. Tokens of the key that falls out are refused from then on: rotate no more often than tokens live.
+// Rotate makes a new key the current one, in the file and here. The current key becomes the previous one, and the previous
+// key is removed. Other processes read the new key with Reload. Tokens of the removed key are refused, so rotate no more
+// often than tokens live.
 func (k *Keyring) Rotate() error {
 	k.mu.Lock()
 	old := *k.keys.Load()

@@ -12,12 +12,12 @@ import (
 	"gavel/internal/events"
 )
 
-// Links are the URLs of one bid, as openrtb.Links has them: openrtb.Links(l) converts.
+// Links are the URLs of one bid. openrtb.Links(l) converts them.
 type Links struct {
 	Win, Billing, Loss, Impression, Click string
 }
 
-// Linker makes the links under which notices of a bid come back. Safe for concurrent use.
+// Linker makes the links by which notices of a bid arrive. Safe for concurrent use.
 type Linker struct {
 	base string // without a slash at the end
 	keys *Keyring
@@ -27,8 +27,8 @@ type Linker struct {
 
 type linkBuf struct{ payload, text []byte }
 
-// NewLinker makes links below base, the URL under which exchanges and browsers reach the bidder, as in
-// "https://bid.example.com". now is the clock, nil the system's.
+// NewLinker returns a Linker. base is the URL by which exchanges and browsers reach the bidder, as in
+// "https://bid.example.com". now is the clock; nil means the system's.
 func NewLinker(base string, keys *Keyring, now func() time.Time) (*Linker, error) {
 	u, err := url.Parse(base)
 	if err == nil {
@@ -52,7 +52,7 @@ func NewLinker(base string, keys *Keyring, now func() time.Time) (*Linker, error
 	return l, nil
 }
 
-// The paths and what is left for the exchange to fill in.
+// The paths, and the macros that the exchange fills in.
 var linkParts = [...]struct {
 	kind events.Type
 	tail string
@@ -64,8 +64,8 @@ var linkParts = [...]struct {
 	{events.TypeClick, ""},
 }
 
-// Links returns the links of bid; req.Exchange goes into them. Empty links mean that an id was too long to be signed
-// (more than 255 bytes), which the loader of campaigns rules out.
+// Links returns the links of bid, which include req.Exchange. If an id is too long to be signed (more than 255 bytes), the
+// links are empty. The campaign loader refuses such ids.
 func (l *Linker) Links(req *auction.Request, bid *auction.Bid) Links {
 	c := Claims{Bid: bid.ID, Exchange: req.Exchange, MaxPrice: bid.Price, Issued: l.now()}
 	if bid.Candidate.Campaign != nil {

@@ -1,6 +1,6 @@
-// Package notices makes the links and tokens that go out with a bid (keyring.go, token.go, links.go), and takes what
-// exchanges, browsers and advertisers tell through them (notices.go, clicks.go, fields.go). A notice is checked against
-// its token, spend is booked, and an event is published.
+// Package notices makes the links and tokens of a bid (keyring.go, token.go, links.go). It handles the notices that
+// exchanges, browsers and advertisers send through them (notices.go, clicks.go, fields.go): it checks the token, books
+// spend, and publishes an event.
 package notices
 
 import (
@@ -19,48 +19,48 @@ import (
 	"gavel/internal/events"
 )
 
-// Ledger is where notices book spend; internal/auction's has these methods. Safe for concurrent use, no I/O.
+// Ledger books the spend of notices; internal/auction's Ledger has these methods. Safe for concurrent use, no I/O.
 type Ledger interface {
-	// Book spends price of the campaign's budget for bid id and frees what was reserved for it. It returns false, and
-	// changes nothing, if id is booked already.
+	// Book spends price of the campaign's budget for bid id and frees the reservation. If id is booked already, it changes
+	// nothing and returns false.
 	Book(campaign, id string, price auction.Micros, at time.Time) bool
-	// Release frees what was reserved for id; unknown ids are ignored.
+	// Release frees the reservation of id; unknown ids are ignored.
 	Release(id string)
 }
 
-// Notice is what an exchange, a browser or an advertiser tells us, not interpreted. Kind is one of events.TypeWin,
+// Notice holds the fields that an exchange, a browser or an advertiser sent, as text. Kind is one of events.TypeWin,
 // events.TypeBilling, events.TypeLoss, events.TypeImpression, events.TypeClick, events.TypeConversion.
 type Notice struct {
 	Kind         events.Type
 	Token        string
 	Price        string // CPM, in the campaigns' currency; "AUDIT" or empty: not to be booked
 	Reason       string // loss
-	ConversionID string // the advertiser's; "" stands for the only conversion of a click
+	ConversionID string // the advertiser's; "" means the only conversion of a click
 	Value        string // of a conversion, in units of currency
 }
 
-// The errors of Handle that the edge tells apart. ErrBadToken is the fourth.
+// The errors of Handle that the HTTP server answers differently. ErrBadToken is the fourth.
 var (
 	ErrBadNotice     = errors.New("notices: notice malformed")           // a field does not parse, or the price is above the bid
-	ErrUnknownNotice = errors.New("notices: notice of nothing known")    // the token is ours, the landing page gone
+	ErrUnknownNotice = errors.New("notices: unknown landing page")       // the token is valid, but the landing page no longer exists
 	ErrUnavailable   = errors.New("notices: notice could not be stored") // try again later
 )
 
-// Options set a Handler up.
+// Options configures a Handler.
 type Options struct {
 	Keys      *Keyring
 	Ledger    Ledger
 	Publisher events.Publisher
-	// Landing is the landing page of a creative, false if there is none such. Only these are ever redirected to.
+	// Landing returns the landing page of a creative, false if there is none. Clicks are redirected only to these.
 	Landing func(campaign, creative string) (page string, ok bool)
 
-	// How long after the bid a notice is believed. 0: an hour for what the exchange sends and for impressions, a day
-	// for clicks, 30 days from the click for conversions. ExchangeTTL is also how long spend may still turn up for a
-	// bid: leases give budget back no sooner.
+	// How long after the bid a notice is valid. 0: an hour for the exchange's notices and for impressions, a day for
+	// clicks, 30 days from the click for conversions. ExchangeTTL is also how long a bid may still be billed, so leases
+	// give budget back no sooner.
 	ExchangeTTL, ImpressionTTL, ClickTTL, ConversionTTL time.Duration
 	// StoreWait bounds how long a notice waits for its event to be stored. 0: 2 s.
 	StoreWait time.Duration
-	// Remember is how many ids of notices are remembered to answer repeats cheaply. 0: 1,000,000, about 100 bytes each.
+	// Remember is how many notice ids are remembered, so that repeats are cheap. 0: 1,000,000, about 100 bytes each.
 	Remember int
 
 	Now        func() time.Time // nil: time.Now
@@ -68,7 +68,7 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// Handler checks notices, books spend, and makes events of them. Safe for concurrent use.
+// Handler checks notices, books their spend, and publishes their events. Safe for concurrent use.
 type Handler struct {
 	o        Options
 	seen     *seen
@@ -78,7 +78,7 @@ type Handler struct {
 // The outcomes of a notice, as gavel_notices_total counts them.
 const (
 	outcomeAccepted    = "accepted"
-	outcomeReplayed    = "replayed" // told before: answered as then, nothing changed
+	outcomeReplayed    = "replayed" // a repeat: answered like the first, nothing changed
 	outcomeAudit       = "audit"
 	outcomeNoPrice     = "no_price"
 	outcomeForged      = "forged"
@@ -91,7 +91,7 @@ const (
 	outcomeUnavailable = "unavailable"
 )
 
-// New returns a handler; every option that is missing is reported.
+// New returns a handler. Its error names every missing option.
 func New(o Options) (*Handler, error) {
 	var errs []error
 	need := func(ok bool, what string) {
@@ -124,7 +124,7 @@ func New(o Options) (*Handler, error) {
 		seen: newSeen(o.ExchangeTTL, max(o.Remember/2, 1)),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gavel_notices_total",
-			Help: "Notices taken, by kind and by what became of them.",
+			Help: "Notices, by kind and outcome.",
 		}, []string{"kind", "outcome"}),
 	}
 	if err := o.Registerer.Register(n.outcomes); err != nil {
@@ -133,9 +133,9 @@ func New(o Options) (*Handler, error) {
 	return n, nil
 }
 
-// Handle takes one notice. redirect is the landing page of a click, else "". A notice told twice is no error: it is
-// answered as the first time. Errors: ErrBadToken, ErrBadNotice, ErrUnknownNotice, or ErrUnavailable, after which the
-// same notice may be sent again. Spend that was booked stays booked then: the repeat only stores it.
+// Handle handles one notice. redirect is the landing page of a click, else "". A repeated notice is not an error; it is
+// answered like the first. Errors: ErrBadToken, ErrBadNotice, ErrUnknownNotice, ErrUnavailable. After ErrUnavailable the
+// sender may repeat the notice. Spend stays booked then, and the repeat only stores the event.
 func (n *Handler) Handle(ctx context.Context, nt *Notice) (redirect string, err error) {
 	redirect, outcome, err := n.handle(ctx, nt)
 	kind := nt.Kind
@@ -210,7 +210,7 @@ func (n *Handler) handle(ctx context.Context, nt *Notice) (redirect, outcome str
 	return "", outcome, err
 }
 
-// paid takes win and billing: both tell a price, billing alone is spend.
+// paid handles win and billing notices. Both have a price, but only billing is spend.
 func (n *Handler) paid(ctx context.Context, nt *Notice, c *Claims, e *events.Event, now time.Time) (_, outcome string, err error) {
 	switch nt.Price {
 	case "AUDIT":
@@ -251,20 +251,20 @@ func (n *Handler) price(text string, c *Claims) (auction.Micros, string, error) 
 
 func (n *Handler) lost(ctx context.Context, nt *Notice, c *Claims, e *events.Event, now time.Time) (_, outcome string, err error) {
 	if r := nt.Reason; r != "" {
-		// Exchanges that do not know the macro send it back as it was: a loss is a loss without its reason too.
+		// An exchange that does not know the macro sends it back unchanged. The loss counts even without a reason.
 		if v, err := strconv.ParseUint(r, 10, 16); err == nil {
 			e.Reason = int(v)
 		}
 	}
 	if cpm, err := parseDecimal(nt.Price); err == nil {
-		e.Price, _ = auction.MicrosFromCPM(cpm) // what it went for: above our bid, as a rule
+		e.Price, _ = auction.MicrosFromCPM(cpm) // the winning price, usually above our bid
 	}
 	n.o.Ledger.Release(c.Bid)
 	outcome, err = n.store(ctx, e, now)
 	return "", outcome, err
 }
 
-// store publishes e unless it was stored before. What money or labels hang on waits until it is safe.
+// store publishes e unless it was stored before. For important events it waits until e is stored.
 func (n *Handler) store(ctx context.Context, e *events.Event, now time.Time) (outcome string, err error) {
 	if !n.seen.add(e.ID, now) {
 		return outcomeReplayed, nil

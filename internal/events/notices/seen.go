@@ -5,23 +5,22 @@ import (
 	"time"
 )
 
-// seen remembers ids for at least a window, in two generations of at most limit ids each: when the young one is full
-// or old enough, the old one is dropped. It spares work for what is told twice; it decides nothing, for the ledger
-// and the joins are idempotent by themselves.
+// seen remembers ids for at least a window, in two generations of at most limit ids each. When the young generation is full
+// or old enough, the old one is dropped. seen only saves work for repeats. The ledger and the joins handle repeats by themselves.
 type seen struct {
 	window time.Duration
 	limit  int
 
 	mu         sync.Mutex // guards what follows
 	young, old map[string]struct{}
-	since      time.Time // when young was begun
+	since      time.Time // when young became empty
 }
 
 func newSeen(window time.Duration, limit int) *seen {
 	return &seen{window: window, limit: limit, young: map[string]struct{}{}}
 }
 
-// add notes id and says whether it is new.
+// add remembers id and reports whether it is new.
 func (s *seen) add(id string, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,7 +40,7 @@ func (s *seen) add(id string, now time.Time) bool {
 	return true
 }
 
-// remove forgets an id whose event could not be kept after all.
+// remove forgets an id whose event could not be stored.
 func (s *seen) remove(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,13 +16,13 @@ import (
 	"gavel/internal/events"
 )
 
-// Claims is what a token says of a bid. Nobody without the key can make one.
+// Claims is the content of a token about a bid. Only the holder of the key can make one.
 type Claims struct {
 	Bid      string
 	Campaign string
 	Creative string
 	Exchange string
-	MaxPrice auction.Micros // what was bid: nothing above it is ever booked
+	MaxPrice auction.Micros // the bid's price; a price above it is never booked
 	Issued   time.Time      // whole seconds
 }
 
@@ -30,8 +30,8 @@ type Claims struct {
 //
 //	format (1 byte) ‖ key id (1 byte) ‖ issued (uvarint s) ‖ max price (uvarint) ‖ bid ‖ campaign ‖ creative ‖ exchange
 //
-// each string led by its length (1 byte). The mac binds the kind of notice: the first 16 bytes of
-// SHA-256(HMAC-SHA256(key, payload) ‖ kind). So one HMAC serves the five links of a bid, and who sees the click link in
+// with each string's length (1 byte) before it. The mac covers the kind of notice: it is the first 16 bytes of
+// SHA-256(HMAC-SHA256(key, payload) ‖ kind). So one HMAC serves the five links of a bid. A person who sees the click link in
 // a page cannot make the billing link from it.
 const (
 	tokenFormat  = 1
@@ -40,19 +40,19 @@ const (
 	maxTokenSize = 4 * (2 + 2*binary.MaxVarintLen64 + 4*(1+maxClaim) + macBytes + 2) / 3
 )
 
-// The ways in which a token can fail; all of them are ErrBadToken.
+// The reasons for refusing a token; all are ErrBadToken.
 var (
 	ErrBadToken     = errors.New("notices: token refused")
-	errTokenForged  = fmt.Errorf("%w: it was not signed by us for this kind of notice", ErrBadToken)
+	errTokenForged  = fmt.Errorf("%w: its signature is not valid for this kind of notice", ErrBadToken)
 	errTokenExpired = fmt.Errorf("%w: expired", ErrBadToken)
-	errTokenBroken  = fmt.Errorf("%w: it is cut off or not a token", ErrBadToken)
+	errTokenBroken  = fmt.Errorf("%w: it is truncated or not a token", ErrBadToken)
 )
 
 var tokenEncoding = base64.RawURLEncoding.Strict()
 
 type key struct {
 	secret []byte
-	id     byte      // first byte of SHA-256(secret): says which key signed, gives nothing away that helps
+	id     byte      // first byte of SHA-256(secret): identifies the key without revealing it
 	macs   sync.Pool // of hash.Hash, keyed and reset
 }
 
@@ -87,8 +87,8 @@ type signer struct {
 	root    [sha256.Size]byte
 }
 
-// sign starts the tokens of c; buf is used for the payload if it is large enough. A claim that does not fit is an
-// error: ids come from our own campaign file and the bidder, which keep them short.
+// sign starts the tokens of c. It uses buf for the payload if buf is large enough. A claim that is too long is an error. That
+// is rare: the campaign file and the bidder keep ids short.
 func (k *Keyring) sign(c *Claims, buf []byte) (signer, error) {
 	key := (*k.keys.Load())[0]
 	b := append(buf[:0], tokenFormat, key.id)
@@ -113,7 +113,7 @@ func (s *signer) append(dst []byte, kind events.Type) []byte {
 	return dst
 }
 
-// Token signs one token for notices of kind.
+// Token returns a signed token for notices of kind.
 func (k *Keyring) Token(kind events.Type, c *Claims) (string, error) {
 	s, err := k.sign(c, make([]byte, 0, 256))
 	if err != nil {
@@ -122,9 +122,9 @@ func (k *Keyring) Token(kind events.Type, c *Claims) (string, error) {
 	return string(s.append(nil, kind)), nil
 }
 
-// Verify returns what a token for notices of kind claims. It returns ErrBadToken, with the cause in words, if no key
-// of ours signed it for this kind or it was issued longer than ttl before now. A token issued after now, by a bidder
-// whose clock is ahead, is believed.
+// Verify returns the claims of a token for notices of kind. If the keyring's keys did not sign it for this kind, or it was
+// issued longer than ttl before now, the error is ErrBadToken with the reason. A token issued after now is valid: the clock
+// of the bidder that issued it may be ahead.
 func (k *Keyring) Verify(kind events.Type, token string, now time.Time, ttl time.Duration) (Claims, error) {
 	if len(token) > maxTokenSize {
 		return Claims{}, errTokenBroken

@@ -8,19 +8,19 @@ import (
 	"gavel/internal/stream"
 )
 
-// What sendLoop does when the stream is away, and at the end: see Publisher.
+// What sendLoop does while the stream is down, and at the end: see Publisher.
 
 func (p *Publisher) goAway(err error) {
 	if !p.away {
 		p.away, p.spilled, p.lost, p.backoff = true, 0, 0, backoffMin
 		p.m.up.Set(0)
-		p.log.Warn("event stream away: events go to the spill journal until it is back", "error", err, "file", p.o.SpillFile)
+		p.log.Warn("event stream down: events go to the spill journal until it is back", "error", err, "file", p.o.SpillFile)
 	}
 	p.retryAt = time.Now().Add(p.backoff)
 	p.backoff = min(2*p.backoff, backoffMax)
 }
 
-// recover spills what has come since, and sends the journal if the stream can be reached.
+// recover spills new batches. If the stream can be reached, it sends the journal.
 func (p *Publisher) recover(all bool) {
 	up, _ := p.o.Stream.Up()
 	if !up || time.Now().Before(p.retryAt) {
@@ -28,13 +28,13 @@ func (p *Publisher) recover(all bool) {
 		return
 	}
 	for !p.journal.empty() {
-		// While the journal is sent, new batches wait in memory, unless they are getting many.
+		// While the journal is sent, new batches wait in memory. If they become many, they are spilled.
 		if _, bytes, _ := p.buf.state(); bytes > p.o.BufferBytes/2 {
 			p.spill(p.buf.pop(1<<30, false))
 		}
 		recs, behind, err := p.journal.peek(replayStep)
 		if err != nil && len(recs) == 0 {
-			p.log.Error("spill journal damaged, what cannot be read is given up", "error", err, "bytes", p.journal.size-p.journal.read)
+			p.log.Error("spill journal damaged: the rest of it cannot be read and is lost", "error", err, "bytes", p.journal.size-p.journal.read)
 			err = p.journal.reset()
 		} else {
 			err = p.replay(recs, behind)
@@ -71,8 +71,8 @@ func (p *Publisher) replay(recs []record, behind int64) error {
 	return p.journal.advance(behind, len(recs))
 }
 
-// spill writes batches to the journal. Beyond three quarters of its bound only what is important goes in, and what
-// does not fit stays in memory, until there is no room there either and Publish says events.ErrFull.
+// spill writes batches to the journal. When three quarters of it are full, it takes only important events. Batches that do
+// not fit stay in memory. When the memory is full too, Publish returns events.ErrFull.
 func (p *Publisher) spill(batches []*batch) {
 	if len(batches) == 0 {
 		return
@@ -122,7 +122,7 @@ func (p *Publisher) spill(batches []*batch) {
 	p.m.journal(p.journal)
 }
 
-// drain sends everything for Close, or spills it.
+// drain sends or spills all events, for Close.
 func (p *Publisher) drain() {
 	p.retryAt = time.Time{}
 	p.work(true)
@@ -138,7 +138,7 @@ func (p *Publisher) drain() {
 		}
 		p.work(true)
 		if up, _ := p.o.Stream.Up(); !up {
-			break // it is on disk, and that is what Close promises
+			break // the events are on disk, as Close promises
 		}
 	}
 	if p.left() {
@@ -149,7 +149,7 @@ func (p *Publisher) drain() {
 		for _, b := range batches {
 			n += len(b.spans)
 		}
-		p.closeErr = fmt.Errorf("publish: %d events lost at shutdown: the stream is away and the spill journal %s takes no more", n, p.o.SpillFile)
+		p.closeErr = fmt.Errorf("publish: %d events lost at shutdown: the stream is down and the spill journal %s is full", n, p.o.SpillFile)
 		p.buf.finish(batches, p.closeErr)
 	}
 	if !p.journal.empty() {

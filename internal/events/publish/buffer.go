@@ -8,12 +8,12 @@ import (
 	"gavel/internal/events/codec"
 )
 
-// batch is one message in the making: events encoded one after the other, behind room for the array's head.
+// batch is a message that is being filled: room for the array's head, then encoded events.
 type batch struct {
 	id    string
 	b     []byte // batchHead bytes, then the events
 	spans []span
-	done  chan struct{} // closed when the batch is safe or lost; nil until somebody waits
+	done  chan struct{} // closed when the batch is stored or lost; nil until somebody waits
 	err   error         // why it was lost; set before done is closed
 }
 
@@ -25,13 +25,13 @@ type span struct {
 
 const batchHead = codec.HeadBytes
 
-// payload is the message; it shares b's memory.
+// payload returns the message; it shares b's memory.
 func (b *batch) payload() []byte {
 	codec.PutHead(b.b, len(b.spans))
 	return b.b
 }
 
-// thin drops what is not important and says how many that were.
+// thin drops events that are not important, and returns their number.
 func (b *batch) thin() (dropped int) {
 	kept, start, w := b.spans[:0], batchHead, batchHead
 	for _, s := range b.spans {
@@ -47,11 +47,11 @@ func (b *batch) thin() (dropped int) {
 	return dropped
 }
 
-// buffer is what the publisher holds in memory: the open batch, and the sealed ones in order. Events that are not
-// important are refused when three quarters of the bound are in use, so that there is room for those that are.
+// buffer holds the publisher's events in memory: the open batch, and the sealed ones in order. When three quarters of the
+// bound are in use, it refuses events that are not important, so that there is room for important ones.
 type buffer struct {
 	maxEvents int // of a batch
-	maxBatch  int // bytes of a batch, after which it is sealed
+	maxBatch  int // bytes; a batch with more is sealed
 	maxBytes  int // of all batches
 	prefix    string
 	wake      chan struct{} // capacity 1: a batch was opened or sealed
@@ -59,13 +59,13 @@ type buffer struct {
 	mu     sync.Mutex // guards what follows
 	open   *batch
 	sealed []*batch
-	bytes  int // of open and sealed batches, and of those the sender holds
+	bytes  int // of open and sealed batches, and of those being sent
 	seq    uint64
 	closed bool
-	free   []*batch // emptied, to be used again
+	free   []*batch // empty ones, for reuse
 }
 
-// add encodes e into the open batch, and returns the batch if wait is set, for whoever waits for it.
+// add encodes e into the open batch. If wait is set, it returns the batch, so that the caller can wait for it.
 func (q *buffer) add(e *events.Event, wait bool) (*batch, error) {
 	important := e.Type.Important()
 	q.mu.Lock()
@@ -137,7 +137,7 @@ func (q *buffer) signal() {
 	}
 }
 
-// pop takes up to n sealed batches out, in order; with all, the open one is sealed first. Their bytes count until done.
+// pop removes up to n sealed batches, in order. With all, it seals the open batch first. Their bytes count until finish.
 func (q *buffer) pop(n int, all bool) []*batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -152,20 +152,20 @@ func (q *buffer) pop(n int, all bool) []*batch {
 	return out
 }
 
-// unpop puts batches that pop gave out back in front.
+// unpop puts batches that pop returned back in front.
 func (q *buffer) unpop(batches []*batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.sealed = append(append([]*batch(nil), batches...), q.sealed...)
 }
 
-// finish lets go of batches: err nil says that they are safe.
+// finish releases batches. A nil err means that they are stored.
 func (q *buffer) finish(batches []*batch, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, b := range batches {
 		q.bytes -= len(b.b) - batchHead
-		if b.done != nil { // a waiter may still look at it: not used again
+		if b.done != nil { // a waiter may still read it, so it is not reused
 			b.err = err
 			close(b.done)
 			continue
@@ -177,14 +177,14 @@ func (q *buffer) finish(batches []*batch, err error) {
 	}
 }
 
-// shrink notes that bytes of a batch were dropped.
+// shrink records that bytes of a batch were dropped.
 func (q *buffer) shrink(bytes int) {
 	q.mu.Lock()
 	q.bytes -= bytes
 	q.mu.Unlock()
 }
 
-// state is what the metrics and the sender look at: sealed batches, bytes in use, and whether a batch is open.
+// state returns the number of sealed batches, the bytes in use, and whether a batch is open.
 func (q *buffer) state() (sealed, bytes int, open bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

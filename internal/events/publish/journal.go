@@ -13,13 +13,13 @@ import (
 	"gavel/internal/files"
 )
 
-// journal keeps messages on disk while the stream is away: an append-only file of records
+// journal keeps messages on disk while the stream is down: an append-only file of records
 //
 //	length of what follows the checksum (uint32) ‖ CRC-32C of it (uint32) ‖ length of id (uint8) ‖ id ‖ payload
 //
-// with little-endian numbers. append syncs before it returns, so that what it took survives a crash; a record cut off
-// by one is recognised and dropped when the file is opened. The file is emptied when all of it has been replayed; a
-// crash before that replays from the start, under the same message ids, which changes nothing. Used by one goroutine.
+// with little-endian numbers. append syncs before it returns, so its records survive a crash. If a crash cuts a record off,
+// openJournal drops it. When all records have been replayed, the file is emptied. After a crash before that, they are
+// replayed from the start under the same message ids, so readers drop the repeats. Only one goroutine may use a journal.
 type journal struct {
 	path  string
 	max   int64
@@ -40,7 +40,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var errJournalFull = errors.New("events: spill journal full")
 
-// openJournal opens or creates the journal; dropped is how many bytes of a record that was cut off were removed.
+// openJournal opens or creates the journal. dropped is the number of bytes that it removed of a record that was cut off.
 func openJournal(path string, max int64) (j *journal, dropped int64, err error) {
 	fail := func(err error) (*journal, int64, error) {
 		return nil, 0, fmt.Errorf("publish: cannot open the spill journal %s: %w (events.spill_file)", path, err)
@@ -137,7 +137,7 @@ func appendRecord(b []byte, id string, payload []byte) []byte {
 	return b
 }
 
-// append writes count encoded records, which count as one: all are on disk, or none.
+// append writes count encoded records, all or none.
 func (j *journal) append(records []byte, count int) error {
 	if j.size+int64(len(records)) > j.max {
 		return errJournalFull
@@ -153,7 +153,7 @@ func (j *journal) append(records []byte, count int) error {
 	return nil
 }
 
-// peek returns the next records to replay, up to some bytes of them, and the offset behind them, for advance.
+// peek returns the next records to replay, up to some bytes of them, and the offset after them, for advance.
 func (j *journal) peek(bytes int64) (recs []record, behind int64, err error) {
 	behind = j.read
 	r := bufio.NewReaderSize(io.NewSectionReader(j.f, j.read, j.size-j.read), 1<<18)
@@ -168,7 +168,7 @@ func (j *journal) peek(bytes int64) (recs []record, behind int64, err error) {
 	return recs, behind, nil
 }
 
-// advance notes that count records up to an offset have been replayed, and empties the file after the last.
+// advance records that count records up to an offset have been replayed. After the last one it empties the file.
 func (j *journal) advance(behind int64, count int) error {
 	j.read = behind
 	j.count -= count

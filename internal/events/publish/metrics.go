@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// publisherMetrics are the publisher's limits (capacity and current), and what became of its events.
+// publisherMetrics holds the publisher's limits (capacity and current use), and counts of its events by outcome.
 type publisherMetrics struct {
 	events   *prometheus.CounterVec
 	dropped  *prometheus.CounterVec

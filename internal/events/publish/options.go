@@ -13,17 +13,17 @@ import (
 	"gavel/internal/stream"
 )
 
-// Options set a publisher up.
+// Options configures a publisher.
 type Options struct {
 	Stream stream.Stream
 	Source string // name of this bidder, unique in the fleet; goes with every message
-	// SpillFile is the journal for when the stream is away; what it holds of an earlier process is sent first.
+	// SpillFile is the journal for times when the stream is down. Messages that an earlier process left in it are sent first.
 	SpillFile string
-	// SpillMaxBytes bounds the journal; its last quarter is for important events alone. 0: 256 MiB.
+	// SpillMaxBytes bounds the journal. Its last quarter is for important events only. 0: 256 MiB.
 	SpillMaxBytes int64
-	// BufferBytes bounds what is held in memory; its last quarter is for important events alone. 0: 16 MiB.
+	// BufferBytes bounds the events in memory. Its last quarter is for important events only. 0: 16 MiB.
 	BufferBytes int
-	// A message goes out with so many events (0: 100), or so many bytes (0: 256 KiB), or when its first event has
+	// A message is sent when it has so many events (0: 100) or so many bytes (0: 256 KiB), or when its first event has
 	// waited so long (0: 20 ms).
 	BatchEvents int
 	BatchBytes  int
@@ -35,7 +35,7 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// fill sets the defaults, and reports every fault.
+// fill sets the defaults. Its error names every fault.
 func (o *Options) fill() error {
 	var errs []error
 	if o.Stream == nil {

@@ -1,8 +1,8 @@
-// Package publish is the events.Publisher over any stream: it buffers, batches and sends events, and keeps in a journal on
-// disk what cannot be sent.
+// Package publish implements events.Publisher over any stream. It buffers, batches and sends events. Events that cannot be
+// sent go to a journal on disk.
 //
-// options.go says how one is set up, buffer.go holds what waits in memory, publisher.go sends it, away.go acts while the
-// stream is away, and journal.go is the file.
+// options.go has the settings, buffer.go the events in memory, publisher.go the sender, away.go its work while the stream is
+// down, and journal.go the file.
 package publish
 
 import (
@@ -20,20 +20,23 @@ import (
 
 const (
 	ackWait    = 5 * time.Second        // for the acknowledgements of a group of messages
-	inflight   = 64                     // messages sent before acknowledgements are waited for
-	backoffMin = 100 * time.Millisecond // between attempts to send when the stream is away
+	inflight   = 64                     // messages sent together, before waiting for acknowledgements
+	backoffMin = 100 * time.Millisecond // between attempts to send while the stream is down
 	backoffMax = 2 * time.Second
 	replayStep = 4 << 20 // bytes of the journal sent at once
 )
 
 // Publisher implements events.Publisher over a stream.
 //
-// Callers encode into the buffer, under its lock; one goroutine, sendLoop, owns all the rest: it seals batches, sends
-// them under an id that stays theirs, waits for acknowledgements, and writes to the journal what got none. It is in one
-// of two states. Connected: batches go to the stream. Away (since a batch failed, or because the journal held something
-// when it started): batches go to the journal, synced; whenever the stream can be reached, the journal is sent from its
-// start, and when it is empty the state is connected again. So messages keep their order; one that was stored though its
-// acknowledgement was lost is sent twice under one id, which the stream drops within 2 minutes and readers by event id.
+// Callers encode into the buffer, under its lock. One goroutine, sendLoop, owns the rest. It seals batches, sends each under
+// an id that never changes, and waits for acknowledgements. Batches without one go to the journal. sendLoop has two states:
+//
+//   - Connected: batches go to the stream. If a batch fails, the state becomes away.
+//   - Away, also at the start if the journal is not empty: batches go to the journal, synced. When the stream can be reached,
+//     sendLoop sends the journal from its start. When the journal is empty, the state becomes connected.
+//
+// So messages keep their order. If a message was stored but its acknowledgement was lost, it is sent twice under one id. The
+// stream drops the repeat within 2 minutes; later, readers drop it by event id.
 type Publisher struct {
 	o       Options
 	buf     *buffer
@@ -42,7 +45,7 @@ type Publisher struct {
 	m       *publisherMetrics
 
 	closing  chan struct{}   // closed by Close
-	hurry    context.Context // ends when Close's context does: what is left goes to the journal
+	hurry    context.Context // ends with Close's context; the remaining events then go to the journal
 	rush     context.CancelCauseFunc
 	stopped  chan struct{} // closed when sendLoop has ended
 	caughtUp chan struct{} // closed when the journal of an earlier run is sent
@@ -53,12 +56,12 @@ type Publisher struct {
 	away     bool
 	retryAt  time.Time
 	backoff  time.Duration
-	spilled  int // events since the stream went away
-	lost     int // unimportant ones dropped since
+	spilled  int // events since the stream went down
+	lost     int // unimportant events dropped since then
 	complain time.Time
 }
 
-// New starts a publisher. Close it.
+// New starts a publisher. The caller must close it.
 func New(o Options) (*Publisher, error) {
 	if err := o.fill(); err != nil {
 		return nil, fmt.Errorf("publish: cannot publish: %w", err)
@@ -133,8 +136,8 @@ func (p *Publisher) add(e *events.Event, wait bool) (*batch, error) {
 	return b, err
 }
 
-// WaitCaughtUp waits until the journal that an earlier process left is on the stream: only then does the stream tell
-// all that was spent (spend.Rebuild). It returns ctx's error, or events.ErrClosed.
+// WaitCaughtUp waits until the journal of an earlier process is on the stream. Only then does the stream hold all spend
+// (spend.Rebuild). It returns ctx's error, or events.ErrClosed.
 func (p *Publisher) WaitCaughtUp(ctx context.Context) error {
 	select {
 	case <-p.caughtUp:
@@ -142,12 +145,12 @@ func (p *Publisher) WaitCaughtUp(ctx context.Context) error {
 	case <-p.stopped:
 		return events.ErrClosed
 	case <-ctx.Done():
-		return fmt.Errorf("publish: the spill journal %s of an earlier run is not sent yet, and what it booked not known: %w (does the stream take messages?)", p.o.SpillFile, ctx.Err())
+		return fmt.Errorf("publish: the spill journal %s of an earlier run is not sent yet, so its spend is not known: %w (does the stream accept messages?)", p.o.SpillFile, ctx.Err())
 	}
 }
 
-// Close takes no more events, sends all there are, and returns. What cannot be sent until ctx ends is left in the
-// spill journal, from where the next process sends it; an error means that events were lost.
+// Close refuses new events and sends the waiting ones. If ctx ends first, the rest stays in the spill journal, and the next
+// process sends it. An error means that events were lost.
 func (p *Publisher) Close(ctx context.Context) error {
 	p.once.Do(func() {
 		p.buf.close()
@@ -161,7 +164,7 @@ func (p *Publisher) Close(ctx context.Context) error {
 	return p.closeErr
 }
 
-// sendLoop ends after Close, when everything is sent or spilled.
+// sendLoop ends after Close, when all events are sent or spilled.
 func (p *Publisher) sendLoop() {
 	defer close(p.stopped)
 	due := time.NewTimer(time.Hour) // of the open batch, or of the next attempt
@@ -187,7 +190,7 @@ func (p *Publisher) sendLoop() {
 			continue
 		case now := <-ticks:
 			e := events.NewTick(p.o.Source, now)
-			_ = p.Publish(&e) // a heartbeat that has no room is counted, and not missed
+			_ = p.Publish(&e) // if there is no room, the heartbeat is counted as dropped; nobody needs it
 			continue
 		case <-change:
 			p.retryAt = time.Time{}
@@ -205,7 +208,7 @@ func (p *Publisher) sendLoop() {
 	}
 }
 
-// work sends or spills what there is; all seals the open batch first.
+// work sends or spills the sealed batches. With all, it seals the open batch first.
 func (p *Publisher) work(all bool) {
 	if p.away {
 		p.recover(all)
@@ -229,7 +232,7 @@ func (p *Publisher) sendOrSpill(batches []*batch) {
 	p.spill(unsent)
 }
 
-// send sends batches and waits for their acknowledgements; those that got none are returned, in order.
+// send sends batches and waits for their acknowledgements. It returns the batches without one, in order.
 func (p *Publisher) send(batches []*batch) (unsent []*batch, err error) {
 	msgs := make([]stream.Message, len(batches))
 	for i, b := range batches {
@@ -253,7 +256,7 @@ func (p *Publisher) send(batches []*batch) (unsent []*batch, err error) {
 	return unsent, err
 }
 
-// publish sends messages; it waits for acknowledgements neither longer than ackWait nor once Close is in a hurry.
+// publish sends messages. It waits for acknowledgements until ackWait has passed or Close's context has ended.
 func (p *Publisher) publish(msgs []stream.Message) (acked []bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(p.hurry, ackWait, fmt.Errorf("no acknowledgement within %v", ackWait))
 	defer cancel()

@@ -1,4 +1,4 @@
-// Package spend knows what was spent by the billing events on the stream, which are its only record.
+// Package spend computes spend from the billing events on the stream, which are its only record.
 package spend
 
 import (
@@ -13,10 +13,9 @@ import (
 	"gavel/internal/stream"
 )
 
-// Ledger is where spend is booked; internal/auction's has this method.
+// Ledger books spend; internal/auction's Ledger has this method.
 type Ledger interface {
-	// Book spends price of the campaign's budget for bid id. It returns false, and changes nothing, if id is booked
-	// already.
+	// Book spends price of the campaign's budget for bid id. If id is booked already, it changes nothing and returns false.
 	Book(campaign, id string, price auction.Micros, at time.Time) bool
 }
 
@@ -26,12 +25,10 @@ type Rebuilt struct {
 	Spend                             auction.Micros // of the bookings that counted, each on the day of its event
 }
 
-// Rebuild books every billing event of the UTC day of now into the ledger, and those of the last events.ExchangeTTL
-// where that reaches back further, from the stream's messages since then: spend that notices booked before a restart, and
-// the ids of bids whose bills are still believed, so that a bill told again just after midnight books nothing. A ledger
-// that has some of it already is not changed by it, since bookings are by bid id. It reads what the stream held when it
-// began, and returns at its end. source limits it to the events of one bidder; "" takes all. Damaged messages are logged
-// and passed over.
+// Rebuild restores a ledger after a restart from the stream's messages. It books every billing event of the UTC day of now,
+// and of the last events.ExchangeTTL if that reaches back further. So a bill that is repeated just after midnight books
+// nothing. Bookings are by bid id, so events that are booked already change nothing. Rebuild reads the messages that the
+// stream held when it began. If source is not "", it books only the events of that bidder. Damaged messages are logged and skipped.
 func Rebuild(ctx context.Context, s stream.Stream, source string, now time.Time, ledger Ledger, log *slog.Logger) (Rebuilt, error) {
 	var out Rebuilt
 	since := now.UTC().Truncate(24 * time.Hour)
@@ -63,8 +60,8 @@ func Rebuild(ctx context.Context, s stream.Stream, source string, now time.Time,
 	return out, nil
 }
 
-// Of sums the billing events of one bidder on a UTC day by campaign, each bid once: what a bidder that is gone has really
-// spent. Damaged messages are logged and passed over.
+// Of sums the billing events of one bidder on a UTC day by campaign, each bid once. That is what a dead bidder really spent.
+// Damaged messages are logged and skipped.
 func Of(ctx context.Context, s stream.Stream, source string, day auction.Day, log *slog.Logger) (map[string]auction.Micros, error) {
 	spent := make(map[string]auction.Micros)
 	seen := make(map[string]struct{})
@@ -89,7 +86,7 @@ func Of(ctx context.Context, s stream.Stream, source string, day auction.Day, lo
 	return spent, nil
 }
 
-// replay hands out the messages stored since a time, up to the last there is when it begins.
+// replay calls f with each message stored since a time, up to the stream's last message when replay begins.
 func replay(ctx context.Context, s stream.Stream, since time.Time, log *slog.Logger, f func(*events.Message)) error {
 	r, err := s.OpenSince(ctx, since)
 	if err != nil {
@@ -113,7 +110,7 @@ func replay(ctx context.Context, s stream.Stream, since time.Time, log *slog.Log
 		}
 		m := codec.Read(e)
 		if m.Damaged != nil {
-			log.Error("message damaged: what it booked behind the damage is not counted", "at", m.At.String(), "source", m.Source, "error", m.Damaged)
+			log.Error("message damaged: bills after the damage are not counted", "at", m.At.String(), "source", m.Source, "error", m.Damaged)
 		}
 		f(&m)
 		if m.At == state.Last {
