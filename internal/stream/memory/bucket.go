@@ -10,7 +10,7 @@ import (
 	"gavel/internal/stream"
 )
 
-// bucket is a map under its stream's lock.
+// bucket is a map, guarded by its stream's lock.
 type bucket struct {
 	s        *Stream
 	ttl      time.Duration
@@ -24,7 +24,7 @@ type value struct {
 	at       time.Time
 }
 
-// enter takes the lock, which the caller releases, and drops what has outlived its time.
+// enter takes the lock, which the caller must release, and removes expired values.
 func (b *bucket) enter(ctx context.Context, key string) error {
 	b.s.mu.Lock()
 	now := b.s.now()

@@ -1,6 +1,6 @@
-// Package memory is a stream in the memory of one process, for the tests of packages that use one. It keeps the whole
-// contract of package stream, and lets a test take it away, trim it, and lose acknowledgements. It keeps everything
-// that is not trimmed. Its only clock is the one it is given, so it runs in testing/synctest too.
+// Package memory is a stream in the memory of one process, for tests. It fulfils the whole contract of package stream. A
+// test can make it unreachable, trim it, and lose acknowledgements. It keeps everything that is not trimmed. It uses only the
+// clock that it is given, so it works in testing/synctest.
 package memory
 
 import (
@@ -15,7 +15,7 @@ import (
 	"gavel/internal/stream"
 )
 
-// Stream is a stream, and the buckets beside it. It begins up and empty. Safe for concurrent use.
+// Stream is a stream and its buckets. It starts reachable and empty. Safe for concurrent use.
 type Stream struct {
 	now func() time.Time
 
@@ -31,7 +31,7 @@ type Stream struct {
 	buckets  map[string]*bucket
 }
 
-// New returns an empty stream. now is its clock, nil the system's.
+// New returns an empty stream. now is its clock; nil means the system's.
 func New(now func() time.Time) *Stream {
 	if now == nil {
 		now = time.Now
@@ -42,7 +42,7 @@ func New(now func() time.Time) *Stream {
 	}
 }
 
-// SetUp takes the stream and its buckets away, or brings them back.
+// SetUp makes the stream and its buckets reachable or unreachable.
 func (s *Stream) SetUp(up bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,19 +53,19 @@ func (s *Stream) SetUp(up bool) {
 	}
 }
 
-// LoseAcks has the next n messages stored without an acknowledgement.
+// LoseAcks makes the stream store the next n messages without an acknowledgement.
 func (s *Stream) LoseAcks(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loseAcks = n
 }
 
-// Trim discards the messages before a place, as a stream's bounds on age and size do.
+// Trim removes the messages before a cursor, as a stream's bounds on age and size do.
 func (s *Stream) Trim(first stream.Cursor) {
 	s.discard(func(e stream.Entry) bool { return e.At.Compare(first) < 0 })
 }
 
-// Remove discards one message, as damage does.
+// Remove removes one message, as damage does.
 func (s *Stream) Remove(at stream.Cursor) {
 	s.discard(func(e stream.Entry) bool { return e.At == at })
 }
@@ -109,7 +109,7 @@ func (s *Stream) Publish(ctx context.Context, messages []stream.Message) (acked 
 	return acked, err
 }
 
-// store appends a message unless its ID was stored lately. The caller holds the lock.
+// store appends a message, unless its ID was stored within DuplicateWindow. The caller holds the lock.
 func (s *Stream) store(m stream.Message) {
 	now := s.now()
 	if at, ok := s.stored[m.ID]; ok && now.Sub(at) < stream.DuplicateWindow {
@@ -215,7 +215,7 @@ func (r *reader) Next(ctx context.Context) (stream.Entry, error) {
 		if ctx.Err() != nil {
 			return stream.Entry{}, ctx.Err()
 		}
-		e, ok, changed, grown := r.look()
+		e, ok, changed, grown := r.poll()
 		if ok {
 			return e, nil
 		}
@@ -228,8 +228,8 @@ func (r *reader) Next(ctx context.Context) (stream.Entry, error) {
 	}
 }
 
-// look takes the next entry if there is one, and gives the channels to wait for otherwise.
-func (r *reader) look() (e stream.Entry, ok bool, changed, grown <-chan struct{}) {
+// poll returns the next entry if there is one, and otherwise the channels to wait for.
+func (r *reader) poll() (e stream.Entry, ok bool, changed, grown <-chan struct{}) {
 	s := r.s
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -74,12 +74,12 @@ func (b *bucket) Keys(ctx context.Context) ([]string, error) {
 	return keys, nil
 }
 
-// translate adds the interface's errors to JetStream's.
+// translate wraps JetStream's errors in package stream's.
 func translate(err error) error {
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return fmt.Errorf("%w: %w", stream.ErrNotFound, err)
-	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch): // the latter alone with replicas
+	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch): // a bucket with replicas returns only the latter
 		return fmt.Errorf("%w: %w", stream.ErrConflict, err)
 	}
 	return err

@@ -18,18 +18,18 @@ import (
 	"gavel/internal/files"
 )
 
-// EmbedOptions set the embedded server up.
+// EmbedOptions configures the embedded server.
 type EmbedOptions struct {
 	Dir  string // the store; created, mode 0700
-	Host string // "": 127.0.0.1. Beyond loopback put a TLS proxy before it: the server itself speaks plain text
+	Host string // "": 127.0.0.1. Beyond loopback use a TLS proxy, since the server does not encrypt
 	Port int    // 0: any free port
-	// TokenFile holds the token that clients must show, "": Dir/token. Created with a random one, mode 0600.
+	// TokenFile holds the token that clients must send, "": Dir/token. If absent, it is created with a random token, mode 0600.
 	TokenFile string
 	// MaxStoreBytes bounds the store on disk, streams and budgets together. 0: 8 GiB.
 	MaxStoreBytes int64
-	// SyncAlways syncs every message to disk before it is acknowledged: 2,000 to 2,500 messages (some 100 events each) a
-	// second in place of tens of thousands, and nothing acknowledged is lost when the power fails. Without it the store
-	// is synced every SyncInterval (0: 10 s); what is acknowledged survives the end of the process, not of the machine.
+	// SyncAlways syncs every message to disk before it is acknowledged. Then a power failure loses no acknowledged message,
+	// but throughput falls from tens of thousands of messages a second to some 2,000. Without SyncAlways the store is synced
+	// every SyncInterval (0: 10 s): acknowledged messages survive a crash of the process, but not of the machine.
 	SyncAlways   bool
 	SyncInterval time.Duration
 	Logger       *slog.Logger // nil: none
@@ -43,8 +43,8 @@ type Embedded struct {
 	once      sync.Once
 }
 
-// StartEmbedded starts the server and waits until it takes connections. It fails if another process uses the same
-// store, the port is taken, or the store cannot be used.
+// StartEmbedded starts the server and waits until it accepts connections. It fails if another process uses the store, the
+// port is in use, or the store cannot be used.
 func StartEmbedded(o EmbedOptions) (_ *Embedded, err error) {
 	if o.Dir == "" {
 		return nil, errors.New("nats: cannot start the embedded stream: no store directory (Dir)")
@@ -111,13 +111,13 @@ func StartEmbedded(o EmbedOptions) (_ *Embedded, err error) {
 	return &Embedded{server: s, tokenFile: tokenFile, lock: lock}, nil
 }
 
-// URL is where clients connect, without the token.
+// URL is the address for clients, without the token.
 func (e *Embedded) URL() string { return e.server.ClientURL() }
 
-// TokenFile is where the token lies.
+// TokenFile is the path of the token.
 func (e *Embedded) TokenFile() string { return e.tokenFile }
 
-// Close stops the server once its store is on disk. Close connections first.
+// Close writes the store to disk and stops the server. Close connections first.
 func (e *Embedded) Close() {
 	e.once.Do(func() {
 		e.server.Shutdown()
@@ -146,7 +146,7 @@ func ensureToken(path string) (string, error) {
 	return token, nil
 }
 
-// serverLog passes the server's log on, at levels of ours: its notices are of interest to who debugs it.
+// serverLog forwards the server's log. The server's notices are logged at Debug.
 type serverLog struct {
 	log   *slog.Logger
 	fatal chan string // capacity 1: the first is the cause

@@ -1,11 +1,11 @@
-// Package nats is the stream over NATS JetStream: the server embedded in this process, or one elsewhere. It alone imports
-// NATS.
+// Package nats implements package stream over NATS JetStream: a server embedded in this process, or an external one. Only
+// this package imports NATS.
 //
-// The stream is JetStream's GAVEL, in files, with bounds on age and size that discard the oldest. A place is JetStream's
-// sequence. An acknowledgement means that the server has the message: it survives the end of the process, and with
-// EmbedOptions.SyncAlways that of the machine. Repeated IDs are dropped for stream.DuplicateWindow. Readers are pull
-// consumers that acknowledge nothing; nothing of them outlives the reader by more than a minute. Buckets are JetStream's
-// key-value buckets.
+// The stream is JetStream's GAVEL, stored in files. When a bound on age or size is reached, the oldest messages are removed.
+// A cursor is JetStream's sequence. An acknowledgement means that the server has the message. The message then survives a
+// crash of the process, and with EmbedOptions.SyncAlways a crash of the machine. Repeated IDs are dropped for
+// stream.DuplicateWindow. Readers are pull consumers without acknowledgements; the server removes a consumer at most a minute
+// after its reader has ended. Buckets are JetStream's key-value buckets.
 package nats
 
 import (
@@ -34,18 +34,18 @@ const (
 	maxMessage   = 1 << 20 // bytes of headers and data
 )
 
-// Options say where the stream is and what it keeps.
+// Options configures the connection, and how much the stream keeps.
 type Options struct {
 	// Embedded is the server in this process; nil: the one at URL.
 	Embedded *Embedded
 	URL      string // as in "nats://127.0.0.1:4222"
-	// TokenFile holds the token to show at URL, readable by its owner alone; "": none.
+	// TokenFile holds the token for URL; only its owner may read it. "": none.
 	TokenFile string
-	Name      string // of this process, for the server's own listings
+	Name      string // of this process, for the server's list of connections
 
-	// The bounds of the stream. When one is reached the oldest messages are discarded: what is said now counts more
-	// than what was said then, a reader that fell behind is told how much it lost, and the bidder never stops for a full
-	// disk. Spend of today must fit: it is restored from here. 0: 7 days, 4 GiB, 1 replica.
+	// The bounds of the stream. When one is reached, the oldest messages are removed, so that the bidder never stops because
+	// the disk is full. Entry.Lost tells readers how many they lost. The bounds must hold the events of one day, because
+	// today's spend is restored from them. 0: 7 days, 4 GiB, 1 replica.
 	MaxAge   time.Duration
 	MaxBytes int64
 	Replicas int
@@ -53,7 +53,7 @@ type Options struct {
 	Logger *slog.Logger // nil: none
 }
 
-// Stream is a connection to the stream. It connects by itself again, for ever. Safe for concurrent use.
+// Stream is a connection to the stream. It reconnects by itself, without limit. Safe for concurrent use.
 type Stream struct {
 	o    Options
 	conn *natsgo.Conn
@@ -66,8 +66,8 @@ type Stream struct {
 	made   bool          // the stream exists with our bounds
 }
 
-// Connect returns a connection to the stream. A server that cannot be reached yet is no error: publishing
-// fails until it can be, readers wait. A URL that is none, or a token file that cannot be read, is.
+// Connect returns a connection to the stream. A server that cannot be reached yet is not an error: until it can be reached,
+// publishing fails and readers wait. A malformed URL or an unreadable token file is an error.
 func Connect(o Options) (*Stream, error) {
 	s := &Stream{o: o, log: o.Logger, change: make(chan struct{})}
 	if s.log == nil {
@@ -78,7 +78,7 @@ func Connect(o Options) (*Stream, error) {
 		natsgo.MaxReconnects(-1),
 		natsgo.ReconnectWait(200 * time.Millisecond),
 		natsgo.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
-		natsgo.ReconnectBufSize(-1), // what cannot be sent fails, and is the publisher's to keep
+		natsgo.ReconnectBufSize(-1), // a message that cannot be sent fails, and its publisher keeps it
 		natsgo.RetryOnFailedConnect(true),
 		natsgo.Timeout(2 * time.Second),
 		natsgo.PingInterval(5 * time.Second),
@@ -115,14 +115,14 @@ func Connect(o Options) (*Stream, error) {
 	}
 	if conn.IsConnected() {
 		s.set(true, conn, nil)
-		if !conn.IsConnected() { // lost in between: its handler may have run before
+		if !conn.IsConnected() { // the connection was lost meanwhile; its handler may have run before this
 			s.set(false, conn, nil)
 		}
 	}
 	return s, nil
 }
 
-// Close ends the connection. Close readers and whoever publishes first.
+// Close ends the connection. Close readers and publishers first.
 func (s *Stream) Close() { s.conn.Close() }
 
 // Up implements stream.Stream.
@@ -150,7 +150,7 @@ func (s *Stream) set(up bool, conn *natsgo.Conn, err error) {
 	}
 }
 
-// ensure creates the stream, or gives it our bounds, once.
+// ensure creates the stream, or sets its bounds, once.
 func (s *Stream) ensure(ctx context.Context) error {
 	s.mu.Lock()
 	made := s.made
@@ -170,7 +170,7 @@ func (s *Stream) ensure(ctx context.Context) error {
 		Storage:     jetstream.FileStorage,
 		Replicas:    max(s.o.Replicas, 1),
 		Duplicates:  stream.DuplicateWindow,
-		Compression: jetstream.NoCompression, // it would take both processors for 30 ms with each block that is full
+		Compression: jetstream.NoCompression, // compressing a full block would stall the bidder
 	})
 	if err != nil {
 		return fmt.Errorf("nats: cannot set up stream %s: %w", StreamName, err)
@@ -181,7 +181,7 @@ func (s *Stream) ensure(ctx context.Context) error {
 	return nil
 }
 
-// forget has the stream set up again before its next use: it may be another server now, or another disk.
+// forget makes the next use set the stream up again, because it may now be another server or another disk.
 func (s *Stream) forget() {
 	s.mu.Lock()
 	s.made = false

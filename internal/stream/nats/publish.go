@@ -13,13 +13,13 @@ import (
 	"gavel/internal/stream"
 )
 
-// patience is for how long the server is waited for where the caller's context does not end sooner.
+// patience bounds waits for the server if the caller's context does not end sooner.
 const patience = 5 * time.Second
 
 var errLost = fmt.Errorf("%w: the connection was lost", stream.ErrAway)
 
-// Publish implements stream.Stream. All messages are on their way before the first acknowledgement is waited for. After
-// a failure the stream is set up again before its next use: it may be another server then, or another disk.
+// Publish implements stream.Stream. It sends all messages before it waits for the first acknowledgement. After a failure,
+// the next use sets the stream up again, because it may then be another server or another disk.
 func (s *Stream) Publish(ctx context.Context, messages []stream.Message) (acked []bool, err error) {
 	acked = make([]bool, len(messages))
 	for _, m := range messages {
@@ -70,7 +70,7 @@ func (s *Stream) Publish(ctx context.Context, messages []stream.Message) (acked 
 	return acked, err
 }
 
-// ensureWhileUp is ensure that gives up when the connection is lost.
+// ensureWhileUp is like ensure, but returns if the connection is lost.
 func (s *Stream) ensureWhileUp(ctx context.Context, changed <-chan struct{}) error {
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()

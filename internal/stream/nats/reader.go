@@ -12,23 +12,22 @@ import (
 	"gavel/internal/stream"
 )
 
-// reader reads through pull consumers that acknowledge nothing: what was read is known by its place, which whoever
-// reads stores. Pulls are bounded in messages and bytes. A message out of order or missing, a lost connection, and
-// any fault of the consumer is mended by a new consumer at the sequence that comes next; only what is really gone counts
-// as lost.
+// reader reads through pull consumers without acknowledgements; its owner stores the cursor. Pulls are bounded in messages
+// and bytes. If a message is missing or out of order, the connection is lost or the consumer fails, the reader makes a new
+// consumer at the next sequence. So only messages that the stream has removed count as lost.
 type reader struct {
 	s     *Stream
-	next  uint64 // sequence to come; 0: what was stored since
+	next  uint64 // next sequence; 0: the first stored since a time
 	since time.Time
 	last  stream.Cursor
 	pulls *pulls
-	again uint64 // sequence for which a new consumer was tried because it was missing
+	again uint64 // missing sequence for which a new consumer was already tried
 
 	once sync.Once
 	done chan struct{} // closed by Close
 }
 
-// pulls is one consumer, and the messages that come from it.
+// pulls is one consumer and its messages.
 type pulls struct {
 	jetstream.MessagesContext
 	ended chan struct{} // closed by end
@@ -121,7 +120,7 @@ func (r *reader) Next(ctx context.Context) (stream.Entry, error) {
 	}
 }
 
-// drop lets go of the consumer; the next Next begins another.
+// drop ends the consumer; the next call of Next makes a new one.
 func (r *reader) drop() {
 	if r.pulls != nil {
 		r.pulls.end()
@@ -129,7 +128,7 @@ func (r *reader) drop() {
 	}
 }
 
-// pause waits a moment, or until the connection changes.
+// pause waits for a short time, or until the connection changes.
 func (r *reader) pause(ctx context.Context) error {
 	_, change := r.s.Up()
 	t := time.NewTimer(200 * time.Millisecond)
@@ -145,7 +144,7 @@ func (r *reader) pause(ctx context.Context) error {
 	return nil
 }
 
-// pull begins a consumer at the next sequence.
+// pull makes a consumer at the next sequence.
 func (r *reader) pull(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -195,7 +194,7 @@ func (r *reader) watch(p *pulls, change <-chan struct{}) {
 	p.Stop()
 }
 
-// accept checks the order; ready is false for a message that is not the next.
+// accept checks the order; ready is false if the message is not the next one.
 func (r *reader) accept(ctx context.Context, msg jetstream.Msg) (e stream.Entry, ready bool, err error) {
 	meta, err := msg.Metadata()
 	if err != nil {
@@ -208,7 +207,7 @@ func (r *reader) accept(ctx context.Context, msg jetstream.Msg) (e stream.Entry,
 	if r.next > 0 && seq > r.next {
 		state, err := r.s.State(ctx)
 		if err == nil && state.First.Seq() < seq && r.again != r.next {
-			// It is still there, or was a moment ago: ask again from where it was lost.
+			// The stream still has it, or had it just now: ask for it again.
 			r.again = r.next
 			r.drop()
 			return e, false, nil

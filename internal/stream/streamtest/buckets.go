@@ -12,7 +12,7 @@ import (
 	"gavel/internal/stream"
 )
 
-// RunBuckets runs the suite of stream.Buckets. open returns an empty store, which ends with the test.
+// RunBuckets runs the suite of stream.Buckets. open returns an empty store that is closed when the test ends.
 func RunBuckets(t *testing.T, open func(t *testing.T) stream.Buckets) {
 	bucket := func(t *testing.T, o stream.BucketOptions) stream.Bucket {
 		t.Helper()
@@ -100,7 +100,7 @@ func testSwap(t *testing.T, b stream.Bucket) {
 	}
 }
 
-// Of those who swap at once one wins, so that a counter counts every swap that was taken.
+// Of concurrent swaps one succeeds, so a counter counts every successful swap.
 func testSwapRace(t *testing.T, b stream.Bucket) {
 	ctx := within(t, patience)
 	const racers, each = 4, 15
@@ -152,7 +152,7 @@ func testBucketCancel(t *testing.T, b stream.Bucket) {
 	}
 }
 
-// A value lives for its time after its last change.
+// A value expires its TTL after its last change.
 func testTTL(t *testing.T, b stream.Bucket) {
 	ctx := within(t, patience)
 	if _, err := b.Put(ctx, "k", []byte("x")); err != nil {
@@ -175,7 +175,7 @@ func testTTL(t *testing.T, b stream.Bucket) {
 	}
 }
 
-// Two who open a bucket of one name share it; another name is another bucket.
+// Two callers that open a bucket of one name share it; another name is another bucket.
 func testSharedBucket(t *testing.T, s stream.Buckets) {
 	ctx := within(t, patience)
 	open := func(name string) stream.Bucket {

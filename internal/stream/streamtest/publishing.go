@@ -12,7 +12,7 @@ import (
 	"gavel/internal/stream"
 )
 
-// A message that is sent again under its ID is acknowledged again, and moves nothing that was stored before.
+// A message that is sent again under its ID is acknowledged again. Messages stored before keep their positions.
 func testRepeats(t *testing.T, f Form) {
 	s := f.New(t)
 	publish(t, s, 0, 4)
@@ -38,7 +38,7 @@ func testRepeats(t *testing.T, f Form) {
 	}
 }
 
-// The caller may use its buffers again after Publish, and owns what a reader hands out.
+// The caller may reuse its buffers after Publish, and owns the entries that a reader returns.
 func testBuffers(t *testing.T, f Form) {
 	s := f.New(t)
 	m := message("a", 0)
@@ -56,7 +56,7 @@ func testBuffers(t *testing.T, f Form) {
 	}
 }
 
-// Publishers do not disturb each other: every message is stored once, each source's in its order.
+// With concurrent publishers, every message is stored once, and the messages of each source stay in order.
 func testManyPublishers(t *testing.T, f Form) {
 	s := f.New(t)
 	const sources, each, group = 6, 60, 20
@@ -109,7 +109,7 @@ func testTooLarge(t *testing.T, f Form) {
 	}
 }
 
-// A stream that goes away fails what is published, keeps readers waiting, and comes back with all it held.
+// While a stream cannot be reached, publishing fails and readers wait. Later it has all its messages again.
 func testAway(t *testing.T, f Form) {
 	s := f.New(t)
 	publishSoon(t, s, 0, 3)

@@ -27,8 +27,8 @@ func testOrder(t *testing.T, f Form) {
 	}
 }
 
-// Whoever stored the cursor behind what it had read goes on with the next entry, whatever was published since; who
-// stored none, or an earlier one, is given the same entries again.
+// A reader opened at the cursor after the last entry read continues with the next entry. A reader opened at the start, or
+// at an earlier cursor, returns the same entries again.
 func testResume(t *testing.T, f Form) {
 	s := f.New(t)
 	publish(t, s, 0, 10)
@@ -119,7 +119,7 @@ func testState(t *testing.T, f Form) {
 	}
 }
 
-// What is gone is told with the entry that follows it, exactly once, wherever reading begins.
+// Missing messages are reported with the next entry, exactly once, wherever reading begins.
 func testGaps(t *testing.T, f Form) {
 	s := f.New(t)
 	publish(t, s, 0, 20)
@@ -137,8 +137,8 @@ func testGaps(t *testing.T, f Form) {
 	want(t, next(t, open(t, s, stream.CursorAt(10))), 10, stream.CursorAt(11), 1)
 }
 
-// A reader that falls far behind, in messages and in bytes, misses nothing: what it fetched ahead was bounded, the rest
-// stayed with the stream.
+// A reader that is far behind, in messages and in bytes, misses nothing: it fetches a bounded part ahead, and the stream
+// keeps the rest.
 func testSlowReader(t *testing.T, f Form) {
 	s := f.New(t)
 	publish(t, s, 0, 1)
@@ -185,7 +185,7 @@ func testCancel(t *testing.T, f Form) {
 	}
 }
 
-// Close ends a Next that waits, and every later one.
+// Close ends a waiting Next; later calls return at once.
 func testClose(t *testing.T, f Form) {
 	s := f.New(t)
 	r := open(t, s, stream.Cursor{})

@@ -1,5 +1,5 @@
-// Package streamtest is the suite that every form of stream.Stream and stream.Buckets must pass. A form's own test calls
-// Run and RunBuckets, and adds what only it promises.
+// Package streamtest is the suite that every implementation of stream.Stream and stream.Buckets must pass. Its own tests
+// call Run and RunBuckets, and add what only it promises.
 package streamtest
 
 import (
@@ -12,20 +12,20 @@ import (
 	"gavel/internal/stream"
 )
 
-// Form says how a form is set up and disturbed.
+// Form says how the suite sets up and disturbs an implementation.
 type Form struct {
-	// New returns an empty stream of the form, which ends with the test.
+	// New returns an empty stream, which is closed when the test ends.
 	New func(t *testing.T) stream.Stream
-	// Trim discards the messages before first, Remove the one at a place; both return when it is done.
+	// Trim removes the messages before first, Remove the one at a cursor. Both return when it is done.
 	Trim   func(t *testing.T, s stream.Stream, first stream.Cursor)
 	Remove func(t *testing.T, s stream.Stream, at stream.Cursor)
-	// Away takes a stream that New returned away, and returns what brings it back with all it held.
+	// Away makes a stream of New unreachable. It returns a function that makes it reachable again, with all its messages.
 	Away func(t *testing.T, s stream.Stream) (back func())
-	// DropsRepeats: a message whose ID was stored lately is not stored again. Without it readers may see both.
+	// DropsRepeats: a message whose ID was stored within DuplicateWindow is not stored again. If false, readers may see both.
 	DropsRepeats bool
 }
 
-// patience bounds every wait: what takes longer hangs.
+// patience bounds every wait. A test that waits longer fails.
 const patience = 30 * time.Second
 
 // Run runs the suite.
@@ -53,7 +53,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-// message is the i-th of a source.
+// message returns the i-th message of a source.
 func message(source string, i int) stream.Message {
 	id := fmt.Sprintf("%s-%06d", source, i)
 	return stream.Message{ID: id, Source: source, Data: []byte("data of " + id)}
@@ -72,7 +72,7 @@ func publish(t *testing.T, s stream.Stream, first, last int) {
 	}
 }
 
-// publishSoon sends messages until they are acknowledged, as who publishes across a break does.
+// publishSoon sends messages again and again until they are acknowledged.
 func publishSoon(t *testing.T, s stream.Stream, first, last int) {
 	t.Helper()
 	ctx := within(t, patience)
