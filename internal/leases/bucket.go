@@ -11,13 +11,13 @@ import (
 	"gavel/internal/stream"
 )
 
-// keep is how long the bucket keeps an entry after its last change: yesterday's is of no more use.
+// keep is how long the bucket keeps an entry after its last change. Entries of past days are not needed.
 const keep = 72 * time.Hour
 
-// maxSwaps bounds the attempts to change an entry that others change too.
+// maxSwaps bounds the attempts to change an entry while others change it.
 const maxSwaps = 32
 
-var errContended = errors.New("leases: entry changed by others every time it was tried")
+var errContended = errors.New("leases: other bidders changed the entry during every attempt")
 
 func (m *Manager) open(ctx context.Context) error {
 	if m.bucket != nil {
@@ -37,15 +37,15 @@ func (m *Manager) open(ctx context.Context) error {
 	return nil
 }
 
-// swap changes an entry by f until nobody else did in between. f returns false to leave it as it is. Where a write's
-// outcome is not known, f is called again with what the bucket holds.
+// swap changes an entry by f. If another bidder changed the entry meanwhile, swap tries again. f returns false to leave the
+// entry unchanged. If the outcome of a write is not known, swap calls f again with the bucket's entry.
 func (m *Manager) swap(ctx context.Context, h holding, f func(*entry) bool) error {
 	key := entryKey(h)
 	for range maxSwaps {
 		e := &entry{Leases: make(map[string]part)}
 		value, revision, err := m.bucket.Get(ctx, key)
 		switch {
-		case errors.Is(err, stream.ErrNotFound): // revision 0 makes it
+		case errors.Is(err, stream.ErrNotFound): // a swap at revision 0 creates it
 		case err != nil:
 			return fmt.Errorf("leases: cannot read the budget of %q on %s: %w", h.campaign, h.day, err)
 		default:
@@ -69,7 +69,7 @@ func (m *Manager) swap(ctx context.Context, h holding, f func(*entry) bool) erro
 	return fmt.Errorf("%w: %q on %s", errContended, h.campaign, h.day)
 }
 
-// beat renews our heartbeat until a time.
+// beat renews our heartbeat. The heartbeat is valid until the given time.
 func (m *Manager) beat(ctx context.Context, until time.Time) error {
 	b, err := json.Marshal(heartbeat{Run: m.run, Expires: until.UnixMilli()})
 	if err != nil {
@@ -81,7 +81,7 @@ func (m *Manager) beat(ctx context.Context, until time.Time) error {
 	return nil
 }
 
-// dead says whether a bidder's lease may be settled. Heartbeats are read once they would have run out.
+// dead reports whether a bidder's lease may be settled. A heartbeat is read again only when the last one read has expired.
 func (m *Manager) dead(ctx context.Context, bidder string, now time.Time) (bool, error) {
 	if !m.beats[bidder].deadAt(now, m.o.Grace) {
 		return false, nil
@@ -101,7 +101,7 @@ func (m *Manager) dead(ctx context.Context, bidder string, now time.Time) (bool,
 	return h.deadAt(now, m.o.Grace), nil
 }
 
-// spentOf asks what a dead bidder spent of a campaign; a round asks once for a bidder and day.
+// spentOf returns what a dead bidder spent of a campaign. A round asks the event stream once for each bidder and day.
 func (m *Manager) spentOf(ctx context.Context, cache map[string]map[string]auction.Micros, bidder string, h holding) (auction.Micros, error) {
 	if m.o.SpentOf == nil {
 		return 0, nil

@@ -14,25 +14,25 @@ type entry struct {
 	Leases map[string]part `json:"leases"`
 }
 
-// part is what one bidder has of it: Granted is what it may spend in all, Spent what it reported.
+// part is one bidder's share of an entry: Granted is what the bidder may spend in all, Spent what it reported.
 type part struct {
-	Run     string         `json:"run"` // process that holds it; "": nobody, Granted is what was spent
+	Run     string         `json:"run"` // process that holds the part; "": the part is settled, and Granted is what was spent
 	Granted auction.Micros `json:"granted"`
 	Spent   auction.Micros `json:"spent"`
 }
 
-// heartbeat says until when a bidder counts as alive.
+// heartbeat holds the time until which a bidder counts as alive.
 type heartbeat struct {
 	Run     string `json:"run"`
 	Expires int64  `json:"expires"` // Unix ms
 }
 
-// deadAt says whether nothing can come of the bidder's bids any more.
+// deadAt reports whether the bidder's bids can no longer be billed.
 func (h heartbeat) deadAt(now time.Time, grace time.Duration) bool {
 	return now.After(time.UnixMilli(h.Expires).Add(grace))
 }
 
-// granted is what is handed out of the day, spent or not.
+// granted is the sum leased to all bidders on the day, spent or not.
 func (e *entry) granted() (sum auction.Micros) {
 	for _, p := range e.Leases {
 		sum += p.Granted
@@ -40,7 +40,7 @@ func (e *entry) granted() (sum auction.Micros) {
 	return sum
 }
 
-// settle gives a dead bidder's unspent money back: from then on it has what it spent.
+// settle returns a dead bidder's unspent money to the budget. Its part then equals what it spent.
 func (e *entry) settle(bidder string, spent auction.Micros) (back auction.Micros) {
 	p := e.Leases[bidder]
 	p.Spent = max(p.Spent, spent)
@@ -49,8 +49,8 @@ func (e *entry) settle(bidder string, spent auction.Micros) (back auction.Micros
 	return back
 }
 
-// lend is how much of ask is lent when daily is the budget: at most the share of what is left, or least if that is
-// more, and never more than is left.
+// lend returns how much of ask is leased from the budget daily: at most the larger of least and the share of the remainder,
+// and never more than the remainder.
 func (e *entry) lend(ask, daily, least auction.Micros, share float64) auction.Micros {
 	left := max(daily-e.granted(), 0)
 	most := max(auction.Micros(float64(left)*share), least)
@@ -68,7 +68,7 @@ func (e *entry) encode() []byte {
 func decodeEntry(b []byte) (*entry, error) {
 	e := &entry{}
 	if err := json.Unmarshal(b, e); err != nil {
-		return nil, fmt.Errorf("leases: budget entry damaged: %w (delete the key, and today's spend has to be leased anew)", err)
+		return nil, fmt.Errorf("leases: budget entry damaged: %w (remedy: delete the key; bidders then lease today's spend again)", err)
 	}
 	if e.Leases == nil {
 		e.Leases = make(map[string]part)
@@ -85,5 +85,5 @@ func entryKey(h holding) string { return h.day.String() + "." + keyPart(h.campai
 
 func heartbeatKey(bidder string) string { return "bidder." + keyPart(bidder) }
 
-// keyPart makes any name a token that keys may hold.
+// keyPart encodes a name so that a key may contain it.
 func keyPart(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }

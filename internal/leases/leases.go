@@ -1,20 +1,20 @@
-// Package leases shares the daily budget of campaigns between bidders. Each bidder leases a part of what is left,
-// spends it from memory, and comes back for more before it is gone: no auction ever waits for another machine.
+// Package leases shares the daily budget of campaigns between bidders. Each bidder leases a part of the remaining budget
+// and spends it from memory. Before the part is spent, the bidder leases more. So no auction waits for another machine.
 //
-// The truth is one entry a campaign and UTC day in a stream.Bucket, changed by compare-and-swap alone:
+// The authority is one entry for each campaign and UTC day in a stream.Bucket. It is changed only by compare-and-swap:
 //
 //	2026-01-31.<campaign, base64url>   {"leases": {"bidder-a": {"granted": …, "spent": …}, …}}
 //	bidder.<name, base64url>           {"run": …, "expires": …}    heartbeat, once a Renew
 //
-// Two rules keep Σ granted ≤ daily budget, whoever dies when:
+// Two rules keep Σ granted ≤ daily budget, whenever a bidder dies:
 //
-//   - money goes from the entry to the ledger in this order, and from the ledger back to the entry in the other: a
-//     bidder never holds more than the entry says, and after a write of unknown outcome it reads what became of it;
-//   - a bidder that has not renewed its heartbeat for TTL stops spending what it leased, and what it had not spent goes
-//     back only Grace after that, when no notice of its last bids can come any more.
+//   - To lease money, a bidder changes the entry first and the ledger second. To give money back, it changes the ledger
+//     first. So a bidder never holds more than its entry says. If the outcome of a write is unknown, the bidder reads the entry.
+//   - If a bidder has not renewed its heartbeat for TTL, it stops spending what it leased. Its unspent money goes back only
+//     Grace later, when no notice of its last bids can arrive.
 //
-// A lease belongs to a name. A process that starts under the name of one that died takes its leases over: what was
-// spent stays covered, the rest is frozen for Grace, because bids of the one before may still be billed.
+// A lease belongs to a bidder's name. If a process starts under the name of a dead one, it takes over the leases. Money that
+// was spent stays covered. The rest is frozen for Grace, because bids of the dead process may still be billed.
 //
 // leases.go is the interface, entry.go the arithmetic on an entry, manager.go one round of renewal, bucket.go the store.
 package leases
@@ -36,22 +36,22 @@ import (
 	"gavel/internal/stream"
 )
 
-// Ledger is what spends the leases; *auction.Ledger is one.
+// Ledger spends the leases; *auction.Ledger is one.
 type Ledger interface {
-	// Grant adds amount to what the campaign may spend on the day, or takes back up to -amount of what is left; it
-	// returns what was added (negative: taken).
+	// Grant adds amount to what the campaign may spend on the day. If amount is negative, Grant takes back at most -amount
+	// of unspent money. It returns the amount added (negative: taken).
 	Grant(campaign string, day auction.Day, amount auction.Micros) auction.Micros
-	// Snapshot is every campaign and day that the ledger knows.
+	// Snapshot returns every campaign and day that the ledger knows.
 	Snapshot(now time.Time) []auction.AccountState
 }
 
-// Budget is what a campaign may spend a day, over all bidders.
+// Budget is what all bidders together may spend on a campaign in a day.
 type Budget struct {
 	Campaign string
 	Daily    auction.Micros
 }
 
-// Options set a manager up.
+// Options configures a manager.
 type Options struct {
 	Buckets  stream.Buckets
 	Bucket   string // "": GAVEL_BUDGETS
@@ -61,20 +61,20 @@ type Options struct {
 
 	// Every is how often leases are renewed. 0: 5 s.
 	Every time.Duration
-	// TTL is how long a bidder goes on with what it holds when the bucket is away. 0: 10 min.
+	// TTL is how long a bidder keeps spending its leases while the bucket is down. 0: 10 min.
 	TTL time.Duration
-	// Grace is how long after that, and after its end, a bidder's unspent money goes back: no less than the time
-	// in which bids may still be billed (notices.Options.ExchangeTTL), and the skew of clocks. 0: 1 h 5 min.
+	// Grace is how long after TTL, or after its end, a bidder's unspent money is given back. It must be at least the time in
+	// which bids may still be billed (notices.Options.ExchangeTTL) plus the difference of clocks. 0: 1 h 5 min.
 	Grace time.Duration
-	// Share is the most of what is left of a budget that one lease takes. 0: 0.1.
+	// Share is the largest share of the remaining budget that one lease takes. 0: 0.1.
 	Share float64
-	// Least is the least part leased, as a share of the daily budget. 0: 0.02.
+	// Least is the smallest lease, as a share of the daily budget. 0: 0.02.
 	Least float64
-	// Ahead is for how long of spending at the present rate a lease should last. 0: 6 × Every.
+	// Ahead is how long a lease should last at the present rate of spending. 0: 6 × Every.
 	Ahead time.Duration
 
-	// SpentOf returns what a bidder that is gone has really spent on a day, by campaign, as the event stream knows
-	// it (spend.Of). nil: its last report is believed, which may miss up to Every of spend.
+	// SpentOf returns what a dead bidder really spent on a day, by campaign, from the event stream (spend.Of). If it is nil,
+	// the bidder's last report counts, which may miss the spend of up to Every.
 	SpentOf func(ctx context.Context, bidder string, day auction.Day) (map[string]auction.Micros, error)
 
 	Now        func() time.Time // nil: time.Now
@@ -85,19 +85,19 @@ type Options struct {
 // Manager leases for one bidder. Safe for concurrent use.
 type Manager struct {
 	o   Options
-	run string // of this process: who took a name over is known by it
+	run string // random id of this process; it shows which process holds a name
 	log *slog.Logger
 	m   *metrics
 
 	mu      sync.Mutex    // guards what follows; held during a round, never on the serving path
-	bucket  stream.Bucket // nil until it could be opened
+	bucket  stream.Bucket // nil until it has been opened
 	budgets []Budget
 	held    map[holding]*lease
 	alive   time.Time // until when others count us alive
 	beats   map[string]heartbeat
 	away    bool
-	stopped bool // gave back what was left, because the heartbeat ran out
-	fenced  bool // another process runs under our name
+	stopped bool // took unspent leases from the ledger, because the heartbeat expired
+	fenced  bool // another process uses our name
 
 	started, closed bool
 	stop            chan struct{} // closed by Close; ends renewLoop
@@ -109,10 +109,10 @@ type holding struct {
 	day      auction.Day
 }
 
-// ErrFenced means that another process leases under the same name: this one leases nothing any more.
-var ErrFenced = errors.New("leases: another process took this bidder's name over (bidder.name must be unique)")
+// ErrFenced means that another process leases under the same name. This process no longer leases.
+var ErrFenced = errors.New("leases: another process uses this bidder's name (the setting name must be unique)")
 
-// New returns a manager that holds nothing yet. Every fault of the options is reported.
+// New returns a manager without leases. Its error names every fault of the options.
 func New(o Options) (*Manager, error) {
 	var errs []error
 	if o.Buckets == nil {
@@ -167,16 +167,16 @@ func New(o Options) (*Manager, error) {
 	return m, nil
 }
 
-// SetBudgets replaces the campaigns that are leased for; the next round follows it. A lower budget takes back what is
-// left of leases beyond it.
+// SetBudgets replaces the campaigns and their budgets, from the next round on. If a budget is lower than what is leased,
+// unspent money is given back.
 func (m *Manager) SetBudgets(budgets []Budget) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.budgets = append([]Budget(nil), budgets...)
 }
 
-// Start renews every Options.Every until Close. Call Renew before it to begin with money, and spend.Rebuild
-// before that, so that the ledger knows what was spent.
+// Start renews every Options.Every until Close. Call spend.Rebuild first, so that the ledger knows what was spent, then
+// Renew, so that there is money at the start, then Start.
 func (m *Manager) Start() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -197,14 +197,14 @@ func (m *Manager) renewLoop() {
 			return
 		case <-t.C:
 			ctx, cancel := context.WithTimeout(context.Background(), max(m.o.Every, 5*time.Second))
-			_ = m.Renew(ctx) // said once, and counted, by itself
+			_ = m.Renew(ctx) // it logs and counts its own errors
 			cancel()
 		}
 	}
 }
 
-// Close gives back what is neither spent nor held by open bids, and ends the manager. If the bucket is away the rest
-// goes back by itself, TTL + Grace later.
+// Close gives back money that is neither spent nor reserved by open bids, and ends the manager. If the bucket is down, other
+// bidders take the money back TTL + Grace later.
 func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Lock()
 	if m.closed {

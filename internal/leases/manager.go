@@ -8,13 +8,13 @@ import (
 	"gavel/internal/auction"
 )
 
-// lease is what we hold of a campaign's day.
+// lease is this bidder's part of a campaign's day.
 type lease struct {
-	taken   bool           // the entry has our run: taken over or begun
+	taken   bool           // the entry has our run
 	granted auction.Micros // as the entry said last; at least allowed + frozen
-	allowed auction.Micros // what the ledger was granted by us
+	allowed auction.Micros // what we granted to the ledger
 	frozen  auction.Micros // of a predecessor's, not granted yet
-	thaw    time.Time      // when it may be
+	thaw    time.Time      // when frozen may be granted
 	told    auction.Micros // spent, as reported last
 
 	used     auction.Micros // spent and reserved a round ago
@@ -23,8 +23,8 @@ type lease struct {
 	measured bool
 }
 
-// Renew is one round: heartbeat, then every campaign's lease of today (and of tomorrow, just before it begins) is
-// topped up, cut, or reported as it needs. It returns the first error; leases that could be renewed are.
+// Renew does one round. It renews the heartbeat, then each campaign's lease of today (and of tomorrow, shortly before it
+// begins): it leases more, gives back, or reports spend, as needed. It returns the first error, and renews the other leases.
 func (m *Manager) Renew(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -43,18 +43,18 @@ func (m *Manager) Renew(ctx context.Context) error {
 	case errors.Is(err, ErrFenced):
 		m.fenced = true
 		m.m.up.Set(0)
-		m.log.Error("another process leases under this name: this one leases no more, and spends what it holds", "bidder", m.o.Bidder)
+		m.log.Error("another process uses this bidder's name: no more is leased here, and only present leases are spent", "bidder", m.o.Bidder)
 	default:
 		m.m.failures.Inc()
 		m.m.up.Set(0)
 		if !m.away {
 			m.away = true
-			m.log.Warn("budget leases cannot be renewed: bidding goes on with what is held", "bidder", m.o.Bidder, "until", m.alive, "error", err)
+			m.log.Warn("budget leases cannot be renewed: bidding goes on with present leases", "bidder", m.o.Bidder, "until", m.alive, "error", err)
 		}
 	}
 	if !m.alive.IsZero() && !now.Before(m.alive) && err != nil && !m.stopped {
 		m.stopped = true
-		m.log.Error("budget leases ran out: what is left of them is not spent, until they can be renewed", "bidder", m.o.Bidder)
+		m.log.Error("budget leases expired: the rest of them is not spent until they can be renewed", "bidder", m.o.Bidder)
 		for h, l := range m.held {
 			l.allowed += m.o.Ledger.Grant(h.campaign, h.day, -l.allowed)
 		}
@@ -83,7 +83,7 @@ func (m *Manager) renew(ctx context.Context, now time.Time) error {
 	}
 	for h := range m.held {
 		if h.day < today-1 {
-			delete(m.held, h) // the bucket forgets it too
+			delete(m.held, h) // the bucket also removes it
 		}
 	}
 	spent := make(map[string]map[string]auction.Micros)
@@ -110,7 +110,7 @@ func (m *Manager) renew(ctx context.Context, now time.Time) error {
 	return first
 }
 
-// renewOne does what one campaign's day needs, and touches the bucket only if it needs something.
+// renewOne renews one campaign's day. It uses the bucket only if something must change.
 func (m *Manager) renewOne(ctx context.Context, now time.Time, h holding, daily auction.Micros, s auction.AccountState, spent map[string]map[string]auction.Micros) error {
 	l := m.held[h]
 	if l == nil {
@@ -132,7 +132,7 @@ func (m *Manager) renewOne(ctx context.Context, now time.Time, h holding, daily 
 		}
 	}
 	measure()
-	// What lies idle goes back: from the ledger first.
+	// Give back idle money: take it from the ledger first.
 	if over := left - 2*want; left > 3*want && over > 0 {
 		l.allowed += m.o.Ledger.Grant(h.campaign, h.day, -over)
 	}
@@ -140,7 +140,7 @@ func (m *Manager) renewOne(ctx context.Context, now time.Time, h holding, daily 
 		return nil
 	}
 
-	var free auction.Micros // ours by the entry, and not in the ledger yet
+	var free auction.Micros // granted to us in the entry, and not yet in the ledger
 	fenced := false
 	var soft error
 	err := m.swap(ctx, h, func(e *entry) bool {
@@ -150,19 +150,19 @@ func (m *Manager) renewOne(ctx context.Context, now time.Time, h holding, daily 
 		case !l.taken:
 			m.takeOver(l, p, h, s.Spent, now)
 			measure()
-		case p.Run != "": // "": we were away so long that our part was settled
+		case p.Run != "": // "": we could not renew for so long that our part was settled
 			fenced = true
 			return false
 		}
 		l.frozen = min(l.frozen, max(p.Granted-l.allowed, 0))
 		soft = m.reclaim(ctx, now, h, e, spent)
 		p.Run, p.Spent = m.run, s.Spent
-		// A budget that was lowered below what is handed out: give back what is left, as far as it is too much.
+		// If the budget was lowered below what is leased, give back unspent money, up to the excess.
 		if over := e.granted() - daily; over > 0 && left > 0 {
 			l.allowed += m.o.Ledger.Grant(h.campaign, h.day, -min(over, left))
 			left, ask = 0, 0
 		}
-		had := max(p.Granted-l.allowed-l.frozen, 0) // from a write whose outcome we never learnt
+		had := max(p.Granted-l.allowed-l.frozen, 0) // from a write of unknown outcome
 		p.Granted = l.allowed + l.frozen + min(had, ask)
 		e.Leases[m.o.Bidder] = p
 		p.Granted += e.lend(ask-min(had, ask), daily, least, m.o.Share)
@@ -185,9 +185,8 @@ func (m *Manager) renewOne(ctx context.Context, now time.Time, h holding, daily 
 	return soft
 }
 
-// takeOver adopts the part of a process that ran under our name before: what the ledger knows as spent is covered, the
-// rest may still be billed for bids of that process.
-// Calling it again, because a write failed, changes nothing.
+// takeOver takes over the part of an earlier process with our name. Money that the ledger knows as spent stays covered. The
+// rest is frozen, since bids of that process may still be billed. A repeated call, after a failed write, changes nothing.
 func (m *Manager) takeOver(l *lease, p part, h holding, spent auction.Micros, now time.Time) {
 	if p.Granted == 0 || l.allowed > 0 || l.frozen > 0 {
 		return
@@ -198,7 +197,7 @@ func (m *Manager) takeOver(l *lease, p part, h holding, spent auction.Micros, no
 	m.log.Info("budget lease of an earlier run taken over", "campaign", h.campaign, "granted_micros", p.Granted, "spent_micros", spent)
 }
 
-// reclaim settles the parts of bidders that are gone for good. Its errors leave them as they are.
+// reclaim settles the parts of dead bidders. On an error their parts do not change.
 func (m *Manager) reclaim(ctx context.Context, now time.Time, h holding, e *entry, cache map[string]map[string]auction.Micros) error {
 	var first error
 	for name, p := range e.Leases {
@@ -211,7 +210,7 @@ func (m *Manager) reclaim(ctx context.Context, now time.Time, h holding, e *entr
 			if spent, err = m.spentOf(ctx, cache, name, h); err == nil {
 				back := e.settle(name, spent)
 				m.m.reclaimed.Add(float64(max(back, 0)))
-				m.log.Info("unspent budget of a bidder that is gone returned", "bidder", name, "campaign", h.campaign, "day", h.day.String(), "micros", back)
+				m.log.Info("unspent budget of a dead bidder returned", "bidder", name, "campaign", h.campaign, "day", h.day.String(), "micros", back)
 			}
 		}
 		if err != nil && first == nil {
@@ -233,7 +232,7 @@ func (l *lease) observe(used auction.Micros, now time.Time, every time.Duration)
 	l.measured, l.used, l.usedAt = true, used, now
 }
 
-// giveBack returns everything that is neither spent nor held by open bids, and says that we are gone.
+// giveBack returns all money that is neither spent nor reserved by open bids, and lets our heartbeat expire now.
 func (m *Manager) giveBack(ctx context.Context) error {
 	now := m.o.Now()
 	if err := m.open(ctx); err != nil {

@@ -23,13 +23,13 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	m := &metrics{
 		reg:       reg,
-		up:        gauge("gavel_leases_up", "1 if budget leases are renewed, 0 if bidding goes on with what is held."),
-		granted:   gauge("gavel_leases_granted_micros", "Leased to this bidder today, spent or not, over all campaigns."),
-		left:      gauge("gavel_leases_left_micros", "Of that, neither spent nor reserved."),
+		up:        gauge("gavel_leases_up", "1 if budget leases are renewed, 0 if bidding goes on with present leases."),
+		granted:   gauge("gavel_leases_granted_micros", "Money leased to this bidder today over all campaigns, spent or not."),
+		left:      gauge("gavel_leases_left_micros", "Money leased to this bidder today that is neither spent nor reserved."),
 		failures:  counter("gavel_leases_failures_total", "Rounds of renewal that failed."),
 		conflicts: counter("gavel_leases_conflicts_total", "Writes repeated because another bidder was first."),
-		short:     counter("gavel_leases_short_total", "Leases that got less than asked: the budget nears its end."),
-		reclaimed: counter("gavel_leases_reclaimed_micros_total", "Returned from bidders that are gone."),
+		short:     counter("gavel_leases_short_total", "Leases that got less than asked, because the budget is nearly used up."),
+		reclaimed: counter("gavel_leases_reclaimed_micros_total", "Money returned from dead bidders."),
 	}
 	m.all = []prometheus.Collector{m.up, m.granted, m.left, m.failures, m.conflicts, m.short, m.reclaimed}
 	var errs []error
