@@ -7,18 +7,18 @@ import (
 	"sync"
 )
 
-// leastPercent keeps collections rare where the heap in use is many times the bytes allowed.
+// leastPercent keeps collections rare when the heap in use is many times the bytes allowed.
 const leastPercent = 25
 
-// Bound bounds how much a process allocates between two garbage collections. It is in force until Stop.
+// Bound bounds how much a process allocates between two garbage collections, until Stop.
 //
-// Go collects when the heap has grown by a percentage of what the last collection found in use (GOGC). A high one spares
-// collections, but multiplies whatever is in use for a moment, and a process that has seen one busy minute is larger from
-// then on. Here a percentage holds for a small heap, and a number of bytes for a large one.
+// Go collects when the heap has grown by a percentage (GOGC) of the memory that the last collection found in use. A high
+// percentage means few collections. But it also multiplies a short peak, and the process stays large after the peak. So
+// Bound uses the percentage for a small heap, and a number of bytes for a large one.
 type Bound struct {
 	percent int
 	bytes   int64
-	was     int // the percentage before it
+	was     int // the percentage before this Bound
 
 	mu      sync.Mutex // guards what follows
 	now     int        // the percentage set
@@ -26,13 +26,13 @@ type Bound struct {
 	sample  []metrics.Sample
 }
 
-// bell is garbage that the next collection finds: its cleanup is how Go tells that one has ended. It holds a pointer, for
-// what holds none may be kept together with its neighbours.
+// bell is garbage for the next collection. Its cleanup runs when that collection has ended. It holds a pointer, because Go may
+// keep small objects without pointers alive together with others.
 type bell struct{ _ *byte }
 
-// LimitGarbage lets percent of the memory in use be allocated between two collections, but no more than bytes, and no less than a
-// quarter of it. What is in use is known from the last collection: the first after much has come into use is late. Both
-// must be above 0. One Bound may be in force at a time.
+// LimitGarbage allows percent of the memory in use to be allocated between two collections: at most bytes, but at least a
+// quarter of the memory in use. That memory is known from the last collection, so after a sudden growth the next collection
+// is late. percent and bytes must be above 0. Only one Bound may exist at a time.
 func LimitGarbage(percent int, bytes int64) *Bound {
 	b := &Bound{percent: percent, bytes: bytes, was: debug.SetGCPercent(percent), now: percent}
 	for _, name := range []string{"/gc/heap/live:bytes", "/gc/scan/stack:bytes", "/gc/scan/globals:bytes"} {
@@ -42,7 +42,7 @@ func LimitGarbage(percent int, bytes int64) *Bound {
 	return b
 }
 
-// Stop puts the percentage back that was in force before.
+// Stop restores the percentage that was set before.
 func (b *Bound) Stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -60,7 +60,7 @@ func (b *Bound) adjust() {
 		return
 	}
 	metrics.Read(b.sample)
-	used := uint64(0) // what the percentage is of: see the Go runtime's GC guide
+	used := uint64(0) // the percentage refers to this sum: see the Go runtime's GC guide
 	for _, s := range b.sample {
 		used += s.Value.Uint64()
 	}
@@ -71,7 +71,7 @@ func (b *Bound) adjust() {
 	runtime.AddCleanup(new(bell), (*Bound).adjust, b)
 }
 
-// percentFor is the percentage that allows percent of used bytes, or as many bytes as said if that is less.
+// percentFor returns the percentage of used that allows the smaller of percent and bytes.
 func percentFor(percent int, bytes int64, used uint64) int {
 	if allowed := 100 * float64(bytes) / float64(max(used, 1)); allowed < float64(percent) {
 		return max(int(allowed), min(leastPercent, percent))

@@ -2,9 +2,9 @@ package host
 
 import "runtime"
 
-// processors is found before anybody changes GOMAXPROCS.
+// processors is read at the start, before anything changes GOMAXPROCS.
 var processors = min(runtime.GOMAXPROCS(0), runtime.NumCPU())
 
-// Processors is how many of the machine's there were for this process when it started: GOMAXPROCS may be more, a
-// container's quota less.
+// Processors is the number of processors that this process could use when it started: at most the machine's, and no more
+// than GOMAXPROCS at the start, which follows a container's CPU quota. Later changes of GOMAXPROCS do not matter.
 func Processors() int { return processors }

@@ -10,19 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shortSlice is the least that Linux gives (6.12 and later; earlier ones take no notice of the wish).
+// shortSlice is the shortest time slice of Linux 6.12 and later. Earlier versions ignore the request.
 const shortSlice = 100 * time.Microsecond
 
-// ShortSlices asks the system to run this process's threads, and all that they will begin, for no longer than 0.1 ms while
-// others wait, in place of some 3. Their part of the processors stays the same; but one that wakes gets one sooner, and one that
-// holds a lock is soon back. The error says why the system refuses, if it does.
+// ShortSlices asks Linux for time slices of 0.1 ms, in place of some 3 ms, for this process's threads and all threads that
+// they start. Their share of the processors stays the same. But a thread that wakes gets a processor sooner, and a thread
+// that lost its processor while it held a lock gets it back sooner. The error says why the system refuses.
 func ShortSlices() error {
 	asked := make(map[string]bool)
-	for more := true; more; { // a thread that was begun while they were listed may have been so by one not asked yet
+	for more := true; more; { // a thread without short slices may have started another while the list was read
 		more = false
 		all, err := os.ReadDir("/proc/self/task")
 		if err != nil {
-			return fmt.Errorf("host: cannot list those of this process: %w", err)
+			return fmt.Errorf("host: cannot list the threads of this process: %w", err)
 		}
 		for _, thread := range all {
 			if name := thread.Name(); !asked[name] {
@@ -36,14 +36,14 @@ func ShortSlices() error {
 	return nil
 }
 
-// ShortSlice is ShortSlices for the calling thread, and those that it will begin.
+// ShortSlice is ShortSlices for the calling thread and the threads that it starts.
 func ShortSlice() error { return shorten("0") }
 
-// shorten asks for one thread, "0" being the caller's; one that has ended has none to ask for.
+// shorten asks for short slices for one thread; "0" is the caller's. A thread that has ended is not an error.
 func shorten(thread string) error {
 	number, err := strconv.Atoi(thread)
 	if err != nil {
-		return fmt.Errorf("host: %q is no thread's number: %w", thread, err)
+		return fmt.Errorf("host: %q is not a thread's number: %w", thread, err)
 	}
 	attributes, err := unix.SchedGetAttr(number, 0)
 	if err == nil {
@@ -51,7 +51,7 @@ func shorten(thread string) error {
 		err = unix.SchedSetAttr(number, attributes, 0)
 	}
 	if err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("host: cannot have short time slices: %w", err)
+		return fmt.Errorf("host: cannot set short time slices: %w", err)
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package host is what a process asks of the machine it runs on: the priority, time slices and CPU time of threads, how many
-// can run at once, and how much memory may be allocated between two garbage collections.
+// Package host deals with the machine that a process runs on: the priority, time slices and CPU time of threads, the number
+// of processors, and how much memory may be allocated between two garbage collections.
 package host
 
 import (
@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// GoNice runs f in a goroutine that has a thread for itself, as nice as is said (nice(1)) or nicer where the caller's
-// already is. err says why it is not, on systems that refuse it or know no priority of a thread; f runs all the same.
+// GoNice runs f in a goroutine on a thread of its own, with the niceness nice (nice(1)), or the caller's if that is higher.
+// If the system refuses, or threads have no priority of their own, f runs all the same, and err says why.
 //
-// The thread ends with f: priority can't be raised again without a privilege, and must not stay with a thread that others
-// use. The process's main thread, which can't end, is therefore never taken.
+// The thread ends with f, because raising a priority again needs a privilege, and other goroutines must not run on a nice
+// thread. GoNice therefore never uses the process's main thread, which cannot end.
 func GoNice(nice int, f func(err error)) { go inThread(nice, f) }
 
-// inThread is its goroutine's last act.
+// inThread runs f on the calling goroutine's thread. The goroutine must end when inThread returns.
 func inThread(nice int, f func(err error)) {
 	runtime.LockOSThread()
-	if isMainThread() { // While it is held here, the next goroutine gets another.
+	if isMainThread() { // while it is locked here, the next goroutine gets another thread
 		begun := make(chan struct{})
 		GoNice(nice, func(err error) { close(begun); f(err) })
 		<-begun
@@ -34,28 +34,28 @@ func inThread(nice int, f func(err error)) {
 	f(err) // never unlocked: the runtime ends the thread with the goroutine
 }
 
-// NiceCPU is the CPU time that functions have used in threads which GoNice made nice, those that are running included.
+// NiceCPU is the CPU time used so far on threads that GoNice made nice, running ones included.
 func NiceCPU() time.Duration { return nices.used() }
 
-// nices are the nice threads there are.
+// nices accounts for the nice threads.
 var nices account
 
-// thread is one that is accounted for.
+// thread is a running thread in an account.
 type thread struct {
-	number int           // the system's
-	before time.Duration // what it had used when it came
+	number int           // the system's number of it
+	before time.Duration // CPU time used before it was added
 }
 
 func (t thread) used() time.Duration { return threadCPU(t.number) - t.before }
 
-// account keeps what threads use. Methods are safe for concurrent use.
+// account sums the CPU time of threads. Methods are safe for concurrent use.
 type account struct {
 	mu      sync.Mutex
 	threads []thread
-	ended   time.Duration // used by those that have left
+	ended   time.Duration // used by threads that have ended
 }
 
-// begin takes a thread in; end must follow, in that thread.
+// begin adds a thread. The caller must call end on that thread.
 func (a *account) begin(number int) thread {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// lowerPriority: elsewhere threads have no priority of their own.
+// lowerPriority always fails: on other systems threads have no priority of their own.
 func lowerPriority(int) error { return errors.ErrUnsupported }
 
 func isMainThread() bool { return false }
 
-// Threads that are not nice are not asked what they used.
+// These are not needed, because no thread is nice.
 func currentThread() int { return 0 }
 
 func threadCPU(int) time.Duration { return 0 }
 
-// ShortSlices: elsewhere there is nothing to ask for.
+// ShortSlices always fails: other systems have no such setting.
 func ShortSlices() error { return errors.ErrUnsupported }
 
-// ShortSlice: nor for one thread.
+// ShortSlice always fails: other systems have no such setting.
 func ShortSlice() error { return errors.ErrUnsupported }
