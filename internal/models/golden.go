@@ -15,19 +15,19 @@ import (
 
 const (
 	goldenTolerance = 1e-6     // the largest difference from Python's probability
-	goldenMinRows   = 16       // fewer prove little
+	goldenMinRows   = 16       // fewer rows prove little
 	goldenMaxBytes  = 64 << 20 // bounds golden.msgpack
 	goldenChunk     = 256      // rows run at a time
 )
 
-// golden is rows with the probabilities that were computed for them when the version was exported.
+// golden holds rows and the probabilities that were computed for them when the version was exported.
 type golden struct {
 	n, f int
 	x    []int32   // [n, f]
 	p    []float32 // [n]
 }
 
-// readGolden reads golden.msgpack and holds its sizes and indices against the manifest.
+// readGolden reads golden.msgpack and checks its sizes and indices against the manifest.
 func readGolden(name string, m *Manifest) (*golden, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -75,7 +75,7 @@ func readGolden(name string, m *Manifest) (*golden, error) {
 	return g, nil
 }
 
-// check runs the rows and compares. The refusal names the worst row.
+// check runs the rows and compares the probabilities. The refusal names the row with the largest difference.
 func (g *golden) check(e engine.Engine) error {
 	b, err := e.NewBatch(min(g.n, goldenChunk))
 	if err != nil {

@@ -13,19 +13,19 @@ import (
 	"gavel/internal/engine"
 )
 
-// GroupOptions make a Group. Store and Loaders are required.
+// GroupOptions configures a Group. Store and Loaders are required.
 type GroupOptions struct {
 	Store   Store
 	Loaders engine.Loaders
 
-	// Loads is how many versions are loaded at once at most; default 1. What else waits does so in turn.
+	// Loads is the most versions that are loaded at once; default 1. Other models wait in a queue.
 	Loads int
-	// Nice lowers the priority of the thread that loads and prepares a version while another serves, as nice(1): default
-	// 5, at most 19; negative leaves it as it is.
+	// Nice lowers the priority of the thread that loads and prepares a version while another serves, as nice(1). Default
+	// 5, at most 19; negative leaves the priority unchanged.
 	Nice int
 
 	Watch WatchOptions
-	// Registerer takes the metrics, those of each model labelled with it; nil: none. They are unregistered by Close.
+	// Registerer takes the metrics; those of a model have the label model. nil: none. Close unregisters them.
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger // default slog.Default
 }
@@ -55,13 +55,13 @@ func (o *GroupOptions) fill() error {
 	return nil
 }
 
-// Group follows the models of one store, each through a Manager. However many they are, one goroutine watches the store,
-// and Loads goroutines load versions; a loading thread is of low priority while any version serves.
+// Group follows the models of one store, each with a Manager. For any number of models, one goroutine watches the store, and
+// Loads goroutines load versions. While any version serves, loading threads have low priority.
 //
-// The watching goroutine tells a manager what changed. What needs no loading (another share, the end of a canary, a
-// version that is loaded already) happens there and then. A manager that has something to load waits in the queue; the one
-// that waits longest is next, and goes to the end if its model changed again in the meantime. One model's slow load
-// therefore delays the loads of others, and never what serves.
+// The watching goroutine passes each change to the model's manager. Changes that need no loading (another share, the end of
+// a canary, a version that is already loaded) take effect at once. A manager that must load a version waits in a queue,
+// first come, first served. If its model changed again meanwhile, the manager goes to the end of the queue. So a slow load
+// delays other models' loads, but never the versions that serve.
 type Group struct {
 	opts    GroupOptions
 	watcher *watcher
@@ -72,15 +72,15 @@ type Group struct {
 
 	mu       sync.Mutex // guards what follows
 	managers map[string]*Manager
-	queue    []*Manager // have something to load; none twice
-	loading  []*Manager // are being loaded for: another turn waits in the queue
+	queue    []*Manager // must load something; no manager is in it twice
+	loading  []*Manager // load now; next skips these, even if they are in the queue again
 	closed   bool
 	serving  int // managers that have a version in service
 
 	collectors []prometheus.Collector
 }
 
-// NewGroup starts to follow a store. Close ends it.
+// NewGroup starts to follow a store, until Close.
 func NewGroup(opts GroupOptions) (*Group, error) {
 	if err := opts.fill(); err != nil {
 		return nil, err
@@ -100,13 +100,13 @@ func NewGroup(opts GroupOptions) (*Group, error) {
 	return g, nil
 }
 
-// Close ends the watching and waits for loads under way. Managers go on serving what they serve until they are closed.
+// Close ends the watching and waits for loads under way. Managers keep serving their versions until they are closed.
 func (g *Group) Close() {
 	g.mu.Lock()
 	g.closed = true
 	g.queue = nil
 	for _, m := range g.managers {
-		m.cancel() // a load under way heeds it between its steps
+		m.cancel() // a load under way stops at its next step
 	}
 	g.mu.Unlock()
 	g.cancel()
@@ -137,7 +137,7 @@ func (g *Group) Manage(opts Options) (*Manager, error) {
 	return m, nil
 }
 
-// leave takes a manager out: it is told nothing more, and not loaded for.
+// leave removes a manager: it gets no more states and no more loads.
 func (g *Group) leave(m *Manager) {
 	g.watcher.unfollow(m.opts.Model)
 	g.mu.Lock()
@@ -148,7 +148,7 @@ func (g *Group) leave(m *Manager) {
 	g.queue = slices.DeleteFunc(g.queue, func(q *Manager) bool { return q == m })
 }
 
-// told hands a state to the model's manager. The watching goroutine calls it.
+// told passes a state to the model's manager. The watching goroutine calls it.
 func (g *Group) told(model string, st State) {
 	g.mu.Lock()
 	m := g.managers[model]
@@ -168,13 +168,13 @@ func (g *Group) enqueue(m *Manager) {
 	g.work.Signal()
 }
 
-// loadLoop loads for whoever waits longest, until Close.
+// loadLoop loads for the manager that has waited longest, until Close.
 func (g *Group) loadLoop() {
 	for m := g.next(); m != nil; m = g.next() {
 		again := m.settle()
 		g.mu.Lock()
 		g.loading = slices.DeleteFunc(g.loading, func(l *Manager) bool { return l == m })
-		g.work.Signal() // its next turn may wait for this
+		g.work.Signal() // the same manager may be in the queue again
 		g.mu.Unlock()
 		if again {
 			g.enqueue(m)
@@ -182,7 +182,7 @@ func (g *Group) loadLoop() {
 	}
 }
 
-// next waits for work; nil: the group is closed.
+// next waits for a manager that must load; nil if the group is closed.
 func (g *Group) next() *Manager {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -206,7 +206,7 @@ func (g *Group) serves(change int) {
 	g.serving += change
 }
 
-// kind says whether there is anybody to be kind to: a version serves while another is loaded.
+// kind reports whether loads should run at low priority: whether any version serves.
 func (g *Group) kind() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -226,7 +226,7 @@ func (g *Group) register() error {
 	}
 	for _, c := range []prometheus.Collector{
 		gauge("gavel_models_followed", "Models that are followed in the store.", func() int { return len(g.managers) }),
-		gauge("gavel_models_waiting", "Models with a version to load that wait for the loads before theirs.", func() int { return len(g.queue) }),
+		gauge("gavel_models_waiting", "Models whose next version waits while another model loads.", func() int { return len(g.queue) }),
 	} {
 		if err := g.opts.Registerer.Register(c); err != nil {
 			for _, c := range g.collectors {

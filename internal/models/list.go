@@ -7,30 +7,30 @@ import (
 	"time"
 )
 
-// Listing is a model in a store, for people: its pointer and its versions. The versions' files are not verified.
+// Listing describes a model in a store, for people: its pointer and its versions. The versions' files are not verified.
 type Listing struct {
 	Model    string    `json:"model"`
-	Pointer  Pointer   `json:"pointer"`         // what is set, else what serves without a pointer
+	Pointer  Pointer   `json:"pointer"`         // the store's pointer; if there is none, what serves without one
 	Set      bool      `json:"pointer_set"`     // the store holds a pointer
 	Fault    string    `json:"fault,omitempty"` // why the pointer can't be read
 	Versions []Listed  `json:"versions"`        // the newest first
 	At       time.Time `json:"at"`              // when it was listed
 }
 
-// Listed is one version. What its manifest does not say is absent.
+// Listed is one version. Values that its manifest lacks are zero.
 type Listed struct {
 	Version     int64     `json:"version"`
 	Role        string    `json:"role"`            // "stable", "canary", "previous" or ""
 	Share       float64   `json:"share,omitempty"` // of a canary
 	Bytes       int64     `json:"bytes"`
 	Created     time.Time `json:"created,omitzero"`
-	Rows        int64     `json:"rows"` // learnt from
+	Rows        int64     `json:"rows"` // learnt
 	LogLoss     *float64  `json:"log_loss,omitempty"`
 	Calibration *float64  `json:"calibration,omitempty"`
 	Fault       string    `json:"fault,omitempty"` // why its manifest can't be read
 }
 
-// List describes a model. Faults of single versions, and of the pointer, are in the listing.
+// List describes a model. Faults of versions and of the pointer are in the listing.
 func List(ctx context.Context, s Store, model string) (Listing, error) {
 	l := Listing{Model: model, Versions: []Listed{}, At: time.Now()}
 	versions, err := s.Versions(ctx, model)

@@ -12,7 +12,7 @@ import (
 	"gavel/internal/engine"
 )
 
-// Reason says in a word why a version was refused. Those of FaultKind come besides these.
+// Reason is one word for why a version was refused: one of these, or a FaultKind.
 type Reason string
 
 const (
@@ -21,12 +21,12 @@ const (
 	ReasonFormat    Reason = "format"    // this program has no engine for its format
 	ReasonGolden    Reason = "golden"    // its probabilities are not those that Python computed
 	ReasonWarm      Reason = "warm"      // it fails on rows that it must score
-	ReasonPrepare   Reason = "prepare"   // the bidder cannot use it: its recipe, mostly
-	ReasonMissing   Reason = "missing"   // the pointer names it, the store does not hold it
-	ReasonInternal  Reason = "internal"  // a fault of ours
+	ReasonPrepare   Reason = "prepare"   // the bidder cannot use it, usually because of its recipe
+	ReasonMissing   Reason = "missing"   // the pointer names it, but the store does not have it
+	ReasonInternal  Reason = "internal"  // a bug in this program
 )
 
-// Refusal is why a version does not serve.
+// Refusal says why a version does not serve.
 type Refusal struct {
 	Reason Reason
 	Err    error
@@ -37,7 +37,7 @@ func (r *Refusal) Unwrap() error { return r.Err }
 
 func refuse(reason Reason, err error) *Refusal { return &Refusal{Reason: reason, Err: err} }
 
-// asRefusal finds the refusal in an error of loading.
+// asRefusal returns the refusal in an error of loading.
 func asRefusal(err error) *Refusal {
 	var r *Refusal
 	if errors.As(err, &r) {
@@ -60,19 +60,19 @@ func asRefusal(err error) *Refusal {
 	}
 }
 
-// LoadOptions say how a version is loaded. The zero value is usable.
+// LoadOptions configures how a version is loaded. The zero value is usable.
 type LoadOptions struct {
-	// WarmRows are the sizes of the batches to run before a version serves, ascending: an engine's first run, and its first
-	// of a size, can take many times the later ones. Default: the powers of two up to MaxRows, and MaxRows.
+	// WarmRows are the batch sizes to run before a version serves, ascending. An engine's first run, and its first run of
+	// each size, can take many times as long as later ones. Default: the powers of two up to MaxRows, and MaxRows.
 	WarmRows []int
-	// MaxRows is the largest batch that will be run; default 128. It is used where WarmRows is nil.
+	// MaxRows is the largest batch that will run; default 128. It is used if WarmRows is nil.
 	MaxRows int
-	// WarmBudget is how long the warm-up may take; default 2 s. The sizes that it has not begun by then are skipped, which
-	// is logged; the first is always run.
+	// WarmBudget is how long the warm-up may take; default 2 s. It always runs the first size. Sizes that it has not
+	// started by then are skipped and logged.
 	WarmBudget time.Duration
 }
 
-// fill sets defaults and returns every fault joined.
+// fill sets the defaults. Its error joins every fault.
 func (o *LoadOptions) fill() error {
 	var faults []error
 	for _, n := range o.WarmRows {
@@ -94,9 +94,9 @@ func (o *LoadOptions) fill() error {
 	return errors.Join(faults...)
 }
 
-// Load verifies, loads and warms the version at dir: files against the manifest, the engine's rows against it, golden
-// rows against the probabilities computed at the export. The caller owns the result and frees it by Release. An error is
-// a *Refusal or *Fault, or wraps one of engine's, where the version is at fault; else it is ctx's.
+// Load verifies, loads and warms the version at dir. It checks the files and the engine's schema against the manifest, and
+// the golden rows against the probabilities computed at the export. The caller owns the result and frees it by Release. If
+// the version is at fault, the error is a *Refusal or *Fault, or wraps an error of package engine. Otherwise it is ctx's.
 func Load(ctx context.Context, loaders engine.Loaders, dir, model string, version int64, opts LoadOptions) (*Servable, error) {
 	if err := opts.fill(); err != nil {
 		return nil, fmt.Errorf("models: cannot load %s version %d: %w", model, version, err)
@@ -134,12 +134,12 @@ func Load(ctx context.Context, loaders engine.Loaders, dir, model string, versio
 		return nil, errors.Join(err, e.Close())
 	}
 	s.loadedAt, s.loadTime = time.Now(), time.Since(began)
-	s.onZero = func(s *Servable) { _ = s.engine.Close() } // open batches, if any, free it when they close
+	s.onZero = func(s *Servable) { _ = s.engine.Close() } // if batches are still open, the last one that closes frees it
 	s.refs.Store(1)
 	return s, nil
 }
 
-// checkSchema holds an engine's schema against the manifest: rows of indices in, a probability out. Golden rows are such.
+// checkSchema checks an engine's schema against the manifest: rows of indices in, one probability out, as golden rows have.
 func checkSchema(s *engine.Schema, m *Manifest) error {
 	in, out := s.Inputs, s.Outputs
 	if len(in) != 1 || in[0].Type != engine.Int32 || in[0].Width != m.RowLen ||
@@ -149,7 +149,7 @@ func checkSchema(s *engine.Schema, m *Manifest) error {
 	return nil
 }
 
-// warm runs batches of the sizes asked for, as far as the budget allows, and returns the sizes it skipped.
+// warm runs batches of the given sizes until the budget is used, and returns the sizes that it skipped.
 func warm(ctx context.Context, e engine.Engine, tableRows int, opts LoadOptions) (skipped []int, err error) {
 	until := time.Now().Add(opts.WarmBudget)
 	for i, n := range opts.WarmRows {
@@ -166,8 +166,8 @@ func warm(ctx context.Context, e engine.Engine, tableRows int, opts LoadOptions)
 	return nil, nil
 }
 
-// warmSize runs n rows twice: of zeros, then with the table's last index wherever there is an index, which shows that the
-// table is as long as the manifest says.
+// warmSize runs n rows twice: with zeros, then with the table's last index in every place. The second run fails if the table
+// is shorter than the manifest says.
 func warmSize(e engine.Engine, tableRows, n int) error {
 	b, err := e.NewBatch(n)
 	if err != nil {

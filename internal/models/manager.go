@@ -13,16 +13,16 @@ import (
 // ErrNotServing is returned by Acquire while no version serves: none is loaded yet, or the manager is closed.
 var ErrNotServing = errors.New("models: no version is loaded")
 
-// ErrOtherVersion is returned by AcquireVersion for a version that does not serve.
+// ErrOtherVersion is returned by AcquireVersion for a version that does not serve now.
 var ErrOtherVersion = errors.New("models: the version does not serve")
 
-// Manager keeps one model serving: it follows the store's pointer, loads what that names, swaps it in and frees what it
-// replaced. It has no goroutine of its own: its group calls it.
+// Manager keeps one model serving. It follows the store's pointer, loads the versions that the pointer names, swaps them in
+// and frees those that they replace. It has no goroutine of its own: its group calls it.
 //
-// Who owns what: whoever holds `turn` loads, swaps and refuses. `current` is what auctions see: an immutable pair of
-// servables, each holding one reference of the manager's. A servable that leaves `current` loses that reference; when the
-// auctions that acquired it have released theirs, a goroutine of its own calls Retire and closes its engine. A version
-// therefore lives while it can be acquired or is in use, and no longer.
+// Ownership: the holder of `turn` loads, swaps and refuses. Auctions see `current`: an immutable pair of servables. The manager
+// holds one reference to each. When a servable leaves `current`, the manager releases its reference. When the auctions that
+// acquired it have released theirs too, a goroutine calls Retire and closes the engine. So a version lives exactly as
+// long as it can be acquired or is in use.
 type Manager struct {
 	group   *Group
 	opts    Options
@@ -32,7 +32,7 @@ type Manager struct {
 	ready   chan struct{}   // closed by the first swap
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
-	retired sync.WaitGroup // one for each loaded version until it is freed
+	retired sync.WaitGroup // counts loaded versions that are not freed yet
 
 	turn sync.Mutex // held while versions are loaded and swapped; before mu
 
@@ -52,7 +52,7 @@ type serving struct {
 	below  uint64 // keys whose hash is below it go to the canary
 }
 
-// refusal remembers a version that must not be tried again until its files change.
+// refusal is a version that must not be tried again until its files change.
 type refusal struct {
 	RefusedVersion
 	stamp uint64
@@ -74,9 +74,9 @@ func newManager(g *Group, opts Options) (*Manager, error) {
 // Model is the model's name.
 func (m *Manager) Model() string { return m.opts.Model }
 
-// Acquire returns the version that serves key, for the caller to Release when it has its answer. Equal keys get the
-// same version while the pointer stays as it is: a share of them the canary, if there is one. It returns ErrNotServing
-// if none is loaded. It takes no lock and allocates nothing.
+// Acquire returns the version that serves key. The caller must call Release when it has its answer. While the pointer does
+// not change, equal keys get the same version. If there is a canary, it gets its share of the keys. If no version is
+// loaded, Acquire returns ErrNotServing. It takes no lock and does not allocate.
 func (m *Manager) Acquire(key uint64) (*Servable, error) {
 	for {
 		c := m.current.Load()
@@ -90,12 +90,12 @@ func (m *Manager) Acquire(key uint64) (*Servable, error) {
 		if s.acquire() {
 			return s, nil
 		}
-		// Swapped out and freed since Load: current has changed.
+		// The servable was swapped out and freed after Load, so current has changed.
 	}
 }
 
-// AcquireVersion is Acquire of the version with that number, or of the stable one where number is 0, whoever asks. It
-// returns ErrOtherVersion if versions serve but not that one.
+// AcquireVersion is like Acquire, but returns the version with that number, or the stable one if number is 0. If other
+// versions serve, but not that one, it returns ErrOtherVersion.
 func (m *Manager) AcquireVersion(number int64) (*Servable, error) {
 	for {
 		c := m.current.Load()
@@ -123,10 +123,10 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// Ready says whether a warm version serves.
+// Ready reports whether a warm version serves.
 func (m *Manager) Ready() bool { return m.current.Load() != nil }
 
-// WaitReady waits for a warm version. Its error says what was refused, if ctx ends first.
+// WaitReady waits for a warm version. If ctx ends first, the error says which versions were refused, and why.
 func (m *Manager) WaitReady(ctx context.Context) error {
 	select {
 	case <-m.ready:
@@ -144,7 +144,7 @@ func (m *Manager) WaitReady(ctx context.Context) error {
 	return err
 }
 
-// Status is for people; it takes a lock.
+// Status returns the state for an operator's page; it takes a lock.
 func (m *Manager) Status() Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -161,12 +161,12 @@ func (m *Manager) Status() Status {
 	return st
 }
 
-// Close takes the model out of service and waits until every version is freed, which needs their users to release
-// them, or ctx to end: then it returns an error that says how many are left. Acquire returns ErrNotServing from then on.
+// Close takes the model out of service and waits until users have released every version and it is freed. If ctx ends
+// first, the error says how many versions are left. Acquire returns ErrNotServing from then on.
 func (m *Manager) Close(ctx context.Context) error {
 	m.cancel()
 	m.group.leave(m)
-	m.turn.Lock() // a load under way ends first; it heeds the cancellation between its steps
+	m.turn.Lock() // waits for a load under way, which stops at its next step
 	m.swap(nil)
 	m.turn.Unlock()
 	m.metrics.unregister()
@@ -182,7 +182,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	}
 }
 
-// swap makes next what auctions see and gives up the manager's references to what next does not hold.
+// swap makes next current and releases the manager's references to servables that are not in next.
 func (m *Manager) swap(next *serving) {
 	old := m.current.Swap(next)
 	m.mu.Lock()
@@ -208,7 +208,7 @@ func (m *Manager) swap(next *serving) {
 	}
 }
 
-// retire ends a version whose last reference is gone.
+// retire frees a version whose last reference was released.
 func (m *Manager) retire(s *Servable) {
 	go func() {
 		defer m.retired.Done()
@@ -223,7 +223,7 @@ func (m *Manager) retire(s *Servable) {
 	}()
 }
 
-// newServing pairs a stable version with a canary, if there is one.
+// newServing pairs a stable version with a canary; nil means none.
 func newServing(stable, canary *Servable, share float64) *serving {
 	c := &serving{stable: stable, canary: canary}
 	if canary != nil {

@@ -253,7 +253,7 @@ func TestWhatIsLogged(t *testing.T) {
 	if _, err := models.Unpin(t.Context(), s, "ctr"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "no pin", func() bool { return log.count("not pinned any more") == 1 })
+	eventually(t, "no pin", func() bool { return log.count("no longer pinned") == 1 })
 	if err := os.RemoveAll(filepath.Join(s.String(), "ctr")); err != nil {
 		t.Fatal(err)
 	}

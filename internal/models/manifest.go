@@ -29,8 +29,8 @@ const DefaultFormat = "savedmodel"
 // maxManifestBytes bounds manifest.json; a real one is a few KB.
 const maxManifestBytes = 4 << 20
 
-// Manifest is assets.extra/manifest.json: what a version is and what its files must be. A Manifest that ParseManifest
-// returned holds valid values throughout.
+// Manifest is assets.extra/manifest.json: it describes a version and its files. All values of a Manifest from
+// ParseManifest are valid.
 type Manifest struct {
 	Schema    int       `json:"schema"`
 	Model     string    `json:"model"`
@@ -39,10 +39,10 @@ type Manifest struct {
 	Created   time.Time `json:"created"`
 	RowLen    int       `json:"row_len"`    // F: indices a row
 	TableRows int       `json:"table_rows"` // indices are in [0, TableRows)
-	// Format is what the version's files are, and which engine opens them; DefaultFormat where the manifest has no such key.
+	// Format is the format of the version's files, which decides the engine; DefaultFormat if the manifest has no such key.
 	Format    string           `json:"format"`
 	Signature engine.Signature `json:"signature"`
-	// Files maps each file's slash-separated path within the version, but the manifest's own, to its sha256 in hex.
+	// Files maps the slash-separated path of each file in the version to its sha256 in hex. The manifest itself is not in it.
 	Files    map[string]string `json:"files"`
 	Training Training          `json:"training"`
 	Metrics  map[string]any    `json:"metrics"` // as the trainer reports them; numbers are float64, null where undefined
@@ -56,14 +56,14 @@ type Training struct {
 	Position json.RawMessage `json:"position"` // in the event stream, as the trainer's stream writes it; null if none
 }
 
-// Metric is a metric of the manifest, if it is there and a number.
+// Metric returns a metric of the manifest; false if it is missing or not a number.
 func (m *Manifest) Metric(name string) (float64, bool) {
 	v, ok := m.Metrics[name].(float64)
 	return v, ok
 }
 
-// ReadManifest reads and checks the manifest of the version at dir. The error wraps fs.ErrNotExist where there is none,
-// and joins every fault otherwise.
+// ReadManifest reads and checks the manifest of the version at dir. If there is none, the error wraps fs.ErrNotExist;
+// otherwise it joins every fault.
 func ReadManifest(dir string) (*Manifest, error) {
 	name := filepath.Join(dir, filepath.FromSlash(ManifestFile))
 	f, err := os.Open(name)
@@ -84,7 +84,7 @@ func ReadManifest(dir string) (*Manifest, error) {
 	return ParseManifest(name, data)
 }
 
-// noManifest says what a directory lacks that is to be a version.
+// noManifest is the error for a directory without a manifest. It says what a version needs.
 func noManifest(dir string) error {
 	what := "it is no version yet"
 	if _, err := os.Stat(filepath.Join(dir, savedModelFile)); err == nil {
@@ -95,8 +95,8 @@ func noManifest(dir string) error {
 		"If it is still being copied, it is tried again when its files change: %w", dir, ManifestFile, what, RecipeFile, GoldenFile, fs.ErrNotExist)
 }
 
-// ParseManifest decodes a manifest strictly: unknown, missing and repeated keys are faults, as are values out of range.
-// The error joins every fault, each as "name: key: fault".
+// ParseManifest decodes a manifest strictly: unknown, missing and repeated keys and values out of range are faults. The
+// error joins every fault, each as "name: key: fault".
 func ParseManifest(name string, data []byte) (*Manifest, error) {
 	m := &Manifest{Format: DefaultFormat}
 	d := &objectReader{name: name}
@@ -122,7 +122,7 @@ func ParseManifest(name string, data []byte) (*Manifest, error) {
 	return m, nil
 }
 
-// check reports every value that its type allows but its meaning does not.
+// check reports every value that has the right type but is out of range.
 func (m *Manifest) check(d *objectReader) {
 	if m.Schema != ManifestSchema {
 		d.fault("schema", "is %d, this program reads %d; upgrade whichever is older", m.Schema, ManifestSchema)
@@ -201,8 +201,8 @@ func (d *objectReader) fault(key, format string, args ...any) {
 // optional marks a field that may be missing.
 type optional struct{ field any }
 
-// object decodes data into fields: each value a pointer to decode into, an optional one, or a map for an object within.
-// prefix is the path of the object, "" at the top.
+// object decodes data into fields. Each value of fields is a pointer to decode into, an optional, or a map for a nested
+// object. prefix is the path of the object, "" at the top.
 func (d *objectReader) object(prefix string, data []byte, fields map[string]any) {
 	at := strings.TrimSuffix(prefix, ".")
 	if at == "" {
@@ -245,7 +245,7 @@ func (d *objectReader) object(prefix string, data []byte, fields map[string]any)
 		return
 	}
 	if _, err := dec.Token(); err != io.EOF && prefix == "" {
-		d.fault(at, "has more behind its end, at byte %d", dec.InputOffset())
+		d.fault(at, "has text after its end, at byte %d", dec.InputOffset())
 	}
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		if _, may := fields[key].(optional); !may && !seen[key] {
@@ -275,7 +275,7 @@ func (d *objectReader) value(key string, raw json.RawMessage, field any) {
 	}
 }
 
-// describe says in words what the decoder's end of input means.
+// describe replaces the decoder's end-of-input errors by a sentence.
 func describe(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("the file ends early")

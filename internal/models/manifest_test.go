@@ -85,7 +85,7 @@ func TestParseManifest(t *testing.T) {
 	raw("not an object", "[]", "m.json: document: is not a JSON object")
 	raw("cut off", string(sound[:len(sound)/2]), "the file ends early")
 	raw("cut off at the end", string(sound[:len(sound)-1]), "m.json: document: is cut off at byte", "the file ends early")
-	raw("more behind", string(sound)+"{}", "has more behind its end")
+	raw("more behind", string(sound)+"{}", "has text after its end")
 	raw("twice", `{"schema": 1, "schema": 1}`, "m.json: schema: stands twice", "m.json: files: is missing")
 	raw("NaN, as Python writes it", `{"metrics": {"auc": NaN}}`, "m.json: metrics: is not JSON near byte")
 }

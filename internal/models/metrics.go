@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are what a manager exports, each with the label model.
+// metrics holds a manager's metrics, each with the label model.
 type metrics struct {
 	swaps       prometheus.Counter
 	refused     *prometheus.CounterVec
@@ -33,7 +33,7 @@ func newMetrics(m *Manager, reg prometheus.Registerer) (*metrics, error) {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gavel_model_refused_total", Help: "Versions refused, by reason; each attempt counts."}, []string{"reason"}),
 		loadSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "gavel_model_load_seconds", Help: "Seconds from the first byte verified to warm.",
+			Name: "gavel_model_load_seconds", Help: "Time to verify, load and warm a version.",
 			Buckets: prometheus.ExponentialBuckets(0.05, 2, 12)}),
 	}
 	all := []prometheus.Collector{
@@ -58,7 +58,7 @@ func newMetrics(m *Manager, reg prometheus.Registerer) (*metrics, error) {
 		}),
 		gauge("gavel_model_ready", "1 if a warm version serves.", nil, func(*serving) float64 { return 1 }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gavel_model_live_versions",
-			Help: "Loaded versions, those included that only finish what they began."}, func() float64 {
+			Help: "Loaded versions, including replaced ones that are still in use."}, func() float64 {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			return float64(m.live)

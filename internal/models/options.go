@@ -7,23 +7,22 @@ import (
 	"time"
 )
 
-// Options make a Manager. Model is required.
+// Options configures a Manager. Model is required.
 type Options struct {
 	Model string
 	Load  LoadOptions
 
-	// Prepare makes a loaded version fit to serve, before any auction sees it: it reads Servable.Recipe, makes an encoder
-	// and a batcher's queue over Servable.Engine, and keeps them with Servable.Attach. An error refuses the version. It
-	// is called from one goroutine at a time for a model; of several models concurrently if GroupOptions.Loads is above 1.
-	// Its thread may be of low priority (GroupOptions.Nice), which what it starts must not inherit. ctx ends when the
-	// manager closes.
+	// Prepare makes a loaded version ready to serve, before any auction sees it. It reads Servable.Recipe, makes an encoder
+	// and a batcher's queue over Servable.Engine, and stores them with Servable.Attach. An error refuses the version. Calls
+	// for one model never overlap; calls for different models may, if GroupOptions.Loads is above 1. Its thread may have low
+	// priority (GroupOptions.Nice), which threads that it starts must not inherit. ctx ends when the manager closes.
 	Prepare func(ctx context.Context, s *Servable) error
-	// Retire undoes Prepare, once for each Prepare that succeeded, after the version's last Release: it closes the queue
-	// and with it the batches. The engine is closed when it returns.
+	// Retire undoes Prepare. It is called once for each Prepare that succeeded, after the version's last Release. It closes
+	// the queue, and so its batches. The engine is closed after Retire returns.
 	Retire func(s *Servable)
 }
 
-// fill sets defaults and returns every fault joined.
+// fill sets the defaults. Its error joins every fault.
 func (o *Options) fill() error {
 	faults := []error{CheckModel(o.Model), o.Load.fill()}
 	if o.Prepare == nil {
@@ -38,17 +37,17 @@ func (o *Options) fill() error {
 	return nil
 }
 
-// Status is a manager's state at a moment, for an operator's page.
+// Status is a manager's state, for an operator's page.
 type Status struct {
 	Model       string
-	Pointer     Pointer        // what the store says should serve, and whether that is pinned
-	Stable      *VersionStatus // what serves; nil: nothing
+	Pointer     Pointer        // the store's pointer
+	Stable      *VersionStatus // the stable version that serves; nil: none
 	Canary      *VersionStatus // nil: none
 	CanaryShare float64
 	StoreError  string // the store can't be read; "" if it can
 	Swaps       int64
-	Live        int              // loaded versions, those included that only finish what they began
-	Refused     []RefusedVersion // versions that the pointer names and that do not serve, ascending
+	Live        int              // loaded versions, including replaced ones that are still in use
+	Refused     []RefusedVersion // versions that the pointer names but that were refused, ascending
 }
 
 // VersionStatus is one loaded version.
@@ -57,11 +56,11 @@ type VersionStatus struct {
 	Created  time.Time // when it was trained
 	Loaded   time.Time
 	LoadTime time.Duration
-	Rows     int64 // learnt from
+	Rows     int64 // learnt
 	Users    int64 // acquired and not released
 }
 
-// RefusedVersion is a version that does not serve and why. It is tried again only when its files change.
+// RefusedVersion says why a version does not serve. It is tried again only when its files change.
 type RefusedVersion struct {
 	Version  int64
 	Reason   Reason

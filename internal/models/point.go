@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// maxTries bounds how often a change of the pointer is tried that others keep overtaking.
+// maxTries bounds the attempts to change the pointer while others change it.
 const maxTries = 20
 
-// Promote makes a version the stable one; the stable one before becomes previous. A canary of that version ends, any
-// other stays, and so does a pin. Promoting the stable version changes nothing else. It returns what the pointer is then.
+// Promote makes a version the stable one. The former stable version becomes previous. A canary of the promoted version
+// ends; another canary stays, and so does a pin. If the version is stable already, only its canary ends. Promote returns the new pointer.
 func Promote(ctx context.Context, s Store, model string, version int64) (Pointer, error) {
 	return change(ctx, s, model, version, func(p Pointer) (Pointer, error) { return p.promoted(version), nil })
 }
@@ -35,7 +35,7 @@ func SetCanary(ctx context.Context, s Store, model string, version int64, share 
 	})
 }
 
-// EndCanary gives the canary's share back to the stable version. Where there is no canary it changes nothing.
+// EndCanary gives the canary's share back to the stable version. If there is no canary, it changes nothing.
 func EndCanary(ctx context.Context, s Store, model string) (Pointer, error) {
 	return change(ctx, s, model, 0, func(p Pointer) (Pointer, error) {
 		p.Canary = nil
@@ -43,7 +43,7 @@ func EndCanary(ctx context.Context, s Store, model string) (Pointer, error) {
 	})
 }
 
-// SetPin pins the pointer, for the reason given, at a version: 0 is the stable one. A pin that is there already is replaced.
+// SetPin pins the pointer at a version, for a reason; version 0 means the stable one. It replaces an existing pin.
 func SetPin(ctx context.Context, s Store, model string, version int64, reason string) (Pointer, error) {
 	since := time.Now().UTC().Truncate(time.Second)
 	return change(ctx, s, model, version, func(p Pointer) (Pointer, error) {
@@ -55,7 +55,7 @@ func SetPin(ctx context.Context, s Store, model string, version int64, reason st
 	})
 }
 
-// Unpin lets the trainer promote its exports again. Where there is no pin it changes nothing.
+// Unpin lets the trainer promote its exports again. If there is no pin, it changes nothing.
 func Unpin(ctx context.Context, s Store, model string) (Pointer, error) {
 	return change(ctx, s, model, 0, func(p Pointer) (Pointer, error) {
 		p.Pinned = nil
@@ -63,9 +63,9 @@ func Unpin(ctx context.Context, s Store, model string) (Pointer, error) {
 	})
 }
 
-// Rollback exchanges stable and previous and ends any canary; a pin stays. read is the pointer that the caller means, at
-// its revision: if another has taken its place, Rollback returns ErrConflict, since "the version before" is another then.
-// Without a previous version it returns ErrNoVersion.
+// Rollback exchanges stable and previous and ends any canary; a pin stays. read is the pointer that the caller has read, at
+// its revision. If the pointer has changed since, "previous" may mean another version, so Rollback returns ErrConflict.
+// If there is no previous version, it returns ErrNoVersion.
 func Rollback(ctx context.Context, s Store, model string, read Pointer, at Revision) (Pointer, error) {
 	if read.Previous == 0 {
 		return Pointer{}, fmt.Errorf("models: cannot roll %s back: its pointer names no previous version: %w; promote one by its number", model, ErrNoVersion)
@@ -77,8 +77,8 @@ func Rollback(ctx context.Context, s Store, model string, read Pointer, at Revis
 	return p, nil
 }
 
-// change replaces the pointer by what do makes of it, again if another change comes between. Without a pointer, do is
-// given what serves then: the highest version but `fresh`, the one that the change is about, as stable.
+// change replaces the pointer by do's result, and tries again if another change comes between. If there is no pointer, do
+// gets a pointer to the version that serves then: the highest one other than `fresh`, the version of the change.
 func change(ctx context.Context, s Store, model string, fresh int64, do func(Pointer) (Pointer, error)) (Pointer, error) {
 	for range maxTries {
 		old, at, err := s.Pointer(ctx, model)
@@ -106,7 +106,7 @@ func change(ctx context.Context, s Store, model string, fresh int64, do func(Poi
 	return Pointer{}, fmt.Errorf("models: cannot change the pointer of %s: others changed it %d times in a row: %w", model, maxTries, ErrConflict)
 }
 
-// implied is what serves without a pointer: the highest version, but for one.
+// implied returns the pointer that holds if none is set: its stable version is the highest one other than `but`.
 func implied(ctx context.Context, s Store, model string, but int64) (p Pointer, err error) {
 	versions, err := s.Versions(ctx, model)
 	for _, v := range versions {
@@ -117,7 +117,7 @@ func implied(ctx context.Context, s Store, model string, but int64) (p Pointer, 
 	return p, err
 }
 
-// NextVersion is one more than the highest version there is or the pointer names, 1 for a new model.
+// NextVersion is one more than the highest version that exists or that the pointer names; 1 for a new model.
 func NextVersion(ctx context.Context, s Store, model string) (int64, error) {
 	versions, err := s.Versions(ctx, model)
 	if err != nil {
@@ -148,8 +148,8 @@ func Place(ctx context.Context, s Store, model string, version int64, staged str
 	return s.Put(ctx, model, version, staged)
 }
 
-// Publish is Place, then Promote unless the pointer is pinned. It returns what the pointer is then: if it is pinned, the
-// version waits for a person to promote it. A trainer calls it for each export.
+// Publish calls Place, and then Promote unless the pointer is pinned. It returns the pointer. If the pointer is pinned, the
+// version waits until a person promotes it. A trainer calls Publish for each export.
 func Publish(ctx context.Context, s Store, model string, version int64, staged string) (Pointer, error) {
 	if err := Place(ctx, s, model, version, staged); err != nil {
 		return Pointer{}, err
@@ -162,9 +162,9 @@ func Publish(ctx context.Context, s Store, model string, version int64, staged s
 	})
 }
 
-// Retain removes old versions, lowest first, until n are left, and returns those it removed. The versions that the
-// pointer names stay, and so does the highest. Unless the pointer is pinned, all above the stable one stay too: they may
-// be about to serve. What stays counts among the n.
+// Retain removes old versions, lowest first, until n are left, and returns those removed. It keeps the versions that the
+// pointer names, and the highest one. Unless the pointer is pinned, it also keeps all versions above the stable one, which
+// may soon serve. Versions that are kept count among the n.
 func Retain(ctx context.Context, s Store, model string, n int) (removed []int64, err error) {
 	versions, err := s.Versions(ctx, model)
 	if err != nil || len(versions) <= n {

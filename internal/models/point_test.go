@@ -45,7 +45,7 @@ func rollback(t testing.TB, s models.Store) (models.Pointer, error) {
 
 func TestPointerMoves(t *testing.T) {
 	ctx, s := t.Context(), filled(t, 4)
-	if st := models.Look(ctx, s, "ctr", models.State{}); st.Set || st.Pointer.Stable != 4 || st.Stamps[4] == 0 {
+	if st := models.ReadState(ctx, s, "ctr", models.State{}); st.Set || st.Pointer.Stable != 4 || st.Stamps[4] == 0 {
 		t.Errorf("without a pointer the highest version serves, not %+v", st)
 	}
 	if p, err := models.Unpin(ctx, s, "ctr"); err != nil || p.Stable != 4 {
@@ -268,7 +268,7 @@ func TestPointerIsReadStrictly(t *testing.T) {
 	f(`{"stable": 3, "canary": null, "previous": 0, "pinned": {"since": "2026-01-02T03:04:05Z", "reason": "a look"}}`)
 	f(``, "the file ends early")
 	f(`{"stable": 3`, "the file ends early")
-	f(`{"stable": 3} {}`, "has more behind its end")
+	f(`{"stable": 3} {}`, "has text after its end")
 	f(`{"stable": 3, "canari": null}`, `unknown field "canari"`)
 	f(`{"stable": 3, "pinned": true}`, "pinned")
 	f(`{"stable": 3, "pinned": {"reason": "x"}}`, "pinned.since: is missing")

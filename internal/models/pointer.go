@@ -12,12 +12,12 @@ import (
 // MaxPointerBytes bounds a pointer's document.
 const MaxPointerBytes = 64 << 10
 
-// Pointer names what serves. The zero Pointer names nothing.
+// Pointer names the versions that serve. The zero Pointer names none.
 type Pointer struct {
 	Stable   int64   `json:"stable"`
 	Canary   *Canary `json:"canary"`
-	Previous int64   `json:"previous"`         // stable before the last change, 0 if none: where Rollback goes
-	Pinned   *Pin    `json:"pinned,omitempty"` // nil: the trainer promotes what it exports
+	Previous int64   `json:"previous"`         // stable before the last change, 0 if none; Rollback returns to it
+	Pinned   *Pin    `json:"pinned,omitempty"` // nil: the trainer promotes its exports
 }
 
 // Canary is a version that serves a share of keys beside the stable one.
@@ -26,13 +26,13 @@ type Canary struct {
 	Share   float64 `json:"share"` // of keys, in (0, 1]
 }
 
-// Pin keeps the stable version: new versions are put into the store and not promoted, until a person unpins.
+// Pin keeps the stable version: until a person unpins, new versions are put into the store and not promoted.
 type Pin struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"` // for people; may be empty
 }
 
-// Equal says whether both name the same.
+// Equal reports whether both pointers are equal.
 func (p Pointer) Equal(q Pointer) bool {
 	if p.Stable != q.Stable || p.Previous != q.Previous || (p.Canary == nil) != (q.Canary == nil) || (p.Pinned == nil) != (q.Pinned == nil) {
 		return false
@@ -58,7 +58,7 @@ func (p Pointer) String() string {
 	return s
 }
 
-// names lists the versions that the pointer names: these are never pruned.
+// names lists the versions that the pointer names. Retain never removes these.
 func (p Pointer) names() (versions []int64) {
 	if p.Stable != 0 {
 		versions = append(versions, p.Stable)
@@ -72,7 +72,7 @@ func (p Pointer) names() (versions []int64) {
 	return versions
 }
 
-// Serving lists the versions that the pointer has serve: stable, and the canary if there is one.
+// Serving lists the versions that should serve: stable, and the canary if there is one.
 func (p Pointer) Serving() []int64 {
 	if p.Canary == nil {
 		return []int64{p.Stable}
@@ -80,7 +80,7 @@ func (p Pointer) Serving() []int64 {
 	return []int64{p.Stable, p.Canary.Version}
 }
 
-// Validate returns every fault joined.
+// Validate returns an error that joins every fault.
 func (p Pointer) Validate() error {
 	var faults []error
 	if p.Stable <= 0 {
@@ -106,7 +106,7 @@ func (p Pointer) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Encode is the pointer's document, which DecodePointer reads. An invalid pointer has none.
+// Encode returns the pointer's document, which DecodePointer reads. An invalid pointer is an error.
 func (p Pointer) Encode() ([]byte, error) {
 	if err := p.Validate(); err != nil {
 		return nil, fmt.Errorf("models: cannot write the pointer: %w", err)
@@ -118,7 +118,7 @@ func (p Pointer) Encode() ([]byte, error) {
 	return append(data, '\n'), nil
 }
 
-// DecodePointer reads a pointer's document strictly; name is what errors call it. They wrap ErrBadPointer.
+// DecodePointer reads a pointer's document strictly. Errors name it by name and wrap ErrBadPointer.
 func DecodePointer(name string, data []byte) (Pointer, error) {
 	var p Pointer
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -131,7 +131,7 @@ func DecodePointer(name string, data []byte) (Pointer, error) {
 		err = describe(err)
 	default:
 		if _, end := dec.Token(); !errors.Is(end, io.EOF) {
-			err = errors.New("it has more behind its end")
+			err = errors.New("it has text after its end")
 		} else {
 			err = p.Validate()
 		}

@@ -10,8 +10,8 @@ import (
 	"gavel/internal/host"
 )
 
-// observe takes what the store says now, and does what needs no loading. It returns true if the rest must be loaded:
-// then settle is to be called. The group's watching goroutine calls it.
+// observe takes the store's new state, and makes the changes that need no loading. If it returns true, a version must be
+// loaded, and settle must be called. The group's watching goroutine calls it.
 func (m *Manager) observe(st State) (pending bool) {
 	m.mu.Lock()
 	was, first := m.state, !m.seen
@@ -21,25 +21,25 @@ func (m *Manager) observe(st State) (pending bool) {
 	if st.Err != nil {
 		return false
 	}
-	if !m.turn.TryLock() { // a load is under way: what it leaves undone comes afterwards
+	if !m.turn.TryLock() { // a load is under way; the group calls settle again after it
 		return true
 	}
 	defer m.turn.Unlock()
 	return m.reconcile(false)
 }
 
-// settle loads what the last observed state needs, and swaps. It returns true if it is to be called again, since the
-// state has changed. A loading goroutine calls it.
+// settle loads the versions that the last observed state needs, and swaps. If it returns true, the state has changed, and
+// settle must be called again. A loading goroutine calls it.
 func (m *Manager) settle() (again bool) {
 	m.turn.Lock()
 	defer m.turn.Unlock()
 	return m.reconcile(true)
 }
 
-// report logs what a person should know of a new state.
+// report logs the parts of a new state that a person should know.
 func (m *Manager) report(was, st State, first bool) {
 	if st.Err != nil && (was.Err == nil || was.Err.Error() != st.Err.Error()) {
-		m.log.Error("cannot read the model store; what serves, serves on", "error", st.Err)
+		m.log.Error("cannot read the model store; the present versions keep serving", "error", st.Err)
 	}
 	if first && st.Err == nil && len(st.Versions) == 0 {
 		m.log.Warn("the store holds no version of the model; it serves when there is one (python -m pytrain init makes a first)",
@@ -49,24 +49,24 @@ func (m *Manager) report(was, st State, first bool) {
 	case pin != nil && was.Pointer.Pinned == nil:
 		m.log.Info("the pointer is pinned", "version", st.Pointer.Stable, "since", pin.Since, "reason", pin.Reason)
 	case pin == nil && was.Pointer.Pinned != nil:
-		m.log.Info("the pointer is not pinned any more")
+		m.log.Info("the pointer is no longer pinned")
 	}
 }
 
-// latest is the state that was observed last.
+// latest returns the state that was observed last.
 func (m *Manager) latest() State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.state
 }
 
-// errUnloaded says that a version must be loaded, by a caller that may not.
+// errUnloaded means that a version must be loaded, but the caller may not load.
 var errUnloaded = errors.New("models: the version is not loaded yet")
 
-// reconcile makes what serves what the store says, as far as the versions allow: a refused stable version leaves the
-// old one serving, a refused canary leaves its share to the stable one. Where nothing serves yet and the stable
-// version is refused, the previous one will do, or without a pointer the next lower. It returns true if it is to be called
-// again: by who may load, if mayLoad is false. The caller holds m.turn.
+// reconcile makes the versions serve that the store names. If the stable version is refused, the old one keeps serving. If
+// the canary is refused, the stable version serves its share. If nothing serves yet and the stable version is refused,
+// reconcile tries the previous version, or without a pointer the next lower one. If it returns true, it must be called
+// again; if mayLoad is false, by a caller that may load. The caller holds m.turn.
 func (m *Manager) reconcile(mayLoad bool) (again bool) {
 	st := m.latest()
 	if m.ctx.Err() != nil || st.Err != nil {
@@ -99,12 +99,12 @@ func (m *Manager) reconcile(mayLoad bool) (again bool) {
 		m.drop(cur, stable)
 		return false
 	}
-	// While it was loaded, somebody may have gone back to what serves: then it must not serve, not even for a moment.
+	// During the load, a person may have rolled back. Then the loaded version must not serve, not even for a moment.
 	if now := m.latest().Pointer; stable != cur.stable && cur.stable != nil && now.Stable == cur.stable.Version() && now.Stable != st.Pointer.Stable {
 		m.drop(cur, stable)
 		return true
 	}
-	// The stable version goes into service before the canary is loaded: it may be what the pointer fled to.
+	// The stable version serves before the canary is loaded, since it may be the target of a rollback.
 	var canary *Servable
 	share := 0.0
 	if c := st.Pointer.Canary; c != nil && c.Version != stable.Version() {
@@ -136,7 +136,7 @@ func (m *Manager) reconcile(mayLoad bool) (again bool) {
 	return false
 }
 
-// serve swaps and says so.
+// serve swaps, and logs the change.
 func (m *Manager) serve(next *serving) {
 	args := []any{"version", next.stable.Version(), "age_s", int64(next.stable.Age().Seconds())}
 	if old := m.current.Load(); old != nil {
@@ -149,14 +149,14 @@ func (m *Manager) serve(next *serving) {
 	m.log.Info("serving", args...)
 }
 
-// drop gives up a version that was loaded and will not serve.
+// drop frees a loaded version that will not serve.
 func (m *Manager) drop(cur *serving, s *Servable) {
 	if s != nil && s != cur.stable && s != cur.canary {
 		s.Release()
 	}
 }
 
-// fallbacks are the versions to try, in order, when the stable one is refused and nothing serves.
+// fallbacks returns the versions to try, in order, if the stable one is refused and nothing serves.
 func fallbacks(st State) []int64 {
 	if st.Set {
 		if st.Pointer.Previous == 0 {
@@ -173,15 +173,16 @@ func fallbacks(st State) []int64 {
 	return lower
 }
 
-// obtain returns the version, loaded already or now, or nil if it is refused. It returns errUnloaded if it would have to be
-// loaded and must not.
+// obtain returns the version, and loads it if needed; nil if it is refused. If the version is not loaded and mayLoad is
+// false, the error is errUnloaded.
 func (m *Manager) obtain(cur *serving, version int64, mayLoad bool) (*Servable, error) {
 	for _, s := range []*Servable{cur.stable, cur.canary} {
 		if s != nil && s.Version() == version {
 			return s, nil
 		}
 	}
-	stamp := stampOf(m.ctx, m.group.opts.Store, m.opts.Model, version) // before reading: what changes meanwhile is tried again
+	// The stamp is taken before reading, so that a change during the load causes another attempt.
+	stamp := stampOf(m.ctx, m.group.opts.Store, m.opts.Model, version)
 	m.mu.Lock()
 	r := m.refused[version]
 	m.mu.Unlock()
@@ -209,8 +210,8 @@ func (m *Manager) load(version int64) (*Servable, error) {
 	var s *Servable
 	var err error
 	do := func() { s, err = m.loadPrepared(version) }
-	// Before anything serves there is nothing to be kind to, and threads that an engine keeps for good inherit the
-	// priority of the first load.
+	// Before anything serves, the load runs at normal priority. Threads that an engine keeps inherit the priority of
+	// the first load.
 	if m.group.kind() {
 		inLowThread(m.group.opts.Nice, do)
 	} else {
@@ -227,7 +228,7 @@ func (m *Manager) load(version int64) (*Servable, error) {
 	m.metrics.loadSeconds.Observe(s.loadTime.Seconds())
 	m.log.Info("version loaded", "version", version, "load_ms", s.loadTime.Milliseconds(), "rows_learnt", s.manifest.Training.Rows)
 	if len(s.unwarmed) > 0 {
-		m.log.Warn("the warm-up took its whole time; larger batches are slow once", "version", version,
+		m.log.Warn("the warm-up used all its time; the first batches of larger sizes will be slow", "version", version,
 			"budget_ms", m.opts.Load.WarmBudget.Milliseconds(), "skipped_rows", s.unwarmed)
 	}
 	return s, nil
@@ -253,14 +254,14 @@ func (m *Manager) loadPrepared(version int64) (*Servable, error) {
 // inLowThread runs do in a thread of low priority and waits for it.
 func inLowThread(nice int, do func()) {
 	done := make(chan struct{})
-	host.GoNice(nice, func(error) { // refused by a sandbox at worst; then it is as kind as it can be
+	host.GoNice(nice, func(error) { // if the system refuses, the load runs at normal priority
 		defer close(done)
 		do()
 	})
 	<-done
 }
 
-// refuse counts a refusal, and logs it unless the last attempt met the same.
+// refuse counts a refusal, and logs it unless the last attempt failed in the same way.
 func (m *Manager) refuse(version int64, stamp uint64, err error) {
 	r := asRefusal(err)
 	m.metrics.refused.WithLabelValues(string(r.Reason)).Inc()
@@ -277,11 +278,11 @@ func (m *Manager) refuse(version int64, stamp uint64, err error) {
 	if last != nil && last.Error == next.Error {
 		return
 	}
-	m.log.Error("version refused; what serves, serves on, and it is tried again when its files change",
+	m.log.Error("version refused; the present versions keep serving, and it is tried again when its files change",
 		"version", version, "reason", string(r.Reason), "error", err)
 }
 
-// forget drops what is remembered of versions that the store no longer has or the pointer no longer names.
+// forget removes refusals of versions that the store no longer has or the pointer no longer names.
 func (m *Manager) forget(st State) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

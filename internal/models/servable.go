@@ -1,17 +1,17 @@
-// Package models keeps versions of models: in a store, where trainers put them, and in the process, where they serve.
+// Package models keeps versions of models: in a store, into which trainers put them, and in the process, where they serve.
 //
 // The life of a version:
 //
 //	staged ──► Place ──► store ──► Promote ──► watcher ──► verify ──► load ──► golden rows ──► warm ──► Prepare ──► swap in
 //	                                                         └───────── refused: the reason is logged, counted ──┘     │
-//	                                                                    and shown; what served serves on               │
+//	                                                                    and shown; the old version keeps serving       │
 //	                                      memory freed ◄── Retire ◄── last Release ◄── swap out ◄── Acquire … Release ◄┘
 //
-// Everything up to the swap happens off the serving path, in a thread of low priority. A swap is one atomic store; an
-// auction that acquired the old version finishes on it.
+// All steps before the swap run outside the serving path, on a thread of low priority. A swap is one atomic store. An
+// auction that acquired the old version finishes with it.
 //
-// Store is where versions are kept (models/dir: a directory), Group follows one store, a Manager one of its models. The
-// engines that score rows are given as engine.Loaders, by the format that a version's manifest names.
+// A Store keeps versions (models/dir: a directory), a Group follows one store, and a Manager one of its models. Engines score
+// rows. They are given as engine.Loaders, by the format in a version's manifest.
 package models
 
 import (
@@ -22,8 +22,8 @@ import (
 	"gavel/internal/engine"
 )
 
-// Servable is a loaded version: immutable but for what Prepare attaches, and counted. Whoever acquired it may use it,
-// its Engine and what is attached until Release.
+// Servable is a loaded version. It is reference-counted, and immutable except for the value that Prepare attaches. A caller
+// that acquired it may use it, its Engine and the attached value until Release.
 type Servable struct {
 	manifest *Manifest
 	recipe   []byte
@@ -33,9 +33,9 @@ type Servable struct {
 	attached any
 	unwarmed []int // sizes of batches that the warm-up had no time for
 
-	// refs is 1 for the owner (the manager, or who called Load), and 1 for each Acquire. It never rises from 0.
+	// refs counts 1 for the owner (the manager, or the caller of Load), and 1 for each Acquire. It never rises from 0.
 	refs   atomic.Int64
-	onZero func(*Servable) // takes over from the last Release; it closes the engine
+	onZero func(*Servable) // called by the last Release; closes the engine
 }
 
 // Model is the model's name.
@@ -56,17 +56,17 @@ func (s *Servable) Recipe() []byte { return s.recipe }
 // Engine scores rows.
 func (s *Servable) Engine() engine.Engine { return s.engine }
 
-// Attach keeps a value with the version: what Prepare makes of its recipe, such as an encoder and a batcher's queue. It
-// may be called until Prepare returns.
+// Attach stores a value with the version, such as the encoder and the batcher's queue that Prepare made. It may be called
+// until Prepare returns.
 func (s *Servable) Attach(v any) { s.attached = v }
 
-// Attached is what Attach was last given.
+// Attached returns the value last given to Attach.
 func (s *Servable) Attached() any { return s.attached }
 
 // Age is how long ago the version was made.
 func (s *Servable) Age() time.Duration { return time.Since(s.manifest.Created) }
 
-// acquire adds a reference, unless the last is gone.
+// acquire adds a reference, and returns false if the last one was already released.
 func (s *Servable) acquire() bool {
 	for {
 		n := s.refs.Load()
@@ -79,8 +79,8 @@ func (s *Servable) acquire() bool {
 	}
 }
 
-// Release gives back what Acquire or Load gave. The last one frees the version, in another goroutine where a manager
-// owns it, so that no auction pays for it.
+// Release releases the reference of one Acquire or Load. The last Release frees the version. If a manager owns it, that
+// happens in another goroutine, so that no auction waits for it.
 func (s *Servable) Release() {
 	switch n := s.refs.Add(-1); {
 	case n == 0:

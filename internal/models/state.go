@@ -7,16 +7,16 @@ import (
 	"slices"
 )
 
-// State is what a store says of a model.
+// State is the state of a model in a store.
 type State struct {
-	Pointer  Pointer          // what is set, else the highest version as stable; zero where there is no version
+	Pointer  Pointer          // the store's pointer; if there is none, the highest version as stable; zero if there is no version
 	Set      bool             // the store holds a pointer
-	Versions []int64          // all there are, ascending
+	Versions []int64          // all versions, ascending
 	Stamps   map[int64]uint64 // of each version that the pointer names: it changes when the version's files do; 0: not there
 	Err      error            // the store can't be read; the other fields are then of the last good state
 }
 
-// Equal says whether nothing that a bidder acts on differs.
+// Equal reports whether both states mean the same for a bidder.
 func (s State) Equal(t State) bool {
 	if (s.Err == nil) != (t.Err == nil) || s.Err != nil && s.Err.Error() != t.Err.Error() {
 		return false
@@ -24,8 +24,8 @@ func (s State) Equal(t State) bool {
 	return s.Pointer.Equal(t.Pointer) && s.Set == t.Set && slices.Equal(s.Versions, t.Versions) && maps.Equal(s.Stamps, t.Stamps)
 }
 
-// Look reads a model's state. Where reading fails it is last with the error.
-func Look(ctx context.Context, s Store, model string, last State) State {
+// ReadState reads a model's state. If reading fails, it returns last with the error.
+func ReadState(ctx context.Context, s Store, model string, last State) State {
 	versions, err := s.Versions(ctx, model)
 	if err != nil {
 		last.Err = err

@@ -13,22 +13,22 @@ import (
 	"slices"
 )
 
-// FaultKind says in a word what is wrong with a version; a bidder counts refusals by it.
+// FaultKind is one word for what is wrong with a version. A bidder counts refusals by it.
 type FaultKind string
 
 const (
-	FaultManifest FaultKind = "manifest" // absent, cut off, or not what the schema says
+	FaultManifest FaultKind = "manifest" // absent, truncated, or not valid by the schema
 	FaultName     FaultKind = "name"     // the manifest is of another model or version
-	FaultFiles    FaultKind = "files"    // a file is missing, or one is there that the manifest does not list
+	FaultFiles    FaultKind = "files"    // a file is missing, or is not in the manifest
 	FaultChecksum FaultKind = "checksum" // a file's bytes are not those that were written
 	FaultRead     FaultKind = "read"     // the file system failed
 )
 
-// Fault is why a version is not sound.
+// Fault says why a version is damaged.
 type Fault struct {
 	Kind FaultKind
 	Dir  string
-	Err  error // joins everything found
+	Err  error // joins all faults
 }
 
 func (f *Fault) Error() string {
@@ -36,9 +36,8 @@ func (f *Fault) Error() string {
 }
 func (f *Fault) Unwrap() error { return f.Err }
 
-// Verify reads every file of the version at dir and returns its manifest if all is as that says: the same files, no
-// more and no fewer, with the same sums. It does not know the model's name or version; VerifyVersion does. An error
-// is a *Fault.
+// Verify reads every file of the version at dir. If the files are exactly those of its manifest, with the same checksums, it
+// returns the manifest. It does not check the model's name and version; VerifyVersion does. An error is a *Fault.
 func Verify(dir string) (*Manifest, error) {
 	m, err := ReadManifest(dir)
 	if err != nil {
@@ -77,7 +76,7 @@ func Verify(dir string) (*Manifest, error) {
 	return m, nil
 }
 
-// VerifyVersion is Verify, and that the manifest is of this model and version.
+// VerifyVersion is like Verify, and also checks that the manifest is of this model and version.
 func VerifyVersion(dir, model string, version int64) (*Manifest, error) {
 	m, err := Verify(dir)
 	if err != nil {
@@ -105,7 +104,7 @@ func regularFiles(dir string) (map[string]bool, error) {
 			return err
 		}
 		if !e.Type().IsRegular() {
-			return fmt.Errorf("%s is not a regular file; a version holds files alone", rel)
+			return fmt.Errorf("%s is not a regular file; a version holds only regular files", rel)
 		}
 		files[filepath.ToSlash(rel)] = true
 		return nil

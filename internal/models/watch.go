@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// WatchOptions tune how changes of a store are found. The zero value is usable.
+// WatchOptions configures how changes of a store are found. The zero value is usable.
 type WatchOptions struct {
-	Poll   time.Duration // how often each model is looked at regardless of notices; default 2 s, at least 10 ms
-	Settle time.Duration // how long to let a burst of notices end before looking; default 20 ms
-	// NoNotify turns notices off: polling alone, as on network file systems that have none.
+	Poll   time.Duration // how often each model's state is read, regardless of notices; default 2 s, at least 10 ms
+	Settle time.Duration // how long to wait after a first notice, so that a burst causes one reading; default 20 ms
+	// NoNotify turns notices off, for network file systems that have none. Changes are then found by polling.
 	NoNotify bool
 }
 
@@ -26,31 +26,31 @@ func (o *WatchOptions) fill() {
 	}
 }
 
-// minTick is how often the watcher wakes at most. Of many models it looks at several each time.
+// minTick is the shortest time between two wake-ups. If there are many models, the watcher reads several each time.
 const minTick = 5 * time.Millisecond
 
-// watcher looks at all followed models of one store: one goroutine, whatever their number. Within Poll it looks at each of
-// them, spread evenly, so that hundreds are no burst; and at those that the store tells of.
+// watcher reads the states of all followed models of one store, with one goroutine. Within Poll it reads each model once,
+// spread evenly, so that hundreds of models cause no burst. It also reads models for which the store sends a notice.
 type watcher struct {
 	store  Store
 	opts   WatchOptions
 	log    *slog.Logger
-	notify Notices // nil: polling alone
+	notify Notices // nil: only polling
 	wake   chan struct{}
-	tell   func(model string, st State) // called by watchLoop alone
+	tell   func(model string, st State) // takes a changed state; only watchLoop calls it
 
 	mu       sync.Mutex // guards what follows
-	followed []string   // in the order in which they are looked at
-	fresh    []string   // followed since watchLoop looked last
+	followed []string   // in the order of reading
+	fresh    []string   // followed, but not yet read by watchLoop
 }
 
 func newWatcher(store Store, opts WatchOptions, log *slog.Logger, tell func(model string, st State)) *watcher {
 	opts.fill()
-	w := &watcher{store: store, opts: opts, log: log, tell: tell, wake: make(chan struct{}, 1)} // 1: once is enough
+	w := &watcher{store: store, opts: opts, log: log, tell: tell, wake: make(chan struct{}, 1)} // 1: one wake-up serves all fresh models
 	if n, ok := store.(Notifier); ok && !opts.NoNotify {
 		notices, err := n.Notices()
 		if err != nil {
-			log.Warn("no notices of the model store, polling alone", "store", store.String(), "poll_s", opts.Poll.Seconds(), "error", err)
+			log.Warn("no notices of the model store, only polling", "store", store.String(), "poll_s", opts.Poll.Seconds(), "error", err)
 		} else {
 			w.notify = notices
 		}
@@ -58,7 +58,7 @@ func newWatcher(store Store, opts WatchOptions, log *slog.Logger, tell func(mode
 	return w
 }
 
-// follow has a model looked at, soon and from then on.
+// follow makes the watcher read a model soon, and regularly from then on.
 func (w *watcher) follow(model string) {
 	w.mu.Lock()
 	w.followed, w.fresh = append(w.followed, model), append(w.fresh, model)
@@ -69,7 +69,7 @@ func (w *watcher) follow(model string) {
 	}
 }
 
-// unfollow ends it. One look may still be under way.
+// unfollow ends that. One reading may still be under way.
 func (w *watcher) unfollow(model string) {
 	w.mu.Lock()
 	is := func(m string) bool { return m == model }
@@ -88,12 +88,12 @@ func (w *watcher) watchLoop(ctx context.Context) {
 		notices = w.notify.C()
 	}
 	last := map[string]State{} // of followed models
-	look := func(model string) {
+	read := func(model string) {
 		if w.notify != nil {
-			w.notify.Add(model) // before reading: what changes in between is told
+			w.notify.Add(model) // before reading, so that no change in between is missed
 		}
 		was, seen := last[model]
-		st := Look(ctx, w.store, model, was)
+		st := ReadState(ctx, w.store, model, was)
 		if ctx.Err() == nil && (!seen || !st.Equal(was)) {
 			last[model] = st
 			w.tell(model, st)
@@ -113,7 +113,7 @@ func (w *watcher) watchLoop(ctx context.Context) {
 		case <-w.wake:
 			for _, model := range w.takeFresh() {
 				delete(last, model) // it may have been followed before
-				look(model)
+				read(model)
 			}
 			poll.Reset(w.interval())
 		case model, ok := <-notices:
@@ -121,20 +121,20 @@ func (w *watcher) watchLoop(ctx context.Context) {
 				notices = nil
 				continue
 			}
-			if len(told) == 0 { // not restarted by later notices: a busy model can't put the look off for ever
+			if len(told) == 0 { // later notices do not restart the timer, so a busy model cannot delay the reading for ever
 				settle.Reset(w.opts.Settle)
 			}
 			told[model] = true
 		case <-settle.C:
 			for _, model := range w.stillFollowed(told) {
-				look(model)
+				read(model)
 			}
 			clear(told)
 		case <-poll.C:
 			var models []string
 			models, next = w.due(next)
 			for _, model := range models {
-				look(model)
+				read(model)
 			}
 			if next == 0 {
 				w.forget(last)
@@ -163,14 +163,14 @@ func (w *watcher) stillFollowed(told map[string]bool) (models []string) {
 	return models
 }
 
-// interval is how long to wait before the next look.
+// interval is how long to wait before the next reading.
 func (w *watcher) interval() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return max(w.opts.Poll/time.Duration(max(len(w.followed), 1)), minTick)
 }
 
-// due are the models to look at now, from the next on, and who is next then: 0 after the last.
+// due returns the models to read now, starting at index next, and the index to continue at; 0 after the last model.
 func (w *watcher) due(next int) (models []string, then int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -178,7 +178,7 @@ func (w *watcher) due(next int) (models []string, then int) {
 	if next >= n {
 		next = 0
 	}
-	rounds := max(int64(w.opts.Poll/minTick), 1) // in which all of them are to be looked at
+	rounds := max(int64(w.opts.Poll/minTick), 1) // wake-ups within which every model must be read
 	then = min(next+int((int64(n)+rounds-1)/rounds), n)
 	models = slices.Clone(w.followed[next:then])
 	if then >= n {
@@ -187,7 +187,7 @@ func (w *watcher) due(next int) (models []string, then int) {
 	return models, then
 }
 
-// forget drops the states of models that are followed no more.
+// forget drops the states of models that are no longer followed.
 func (w *watcher) forget(last map[string]State) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

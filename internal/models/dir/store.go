@@ -137,7 +137,7 @@ func (s *Store) Files(_ context.Context, model string, version int64) ([]models.
 			return err
 		}
 		if !e.Type().IsRegular() {
-			return fmt.Errorf("%s is not a regular file; a version holds files alone", rel)
+			return fmt.Errorf("%s is not a regular file; a version holds only regular files", rel)
 		}
 		info, err := e.Info()
 		if err != nil {
