@@ -7,9 +7,9 @@ import signal
 
 
 def run() -> None:
-    """Load the command, which takes a second or two, and run it. Ctrl-C ends the loading without a traceback."""
+    """Load the command, which takes a second or two, and run it. Ctrl-C while it loads prints no traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from scripts.loop.command import app  # noqa: PLC0415 - only now may it be interrupted
+    from scripts.loop.command import app  # noqa: PLC0415 - after SIGINT is reset, so that Ctrl-C ends it
 
     app()
 

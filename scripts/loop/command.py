@@ -16,7 +16,7 @@ from scripts.loop.processes import Interrupted, LoopError
 from scripts.loop.runner import CLICK, Loop, Plan, say
 from scripts.loop.settings import ROOT, Ports, Run
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of this process and all it starts: errors only
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # this process and its children log only TensorFlow's errors
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -24,13 +24,13 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def main(
     duration: Annotated[
         float | None,
-        typer.Option(min=5, help="Seconds of traffic; without it, until Ctrl-C (a replay: until its log ends)."),
+        typer.Option(min=5, help="Seconds of traffic. Default: until Ctrl-C, or the end of a replayed log."),
     ] = None,
     rate: Annotated[float, typer.Option(min=1, help="Auctions a second that the exchange offers.")] = 800,
     replay: Annotated[Path | None, typer.Option(help="Replay this data set's directory instead of simulating.")] = None,
-    keep: Annotated[bool, typer.Option(help="Go on with the last run's versions, stream and books.")] = False,
+    keep: Annotated[bool, typer.Option(help="Keep the last run's versions, stream and spend.")] = False,
     free_ports: Annotated[bool, typer.Option(help="Use any free ports instead of 8090-8093 and 4222.")] = False,
-    directory: Annotated[Path, typer.Option(help="Where the run's files go; emptied first, unless --keep.")] = ROOT
+    directory: Annotated[Path, typer.Option(help="The run's directory; emptied first, unless --keep.")] = ROOT
     / "var/run",
     recipe: Annotated[Path, typer.Option(help="Recipe of P(click | impression), as models/ctr/logreg.yaml.")] = CLICK,
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,

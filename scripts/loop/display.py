@@ -16,7 +16,7 @@ PLAIN_EVERY_S = 10.0
 
 @dataclass(frozen=True)
 class Status:
-    """One reading of the loop, over the last interval where it says so."""
+    """One sample of the loop. Some values are of the last interval, others of the whole run so far."""
 
     elapsed_s: float
     auctions_per_s: float  # over the last interval
@@ -35,7 +35,7 @@ class Status:
     errors: int
 
     def rows(self) -> list[tuple[str, str]]:
-        """What the table shows: label and value."""
+        """The rows of the table: label and value."""
         flushes = sum(self.flushes.values())
         causes = (
             "  ".join(f"{c} {100 * n / flushes:.0f} %" for c, n in sorted(self.flushes.items()) if n)
@@ -59,7 +59,7 @@ class Status:
 
 
 def number(value: float) -> str:
-    """A figure with one decimal, or a dash where there is none yet."""
+    """A figure with one decimal, or a dash if there is none yet."""
     return "–" if math.isnan(value) else f"{value:.1f}"
 
 
@@ -82,7 +82,7 @@ class Display:
             self._live.stop()
 
     def show(self, status: Status) -> None:
-        """Show a new reading."""
+        """Show a new sample."""
         if self._live:
             table = Table(title=f"{self._title}  {status.elapsed_s:.0f} s", show_header=False, min_width=64)
             for label, value in status.rows():

@@ -15,11 +15,11 @@ import httpx
 
 
 class LoopError(Exception):
-    """The loop cannot go on; the message says what happened, where the log is, and what to do."""
+    """The loop cannot continue. The message says what happened, where the log is, and what to do."""
 
 
 class Interrupted(LoopError):
-    """Ctrl-C or SIGTERM came before there was any traffic: nothing is reported."""
+    """Ctrl-C or SIGTERM came before any traffic, so there is no report."""
 
 
 @dataclass
@@ -31,14 +31,14 @@ class Child:
     log: Path
 
     def died(self) -> str | None:
-        """Why the loop has to end, if the process did; None while it runs."""
+        """Why the process ended, which ends the loop; None while it runs."""
         status = self.process.poll()
         if status is None:
             return None
         return f"{self.name} ended with status {status}; its last lines ({self.log}):\n{tail(self.log)}"
 
     def stop(self, *, wait_s: float) -> int:
-        """Ask it to end (SIGTERM), wait, and kill it if it does not; its exit status."""
+        """Send SIGTERM, wait, and kill the process if it does not end. Return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -54,9 +54,9 @@ class Child:
 def start(name: str, command: Sequence[str | Path], *, log: Path, stdout: Path | None = None) -> Child:
     """Start a process in a group of its own, so that Ctrl-C reaches only the loop, which then stops it in order.
 
-    All stay in one session: between sessions Linux' autogroups share the cores out evenly, and the low priority of
-    pytrain would not help the bidder. If the loop itself is killed, the kernel sends the child SIGTERM (setpriv's
-    parent-death signal).
+    All processes stay in one session. Linux' autogroups share the cores evenly between sessions, so in another session
+    pytrain's low priority would not help the bidder. If the loop itself is killed, the kernel sends the child SIGTERM
+    (setpriv's parent-death signal).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     err: IO[bytes] = log.open("wb")
@@ -82,9 +82,9 @@ def wait_ready(child: Child, url: str, *, timeout_s: float, interrupted: Callabl
     Raises
     ------
     Interrupted
-        `interrupted` said so.
+        `interrupted` returned true.
     LoopError
-        The child ended, or the time did.
+        The child ended, or the time is over.
     """
     deadline = time.monotonic() + timeout_s
     last = "no answer"
@@ -100,7 +100,7 @@ def wait_ready(child: Child, url: str, *, timeout_s: float, interrupted: Callabl
             last = f"{response.status_code} {response.text.strip()}"
         except httpx.TransportError as error:
             last = str(error)
-        time.sleep(0.1)  # polls a process that has no other way to say that it is ready
+        time.sleep(0.1)  # polls, since the process cannot signal that it is ready
     raise LoopError(f"{child.name} was not ready within {timeout_s:.0f} s ({url}: {last}); its log: {child.log}")
 
 

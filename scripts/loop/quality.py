@@ -1,4 +1,4 @@
-"""How good the served predictions were: log loss against the hidden click model, and by window on replayed logs."""
+"""Quality of the served predictions: log loss against the hidden click model, and by window on replayed logs."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from pytrain import metrics
 
 Floats = npt.NDArray[np.float32]
 
-PRIOR_ROWS = 200  # what the recipe's base rate weighs, before clicks are known
-CLOSING_SHARE = 1 / 3  # the part of the impressions, latest first, on which first and last are compared
-WINDOWS = 10  # of equally many impressions
+PRIOR_ROWS = 200  # the recipe's base rate counts as so many rows before the first window
+CLOSING_SHARE = 1 / 3  # the latest share of the impressions, on which first and last are compared
+WINDOWS = 10  # with equally many impressions
 
 
 @dataclass(frozen=True)
 class Quality:
-    """The served predictions against the hidden click model, which made the clicks.
+    """The served predictions compared with the hidden click model, which made the clicks.
 
-    The three log losses (nats an impression) are of the same closing impressions and their clicks. Gaps are free of the
-    clicks' chance (`metrics.gap_to_truth`); calibration is Σ predictions / Σ true probabilities.
+    The three log losses (nats per impression) are of the same closing impressions and their clicks. Gaps do not depend
+    on chance in the clicks (`metrics.gap_to_truth`). Calibration is Σ predictions / Σ true probabilities.
     """
 
     impressions: int  # the closing ones
@@ -65,14 +65,14 @@ def compare(archive: Path, outcomes: Path, first_version: Path) -> Quality | Non
     Parameters
     ----------
     archive, outcomes
-        The trainer's example archive of the click model, and the exchange's record of what it knew.
+        The trainer's example archive of the click model, and the exchange's record of the true probabilities.
     first_version
-        The version that served first, kept where nobody prunes it (`Run.keep_first_version`).
+        A copy of the version that served first (`Run.keep_first_version`).
 
     Returns
     -------
     Quality or None
-        None where fewer than ten impressions served by a model are found in both.
+        None if both have fewer than ten impressions in common that a model served.
     """
     with _without_native_notes():
         from pytrain.scoring import score_version  # noqa: PLC0415  (TensorFlow: only once the traffic has ended)
@@ -115,7 +115,7 @@ def _span(versions: pd.Series[int]) -> str:
 
 @contextmanager
 def _without_native_notes() -> Iterator[None]:
-    """Keep off the terminal what TensorFlow's libraries write while they are loaded; no setting does. Faults raise."""
+    """Hide the text that TensorFlow's libraries print while they load; no setting does. Errors still raise."""
     with Path(os.devnull).open("wb") as nowhere:
         kept = os.dup(2)
         os.dup2(nowhere.fileno(), 2)
@@ -128,22 +128,22 @@ def _without_native_notes() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Judged:
-    """What served predictions were worth on a log, in all and by window."""
+    """Quality of the served predictions on a log, in all and by window."""
 
     windows: pd.DataFrame
     overall: dict[str, float]
 
 
 def judge(archive: Path, *, base_rate: float, count: int = 10) -> Judged | None:
-    """Judge the served predictions by window of equally many examples, the prior's beside them.
+    """Evaluate the served predictions, and a prior, by windows of equally many examples.
 
-    The prior of a row is the click rate of all windows before its own, what a constant prediction could have known;
-    `base_rate`, the recipe's, counts as `PRIOR_ROWS` rows before the first.
+    The prior of a row is the click rate of all earlier windows: the best constant that was known then. The recipe's
+    `base_rate` counts as `PRIOR_ROWS` rows before the first window.
 
     Returns
     -------
     Judged or None
-        None where no example was served by a model.
+        None if no example was served by a model.
     """
     served = read_archive(archive)
     served = served[served["version"] > 0] if not served.empty else served

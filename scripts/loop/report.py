@@ -17,7 +17,7 @@ from scripts.loop.settings import Run, base_rate_of, label_wait_of, model_of
 
 @dataclass
 class Result:
-    """What a run ends with. `faults` is empty if everything that must hold did; `notes` fail nothing."""
+    """The result of a run. If all checks passed, `faults` is empty. `notes` do not make the run fail."""
 
     figures: dict[str, Any]
     faults: list[str] = field(default_factory=list)
@@ -37,14 +37,14 @@ def summarise(
     *,
     has_teacher: bool,
 ) -> Result:
-    """Put the run's figures together and check them against each other.
+    """Collect the run's figures and check them against each other.
 
     Parameters
     ----------
     run
-        Where the run's archive, outcomes and versions lie.
+        The run, for its archive, outcomes and versions.
     books
-        The exchange's report: its own account of auctions, wins and spend.
+        The exchange's report: its own counts of auctions, wins and spend.
     before, bidder
         The bidder's metrics before the traffic and after it.
     has_teacher
@@ -102,12 +102,12 @@ def summarise(
             f"too short to judge: an impression is learnt from only when its click has been waited for, {wait:g} s, "
             "and none was by the end; take a DURATION of 30 or more"
         )
-        (result.notes if has_teacher else result.faults).append(short)  # a replay is for its judgement alone
+        (result.notes if has_teacher else result.faults).append(short)  # a replay is only run for its evaluation
     return result
 
 
 def of_served(compared: quality.Quality | None) -> dict[str, float]:
-    """The figures of the served predictions; NaN where nothing could be compared."""
+    """The figures of the served predictions; NaN if nothing could be compared."""
     return {
         "logloss_first": compared.first if compared else math.nan,
         "logloss_last": compared.last if compared else math.nan,

@@ -29,12 +29,12 @@ EXCHANGE_ENDS_S = 45.0  # answers awaited, notices flushed
 TRAINER_ENDS_S = 45.0  # last frames learnt, checkpoint written
 BIDDER_ENDS_S = 20.0  # auctions answered, events flushed
 STATUS_EVERY_S = 2.0
-START_UP_ENDS_S = 3.0  # a process that was interrupted before the traffic has nothing to save
+START_UP_ENDS_S = 3.0  # before the traffic, an interrupted process has nothing to save
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What traffic a run gets, and the models and campaigns that fit it."""
+    """The traffic of a run, and the models and campaigns for it."""
 
     title: str
     recipes: list[Path]
@@ -64,11 +64,11 @@ class Plan:
 
     @staticmethod
     def of_replay(data: Path, *, rate: float, duration_s: float | None) -> Plan:
-        """A real log. Its recipe and campaigns lie beside its log.yaml, or in `models/replay` and `configs/replay`."""
+        """A real log. Its recipe and campaigns are beside its log.yaml, or in `models/replay` and `configs/replay`."""
         if not data.is_dir():
             raise LoopError(f"no such directory: {data}; name a data set such as path/to/ipinyou_2997")
         data = data.resolve()
-        if (data / "log.yaml").exists():  # one's own log brings all that goes with it
+        if (data / "log.yaml").exists():  # a user's own log has its recipe and campaigns beside it
             name, recipe, campaigns = "log", data / "recipe.yaml", data / "campaigns.yaml"
         else:
             name = data.name
@@ -99,7 +99,7 @@ class Loop:
         self._run = run
         self._plan = plan
         self._interrupted = False
-        self._offering = False  # traffic flows, so that there is something to report
+        self._offering = False  # there is traffic, so a report makes sense
         self._began = time.monotonic()
 
     def run(self) -> Result:
@@ -128,7 +128,7 @@ class Loop:
                 for child in reversed(children):
                     try:
                         child.stop(wait_s=wait_s)
-                    except LoopError as error:  # it was killed; the others still have to end
+                    except LoopError as error:  # it was killed; stop the others
                         if wait_s != START_UP_ENDS_S:
                             say(str(error))
 
@@ -173,7 +173,7 @@ class Loop:
             raise LoopError("pytrain init failed with " + "\n".join(failed))
 
     def _outcome(self, process: subprocess.Popen[str]) -> str:
-        """What a process wrote to stderr, once it has ended."""
+        """A process's stderr, after it has ended."""
         while True:
             try:
                 return process.communicate(timeout=0.2)[1]
@@ -225,7 +225,7 @@ class Loop:
         return result
 
     def _watch(self, exchange: Child, others: list[Child]) -> None:
-        """Show the status until the traffic ends, Ctrl-C, or a process dies; yields the cores to what it watches."""
+        """Show the status until the traffic ends, Ctrl-C, or a process dies. It runs at low priority."""
         os.nice(10)
         readings = Readings(self._run, self._began)
         with Display(self._plan.title) as display:
@@ -242,7 +242,7 @@ class Loop:
 
 
 class Readings:
-    """Turns scrapes into statuses; keeps the one before for what is shown by interval."""
+    """Make a status of each scrape; the previous scrape gives the values by interval."""
 
     def __init__(self, run: Run, began: float) -> None:
         self._run = run
@@ -251,7 +251,7 @@ class Readings:
         self._last: tuple[float, sources.Metrics, dict[str, Any]] | None = None
 
     def take(self) -> Status | None:
-        """The next status; None while a process does not answer in time, or at the first reading."""
+        """The next status; None at the first scrape, or if a process does not answer in time."""
         ports = self._run.ports
         try:
             bidder = sources.scrape(self._run.url(ports.admin, "/metrics"))

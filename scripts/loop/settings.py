@@ -1,4 +1,4 @@
-"""What a run of the loop is made of: directories, ports, and the configuration files derived from `configs/`."""
+"""Settings of a run of the loop: directories, ports, and the configuration files derived from `configs/`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Ports:
 
     @staticmethod
     def free() -> Ports:
-        """Five ports that nobody listens on now."""
+        """Five free ports."""
         sockets = [socket.socket() for _ in range(5)]
         try:
             for s in sockets:
@@ -45,7 +45,7 @@ class Ports:
                 s.close()
 
     def check(self) -> None:
-        """Refuse to start on ports that are taken, naming them."""
+        """Raise an error that names the ports that are in use, if there are any."""
         for name, port in vars(self).items():
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -59,7 +59,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Run:
-    """One run: where its files are and what its processes are told."""
+    """One run: its files, and the settings of its processes."""
 
     directory: Path  # state of the run: keys, stream, store, archive, logs, reports
     recipes: list[Path]
@@ -90,7 +90,7 @@ class Run:
         return f"http://127.0.0.1:{port}{path}"
 
     def lock(self) -> IO[bytes]:
-        """Keep others out of the directory until the result is closed, or this process ends.
+        """Lock the directory until the result is closed, or this process ends.
 
         Raises
         ------
@@ -118,7 +118,7 @@ class Run:
     def prepare(self, *, keep: bool) -> bool:
         """Make the run's directory, empty unless `keep`; return whether an earlier run was removed.
 
-        With `keep`, the versions, stream and books of the last run go on. The caller holds the lock.
+        With `keep`, the versions, stream and spend of the last run are kept. The caller holds the lock.
         """
         removed = self.directory.exists() and not keep
         if removed:
@@ -129,7 +129,7 @@ class Run:
     def keep_first_version(self) -> None:
         """Copy the version of the click model that serves now, to `first_version`.
 
-        The report scores by it, long after the trainer has pruned it from the store.
+        The report scores with it, long after the trainer has removed it from the store.
         """
         model = self.store / model_of(self.recipes[0])
         pointer = model / "pointer.json"
@@ -139,11 +139,11 @@ class Run:
         shutil.copytree(model / str(stable), self.first_version)
 
     def recipes_without_version(self) -> list[Path]:
-        """The recipes whose model has no version in the store yet."""
+        """The recipes of models without a version in the store."""
         return [r for r in self.recipes if not any((self.store / model_of(r)).glob("[0-9]*"))]
 
     def write_configs(self) -> tuple[Path, Path]:
-        """Write the bidder's and the trainer's configuration: `configs/*.yaml` with this run's places and ports."""
+        """Write the bidder's and the trainer's configuration: `configs/*.yaml` with this run's paths and ports."""
         token = str(self.directory / "stream.token")
         bidder = load("bidder.yaml")
         bidder |= {
@@ -196,7 +196,7 @@ def key_of(recipe: Path) -> str:
 
 
 def base_rate_of(recipe: Path) -> float:
-    """The rate at which the recipe's model starts."""
+    """The base rate of the recipe's model, which it predicts at first."""
     return _read(recipe).training.base_rate
 
 

@@ -19,7 +19,7 @@ class Metrics:
     samples: dict[str, list[tuple[Labels, float]]] = field(default_factory=dict)
 
     def sum(self, name: str, **labels: str) -> float:
-        """The sum of all samples of `name` that carry these labels; 0.0 where there are none."""
+        """The sum of all samples of `name` that have these labels; 0.0 if there are none."""
         return sum(value for own, value in self._matching(name, labels))
 
     def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
