@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the binaries into a directory, with the version and commit that --version prints.
 #   scripts/build.sh DIRECTORY                       all of them
-#   scripts/build.sh DIRECTORY ARGUMENT…             what these arguments of go build name
+#   scripts/build.sh DIRECTORY ARGUMENT…             the packages that these arguments of go build name
 # scripts/setup.sh must have run once: it finds Go and TensorFlow.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting, vet, types: what must hold before tests are worth running.
+# Checks formatting, vet and types. Run it before the tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 eval "$(sed -n 's/^export \(GO[A-Z]*\) := \(.*\)$/export \1="\2"/p' build/go.mk)"

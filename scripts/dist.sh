@@ -2,7 +2,7 @@
 # Makes a distribution: a folder that runs on another machine, and a tarball of it.
 #   scripts/dist.sh [--tar-only] [DIRECTORY]
 # --tar-only leaves the tarball uncompressed, which is faster; DIRECTORY is dist/ if not given.
-# scripts/setup.sh must have run once. docs/deploy.md says what the distribution holds.
+# scripts/setup.sh must have run once. docs/deploy.md lists the content of the distribution.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 eval "$(sed -n 's/^export \(GO[A-Z]*\) := \(.*\)$/export \1="\2"/p' build/go.mk)"
@@ -23,9 +23,9 @@ say "binaries of $version, commit $commit"
 scripts/build.sh bin
 mkdir "$root/bin"
 for command in cmd/*; do cp "bin/${command#cmd/}" "$root/bin/"; done
-scripts/build.sh "$root/bin" -tags dist ./cmd/bidder # it alone links TensorFlow: with a run path of ../lib
+scripts/build.sh "$root/bin" -tags dist ./cmd/bidder # the only one that links TensorFlow; its run path is ../lib
 
-# Hard links where the file system allows, as the libraries are 0.8 GB.
+# The libraries have 0.8 GB, so use hard links if the file system allows them.
 say "TensorFlow's libraries"
 for library in libtensorflow_cc.so.2 libtensorflow_framework.so.2; do
   file=$(readlink -f "build/tensorflow/$library")

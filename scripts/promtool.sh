@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the path of promtool, which checks Prometheus' rules: the one on PATH; else the one of Debian's package
-# `prometheus`, fetched into build/promtool without being installed (19 MB, once). Neither needs root.
+# Prints the path of promtool, which checks Prometheus' rules. If it is not on PATH, this fetches Debian's package
+# `prometheus` once (19 MB) and unpacks it into build/promtool. It installs nothing and needs no root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +15,7 @@ if [ ! -x "$here/promtool" ]; then
     cd "$here"
     fetch() { apt-get "$@" download prometheus; }
     private=(-o "Dir::State::Lists=$here/apt/lists" -o "Dir::Cache=$here/apt/cache")
-    fetch || { apt-get "${private[@]}" update && fetch "${private[@]}"; } # the machine's lists may be empty or old
+    fetch || { apt-get "${private[@]}" update && fetch "${private[@]}"; } # the machine's package lists may be empty or old
     dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool.new
     chmod +x promtool.new
     mv promtool.new promtool

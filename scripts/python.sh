@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The virtual environment .venv with the packages that requirements.lock pins; for a checkout and for a distribution.
-# Idempotent: nothing happens where .venv already holds them.
+# Makes the virtual environment .venv with the packages that requirements.lock pins, in a checkout or a distribution.
+# If .venv already has them, it does nothing.
 #   PYTHON=python3.12 scripts/python.sh    with that interpreter
 set -euo pipefail
 cd "$(dirname "$0")/.."

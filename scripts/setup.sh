@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets Gavel up in this checkout: virtual environment, pinned packages, Go, the binaries.
-# Idempotent: each step is skipped when its result is already there and still fits.
+# Each step is skipped if its result is already there and up to date.
 #   scripts/setup.sh            everything
 #   PYTHON=python3.12 scripts/setup.sh    with that interpreter
 set -euo pipefail

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The Go suites under the race detector; counts of allocations and memory without it (it makes pools drop items at random, so
-# that they are skipped there), then pytest. Arguments go to pytest.
+# Runs the Go tests with the race detector, then the tests that count allocations and memory without it, then pytest. Under
+# the race detector pools drop items at random, so these tests are skipped there. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 eval "$(sed -n 's/^export \(GO[A-Z]*\) := \(.*\)$/export \1="\2"/p' build/go.mk)"
-# -count=1: go test would keep results of tests that start other programs, whatever those have read meanwhile.
+# -count=1: go test must not cache results of tests that start other programs, since it does not see what those read.
 "$GO" test -race -count=1 -timeout 10m ./...
 "$GO" test -run "Alloc|TwentyModels" ./internal/{auction,batcher,features,httpd,iso,models,predict,scoring}
 .venv/bin/python -m pytest "$@"
