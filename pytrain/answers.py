@@ -1,4 +1,4 @@
-"""Keeps stdout for the protocol: nothing else in the process can print into it."""
+"""Reserve stdout for the protocol, so that nothing else in the process can print to it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pytrain.errors import StreamError
 
 
 class Answers:
-    """The process's stdout, taken away from everyone else.
+    """The process's stdout, for answers only.
 
-    Making one moves file descriptor 1 aside and points it at stderr, so that a stray print, of Python or of a C++
-    library, ends in the log. Make it before TensorFlow is imported.
+    The constructor duplicates file descriptor 1 and then points it at stderr. So text that Python or a C++ library
+    prints goes to the log. Construct it before TensorFlow is imported.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Answers:
         Raises
         ------
         StreamError
-            Nobody reads any more.
+            The reader has closed the pipe.
         """
         view = memoryview(data)
         try:

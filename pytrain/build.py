@@ -1,4 +1,4 @@
-"""What this package was built from: the version and commit that `--version` prints, as the Go binaries do."""
+"""The version and commit of this package, which `--version` prints as the Go binaries do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def line() -> str:
 def version_and_commit() -> tuple[str, str]:
     """Read the file VERSION beside the package.
 
-    The second line, which a distribution has, is the commit; in a checkout git knows it. "unknown" where neither does.
+    In a distribution, its second line is the commit. In a checkout, git tells the commit. Otherwise it is "unknown".
     """
     file = ROOT / "VERSION"
     if not file.exists():  # installed as a package
@@ -30,7 +30,7 @@ def version_and_commit() -> tuple[str, str]:
 
 
 def checked_out() -> str:
-    """Return the checkout's commit, with "-dirty" where it has changes."""
+    """Return the checkout's commit, with "-dirty" if there are uncommitted changes."""
     describe = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"]
     try:
         done = subprocess.run(describe, capture_output=True, text=True, check=False)

@@ -1,10 +1,10 @@
 """Checkpoints: weights, optimizer slots, counters and stream position in one file that appears whole.
 
-A file is in the safetensors layout (8 bytes of header length, a JSON header, the tensors' bytes), so other tools can
-open it and nothing in it can run. Our own values stand in `__metadata__`; `crc32` covers the header (with the sum
-itself as zeros) and all tensors. A file is written aside, synced and renamed; the last two are kept. When the newest is
-damaged, the one before is used, with a warning; when none can be read, the trainer refuses to start rather than
-silently learning everything again. `.lock` in the directory is held by the one process that may write there.
+A file has the safetensors layout: 8 bytes of header length, a JSON header, the tensors' bytes. So other tools can open
+it, and nothing in it can run. Our own values are in `__metadata__`. `crc32` covers the header (with the checksum itself
+as zeros) and all tensors. A file is written under a temporary name, synced and renamed; the last two are kept. If the
+newest is damaged, the previous one is used, with a warning. If none can be read, the trainer does not start, since it
+would otherwise learn everything again without notice. The one process that may write there locks `.lock`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "1"
 KEEP = 2
-LOCK_WAIT_SECONDS = 60.0  # below the trainer's hello_timeout, so that the fault reaches it
+LOCK_WAIT_SECONDS = 60.0  # below the trainer's hello_timeout, so that the trainer receives the error
 _LOCK_POLL_SECONDS = 0.05
 _ZERO_SUM = "00000000"
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
@@ -45,7 +45,7 @@ _MAX_HEADER_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class State:
-    """Everything a trainer needs to go on.
+    """Everything that a trainer needs to continue.
 
     `tensors` are float32 or int64 arrays by name, `rows` the examples learnt so far, `pos` the stream position that
     covers exactly those, `from_ms` and `to_ms` the event times learnt (0 where none).
@@ -60,15 +60,15 @@ class State:
 
 @contextlib.contextmanager
 def owned(directory: Path, *, log: logging.Logger, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
-    """Own a checkpoint directory, made if absent, until the block or the process ends, however it ends.
+    """Own a checkpoint directory until the block or the process ends. Make it if absent.
 
-    A process that is being stopped may still write its last checkpoint there; it is waited for. The kernel gives the
-    lock back when its holder is gone, so a `.lock` file that is left means nothing.
+    A process that is being stopped may still write its last checkpoint there, so this waits for it. The kernel releases
+    the lock when its holder ends, however it ends. So a `.lock` file without a holder means nothing.
 
     Raises
     ------
     CheckpointError
-        Another process owns it still after `wait_seconds`, or it cannot be used.
+        Another process still owns it after `wait_seconds`, or it cannot be used.
     """
     path = directory / ".lock"
     try:
@@ -84,7 +84,7 @@ def owned(directory: Path, *, log: logging.Logger, wait_seconds: float = LOCK_WA
 
 
 def _lock(fd: int, directory: Path, log: logging.Logger, wait_seconds: float) -> None:
-    # Asked for again and again: a blocking flock has no time limit.
+    # Polled, since a blocking flock has no time limit.
     deadline = time.monotonic() + wait_seconds
     waiting = False
     while True:
@@ -119,11 +119,11 @@ class CheckpointDir:
     Parameters
     ----------
     directory
-        Made if absent; whoever writes there holds it by `owned`, from before this is made.
+        Made if absent. A process that writes there must enter `owned` before it constructs this.
     fingerprint
-        Of what the weights mean: architecture, features, optimizer. A checkpoint with another is refused.
+        Identifies the meaning of the weights: architecture, features, optimizer. A checkpoint with another is refused.
     log
-        Where a damaged file is warned about.
+        Takes warnings about damaged files.
     """
 
     def __init__(self, directory: Path, *, fingerprint: str, log: logging.Logger) -> None:
@@ -132,18 +132,18 @@ class CheckpointDir:
         self._log = log
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            for left in directory.glob(".aside-*"):  # of a process that was killed while it wrote
+            for left in directory.glob(".aside-*"):  # left by a process that was killed while it wrote
                 left.unlink()
         except OSError as e:
             raise _unusable(directory, e) from e
 
     def save(self, state: State) -> Path:
-        """Write one checkpoint; when this returns it is on disk.
+        """Write one checkpoint. It is on disk when this returns.
 
         Raises
         ------
         CheckpointError
-            The file system refuses; the checkpoints before are untouched.
+            The file system refuses. Earlier checkpoints are untouched.
         """
         files = self._files()
         number = int(files[0].stem) + 1 if files else 1
@@ -168,7 +168,7 @@ class CheckpointDir:
         return path
 
     def load(self) -> State | None:
-        """Read the newest whole checkpoint; None where there is no file at all.
+        """Read the newest whole checkpoint; None if there is no file.
 
         Raises
         ------
@@ -235,7 +235,7 @@ def _encode(state: State, fingerprint: str) -> list[bytes | memoryview]:
 
 
 def _decode(raw: bytes) -> tuple[State, str]:
-    """Decode one file; any error but OSError, ValueError, KeyError or TypeError would be a defect here."""
+    """Decode one file. A damaged file raises only OSError, ValueError, KeyError or TypeError."""
     if len(raw) < 8:
         raise ValueError("it ends inside its length")
     (length,) = struct.unpack_from("<Q", raw)

@@ -22,7 +22,7 @@ app = typer.Typer(
 
 
 def print_version(wanted: bool) -> None:
-    """Print what this is, and end."""
+    """Print the version, and end."""
     if wanted:
         print(build.line())  # noqa: T201
         raise typer.Exit
@@ -55,11 +55,11 @@ app.command("port-sklearn")(cli_port.port_sklearn)
 
 
 def main() -> NoReturn:
-    """Run one command; a fault ends as one line on stderr that names place and remedy."""
+    """Run one command. A fault is printed as one line on stderr that names place and remedy."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(lambda r: r.levelno >= logging.WARNING or r.name == "pytrain")  # TensorFlow tells of every export
+    handler.addFilter(lambda r: r.levelno >= logging.WARNING or r.name == "pytrain")  # TensorFlow logs every export
     logging.basicConfig(
         handlers=[handler], level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

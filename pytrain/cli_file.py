@@ -1,4 +1,4 @@
-"""`pytrain fit-file`, `evaluate` and `inspect`: learn from files, judge a version, look into one."""
+"""`pytrain fit-file`, `evaluate` and `inspect`: learn from files, evaluate a version, show its content."""
 
 from __future__ import annotations
 
@@ -32,31 +32,32 @@ FileArgument = Annotated[Path, typer.Argument(help="Parquet or CSV, raw or encod
 VersionArgument = Annotated[Path, typer.Argument(help="<store>/<model>/<version>")]
 EncoderOption = Annotated[Path, typer.Option("--encoder", help="The trainer binary, which encodes raw values.")]
 
-TABLE_WIDTH = 150  # where stdout is no terminal, whose own width would hold
+TABLE_WIDTH = 150  # if stdout is not a terminal; otherwise the terminal's width
 
 
 def fit_file(
     file: FileArgument,
     recipe: RecipeOption,
     store_dir: Annotated[
-        Path | None, typer.Option("--store", help="Publish what was learnt there as the next version, and serve it.")
+        Path | None, typer.Option("--store", help="Publish the result there as the next version, and promote it.")
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the examples.")] = 1,
     holdout: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share of the examples, latest first, kept for judging.")
+        float, typer.Option(min=0, max=0.9, help="Share of the examples, the latest ones, kept for evaluation.")
     ] = 0.2,
     shuffle: Annotated[
-        bool, typer.Option(help="Learn in a random order (the recipe's seed), not in the file's.")
+        bool, typer.Option(help="Learn in a random order (by the recipe's seed), not in the file's order.")
     ] = False,
     encoder: EncoderOption = DEFAULT_ENCODER,
     threads: ThreadsOption = 1,
     verify: VerifyOption = True,
 ) -> None:
-    """Learn from a file of examples, judge on its latest part, and publish if asked.
+    """Learn from a file of examples, evaluate on its latest part, and publish if asked.
 
-    A file is encoded (columns `row`, `label`, perhaps `weight`, `time_ms`, as the trainer's archive) or raw (a column
-    for each feature of the recipe, `label`, perhaps `weight`, `time_ms`; several values of one feature joined by `|`).
-    With `time_ms` the examples are ordered by time first. The last line on stdout is one JSON object.
+    A file is encoded or raw. An encoded file has columns `row` and `label`, like the trainer's archive. A raw file has
+    `label` and a column for each feature of the recipe; several values of one feature are joined by `|`. Both may have
+    `weight` and `time_ms`. With `time_ms` the examples are first ordered by time. The last line on stdout is one JSON
+    object.
 
     Example: `python -m pytrain fit-file clicks.parquet --recipe models/ctr/recipe.yaml --store var/store --epochs 2`
     """
@@ -109,18 +110,18 @@ def evaluate(
     prior: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="The constant to compare with; by default the file's own rate, the best there is."
+            min=0, max=1, help="The constant to compare with. Default: the file's own rate, the best constant."
         ),
     ] = None,
     bins: Annotated[int, typer.Option(min=1, max=1000, help="Bins of calibration.")] = 10,
     window_count: Annotated[int, typer.Option("--windows", min=1, max=1000, help="Windows in time.")] = report.WINDOWS,
-    plot: Annotated[Path | None, typer.Option(help="Draw predicted against seen into this PNG.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Plot predicted against observed rates here (PNG).")] = None,
     encoder: EncoderOption = DEFAULT_ENCODER,
 ) -> None:
-    """Judge a version on a file: AUC, log loss, normalised entropy, calibration by bin and by window of time.
+    """Evaluate a version on a file: AUC, log loss, normalised entropy, calibration by bin and by window of time.
 
-    A constant prediction stands beside it, and the probabilities as they were served where the file has them. Raw
-    values are encoded by the recipe that the version carries. The last line on stdout is one JSON object.
+    It is compared with a constant prediction, and with the served probabilities if the file has them. Raw values are
+    encoded by the version's own recipe. The last line on stdout is one JSON object.
 
     Example: `python -m pytrain evaluate var/store/ctr/7 var/archive/ctr --plot reliability.png`
     """
@@ -165,7 +166,7 @@ def inspect(
     top: Annotated[int, typer.Option(min=0, max=1000, help="Largest weights shown of each feature.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
-    """Show what a version holds: manifest, verified files, index ranges of the features, their largest weights.
+    """Show a version's content: manifest, verified files, index ranges of the features, their largest weights.
 
     Example: `python -m pytrain inspect var/store/ctr/7 --top 3`
     """
@@ -235,7 +236,7 @@ def _features(recipe: Recipe, table: Any, top: int) -> Iterator[dict[str, Any]]:
 
 
 def _learn(learner: Learner, train: Examples, *, epochs: int, shuffle: bool) -> Summary:
-    """Learn `epochs` times; return how the first pass predicted before it learnt."""
+    """Learn `epochs` times; return the metrics of the first pass, which predicts each row before it learns it."""
     r, size = train.rows, learner.recipe.training.batch_rows
     rng = np.random.default_rng(learner.recipe.training.seed)
     window = Window(len(r))

@@ -35,7 +35,7 @@ StoreOption = Annotated[Path, typer.Option("--store", help="The model store's di
 ThreadsOption = Annotated[
     int,
     typer.Option(
-        "--threads", min=1, help="TensorFlow's threads; 1 computes in the caller's own, best beside a bidder."
+        "--threads", min=1, help="TensorFlow's threads; 1 uses only the calling thread, best beside a bidder."
     ),
 ]
 VerifyOption = Annotated[
@@ -91,8 +91,8 @@ def fit(
 ) -> None:
     """Learn from training frames on stdin until they end; answer on stdout (docs/contracts.md, protocol 1).
 
-    Resumes from the newest checkpoint, and says in `hello` which stream position it covers. Each example is predicted
-    before it is learnt. SIGTERM, a stop frame and the end of stdin all checkpoint and end with status 0.
+    It resumes from the newest checkpoint; `hello` has the checkpoint's stream position. Each example is predicted
+    before it is learnt. On SIGTERM, a stop frame or the end of stdin, it writes a checkpoint and ends with status 0.
 
     Example: `bin/trainer encode --recipe R <a.csv | python -m pytrain fit --recipe R --checkpoint-dir C --export-dir E`
     """
@@ -101,15 +101,16 @@ def fit(
     try:
         _fit(recipe, checkpoint_dir, export_dir, threads=threads, verify=verify, answers=answers, stopping=stopping)
     except PytrainError as e:
-        with contextlib.suppress(PytrainError):  # stdout itself may be what broke
+        with contextlib.suppress(PytrainError):  # stdout itself may be broken
             answers.write(frames.pack_control("error", message=e.message, where=e.where, remedy=e.remedy))
         raise
 
 
 def exporter(write: Callable[[Path, int, loop.Learnt], None], export_dir: Path) -> loop.Exporter:
-    """Return what exports a version to `export_dir`/<version>, whole or not at all.
+    """Return a function that exports a version to `export_dir`/<version>, whole or not at all.
 
-    It raises ExportError where `write` or the file system fails: the process may start again from its checkpoint.
+    The function raises ExportError if `write` or the file system fails. The process may then restart from its
+    checkpoint.
     """
 
     def export(version: int, learnt: loop.Learnt) -> Path:
@@ -124,7 +125,7 @@ def exporter(write: Callable[[Path, int, loop.Learnt], None], export_dir: Path) 
             raise ExportError(
                 f"version {version} was not exported: {e}",
                 where=str(final),
-                remedy="see to the disk and the model; what was learnt up to the last checkpoint stays",
+                remedy="check the disk and the model; examples up to the last checkpoint stay learnt",
             ) from e
         return final
 
@@ -167,7 +168,7 @@ class _Stdin:
 
 
 class _Stopping:
-    """SIGTERM, and Ctrl-C at a terminal, as a stop frame; under a parent, Ctrl-C is the parent's to decide on."""
+    """Turn SIGTERM, and Ctrl-C at a terminal, into a stop frame. Under a parent process, the parent handles Ctrl-C."""
 
     def __init__(self) -> None:
         self._queue: loop.FrameQueue | None = None

@@ -43,10 +43,10 @@ def port_sklearn(
     threads: ThreadsOption = 1,
     verify: VerifyOption = True,
 ) -> None:
-    """Publish a scikit-learn pipeline of OneHotEncoder and LogisticRegression as a version of equal probabilities.
+    """Publish a scikit-learn pipeline of OneHotEncoder and LogisticRegression as a version with equal probabilities.
 
-    The encoder may stand in a ColumnTransformer. Every column becomes a vocabulary feature; values never seen in
-    training weigh what scikit-learn gives them. A column whose name has a dot is its own source. Only .skops files of
+    The encoder may be in a ColumnTransformer. Every column becomes a vocabulary feature. Values never seen in training
+    get the weight that scikit-learn gives them. A column whose name has a dot is its own source. Only .skops files of
     trusted types are opened. The last line on stdout is one JSON object.
 
     Example: `python -m pytrain port-sklearn model.skops --store var/store --model ctr_lr --source os=device.os`
@@ -95,7 +95,7 @@ def check_written(recipe: Recipe, recipe_yaml: bytes, encoder: Path) -> None:
     Raises
     ------
     InputError
-        Python or Go does not read what was meant; nothing may be published then.
+        Python or Go reads the recipe differently, so it must not be published.
     """
     remedy = "cast the column to other texts, and report this with the file"
     if parse_recipe(recipe_yaml, where="the written recipe") != recipe:

@@ -11,8 +11,7 @@
         ├── TruncatedStream    it ended inside a frame
         └── BadFrame           a frame's sizes, values or type are wrong
 
-Each carries where the fault is and what removes it, so that one function can print it and another can send it as an
-`error` frame.
+Each error has the place of the fault and a remedy. One function prints errors, another sends them as `error` frames.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class PytrainError(Exception):
     where
         The place: a file with line, a frame with its number, an option.
     remedy
-        What to do about it.
+        What a person should do.
     """
 
     exit_code = 1

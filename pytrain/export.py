@@ -1,16 +1,17 @@
 """Model versions: a lean serving graph that holds the weights once, manifest, recipe and golden rows.
 
-Keras' own `model.export` writes every weight twice, and saving the model keeps the optimizer's slots; a `tf.Module` of
-the weights alone writes 4·N·(1 + k) bytes for the table and a little more.
+Keras' own `model.export` writes every weight twice, and saving the model also writes the optimizer's slots. A
+`tf.Module` with only the weights writes 4·N·(1 + k) bytes for the table and a little more.
 
-The serving graph is the model of models.py with fewer operations, since one row's cost is mostly their number. With E
-the gathered rows (B, F, 1 + k), weights in column 0:
+The serving graph is the model of models.py with fewer operations, because their number decides the cost of a row. E are
+the gathered rows (B, F, 1 + k), with weights in column 0:
 
     S = Σ_f E    Q = Σ_f E²    H = MLP(E flattened)    logit = [S, S² − Q, H] · head + bias
 
 where head is 1 for S's weight column, ½ for each embedding column of S² − Q, the MLP's last kernel for H, and 0
-elsewhere; the MLP's first kernel has zero rows where E holds weights. So no slice is needed, and the last product adds
-linear part, pairs and MLP at once. The golden probabilities come from the Keras model, which keeps the two equal.
+elsewhere. The MLP's first kernel has zero rows where E holds weights. So no slice is needed, and the last product adds
+the linear part, pairs and MLP at once. The golden probabilities come from the Keras model, so that any difference is
+found.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class ServingModule(tf.Module):  # type: ignore[misc] # TensorFlow's types are not followed
-    """The weights and the serving graph: the learner's own table, and a copy of the small rest that `refresh` makes."""
+    """The weights and the serving graph: the learner's own table, and copies, made by `refresh`, of the small rest."""
 
     def __init__(self, learner: Learner) -> None:
         super().__init__(name="serving")
@@ -92,7 +93,7 @@ class ServingModule(tf.Module):  # type: ignore[misc] # TensorFlow's types are n
 
 
 class _Untracked:
-    """Keeps TensorFlow from saving what the module only refers to."""
+    """Hide an object from TensorFlow, so that it is not saved with the module."""
 
     def __init__(self, value: Learner) -> None:
         self.value = value
@@ -116,7 +117,7 @@ class VersionWriter:
         Raises
         ------
         VersionError
-            What was written, loaded anew, gives other probabilities than the Keras model.
+            The written version, loaded again, gives other probabilities than the Keras model.
         """
         recipe = self._learner.recipe
         space = recipe.space

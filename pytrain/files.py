@@ -1,11 +1,11 @@
 """Examples from files: Parquet and CSV, encoded or raw.
 
-Encoded files hold `row` (Parquet: list<int32>; CSV: indices joined by "|") and `label`, and may hold `weight`,
-`time_ms` (Unix ms) and `probability` (as it was served); further columns are passed over. That is how the Go trainer
-archives examples. Raw files hold a column for each feature by its name (but for crosses, which are computed), `label`,
-and may hold `weight` and `time_ms`; they go as CSV through `trainer encode`, the one encoder there is.
+Encoded files have `row` (Parquet: list<int32>; CSV: indices joined by "|") and `label`. They may have `weight`,
+`time_ms` (Unix ms) and `probability` (as it was served). Other columns are ignored. The Go trainer archives examples in
+this form. Raw files have `label` and a column for each feature, named like it, except crosses, which are computed. They
+may have `weight` and `time_ms`. They go as CSV through `trainer encode`, the only encoder.
 
-A file is held in memory whole: 4·F + 20 bytes an example.
+A whole file is held in memory: 4·F + 20 bytes for each example.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _OPTIONAL = ("weight", "time_ms", "probability")
 
 @dataclass(frozen=True)
 class Examples:
-    """All examples of a file, ordered by time where every one has a time.
+    """All examples of a file, ordered by time if all have a time.
 
-    `rows` as in frames; `served` are the probabilities (n,) float32 that the file records, None where it has none.
+    `rows` as in frames; `served` are the served probabilities (n,) float32, None if the file has none.
     """
 
     rows: fr.Rows
@@ -205,7 +205,7 @@ def encode(
     Raises
     ------
     InputError
-        The binary is absent, or it refused a value; its own words are in the message.
+        The binary is absent, or it refused a value. Its message is in the error.
     """
     if not encoder.is_file():
         raise InputError(
@@ -232,7 +232,7 @@ def encode(
             child.kill()
             failed.append(e)
         finally:
-            child.stdout.close()  # a child still writing ends
+            child.stdout.close()  # ends a child that still writes
             feeder.join()
         if child.wait():
             said.seek(0)

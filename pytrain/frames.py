@@ -35,7 +35,7 @@ class Rows:
     """Examples: n rows of F indices with labels, weights and event times.
 
     Shapes: x (n, F) int32, y (n,) float32 in [0, 1], w (n,) float32 ≥ 0, t (n,) int64 in Unix milliseconds. `pos` is
-    the stream position after the last row, opaque; None where the stream has none.
+    the stream position after the last row, opaque; None if the stream has none.
     """
 
     x: Int32s
@@ -69,10 +69,10 @@ Frame: TypeAlias = Rows | Checkpoint | Export | Stop
 
 
 class Source(Protocol):
-    """What frames are read from; `sys.stdin.buffer`, a file or `io.BytesIO`."""
+    """A source of frames: `sys.stdin.buffer`, a file or `io.BytesIO`."""
 
     def read1(self, size: int = ..., /) -> bytes:
-        """Return up to `size` bytes as soon as there are any; b"" at the end."""
+        """Return up to `size` bytes as soon as any are available; b"" at the end."""
         ...
 
 
@@ -84,7 +84,8 @@ def read_frames(source: Source, space: IndexSpace) -> Iterator[Frame]:
     TruncatedStream
         The stream ended inside a frame; every whole frame before it was yielded.
     BadFrame
-        A frame is not msgpack, has an unknown type, or its sizes or values are wrong; those before it were yielded.
+        A frame is not msgpack, has an unknown type, or its sizes or values are wrong. The frames before it were
+        yielded.
     """
     for number, raw in enumerate(_objects(source), start=1):
         yield parse_frame(raw, space, number=number)
@@ -184,7 +185,7 @@ def _rows(raw: Mapping[Any, Any], space: IndexSpace, where: str) -> Rows:
 
 
 def check_rows(rows: Rows, space: IndexSpace, *, where: str) -> None:
-    """Refuse indices outside their feature's range, labels outside [0, 1] and weights that are negative or not finite.
+    """Refuse indices outside their feature's range, labels outside [0, 1], and negative or non-finite weights.
 
     Raises
     ------

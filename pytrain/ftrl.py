@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Ftrl:
     """Slots z and n, and the update, of one table (N, 1) and dense parameters; see `Adam` for the parameters."""
 
-    mean_loss = False  # of what loss it takes the gradients: the mean over a batch's rows, else the sum
+    mean_loss = False  # gradients are of the mean loss over a batch's rows if true, else of the sum
 
     def __init__(self, settings: Optimizer, table: tf.Variable, dense: Sequence[tf.Variable]) -> None:
         self._settings = settings
@@ -46,7 +46,7 @@ class Ftrl:
         return (self._settings.l1, self._settings.l2) if i == 0 else (0.0, 0.0)
 
     def adopt(self) -> None:
-        """Take the parameters as they are now for its start; what was learnt of steps is forgotten."""
+        """Start from the present parameters; all slots are reset."""
         s = self._settings
         for i, parameter in enumerate(self._parameters):
             l1, l2 = self._penalties(i)
@@ -62,7 +62,7 @@ class Ftrl:
         ids
             int32 (r,), the table rows read, with repeats.
         table_gradient
-            float32 (r, 1), of the summed loss by each row as read.
+            float32 (r, 1), gradient of the summed loss for each row read.
         dense_gradients
             As `dense`, in the same order.
         """
@@ -96,6 +96,6 @@ class Ftrl:
         return {name: slot.numpy() for name, slot in self._slots.items()}
 
     def restore(self, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take what `state` gave."""
+        """Restore the slots that `state` returned."""
         for name, slot in self._slots.items():
             slot.assign(tensors[name])

@@ -6,16 +6,16 @@ too), at step t from 1 with gradient g:
     m ← m + (1 − β₁)(g − m)        v ← v + (1 − β₂)(g² − v)
     weight ← weight − α_t · m / (√v + ε)         α_t = learning_rate · √(1 − β₂ᵗ) / (1 − β₁ᵗ)
 
-What is lazy, as in the LazyAdam of TensorFlow Addons and of tensor2tensor: rows that no example of the batch names keep
-weight, m and v as they are. Dense Adam would decay their slots and go on moving their weights. An index that occurs
-several times in a batch is summed first, so that v sees (Σg)² and not Σg².
+It is lazy like the LazyAdam of TensorFlow Addons and of tensor2tensor: rows that do not occur in the batch keep their
+weight, m and v. Dense Adam would decay their slots and keep moving their weights. The gradients of an index that occurs
+several times in a batch are summed first, so that v sees (Σg)² and not Σg².
 
-Bias correction is by the global step t, as there: there is no counter a row. On batches that touch every row the result
-is dense Adam's exactly. A row seen first at a late step has m = (1 − β₁)g and v = (1 − β₂)g² with α_t near the learning
-rate, so its first move is (1 − β₁)/√(1 − β₂) ≈ 3.2 learning rates where a counter of its own would give 1: rare rows
-learn faster, which suits rows with few examples, and no slot more is kept.
+As there, bias correction uses the global step t, without a counter for each row. If batches touch every row, the result
+is exactly dense Adam's. A row that first occurs at a late step has m = (1 − β₁)g and v = (1 − β₂)g², with α_t near the
+learning rate. Its first move is (1 − β₁)/√(1 − β₂) ≈ 3.2 learning rates; with a counter of its own it would be 1. So
+rare rows learn faster, which suits them, and no further slot is needed.
 
-Row 0 means "missing". Its gradient is dropped, so that its weight and slots stay as they are: zero.
+Row 0 means "missing". Its gradient is dropped, so that its weight and slots stay zero.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Adam:
         The other parameters, float32 of any shape; always dense Adam.
     """
 
-    mean_loss = True  # of what loss it takes the gradients: the mean over a batch's rows, else the sum
+    mean_loss = True  # gradients are of the mean loss over a batch's rows if true, else of the sum
 
     def __init__(self, settings: Optimizer, table: tf.Variable, dense: Sequence[tf.Variable]) -> None:
         self._settings = settings
@@ -68,7 +68,7 @@ class Adam:
         ids
             int32 (n,), the table rows read, with repeats.
         table_gradient
-            float32 (n, D), of the loss by each row as read.
+            float32 (n, D), gradient of the loss for each row read.
         dense_gradients
             As `dense`, in the same order.
         """
@@ -111,14 +111,14 @@ class Adam:
         parameter.assign_sub(alpha * m / (tf.sqrt(v) + s.epsilon))
 
     def adopt(self) -> None:
-        """Take the parameters as they are now for its start: nothing to do."""
+        """Start from the present parameters: nothing to do."""
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return the step counter and slots by name; copies."""
         return {"step": np.array(self.step.numpy())} | {name: slot.numpy() for name, slot in self._slots.items()}
 
     def restore(self, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take what `state` gave."""
+        """Restore the step and slots that `state` returned."""
         self.step.assign(tensors["step"])
         for name, slot in self._slots.items():
             slot.assign(tensors[name])

@@ -1,4 +1,4 @@
-"""A model with its optimizer: predict, learn, give and take state. One compiled step, run in the caller's thread."""
+"""A model with its optimizer: predict, learn, save and restore state. One compiled step runs in the caller's thread."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def set_threads(threads: int) -> None:
-    """Give TensorFlow so many threads; 1 keeps everything in the caller's. Only before its first operation."""
+    """Set TensorFlow's number of threads; 1 means only the caller's. Call it before TensorFlow's first operation."""
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """Identify what a checkpoint's tensors mean: a recipe that differs here cannot take them up."""
+    """Identify the meaning of a checkpoint's tensors. A recipe with another fingerprint cannot use them."""
     parts = recipe.model_dump(mode="json", include={"model", "label", "architecture", "features"})
     return hashlib.sha256(json.dumps([parts, recipe.optimizer.kind], sort_keys=True).encode()).hexdigest()
 
@@ -37,9 +37,9 @@ def fingerprint(recipe: Recipe) -> str:
 class Learner:
     """One recipe's model in training.
 
-    The loss of a batch of n rows is Σ w·logloss / n, so a weight of 2 counts as the row twice and 0 as none. For
-    ftrl it is the sum: its steps shrink with the sum of squared gradients, and those of a mean depend on the batch's
-    size.
+    The loss of a batch of n rows is Σ w·logloss / n. So a weight of 2 counts the row twice, and 0 ignores it. For ftrl
+    the loss is the sum, because its steps shrink with the sum of squared gradients. Gradients of a mean would depend on
+    the batch's size.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -88,7 +88,7 @@ class Learner:
         return np.asarray(self._predict(tf.constant(x)).numpy())
 
     def set_weights(self, table: npt.NDArray[np.floating], bias: float) -> None:
-        """Put weights in from elsewhere: the table (N, 1 + k), whose row 0 is zero, and the bias."""
+        """Set weights from another source: the table (N, 1 + k), whose row 0 is zero, and the bias."""
         self.model.table.assign(np.asarray(table, np.float32))
         self.model.bias.assign(bias)
         self.optimizer.adopt()
@@ -100,7 +100,7 @@ class Learner:
         return weights | self.optimizer.state()
 
     def restore(self, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take what `state` gave, under the same `fingerprint`."""
+        """Restore what `state` returned, with the same `fingerprint`."""
         self.model.table.assign(tensors["table"])
         for i, variable in enumerate(self.model.dense_variables):
             variable.assign(tensors[f"dense.{i}"])

@@ -1,14 +1,13 @@
-"""The training loop: frames in, answers out. No TensorFlow here; a learner is given.
+"""The training loop: frames in, answers out. It does not import TensorFlow; the learner is an argument.
 
     reader thread ──bounded queue──► re-batch ──► predict, learn ──► window ──► progress
                                                 └─► checkpoint, export, stop
 
-What a position covers. Rows wait in `_pending` until `batch_rows` of them are there. A checkpoint or export first
-learns whatever waits, as a smaller batch; then the position of the last rows frame covers exactly the rows learnt, no
-example is lost, and none is learnt twice after a kill. (The other way, keeping the waiting rows inside the checkpoint,
-would make "checkpointed" mean "learnt or kept"; the contract says learnt.) Batches so depend on where checkpoint and
-export frames stand among the rows, and on nothing else: the same frames give the same weights, with or without a
-restart at a checkpoint between them.
+What a position covers. Rows wait in `_pending` until there are `batch_rows` of them. A checkpoint or export first
+learns the waiting rows as a smaller batch. Then the position of the last rows frame covers exactly the rows learnt. So
+no example is lost, and none is learnt twice after a kill. Batches depend only on the frames: on the rows, and on where
+checkpoint and export frames are among them. So the same frames give the same weights, with or without a restart at a
+checkpoint.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ PROGRESS_SECONDS = 5.0
 
 
 class Learner(Protocol):
-    """What the loop trains."""
+    """The learner that the loop trains."""
 
     def learn(self, x: fr.Int32s, y: fr.Float32s, w: fr.Float32s) -> fr.Float32s:
         """Return the probabilities (n,) of rows x (n, F) as they were before this update; then learn from the rows."""
@@ -51,13 +50,13 @@ class Learner(Protocol):
         ...
 
     def restore(self, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take what `state` gave."""
+        """Restore what `state` returned."""
         ...
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """What an exported version was learnt from."""
+    """The examples that an exported version was learnt from."""
 
     rows: int
     pos: object
@@ -128,7 +127,7 @@ class Trainer:
     recipe
         Sizes and cadence.
     learner, checkpoints, export
-        What learns, where its state is kept, and how a version is written.
+        The learner, the store of its state, and the function that writes a version.
     answer
         Takes each encoded answer; it must write it whole.
     now
@@ -168,7 +167,7 @@ class Trainer:
         return self._rows
 
     def resume(self) -> None:
-        """Take up the newest checkpoint, if there is one, and say hello."""
+        """Restore the newest checkpoint, if there is one, and send hello."""
         state = self._checkpoints.load()
         if state is not None:
             self._learner.restore(state.tensors)
@@ -223,11 +222,11 @@ class Trainer:
         return True
 
     def metrics(self) -> Summary:
-        """Return those of the last full window; before there is one, of the rows so far."""
+        """Return the metrics of the last full window, or of the rows so far if there is none yet."""
         return self._last or self._window.summary()
 
     def checkpoint(self) -> None:
-        """Learn what waits, save everything (unless just that is saved already), and say so."""
+        """Learn the waiting rows, save everything unless it is saved already, and send the answer."""
         self._flush()
         if self._saved != (self._rows, self._pos):
             state = State(self._learner.state(), self._rows, self._pos, self._from_ms, self._to_ms)
@@ -254,7 +253,7 @@ class Trainer:
         self._pending_rows += end - begin
 
     def _flush(self) -> None:
-        """Learn what waits, as one batch; the position moves to the last frame that this completes."""
+        """Learn the waiting rows as one batch. The position moves to the last frame that is then complete."""
         pending, self._pending, waited, self._pending_rows = self._pending, [], self._pending_rows, 0
         if waited:
             columns = zip(*((r.x, r.y, r.w, r.t) for r, _ in pending), strict=True)
@@ -266,7 +265,7 @@ class Trainer:
             self._report()
 
     def _learn(self, x: fr.Int32s, y: fr.Float32s, w: fr.Float32s, t: fr.Int64s) -> None:
-        p = self._learner.learn(x, y, w)  # (n,), from before it learnt
+        p = self._learner.learn(x, y, w)  # (n,), from before the update
         known = t[t > 0]
         if len(known):
             low, high = int(known.min()), int(known.max())

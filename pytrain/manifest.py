@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MANIFEST = "assets.extra/manifest.json"
 RECIPE = "assets.extra/recipe.yaml"
 GOLDEN = "assets.extra/golden.msgpack"
-TOLERANCE = 1e-6  # probabilities of one version, wherever they are computed, agree so far
+TOLERANCE = 1e-6  # largest difference of a version's probabilities, wherever they are computed
 _RANDOM_GOLDEN_ROWS = 16
 _REMEDY = "export the version again; a version is never repaired in place"
 
@@ -52,7 +52,7 @@ class TrainedOn(_Strict):
 
 
 class Manifest(_Strict):
-    """What a version is, and the sha256 (hex) of every file in it but the manifest."""
+    """A description of a version, and the sha256 (hex) of every file in it but the manifest."""
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     model: str
@@ -93,12 +93,12 @@ def read_manifest(version_dir: Path) -> Manifest:
 
 
 def read_recipe(version_dir: Path) -> Recipe:
-    """Read the recipe that a version carries.
+    """Read a version's own recipe.
 
     Raises
     ------
     VersionError
-        The directory is no version of a model.
+        The directory is not a model version.
     RecipeError
         The recipe has faults.
     """
@@ -140,7 +140,7 @@ def check_files(version_dir: Path, manifest: Manifest) -> None:
 
 
 def json_position(pos: object) -> object:
-    """Write a stream position as JSON: bytes as {"base64": …}, other things as they are."""
+    """Write a stream position as JSON: bytes as {"base64": …}, other values unchanged."""
     match pos:
         case bytes():
             return {"base64": base64.b64encode(pos).decode()}

@@ -1,4 +1,4 @@
-"""How good predictions are: log loss, normalised entropy, AUC, calibration; and windows of progressive validation.
+"""Quality of predictions: log loss, normalised entropy, AUC, calibration; and windows of progressive validation.
 
 Labels may be soft (in [0, 1]) and rows weighted: a row of label y and weight w counts as y·w positive and (1 − y)·w
 negative. A measure that is not defined (AUC with one class only, …) is NaN here and None in `Summary.wire`.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = "npt.NDArray[np.floating]"
 
-EPSILON = 1e-7  # predictions are held off 0 and 1 by so much: float32 sigmoids reach both
+EPSILON = 1e-7  # predictions are clipped to this distance from 0 and 1, which float32 sigmoids reach
 
 
 def log_loss(y: Floats, p: Floats, w: Floats | None = None) -> float:
@@ -33,9 +33,9 @@ def log_loss(y: Floats, p: Floats, w: Floats | None = None) -> float:
 
 
 def gap_to_truth(truth: Floats, p: Floats) -> float:
-    """Log loss of predictions p (n,) over the least that any can have, minus 1; `truth` (n,): the true probabilities.
+    """Log loss of predictions p (n,) over the least possible log loss, minus 1; `truth` (n,): the true probabilities.
 
-    Both log losses are expectations over the labels, so that the labels' chance drops out.
+    Both log losses are expectations over the labels, so that chance in the labels drops out.
     """
     return log_loss(truth, p) / log_loss(truth, truth) - 1
 
@@ -64,7 +64,7 @@ def base_rate(y: Floats, w: Floats | None = None) -> float:
 
 
 def calibration(y: Floats, p: Floats, w: Floats | None = None) -> float:
-    """Positives predicted over positives seen; 1 is right, 2 predicts twice too many (He et al. 2014, section 3)."""
+    """Predicted over observed positives; 1 is right, 2 predicts twice as many (He et al. 2014, section 3)."""
     y, p, w = _columns(y, p, w)
     seen = (w * y).sum()
     return float((w * p).sum() / seen) if seen > 0 else math.nan
@@ -92,7 +92,7 @@ def _columns(
 
 @dataclass(frozen=True)
 class Summary:
-    """What one window of rows showed."""
+    """Metrics of one window of rows."""
 
     rows: int
     log_loss: float
@@ -142,7 +142,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows of similar prediction: how many positives were predicted and seen."""
+    """Rows of similar prediction: predicted and observed rate of positives."""
 
     rows: int
     low: float

@@ -1,9 +1,8 @@
 """LogReg, FM and DeepFM in Keras, over one int32 (B, F) input.
 
-One table (N, 1 + k) holds, for every index, its linear weight (column 0) and its embedding (columns 1 …). Two tables,
-(N, 1) and (N, k), would be the textbook's form; fused, a row of 36 bytes (k = 8) costs one gather and 1.6 cache lines
-where two tables cost two gathers and 2 lines, and the optimizer gathers and scatters once instead of twice. The price
-is a slice where only the embeddings are wanted; the serving graph avoids that too (export.py).
+One table (N, 1 + k) holds the linear weight (column 0) and the embedding (columns 1 …) of every index. The textbook
+form has two tables, (N, 1) and (N, k). With one table, a row costs one gather instead of two, in the model and in the
+optimizer. The price is a slice when only the embeddings are needed; the serving graph avoids it (export.py).
 
     logit = bias + Σ_f weight(f)                              LogReg
           + ½ Σ_j [ (Σ_f v_fj)² − Σ_f v_fj² ]                 FM: all pairs ⟨v_f, v_g⟩, f < g  (Rendle 2010, lemma 3.1)
@@ -28,8 +27,8 @@ EMBEDDING_STDDEV = 0.01  # small, so that pairs begin near no interaction
 class ClickModel(keras.Model):  # type: ignore[misc] # Keras ships no types
     """A recipe's model: int32 rows (B, F) to float32 probabilities (B,).
 
-    `score` is the part behind the gather, so that a training step can differentiate by the rows it read instead of by
-    the whole table.
+    `score` is the part after the gather, so that a training step can differentiate by the gathered rows instead of the
+    whole table.
     """
 
     def __init__(self, recipe: Recipe) -> None:

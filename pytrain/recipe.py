@@ -1,7 +1,7 @@
 """The recipe: one YAML file a model, read by Go and Python alike.
 
-Decoding is strict. An unknown key, a repeated key or a value out of range is a fault; every fault of a file is
-reported at once, each with its line, which needs YAML's tree beside the values: hence the length.
+Decoding is strict. An unknown key, a repeated key or a value out of range is a fault. Every fault of a file is reported
+at once, each with its line. The lines need YAML's tree beside the values, which makes this file long.
 `Recipe.space` is the index space that the features span (docs/contracts.md).
 """
 
@@ -58,9 +58,9 @@ _FTRL = frozenset({"beta", "l1", "l2"})
 
 
 class Optimizer(_Strict):
-    """How weights move. `adam` is the dense one, for comparison; settings of another kind are not used.
+    """The optimizer. `adam` is the dense one, for comparison; settings of another kind are not used.
 
-    `learning_rate` is 0.1 for ftrl, where it is not given.
+    If `learning_rate` is not given, it is 0.1 for ftrl.
     """
 
     kind: Literal["lazy_adam", "adam", "ftrl"] = "lazy_adam"
@@ -87,7 +87,7 @@ class Optimizer(_Strict):
 
 
 class Training(_Strict):
-    """Seed, sizes and cadence. The cadence of checkpoints and exports is kept by the Go trainer."""
+    """Seed, sizes and cadence. The Go trainer uses the cadence of checkpoints and exports."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     batch_rows: Annotated[int, Field(gt=0, le=1 << 20)] = 256
@@ -99,7 +99,7 @@ class Training(_Strict):
 
 
 class Join(_Strict):
-    """How long examples wait for their events; kept by the Go trainer."""
+    """How long examples wait for their events; the Go trainer uses it."""
 
     bid_wait_seconds: Seconds = 60
     label_wait_seconds: Seconds = 5
@@ -108,7 +108,7 @@ class Join(_Strict):
 class Feature(_Strict):
     """One feature: where its value comes from and how it becomes an index.
 
-    Python checks the shape of the declaration; whether a source or transform exists is the Go encoder's knowledge.
+    Python checks only the form of the declaration. The Go encoder checks whether the source and transform exist.
     """
 
     name: Name
@@ -207,7 +207,7 @@ class Recipe(_Strict):
         return IndexSpace(columns=tuple(columns), table_rows=offset)
 
     def dump_yaml(self) -> str:
-        """Write the recipe as a file that both sides read to the same thing; keys at their defaults are left out."""
+        """Write the recipe as a file that Go and Python read alike; keys at their defaults are left out."""
         return yaml.dump(
             self.model_dump(mode="json", exclude_defaults=True), Dumper=_Dumper, sort_keys=False, allow_unicode=True
         )
@@ -271,7 +271,7 @@ def parse_recipe(data: bytes, *, where: str) -> Recipe:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, reading 1.0e-7 and 1e-7 as the numbers they are, and no, on, off as words.
+    """YAML's safe loader, which reads 1.0e-7 and 1e-7 as numbers, and no, on, off as texts.
 
     YAML 1.1 would read the country code NO as false; the Go side reads YAML 1.2.
     """

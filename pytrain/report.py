@@ -22,7 +22,7 @@ _MEASURES = ("rows", "base_rate", "log_loss", "normalized_entropy", "auc", "cali
 
 
 def number(value: float | int | None) -> str:
-    """Write a measure; a dash where it is not defined."""
+    """Write a measure; a dash if it is not defined."""
     if value is None or value != value:  # noqa: PLR0124 - NaN
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:.5f}"
@@ -88,7 +88,7 @@ def bins_table(bins: list[mt.Bin]) -> Table:
 
 
 def plot_reliability(bins: list[mt.Bin], title: str, path: Path) -> None:
-    """Draw predicted against seen, with a 95 % interval of what is seen, as a PNG."""
+    """Plot predicted against observed rates, with a 95 % interval of the observed ones, as a PNG."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - half a second, for one option
 
     figure = Figure(figsize=(6, 6), layout="constrained")
@@ -104,5 +104,5 @@ def plot_reliability(bins: list[mt.Bin], title: str, path: Path) -> None:
 
 
 def finite(value: float) -> float | None:
-    """Return None for NaN and infinities, which JSON has no words for."""
+    """Return None for NaN and infinities, which JSON does not have."""
     return value if np.isfinite(value) else None

@@ -59,13 +59,13 @@ class Version:
             raise InputError(
                 f"rows are {rows.shape}, version {m.version} needs (n, {m.row_len})",
                 where=str(self.directory),
-                remedy="encode with the recipe that the version carries",
+                remedy="encode with the version's own recipe",
             )
         if len(rows) and not 0 <= rows.min() <= rows.max() < m.table_rows:
             raise InputError(
                 f"indices run from {rows.min()} to {rows.max()}, the table has {m.table_rows} rows",
                 where=str(self.directory),
-                remedy="encode with the recipe that the version carries",
+                remedy="encode with the version's own recipe",
             )
         out = np.empty(len(rows), np.float32)
         for begin in range(0, len(rows), BATCH_ROWS):
@@ -74,7 +74,7 @@ class Version:
         return out
 
     def golden_error(self) -> float:
-        """Return how far this version's golden probabilities are off, at worst."""
+        """Return the largest error of this version's golden probabilities."""
         x, p = mf.read_golden(self.directory)
         return float(np.abs(self.score(x) - p).max())
 

@@ -1,16 +1,16 @@
 """A fitted scikit-learn pipeline of OneHotEncoder and LogisticRegression as a recipe and table weights.
 
-Each encoded column becomes a vocabulary feature. Let w(c) be the model's weight of category c, and unknown values weigh
-u: 0 under handle_unknown="ignore" (and "error", which never scores them), the infrequent categories' weight under
-"infrequent_if_exist" and "warn" where there are such. Infrequent categories stay in the vocabulary, each with their
-common weight, unless unknown values weigh the same: then *other* serves them all. A dropped category (drop="first", …)
-weighs 0.
+Each encoded column becomes a vocabulary feature. Let w(c) be the model's weight of category c, and u the weight of
+unknown values. With handle_unknown="ignore" (and "error", which never scores them), u is 0. With "infrequent_if_exist"
+and "warn", u is the weight of the infrequent categories, if there are any. Infrequent categories stay in the vocabulary
+with their common weight. If that equals u, *other* stands for all of them. A dropped category (drop="first", …) has
+weight 0.
 
-Index 0, "missing", must weigh 0. Let m be what a missing value weighs in scikit-learn: the weight of the category None,
-NaN or "", or u where there is none. The bias takes m up, and every other weight of the feature loses it; sums, and so
-probabilities, are the same.
+Index 0, "missing", must have weight 0. Let m be the weight of a missing value in scikit-learn: that of the category
+None, NaN or "", or u if there is none. m is added to the bias and subtracted from every other weight of the feature. So
+sums, and probabilities, are the same.
 
-Only `.skops` files are read: pickles run whatever code they hold.
+Only `.skops` files are read, since pickles can run code.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ class _Column:
     name: str
     values: tuple[str, ...]
     weights: npt.NDArray[np.float64]  # of values, then of *other*; missing is 0
-    missing: float  # what the bias takes up
+    missing: float  # added to the bias
 
 
 def load_pipeline(path: Path) -> Pipeline:
-    """Load a `.skops` file that holds nothing but scikit-learn's and numpy's own types.
+    """Load a `.skops` file that holds only scikit-learn's and numpy's own types.
 
     Raises
     ------
@@ -258,7 +258,7 @@ def _feature(column: _Column, sources: Mapping[str, str], where: str) -> Feature
 
 
 def _check(pipeline: Pipeline, encoder: Any, ported: Ported, columns: Sequence[_Column], where: str) -> None:
-    """Compare with the pipeline on random known rows, so that no release of scikit-learn can change sums unseen."""
+    """Compare with the pipeline on random known rows, so that a change in scikit-learn is noticed."""
     rng = np.random.default_rng(0)
     inputs: dict[str, npt.NDArray[Any]] = {name: np.zeros(_PROBES, object) for name in _names(encoder)}
     logits = np.full(_PROBES, ported.bias)

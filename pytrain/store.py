@@ -1,4 +1,4 @@
-"""The model store's directory: versions that appear whole, and the pointer that names what serves.
+"""The model store's directory: versions that appear whole, and the pointer to the versions that serve.
 
 <store>/<model>/<version>/        immutable
 <store>/<model>/.staging/<any>/   being written
@@ -27,7 +27,7 @@ _VERSION = re.compile(r"[1-9][0-9]{0,18}")
 
 
 def versions(model_dir: Path) -> list[int]:
-    """Return the versions present, lowest first; none where the directory is absent."""
+    """Return the versions present, lowest first; none if the directory is absent."""
     if not model_dir.is_dir():
         return []
     return sorted(int(p.name) for p in model_dir.iterdir() if _VERSION.fullmatch(p.name) and p.is_dir())
@@ -66,10 +66,10 @@ def staged(final: Path, staging: Path) -> Iterator[Path]:
 
 
 def write_pointer(model_dir: Path, *, stable: int) -> bool:
-    """Make `stable` the version that serves, unless the pointer is pinned; the one before becomes `previous`.
+    """Make `stable` the version that serves, unless the pointer is pinned; the former one becomes `previous`.
 
-    A canary of that version ends, any other goes on: as `models.Publish` does. Returns whether `stable` serves now:
-    a pinned pointer is left as it is. The caller holds the lock.
+    Like `models.Publish` in Go: a canary of that version ends, another canary stays, and a pinned pointer does not
+    change. Returns whether `stable` serves now. The caller holds the lock.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def write_pointer(model_dir: Path, *, stable: int) -> bool:
 
 @contextlib.contextmanager
 def locked(model_dir: Path) -> Iterator[None]:
-    """Hold the model's lock, made with its directory if absent: writers take turns."""
+    """Hold the model's lock, so that writers take turns. Make it and its directory if absent."""
     try:
         model_dir.mkdir(parents=True, exist_ok=True)
         fd = os.open(model_dir / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
@@ -115,7 +115,7 @@ def locked(model_dir: Path) -> Iterator[None]:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replace a file so that a reader sees the old content or the new, never a part."""
+    """Replace a file so that a reader sees the old or the new content, never a part."""
     fd, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(fd, "wb") as f:
