@@ -217,6 +217,22 @@ func TestRollbackDuringALoad(t *testing.T) {
 }
 
 // A manager that is closed while it waits for its turn, or is loaded for, leaves nothing behind.
+// A manager that is closed once more does not take the model from the one that followed it.
+func TestCloseTwice(t *testing.T) {
+	s := dir.New(t.TempDir())
+	g := newGroup(t, s, new(modelstest.Engines), models.GroupOptions{})
+	first := manage(t, g, models.Options{})
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := manage(t, g, models.Options{})
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	modelstest.Publish(t, s, "ctr", 1, 1)
+	serves(t, second, 1)
+}
+
 func TestCloseDuringALoad(t *testing.T) {
 	s := dir.New(t.TempDir())
 	slow := newGate(666)
