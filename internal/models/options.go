@@ -61,7 +61,8 @@ type VersionStatus struct {
 	Users    int64 // acquired and not released
 }
 
-// RefusedVersion is a version that does not serve and why. It is tried again only when its files change.
+// RefusedVersion is a version that does not serve and why. It is tried again when its files change. Where they could not
+// be read, or the fault is ours, it is also tried again by itself: after 2 s, then at twice the pause, up to a minute.
 type RefusedVersion struct {
 	Version  int64
 	Reason   Reason
