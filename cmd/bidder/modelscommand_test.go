@@ -170,6 +170,8 @@ func TestModelsCommandsNameTheRemedy(t *testing.T) {
 	f(0, "list --config "+config, "ctr", "?", "ctr version 1: ", "manifest.json")
 	f(1, "promote ctr 1 --config "+config, "a SavedModel alone is no version", "assets.extra/golden.msgpack", "python -m pytrain")
 	f(1, "rollback ctr --store "+store, "no pointer", "name the version (bidder models promote ctr VERSION)")
+	f(0, "pin ctr --reason look --store "+store, "pinned at version 1")
+	f(0, "list --store "+store, ": look\n")
 	if err := os.WriteFile(filepath.Join(store, "ctr", "pointer.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -25,13 +25,13 @@ func writeListings(out io.Writer, store string, all []models.Listing) error {
 				role = fmt.Sprintf("canary %g %%", v.Share*100)
 			}
 			fmt.Fprintf(w, "%s\t%d\t%s\t", l.Model, v.Version, role)
-			if v.Fault != "" {
-				fmt.Fprintf(w, "?\t?\t?\t?\t%s\t\n", bytesText(v.Bytes))
-				continue
-			}
 			pinned := ""
 			if v.Role == "stable" {
 				pinned = pinText(l.Pointer.Pinned)
+			}
+			if v.Fault != "" {
+				fmt.Fprintf(w, "?\t?\t?\t?\t%s\t%s\n", bytesText(v.Bytes), pinned)
+				continue
 			}
 			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", ageText(l.At.Sub(v.Created)), v.Rows, metricText(v.LogLoss, 5), metricText(v.Calibration, 3),
 				bytesText(v.Bytes), pinned)

@@ -26,10 +26,11 @@ type Prediction struct {
 type Scorer interface {
 	// Score fills out[i] for candidates[i]; len(out) == len(ok) == len(candidates).
 	//
-	// If the model refuses a row, out[i] is Prediction{} and ok[i] is false; the other rows are not affected.
+	// If a model refuses a row of candidates[i], or fails, ok[i] is false and out[i] is not to be used; candidates that
+	// do not need that model are not affected.
 	//
-	// Score returns ErrNoModel if a model that a goal needs is not loaded. It returns ErrShed if an answer by
-	// req.Deadline cannot be expected, and ErrExpired if the deadline passed first.
+	// Where no candidate is left because models failed, Score returns ErrNoModel if they are not loaded, ErrShed if an
+	// answer by req.Deadline cannot be expected, and ErrExpired if the deadline passed first.
 	Score(ctx context.Context, req *Request, candidates []Candidate, out []Prediction, ok []bool) error
 }
 

@@ -129,6 +129,7 @@ func (g *Group) Manage(opts Options) (*Manager, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed || g.managers[opts.Model] != nil {
+		m.cancel()
 		m.metrics.unregister()
 		return nil, fmt.Errorf("models: cannot manage model %q: it has a manager already, or the group is closed", opts.Model)
 	}
@@ -137,14 +138,15 @@ func (g *Group) Manage(opts Options) (*Manager, error) {
 	return m, nil
 }
 
-// leave removes a manager: it gets no more states and no more loads.
+// leave removes a manager: it gets no more states and no more loads. If it has left before, another may follow the model.
 func (g *Group) leave(m *Manager) {
-	g.watcher.unfollow(m.opts.Model)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.managers[m.opts.Model] == m {
-		delete(g.managers, m.opts.Model)
+	if g.managers[m.opts.Model] != m {
+		return
 	}
+	delete(g.managers, m.opts.Model)
+	g.watcher.unfollow(m.opts.Model)
 	g.queue = slices.DeleteFunc(g.queue, func(q *Manager) bool { return q == m })
 }
 

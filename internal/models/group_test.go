@@ -216,6 +216,46 @@ func TestRollbackDuringALoad(t *testing.T) {
 	}
 }
 
+// A manager that is closed once more does not take the model from the one that followed it.
+func TestCloseTwice(t *testing.T) {
+	s := dir.New(t.TempDir())
+	g := newGroup(t, s, new(modelstest.Engines), models.GroupOptions{})
+	first := manage(t, g, models.Options{})
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := manage(t, g, models.Options{})
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	modelstest.Publish(t, s, "ctr", 1, 1)
+	serves(t, second, 1)
+}
+
+// What fails for another reason than the version's files is tried again by itself: they may never change.
+func TestRetriesWhatMayPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := modelstest.NewMemory(t.TempDir())
+		tries := 0
+		m := manage(t, newGroup(t, s, &modelstest.Engines{OnLoad: func(context.Context, engine.Version) error {
+			if tries++; tries <= 3 {
+				return errors.New("too many open files")
+			}
+			return nil
+		}}, models.GroupOptions{Watch: models.WatchOptions{Poll: time.Second}}), models.Options{})
+		modelstest.Publish(t, s, "ctr", 1, 1)
+		began := time.Now()
+		eventually(t, "a third attempt", func() bool { r := m.Status().Refused; return len(r) == 1 && r[0].Attempts == 3 })
+		serves(t, m, 1)
+		if took := time.Since(began); took < 14*time.Second || took > 16*time.Second {
+			t.Errorf("served after %v, want pauses of 2, 4 and 8 s", took)
+		}
+		if len(m.Status().Refused) != 0 {
+			t.Errorf("it serves, and is refused still: %+v", m.Status().Refused)
+		}
+	})
+}
+
 // A manager that is closed while it waits for its turn, or is loaded for, leaves nothing behind.
 func TestCloseDuringALoad(t *testing.T) {
 	s := dir.New(t.TempDir())

@@ -8,6 +8,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // ErrNotServing is returned by Acquire while no version serves: none is loaded yet, or the manager is closed.
@@ -52,10 +53,11 @@ type serving struct {
 	below  uint64 // keys whose hash is below it go to the canary
 }
 
-// refusal is a version that must not be tried again until its files change.
+// refusal is a version that must not be tried again until its files change, or a time has come.
 type refusal struct {
 	RefusedVersion
 	stamp uint64
+	again time.Time // zero: not before the files change
 }
 
 func newManager(g *Group, opts Options) (*Manager, error) {

@@ -60,7 +60,8 @@ type VersionStatus struct {
 	Users    int64 // acquired and not released
 }
 
-// RefusedVersion says why a version does not serve. It is tried again only when its files change.
+// RefusedVersion says why a version does not serve. It is tried again when its files change. If they could not be read, or
+// the fault is ours, it is also tried again after 2 s, then after twice as long each time, up to a minute.
 type RefusedVersion struct {
 	Version  int64
 	Reason   Reason

@@ -186,7 +186,7 @@ func (m *Manager) obtain(cur *serving, version int64, mayLoad bool) (*Servable, 
 	m.mu.Lock()
 	r := m.refused[version]
 	m.mu.Unlock()
-	if r != nil && r.stamp == stamp || m.ctx.Err() != nil {
+	if r != nil && r.stamp == stamp && (r.again.IsZero() || time.Now().Before(r.again)) || m.ctx.Err() != nil {
 		return nil, nil
 	}
 	if !mayLoad {
@@ -261,7 +261,13 @@ func inLowThread(nice int, do func()) {
 	<-done
 }
 
-// refuse counts a refusal, and logs it unless the last attempt failed in the same way.
+// A refusal that may pass is tried again after retryFirst, then after twice as long each time, up to retryMost.
+const retryFirst, retryMost = 2 * time.Second, time.Minute
+
+// mayPass says whether a refusal may not be the version's fault: the files could not be read or fetched, or we failed.
+func (r Reason) mayPass() bool { return r == ReasonInternal || r == Reason(FaultRead) }
+
+// refuse counts a refusal, and logs it unless the last attempt failed in the same way. It plans another try of what may pass.
 func (m *Manager) refuse(version int64, stamp uint64, err error) {
 	r := asRefusal(err)
 	m.metrics.refused.WithLabelValues(string(r.Reason)).Inc()
@@ -274,11 +280,24 @@ func (m *Manager) refuse(version int64, stamp uint64, err error) {
 	if last != nil {
 		next.Attempts += last.Attempts
 	}
+	if r.Reason.mayPass() {
+		pause := retryFirst
+		for n := 1; n < next.Attempts && pause < retryMost; n++ {
+			pause *= 2
+		}
+		pause = min(pause, retryMost)
+		next.again = next.At.Add(pause)
+		time.AfterFunc(pause, func() { m.group.enqueue(m) })
+	}
 	m.refused[version] = next
 	if last != nil && last.Error == next.Error {
 		return
 	}
-	m.log.Error("version refused; the present versions keep serving, and it is tried again when its files change",
+	when := "when its files change"
+	if r.Reason.mayPass() {
+		when += ", and every minute or sooner"
+	}
+	m.log.Error("version refused; the present versions keep serving, and it is tried again "+when,
 		"version", version, "reason", string(r.Reason), "error", err)
 }
 

@@ -79,24 +79,36 @@ func versionKey(req *auction.Request) uint64 {
 }
 
 // Score implements auction.Scorer. Every candidate has its probability of a click predicted, and one whose goal is CPA that
-// of a conversion too. Where a model has no version, candidates that need it are not ok, except those that pay per
-// impression: their value needs no prediction. auction.ErrNoModel is returned if no model has a version.
+// of a conversion too. A model that fails costs only the candidates that need it: they are not ok. Where a model has no
+// version, those that pay per impression stay ok: their value needs no prediction. An error is returned only if no
+// candidate is left and a model failed: auction.ErrShed or auction.ErrExpired if one did for that, auction.ErrNoModel if
+// all of those that failed have no version.
 func (s *Scorer) Score(ctx context.Context, req *auction.Request, candidates []auction.Candidate, out []auction.Prediction, ok []bool) error {
 	w := s.scratch.Get().(*work)
 	defer s.scratch.Put(w)
 	defer w.release()
 	w.pick(s, candidates)
-	if err := w.claim(s, req, candidates); err != nil {
-		return err
-	}
-	if err := w.wait(ctx); err != nil {
-		return err
-	}
 	for i := range candidates {
 		out[i], ok[i] = auction.Prediction{Conversion: 1}, true
 	}
+	missing, failed := w.claim(s, req, candidates)
 	for i := range w.n {
-		s.hand(&w.asked[i], candidates, out, ok)
+		if a := &w.asked[i]; a.ticket == nil {
+			s.hand(a, candidates, out, ok)
+		}
+	}
+	if !slices.Contains(ok, true) { // then no row need be run
+		return cmp.Or(failed, missing)
+	}
+	w.commit()
+	for i := range w.n {
+		if a := &w.asked[i]; a.ticket != nil {
+			failed = errors.Join(failed, a.wait(ctx))
+			s.hand(a, candidates, out, ok)
+		}
+	}
+	if failed != nil && !slices.Contains(ok, true) {
+		return failed
 	}
 	return nil
 }
@@ -128,36 +140,41 @@ func (w *work) add(model string, p pick) {
 	w.n++
 }
 
-// claim takes places in batches of every model and encodes rows there. Several tickets are committed, so that their batches
-// run side by side; a single one is left to Wait, which may run it in this goroutine.
-func (w *work) claim(s *Scorer, req *auction.Request, candidates []auction.Candidate) error {
-	key, claimed := versionKey(req), 0
-	var missing error
+// claim takes places in batches of every model and encodes rows there. Of the models that gave no ticket it returns one
+// that has no version, and the faults of the others.
+func (w *work) claim(s *Scorer, req *auction.Request, candidates []auction.Candidate) (missing, failed error) {
+	key := versionKey(req)
 	for i := range w.n {
 		a := &w.asked[i]
 		switch err := a.claim(s.find(a.model), key, req, candidates); {
+		case err == nil:
 		case errors.Is(err, auction.ErrNoModel):
-			missing = cmp.Or(missing, err)
-		case err != nil:
-			return err
+			missing = err
 		default:
-			claimed++
+			failed = errors.Join(failed, err)
 		}
 	}
-	if claimed == 0 {
-		return missing
-	}
-	if claimed > 1 {
-		for i := range w.n {
-			if t := w.asked[i].ticket; t != nil {
-				t.Commit()
-			}
-		}
-	}
-	return nil
+	return missing, failed
 }
 
-// claim acquires the version that serves key, claims a row for each pick, and encodes them; the ticket is not committed.
+// commit hands several tickets over, so that their batches run side by side. A single one is left to Wait, which may run it
+// in this goroutine.
+func (w *work) commit() {
+	tickets := 0
+	for i := range w.n {
+		if w.asked[i].ticket != nil {
+			tickets++
+		}
+	}
+	for i := range w.n {
+		if t := w.asked[i].ticket; t != nil && tickets > 1 {
+			t.Commit()
+		}
+	}
+}
+
+// claim acquires the version that serves key, claims a row for each pick, and encodes them; the ticket is not committed. If
+// the version takes no rows, that is the result of each.
 func (a *asked) claim(model source, key uint64, req *auction.Request, candidates []auction.Candidate) error {
 	if model == nil {
 		return fmt.Errorf("%w: model %q is not served", auction.ErrNoModel, a.model)
@@ -167,12 +184,15 @@ func (a *asked) claim(model source, key uint64, req *auction.Request, candidates
 		return fmt.Errorf("%w: %w", auction.ErrNoModel, err)
 	}
 	a.version = version
+	a.results = slices.Grow(a.results[:0], len(a.picked))[:len(a.picked)]
 	ticket, err := version.queue.Claim(len(a.picked), req.Deadline)
 	if err != nil {
+		for at := range a.results {
+			a.results[at] = batcher.Result{Err: err}
+		}
 		return scoringError(err)
 	}
 	a.ticket = ticket
-	a.results = slices.Grow(a.results[:0], len(a.picked))[:len(a.picked)]
 	rows := version.encoder.Begin(req)
 	for at, p := range a.picked {
 		rows.Encode(&candidates[p.candidate], ticket.Row(at))
@@ -181,23 +201,15 @@ func (a *asked) claim(model source, key uint64, req *auction.Request, candidates
 	return nil
 }
 
-// wait fills the results of every model. It returns an error if a model answered no row; a refused row is in the results
-// alone.
-func (w *work) wait(ctx context.Context) error {
-	var faults error
-	for i := range w.n {
-		a := &w.asked[i]
-		if a.ticket == nil {
-			continue
-		}
-		err := a.ticket.Wait(ctx, a.results)
-		a.ticket = nil
-		answered := func(r batcher.Result) bool { return r.Err == nil || errors.Is(r.Err, batcher.ErrRow) }
-		if err != nil && !slices.ContainsFunc(a.results, answered) {
-			faults = errors.Join(faults, scoringError(err))
-		}
+// wait fills the results. It returns an error if no row was answered; a refused row is in the results alone.
+func (a *asked) wait(ctx context.Context) error {
+	err := a.ticket.Wait(ctx, a.results)
+	a.ticket = nil
+	answered := func(r batcher.Result) bool { return r.Err == nil || errors.Is(r.Err, batcher.ErrRow) }
+	if err == nil || slices.ContainsFunc(a.results, answered) {
+		return nil
 	}
-	return faults
+	return scoringError(err)
 }
 
 // hand writes one model's results to the candidates that they are of.
@@ -216,7 +228,9 @@ func (s *Scorer) hand(a *asked, candidates []auction.Candidate, out []auction.Pr
 		}
 		if r.Err != nil {
 			ok[i] = false
-			s.refused.Warn(s.log, "a row was not scored", "model", a.model, "error", r.Err) // the domain only counts it
+			if !errors.Is(r.Err, batcher.ErrShed) && !errors.Is(r.Err, batcher.ErrExpired) { // overload, which metrics tell
+				s.refused.Warn(s.log, "a row was not scored", "model", a.model, "error", r.Err) // the domain only counts it
+			}
 		}
 	}
 }

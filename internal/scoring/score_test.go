@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -258,7 +259,6 @@ func TestScoreErrors(t *testing.T) {
 		return context.Background()
 	})
 	f("the queue is full for the click rows", auction.NoBidShed, batcher.QueueOptions{MaxRows: 2, QueueRows: 2}, new(testEngine), plain)
-	f("the queue is full for the conversion rows", auction.NoBidShed, batcher.QueueOptions{MaxRows: 3, QueueRows: 3}, new(testEngine), plain)
 	f("the deadline has passed", auction.NoBidExpired, batcher.QueueOptions{}, new(testEngine), func(_ map[string]source, req *auction.Request) context.Context {
 		req.Deadline = time.Now().Add(-time.Second)
 		return context.Background()
@@ -366,6 +366,39 @@ func TestScoreByCampaignsModels(t *testing.T) {
 			t.Errorf("%d acquisitions of %s were not released", n, name)
 		}
 	}
+}
+
+// A model that fails costs the candidates that need it, and no others.
+func TestScoreWhereOneModelFails(t *testing.T) {
+	f := func(name string, o batcher.QueueOptions, e *testEngine, ids []string, own auction.CampaignModels, want auction.NoBidReason, wantOK ...bool) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			pool := newPool(t)
+			ctr, bad := newVersion(t, pool, 1, batcher.QueueOptions{}, new(testEngine)), newVersion(t, pool, 2, o, e)
+			s := scorerOf(map[string]source{"ctr": ctr, "cvr": bad, "bad": bad, "away": none})
+			candidates := candidatesOf(ids...)
+			candidates[0].Campaign.Models = own
+			req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
+			out, ok := make([]auction.Prediction, len(ids)), make([]bool, len(ids))
+			err := s.Score(context.Background(), req, candidates, out, ok)
+			if got := auction.ReasonFor(err); got != want {
+				t.Errorf("got %v (%s), want reason %q", err, got, want)
+			}
+			if err == nil && !slices.Equal(ok, wantOK) {
+				t.Errorf("got %v, want %v", ok, wantOK)
+			}
+			if n := ctr.users.Load() + bad.users.Load(); n != 0 {
+				t.Errorf("%d versions were not released", n)
+			}
+		})
+	}
+	own := auction.CampaignModels{Click: "bad"}
+	full := batcher.QueueOptions{MaxRows: 1, QueueRows: 1}
+	f("its runs fail", batcher.QueueOptions{}, &testEngine{broken: true}, []string{"a", "b"}, own, auction.NoBidNone, false, true)
+	f("its runs fail, all need it", batcher.QueueOptions{}, &testEngine{broken: true}, []string{"A"}, auction.CampaignModels{}, auction.NoBidInternal)
+	f("its queue is full", full, new(testEngine), []string{"A", "B", "c"}, auction.CampaignModels{}, auction.NoBidNone, false, false, true)
+	f("its queue is full, all need it", full, new(testEngine), []string{"A", "B"}, auction.CampaignModels{}, auction.NoBidShed)
+	f("its queue is full, the others have no version", full, new(testEngine), []string{"a", "B", "C"}, auction.CampaignModels{Click: "away"}, auction.NoBidShed)
 }
 
 func TestScoreAllocs(t *testing.T) {

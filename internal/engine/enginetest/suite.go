@@ -218,6 +218,11 @@ func checkBadRow(t testing.TB, s *Subject) {
 		case named == nil && !refused:
 			t.Errorf("bad row %d is neither refused by Validate nor named by Run: %v", bad, err)
 		}
+		for i := range rows {
+			if i != bad && !equalRows(b.Inputs(), i, given.Inputs(), i) {
+				t.Errorf("a run that failed changed the inputs of row %d", i)
+			}
+		}
 		copyRow(b.Inputs(), bad, given.Inputs(), bad)
 		run(t, b, rows) // another row's fault leaves nothing behind
 		for i := range rows {

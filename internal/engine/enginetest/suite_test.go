@@ -132,6 +132,15 @@ func TestSuiteFindsFaults(t *testing.T) {
 		}
 		return nil
 	}})
+	f("a bad row is named", broken{run: func(b *brokenBatch, n int) error { // and another is changed
+		for i := range n {
+			if err := spoilt(b.Inputs(), i); err != nil {
+				b.Inputs()[0].Int32[(i+1)%n*3]++
+				return &engine.RowError{Row: i, Err: err}
+			}
+		}
+		return nil
+	}})
 	var inside atomic.Int64
 	f("batches run side by side", broken{run: func(b *brokenBatch, n int) error { // wrong when another runs at the same time
 		inside.Add(1)

@@ -67,7 +67,7 @@ func (t Threading) config() ([]byte, error) {
 	}
 }
 
-// Counts of what lives outside Go's heap, for tests and metrics.
+// Counts of what lives outside Go's heap, for tests.
 var liveSessions, liveBatches atomic.Int64
 
 // Live says how many sessions and batches are not freed, and how many row memories, which TensorFlow may hold a little
@@ -79,12 +79,6 @@ func Live() (sessions, batches, memories int64) {
 // Options say how models are opened. The zero value is usable.
 type Options struct {
 	Threading Threading // default CallerThread; the same throughout a process
-}
-
-// Check returns the options' fault.
-func (o Options) Check() error {
-	_, err := o.Threading.config()
-	return err
 }
 
 // Loader opens SavedModels: Version.Dir is the folder of saved_model.pb. It checks the signature and the shapes against

@@ -177,7 +177,7 @@ func TestLoaderRefuses(t *testing.T) {
 	f("rows that are not of indices", "a", func(v *engine.Version) { v.RowLen, v.TableRows = 0, 0 }, engine.ErrSignature, "row_len 0 and table_rows 0")
 	empty := t.TempDir()
 	f("an empty directory", "a", func(v *engine.Version) { v.Dir = empty }, engine.ErrLoad, "TensorFlow cannot load it")
-	if err := (Options{Threading: "fibre"}).Check(); err == nil || !strings.Contains(err.Error(), `threading "fibre" is unknown`) {
+	if _, err := Loader(Options{Threading: "fibre"})(t.Context(), fixture(t, "a")); err == nil || !strings.Contains(err.Error(), `threading "fibre" is unknown`) {
 		t.Errorf("an unknown threading: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
