@@ -13,7 +13,7 @@ KEEP ?=
 DATA ?=
 # What a benchmark takes besides: make bench-auction FLAGS="--rounds 3"; its --help lists them
 FLAGS ?=
-run_flags = $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(filter-out 0 no false,$(KEEP)),--keep)
+run_flags = $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(filter-out 0 n N no No NO off Off OFF false False FALSE,$(KEEP)),--keep)
 
 .PHONY: help
 help: ## this list

@@ -42,11 +42,13 @@ def make(
     RuntimeError
         The exchange failed; the message is its own.
     """
-    command: list[str | Path] = [ROOT / "bin/exchange", "examples", "--config", ROOT / "configs/exchange.yaml"]
+    command: list[str | Path] = [ROOT / "bin/exchange", "examples"]
     command += ["--recipe", recipe, "--campaigns", campaigns or ROOT / "configs/campaigns.yaml", "--out", directory]
     command += ["--rows", str(rows), "--seed", str(seed), "--rate", str(RATE)]
     if data:
         command += ["--data", data]
+    else:  # its share of impressions that are shown is the simulated world's; of a log every row counts
+        command += ["--config", ROOT / "configs/exchange.yaml"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
         raise RuntimeError(f"no examples for {recipe}: {done.stderr.strip()}")

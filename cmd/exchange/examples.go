@@ -66,7 +66,7 @@ func (x *examplesCmd) run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer done()
-	m, err := newMarket(&c, set, clicks, conversions)
+	m, err := newMarket(&c, set, clicks, conversions, x.Data != "")
 	if err != nil {
 		return err
 	}

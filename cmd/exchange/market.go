@@ -39,7 +39,9 @@ type market struct {
 	wins     int
 }
 
-func newMarket(c *config, set *auction.CampaignSet, clicks, conversions *clickmodel.Model) (*market, error) {
+// newMarket opens a market. everyRow, for logs, has the campaigns bid without pacing: it would leave out most of the first
+// rows, because a pacer starts without credit.
+func newMarket(c *config, set *auction.CampaignSet, clicks, conversions *clickmodel.Model, everyRow bool) (*market, error) {
 	root := dice.New(c.Seed)
 	m := &market{c: c, clicks: clicks, conversions: conversions, key: root.With(0x75736572), now: c.Start}
 	draws := root.With(0x6d61726b) // "mark"
@@ -60,7 +62,11 @@ func newMarket(c *config, set *auction.CampaignSet, clicks, conversions *clickmo
 	m.auctioneer.SetCampaigns(set)
 	var plans []auction.Plan
 	for _, campaign := range set.All() {
-		plans = append(plans, auction.PlanFor(campaign))
+		plan := auction.PlanFor(campaign)
+		if everyRow {
+			plan.Pacing = auction.PaceASAP
+		}
+		plans = append(plans, plan)
 	}
 	m.ledger.SetPlans(plans, m.now)
 	for _, plan := range plans {

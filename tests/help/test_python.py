@@ -62,7 +62,7 @@ def test_help(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_lines_are_found() -> None:
     assert Path("pytrain/cli.py") in SOURCES
     assert Path("bench/__main__.py") in SOURCES
-    assert Path("scripts/loop/__main__.py") in SOURCES
+    assert Path("scripts/loop/command.py") in SOURCES
 
 
 VERSION = re.escape((ROOT / "VERSION").read_text().split()[0])

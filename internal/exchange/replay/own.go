@@ -60,8 +60,11 @@ func (o *ownLog) Validate() []error {
 	}
 	for path := range o.Fields {
 		root, _, nested := strings.Cut(path, ".")
-		check(nested && slices.Contains([]string{"imp", "site", "app", "device", "user", "regs"}, root),
-			"fields: %q: begin with imp., site., app., device., user. or regs.", path)
+		rooted := nested && slices.Contains([]string{"imp", "site", "app", "device", "user", "regs"}, root)
+		check(rooted, "fields: %q: begin with imp., site., app., device., user. or regs.", path)
+		if _, ok := kindOf(path); rooted && path != "imp.size" {
+			check(ok, "fields: %q is no field of OpenRTB 2 that holds a text, a number or a list of them", path)
+		}
 	}
 	return faults
 }
@@ -71,6 +74,7 @@ type own struct {
 	s       *Source
 	records records
 	paths   []string // of Fields, in order
+	latest  float64  // time of the row above
 }
 
 func openOwn(dir string, s *Source) (rows, error) {
@@ -120,22 +124,26 @@ func (o *own) next(l *lot.Lot, _ *openrtb2.BidRequest) (float64, error) {
 	}
 	imp := &l.Imps[0]
 	if o.Label != "" {
-		if imp.Label, err = ownLabel(record.text(o.Label)); err != nil {
+		if imp.Label, err = ownLabel(record.one(o.Label)); err != nil {
 			return fail(fmt.Errorf("column %s: %w", o.Label, err))
 		}
 	}
 	if o.Price != "" {
-		if imp.Rival, err = o.price(record.text(o.Price)); err != nil {
+		if imp.Rival, err = o.price(record.one(o.Price)); err != nil {
 			return fail(fmt.Errorf("column %s: %w", o.Price, err))
 		}
 	}
 	if o.Time == "" {
 		return -1, nil
 	}
-	at, err := o.clock(record.text(o.Time))
+	at, err := o.clock(record.one(o.Time))
 	if err != nil {
 		return fail(fmt.Errorf("column %s: %w", o.Time, err))
 	}
+	if at < o.latest {
+		return fail(fmt.Errorf("column %s: %q is before the row above it; sort the file by time", o.Time, record.one(o.Time)))
+	}
+	o.latest = at
 	return at, nil
 }
 
@@ -148,16 +156,26 @@ func (o *own) make(body []byte, record record) ([]byte, error) {
 	request := map[string]any{"id": fmt.Sprintf("row-%d", o.s.seq+1), "at": 2, "cur": []string{"USD"},
 		"tmax": o.s.o.TMax.Milliseconds(), "imp": []any{imp}}
 	for _, path := range o.paths {
-		value := record.text(o.Fields[path])
-		if value == "" {
+		column := o.Fields[path]
+		values, err := record.values(column)
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", column, err)
+		}
+		if len(values) == 0 {
 			continue
 		}
 		if path == "imp.size" {
 			var ok bool
-			if w, h, ok = parseSize(value); !ok {
-				return nil, fmt.Errorf("column %s: %q is no size such as 300x250", o.Fields[path], value)
+			size := strings.Join(values, "|")
+			if w, h, ok = parseSize(size); !ok {
+				return nil, fmt.Errorf("column %s: %q is no size such as 300x250", column, size)
 			}
 			continue
+		}
+		kind, _ := kindOf(path)
+		value, err := kind.typed(values)
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %s: %w", column, path, err)
 		}
 		steps := strings.Split(path, ".")
 		object := request
@@ -172,8 +190,7 @@ func (o *own) make(body []byte, record record) ([]byte, error) {
 			}
 			object = inner
 		}
-		leaf := steps[len(steps)-1]
-		object[leaf] = typed(leaf, value)
+		object[steps[len(steps)-1]] = value
 	}
 	if imp["banner"] == nil {
 		imp["banner"] = map[string]any{}
@@ -183,8 +200,12 @@ func (o *own) make(body []byte, record record) ([]byte, error) {
 	}
 	var segments []openrtb2.Data
 	for _, column := range o.Segments {
-		if value := record.text(column); value != "" {
-			segments = append(segments, data(column, strings.Split(value, "|")...))
+		values, err := record.values(column)
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", column, err)
+		}
+		if len(values) > 0 {
+			segments = append(segments, data(column, elements(values)...))
 		}
 	}
 	if len(segments) > 0 {
@@ -200,20 +221,6 @@ func (o *own) make(body []byte, record record) ([]byte, error) {
 	}
 	text, err := json.Marshal(request)
 	return append(body, text...), err
-}
-
-// typed gives a text the JSON type of its field: a number where OpenRTB has one, a list of what "|" separates for
-// categories.
-func typed(leaf, value string) any {
-	switch leaf {
-	case "cat", "sectioncat", "pagecat":
-		return strings.Split(value, "|")
-	case "devicetype", "connectiontype", "pos", "utcoffset", "secure", "instl", "w", "h", "yob", "bidfloor", "lmt", "dnt", "coppa", "lat", "lon":
-		if json.Valid([]byte(value)) {
-			return json.RawMessage(value)
-		}
-	}
-	return value
 }
 
 func parseSize(s string) (w, h int64, ok bool) {
@@ -246,6 +253,9 @@ func (o *own) price(value string) (auction.Micros, error) {
 	return max(price, 1), nil
 }
 
+// lastSecond is the latest Unix time, in seconds, that a log may hold: milliseconds taken for seconds are above it.
+const lastSecond = 1e11
+
 // clock is a row's time in seconds.
 func (o *own) clock(value string) (float64, error) {
 	switch o.Layout {
@@ -256,6 +266,9 @@ func (o *own) clock(value string) (float64, error) {
 		}
 		if o.Layout == "unix_ms" {
 			x /= 1000
+		}
+		if x > lastSecond {
+			return 0, fmt.Errorf("%q is later than the year 5000; is the layout unix_ms?", value)
 		}
 		return x, nil
 	}

@@ -144,4 +144,41 @@ func TestOwnFaults(t *testing.T) {
 	f("a time", ownYAML, strings.Replace(ownCSV, "2026-03-01 10:00:00", "1 March", 1), "line 2: column when: \"1 March\" is no time in the layout datetime")
 	f("a size", ownYAML, strings.Replace(ownCSV, "728x90", "728", 1), "line 2: column size: \"728\" is no size")
 	f("no rows", ownYAML, "", "the file holds no rows")
+	f("an unknown field", with("device.os:", "device.oz:"), ownCSV, `"device.oz" is no field of OpenRTB 2`)
+	f("an object", with("device.os:", "device.geo:"), ownCSV, `"device.geo" is no field`)
+	f("a number", ownYAML, strings.Replace(ownCSV, ",4,top", ",mobile,top", 1), `line 2: column kind: device.devicetype: "mobile" is no number`)
+	f("a whole number", ownYAML, strings.Replace(ownCSV, ",4,top", ",4.5,top", 1), `"4.5" is no whole number`)
+	f("other letters", ownYAML, strings.Replace(ownCSV, "a.example", "caf\xe9.example", 1), "line 2: column site: \"caf\\xe9.example\" is not UTF-8")
+	f("a column twice", ownYAML, strings.Replace(ownCSV, ",age\n", ",os\n", 1), `the column "os" twice`)
+	f("an earlier time", ownYAML, strings.Replace(ownCSV, "10:00:30", "09:00:30", 1), "line 3: column when: \"2026-03-01 09:00:30\" is before the row above it; sort the file")
+	unix := strings.NewReplacer("2026-03-01 10:00:00", "1772359200000", "2026-03-01 10:00:30", "1772359230000").Replace(ownCSV)
+	f("milliseconds", with("datetime", "unix"), unix, `"1772359200000" is later than the year 5000; is the layout unix_ms?`)
+}
+
+func TestOwnNDJSON(t *testing.T) {
+	f := func(name, line, want string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			yaml := "file: rows.ndjson\nlabel: y\nsegments: [age]\nfields: {site.cat: cats, device.devicetype: kind, device.ext.tier: tier}\n"
+			s, _, err := replay.Open(write(t, map[string]string{"log.yaml": yaml,
+				"rows.ndjson": "\ufeff" + `{"y":0,"age":"1","cats":"x","kind":1,"tier":"t"}` + "\n" + line + "\n"}), "auto", replay.Defaults(), 1)
+			var l lot.Lot
+			if err == nil {
+				defer s.Close()
+				err = errors.Join(s.Next(&l), s.Next(&l))
+			}
+			if got := string(l.Body); err != nil && !strings.Contains(err.Error(), want) || err == nil && !strings.Contains(got, want) {
+				t.Errorf("%s, %v; want %s", got, err, want)
+			}
+		})
+	}
+	f("a list", `{"y":true,"cats":["IAB1","IAB|2"]}`, `"cat":["IAB1","IAB|2"]`)
+	f("a list in a text", `{"y":true,"cats":"IAB1|IAB2"}`, `"cat":["IAB1","IAB2"]`)
+	f("segments", `{"y":1,"age":[3,4]}`, `"segment":[{"id":"3"},{"id":"4"}]`)
+	f("a number in a text", `{"y":1,"kind":"4.0"}`, `"devicetype":4`)
+	f("an extension", `{"y":1,"tier":7}`, `"ext":{"tier":"7"}`)
+	f("several values for one", `{"y":1,"kind":[1,2]}`, "line 2: column kind: device.devicetype: 2 values, and the field holds one")
+	f("an object", `{"y":1,"age":{"from":3}}`, "line 2: column age: an object is no value")
+	f("a label of two", `{"y":[0,1]}`, `line 2: column y: "[0,1]" is no label`)
+	f("two objects", `{"y":1} {"y":0}`, "line 2 holds more than one JSON object")
 }

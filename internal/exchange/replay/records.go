@@ -10,7 +10,9 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -24,9 +26,47 @@ type records interface {
 
 // record is one row, valid until the next is read.
 type record struct {
-	place string // where it stands, for errors
-	text  func(column string) string
-	raw   func(column string) []byte // as it stands: an object of NDJSON is JSON
+	place  string                                // where it stands, for errors
+	values func(column string) ([]string, error) // none if the column is empty; several where NDJSON has a list
+	raw    func(column string) []byte            // as it stands: an object of NDJSON is JSON
+}
+
+// one is a column's only value; "" if it has none. A list or an object is returned as it stands, for the error.
+func (r record) one(column string) string {
+	values, err := r.values(column)
+	if err != nil || len(values) > 1 {
+		return string(r.raw(column))
+	}
+	return strings.Join(values, "")
+}
+
+// texts are the values of a JSON value: the elements of a list, or the one value itself; "" and null are none.
+func texts(v any) ([]string, error) {
+	switch x := v.(type) {
+	case nil:
+		return nil, nil
+	case bool:
+		return []string{strconv.FormatBool(x)}, nil
+	case []any:
+		var all []string
+		for _, element := range x {
+			if _, nested := element.([]any); nested {
+				return nil, errors.New("a list in a list is no value")
+			}
+			one, err := texts(element)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, one...)
+		}
+		return all, nil
+	case map[string]any:
+		return nil, errors.New("an object is no value; name a column within it, as user.age")
+	}
+	if s := text(v); s != "" {
+		return []string{s}, nil
+	}
+	return nil, nil
 }
 
 // openRecords opens a CSV file with a header, or NDJSON, by the ending of its name.
@@ -37,7 +77,7 @@ func openRecords(path string) (records, error) {
 	}
 	switch plain := strings.TrimSuffix(path, ".gz"); {
 	case strings.HasSuffix(plain, ".csv"):
-		rows := csv.NewReader(r)
+		rows := csv.NewReader(withoutMark(r))
 		rows.ReuseRecord = true
 		header, err := rows.Read()
 		if err != nil {
@@ -47,10 +87,14 @@ func openRecords(path string) (records, error) {
 			return nil, errors.Join(err, file.Close())
 		}
 		header = slices.Clone(header)
-		header[0] = strings.TrimPrefix(header[0], "\ufeff")
+		for i, column := range header {
+			if slices.Contains(header[:i], column) {
+				return nil, errors.Join(fmt.Errorf("the header has the column %q twice; rename one", column), file.Close())
+			}
+		}
 		return &csvRecords{file: file, rows: rows, header: header}, nil
 	case strings.HasSuffix(plain, ".ndjson"), strings.HasSuffix(plain, ".jsonl"):
-		lines := bufio.NewScanner(r)
+		lines := bufio.NewScanner(withoutMark(r))
 		lines.Buffer(make([]byte, 64<<10), maxLine)
 		n := &jsonRecords{file: file, lines: lines}
 		for len(n.ahead) < readAhead {
@@ -69,6 +113,15 @@ func openRecords(path string) (records, error) {
 		return n, nil
 	}
 	return nil, errors.Join(fmt.Errorf("%s: want .csv, .ndjson or .jsonl, or one of them with .gz", path), file.Close())
+}
+
+// withoutMark leaves out the byte order mark that some programs write at the beginning of UTF-8.
+func withoutMark(r io.Reader) io.Reader {
+	b := bufio.NewReader(r)
+	if start, err := b.Peek(3); err == nil && string(start) == "\ufeff" {
+		_, _ = b.Discard(3) // they were peeked
+	}
+	return b
 }
 
 // errNoRecords is what an empty file gives.
@@ -107,7 +160,20 @@ func (c *csvRecords) next() (record, error) {
 		}
 		return ""
 	}
-	return record{place: fmt.Sprintf("line %d", line), text: text, raw: func(column string) []byte { return []byte(text(column)) }}, nil
+	return record{
+		place: fmt.Sprintf("line %d", line),
+		values: func(column string) ([]string, error) {
+			value := text(column)
+			if !utf8.ValidString(value) {
+				return nil, fmt.Errorf("%q is not UTF-8; convert the file, as with iconv", value)
+			}
+			if value == "" {
+				return nil, nil
+			}
+			return []string{value}, nil
+		},
+		raw: func(column string) []byte { return []byte(text(column)) },
+	}, nil
 }
 
 func (c *csvRecords) Close() error { return c.file.Close() }
@@ -149,15 +215,13 @@ func (j *jsonRecords) read() (record, error) {
 		if err := d.Decode(&object); err != nil {
 			return record{}, fmt.Errorf("line %d is no JSON object: %w", j.number, err)
 		}
+		if d.More() {
+			return record{}, fmt.Errorf("line %d holds more than one JSON object; write one a line", j.number)
+		}
 		find := func(column string) any { return at(object, strings.Split(column, ".")...) }
 		return record{
-			place: fmt.Sprintf("line %d", j.number),
-			text: func(column string) string {
-				if b, ok := find(column).(bool); ok {
-					return fmt.Sprint(b)
-				}
-				return text(find(column))
-			},
+			place:  fmt.Sprintf("line %d", j.number),
+			values: func(column string) ([]string, error) { return texts(find(column)) },
 			raw: func(column string) []byte {
 				switch v := find(column).(type) {
 				case nil:
