@@ -1,20 +1,23 @@
-// Package limit tells when a process has more to do than its processors can, and bounds what it begins meanwhile.
+// Package limit bounds how much a process begins at once, so that its processors can keep up.
 //
-// The sign is the scheduler's: how long goroutines that could run have waited for a processor. Where that grows, every
-// answer comes later for all, and the way out is to begin less; slow peers, slow models and long waits in a batch do
-// not show in it, since they take no processor.
+// The sign of an overload is the Go scheduler's: how long runnable goroutines wait for a processor. If that wait grows,
+// every answer comes later, and the remedy is to begin less. Slow peers, slow models and rows that wait in a batch do not
+// show in it, because they use no processor.
 //
-// A Limiter turns it into a limit on what may be under way at once. Limiting begins when a queue stands: of all that
-// waited in the last ten periods, half waited longer than three times the target, and in the last five the queue was never
-// found short. Bursts, collections and a neighbour's time slices lift the mean of moments, and pass by themselves; only a
-// queue that stands is too long (the idea of CoDel: Nichols and Jacobson, 2012). The limit then becomes a part of what was
-// under way, the less the longer goroutines wait; from then on it falls while their mean wait is above the target and
-// grows while it is below, for what is begun in an overload is to be answered early. Where the queue is found short now
-// and then, waits count for less, and for nothing from one look in ten on: a batch that ends lets a hundred goroutines go
-// at once, and they wait for each other, however much time the processors have to spare between two batches.
-// The limit is lifted when for ten periods none has been refused. So a bidder that is offered twice what it can serve goes
-// on serving nearly all it can, and refuses the rest in microseconds, before it has cost anything
-// (docs/decisions/0009-overload.md has what was measured).
+// A Limiter starts to limit when a queue stands, after the idea of CoDel (Nichols and Jacobson, 2012):
+//
+//   - of all waits in the last ten periods, half were longer than three times the target; and
+//   - no sample of the last five periods found the scheduler's queue short.
+//
+// Bursts, garbage collections and a neighbour's time slices raise the mean for a moment and pass by themselves.
+//
+// When it starts, the limit is a part of what was under way: the longer goroutines wait, the smaller. From then on it falls
+// while the mean wait is above the target, and grows while it is below. Where samples find the queue short now and then,
+// waits count for less, and from one sample in ten on they count for nothing: a batch that ends makes a hundred goroutines
+// runnable at once, and these wait for each other although the processors have time to spare.
+//
+// The limit ends when nothing was refused for ten periods. A bidder that is offered twice what it can serve therefore serves
+// nearly all that it can, and refuses the rest in microseconds (docs/decisions/0009-overload.md).
 package limit
 
 import (
@@ -30,24 +33,23 @@ import (
 type Options struct {
 	// Most is the limit while nothing is overloaded, and its upper bound; default 4096.
 	Most int
-	// Least is the limit's lower bound; default 16. It keeps the process busy where waits have other causes: nothing
-	// is limited while no more are under way.
+	// Least is the limit's lower bound; default 16. While no more are under way, nothing is limited: waits then have other
+	// causes.
 	Least int
-	// Target is how long goroutines may wait for a processor in an overload, in the mean, where processors have no time to
-	// spare; default 1 ms.
+	// Target is the mean wait for a processor that the limit aims at in an overload; default 1 ms.
 	Target time.Duration
 	// Period is how often the limit is set; default 10 ms, at least 1 ms.
 	Period time.Duration
 	// Waits is read once a period; default: from the runtime's own histogram.
 	Waits func() Waits
-	// Processors is how many goroutines run at once where nothing is short; default: GOMAXPROCS of now.
+	// Processors is how many goroutines can run at once. The queue is short if no more wait. Default: GOMAXPROCS at the start.
 	Processors int
-	// Queue says how many goroutines wait for a processor now; default: by the runtime's own count. It is asked ten times a
-	// period while they wait long.
+	// Queue returns how many goroutines wait for a processor now; default: the runtime's own count. While waits are long, it
+	// is sampled ten times a period.
 	Queue func() int
 }
 
-// Waits says how long goroutines waited for a processor; zero where none did.
+// Waits says how long goroutines waited for a processor; zero if none did.
 type Waits struct {
 	Mean   time.Duration // in the last period
 	Median time.Duration // in the last ten periods
@@ -83,11 +85,11 @@ type Limiter struct {
 	reached  atomic.Uint64
 
 	// Run's alone:
-	refused uint64  // what reached was at the last period's end
-	idle    int     // periods in a row in which none was refused
+	refused uint64  // reached, at the last period's end
+	idle    int     // periods in a row without a refusal
 	times   float64 // mean wait ÷ target
 	exact   float64 // the limit; less than Most while it limits
-	looks   looks
+	samples samples
 }
 
 // New makes a limiter. It stays at Most until Run runs.
@@ -100,7 +102,7 @@ func New(o Options) (*Limiter, error) {
 	return l, nil
 }
 
-// Begin reports whether one more may be under way. Where it may, End must follow.
+// Begin reports whether one more may be under way. If so, the caller must call End.
 func (l *Limiter) Begin() bool {
 	n := l.underWay.Add(1)
 	if n > l.limit.Load() {
@@ -113,7 +115,7 @@ func (l *Limiter) Begin() bool {
 	return true
 }
 
-// End gives the place back.
+// End says that one is no longer under way.
 func (l *Limiter) End() { l.underWay.Add(-1) }
 
 // Stats is a limiter's state.
@@ -133,7 +135,7 @@ func (l *Limiter) Stats() Stats {
 func (l *Limiter) Run(ctx context.Context) error {
 	ticker := time.NewTicker(l.o.Period)
 	defer ticker.Stop()
-	betweenLooks := l.o.Period / looksAPeriod
+	betweenSamples := l.o.Period / samplesAPeriod
 	var adjusted, now time.Time
 	for {
 		select {
@@ -141,49 +143,49 @@ func (l *Limiter) Run(ctx context.Context) error {
 			return nil
 		case now = <-ticker.C:
 		}
-		looking := l.looks.wanted
-		if looking {
-			l.looks.look(l.o.Queue() <= l.o.Processors)
-			if now.Sub(adjusted) < l.o.Period-betweenLooks/2 {
+		sampling := l.samples.wanted
+		if sampling {
+			l.samples.add(l.o.Queue() <= l.o.Processors)
+			if now.Sub(adjusted) < l.o.Period-betweenSamples/2 {
 				continue
 			}
 		}
 		adjusted = now
 		switch l.adjust(); {
-		case l.looks.wanted == looking:
-		case looking:
+		case l.samples.wanted == sampling:
+		case sampling:
 			ticker.Reset(l.o.Period)
 		default:
-			ticker.Reset(betweenLooks)
+			ticker.Reset(betweenSamples)
 		}
 	}
 }
 
 const (
-	standing = 10   // periods are as long as a queue must stand, and as none may have been refused when it is gone
-	stands   = 3    // times the target is what half of the goroutines wait for longer where a queue stands
-	mostCut  = 0.5  // of what was under way is left at least when limiting begins
-	leastCut = 0.95 // … and at most
-	memory   = 0.3  // weight of a period in the mean wait
-	cut      = 0.05 // of the limit, for each time the target that waits press more
-	cutMost  = 0.1  // … a period at most
-	growth   = 0.02 // of the limit, where nothing presses; less the nearer it is to the target
+	standing = 10   // periods: the span of Waits.Median; and how long nothing may be refused before the limit ends
+	stands   = 3    // a queue stands if the median wait is longer than so many targets
+	mostCut  = 0.5  // the first limit is at least this part of what was under way …
+	leastCut = 0.95 // … and at most this part
+	memory   = 0.3  // weight of the newest period in the mean wait
+	cut      = 0.05 // the part of the limit that is cut a period, for each target by which the wait exceeds the target
+	cutMost  = 0.1  // the most that is cut a period
+	growth   = 0.02 // the part of the limit that is added a period if nothing waits; less the nearer the wait is to the target
 )
 
-// adjust sets the limit by what was seen since the last call.
+// adjust sets the limit by the waits and samples since the last call.
 func (l *Limiter) adjust() {
 	waits := l.o.Waits()
 	peak := float64(l.peak.Swap(l.underWay.Load()))
 	times := float64(waits.Mean) / float64(l.o.Target)
 	if l.exact == float64(l.o.Most) {
-		if waits.Median > stands*l.o.Target && l.looks.stand() && peak > float64(l.o.Least) {
+		if waits.Median > stands*l.o.Target && l.samples.stand() && peak > float64(l.o.Least) {
 			l.begin(times, peak)
 			return
 		}
 		if waits.Median <= l.o.Target {
-			l.looks = looks{}
+			l.samples = samples{}
 		} else {
-			l.looks.wanted = true
+			l.samples.wanted = true
 		}
 		return
 	}
@@ -194,7 +196,7 @@ func (l *Limiter) adjust() {
 		return
 	}
 	l.times += memory * (times - l.times)
-	pressure := l.times * (1 - l.looks.spare())
+	pressure := l.times * (1 - l.samples.spare())
 	change := growth * (1 - pressure)
 	if pressure > 1 {
 		change = -min(cut*(pressure-1), cutMost)
@@ -202,10 +204,10 @@ func (l *Limiter) adjust() {
 	l.set(l.exact * (1 + change))
 }
 
-// begin limits: goroutines wait so many times the target, with so much under way.
+// begin starts to limit. times is the mean wait ÷ target, peak the most that was under way in the last period.
 func (l *Limiter) begin(times, peak float64) {
 	l.refused, l.idle, l.times = l.reached.Load(), 0, times
-	l.looks.short = 0
+	l.samples.short = 0
 	l.set(peak * min(max(1/times, mostCut), leastCut))
 }
 

@@ -13,19 +13,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// waits is what a test says that goroutines waited, in a queue that is long whenever it is looked at, by itself one more than
+// waits is what a test says that goroutines waited, in a queue that is long in every sample, by itself one more than
 // processors run.
 type waits struct {
-	mu    sync.Mutex
-	now   Waits
-	queue int
-	looks int // at the queue
+	mu      sync.Mutex
+	now     Waits
+	queue   int
+	samples int // of the queue
 }
 
 func (w *waits) queued() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.looks++
+	w.samples++
 	return w.queue
 }
 
@@ -90,7 +90,7 @@ func TestLimit(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			l, w := newTest(t, Options{Most: 1000, Least: 10, Target: time.Millisecond})
-			l.looks.long = longLooks // it has stood for some time
+			l.samples.long = longSamples // it has stood for some time
 			steps(l, w)
 			if got := l.Stats().Limit; got != want {
 				t.Errorf("limit %d, want %d", got, want)
@@ -102,8 +102,8 @@ func TestLimit(t *testing.T) {
 	waiting := func(l *Limiter, w *waits, periods int, mean, median time.Duration) {
 		w.set(mean, median)
 		for range periods {
-			for range looksAPeriod {
-				l.looks.look(false)
+			for range samplesAPeriod {
+				l.samples.add(false)
 			}
 			l.adjust()
 		}
@@ -116,8 +116,8 @@ func TestLimit(t *testing.T) {
 	f("waits in one that is short now and then", 1000, func(l *Limiter, w *waits) {
 		begin(l, 200)
 		for range 100 {
-			l.looks.look(true)
-			waiting(l, w, longLooks/looksAPeriod-1, 50*ms, 50*ms)
+			l.samples.add(true)
+			waiting(l, w, longSamples/samplesAPeriod-1, 50*ms, 50*ms)
 		}
 	})
 	f("one that stands, with little under way", 1000, func(l *Limiter, w *waits) {
@@ -174,21 +174,21 @@ func TestLimit(t *testing.T) {
 		l.times = times
 		w.set(time.Duration(times*float64(ms)), 4*ms)
 		for range periods {
-			l.looks.short = short
+			l.samples.short = short
 			end(l, begin(l, 1000))
 			l.adjust()
 		}
 	}
-	f("a queue that is short now and then may wait longer", 100, func(l *Limiter, w *waits) { spared(l, w, 40, spareLooks/2, 2) })
-	f("not ever so long", 73, func(l *Limiter, w *waits) { spared(l, w, 6, spareLooks/2, 4) })
-	f("one that is short one time in ten, for ever", 112, func(l *Limiter, w *waits) { spared(l, w, 6, spareLooks, 50) })
+	f("a queue that is short now and then may wait longer", 100, func(l *Limiter, w *waits) { spared(l, w, 40, spareShare/2, 2) })
+	f("not ever so long", 73, func(l *Limiter, w *waits) { spared(l, w, 6, spareShare/2, 4) })
+	f("one that is short one time in ten, for ever", 112, func(l *Limiter, w *waits) { spared(l, w, 6, spareShare, 50) })
 	f("the more often, the less it matters", 112, func(l *Limiter, w *waits) { spared(l, w, 6, 1, 50) })
 	f("how it was before it stood is forgotten", 50, func(l *Limiter, w *waits) {
 		begin(l, 100)
-		l.looks.short = 1
+		l.samples.short = 1
 		waiting(l, w, 1, 50*ms, 50*ms)
-		if l.looks.short > 0 {
-			t.Errorf("%v of looks found it short", l.looks.short)
+		if l.samples.short > 0 {
+			t.Errorf("%v of samples found it short", l.samples.short)
 		}
 	})
 	quiet := func(l *Limiter, w *waits, periods int) { waiting(l, w, periods, ms/2, ms/2) }
@@ -272,18 +272,18 @@ func TestBeginConcurrently(t *testing.T) {
 	}
 }
 
-// While nothing is limited the queue is looked at ten times a period, from when waits are long until they are not; limiting begins when it has been long in all looks of five periods.
+// While nothing is limited the queue is sampled ten times a period, from when waits are long until they are not; limiting begins when it has been long in all samples of five periods.
 func TestRun(t *testing.T) {
 	whileRunning(t, Options{Most: 1000, Target: time.Millisecond}, func(t *testing.T, l *Limiter, w *waits) {
 		begin(l, 100)
-		after := func(periods, limit, looks int) {
+		after := func(periods, limit, samples int) {
 			t.Helper()
 			time.Sleep(time.Duration(periods) * 10 * time.Millisecond)
 			synctest.Wait()
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			if got := l.Stats().Limit; got != limit || w.looks != looks {
-				t.Errorf("limit %d after %d looks, want %d after %d", got, w.looks, limit, looks)
+			if got := l.Stats().Limit; got != limit || w.samples != samples {
+				t.Errorf("limit %d after %d samples, want %d after %d", got, w.samples, limit, samples)
 			}
 		}
 		after(3, 1000, 0)

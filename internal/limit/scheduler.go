@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// schedulerWaits reads how long goroutines have waited, able to run, for a processor: the Go runtime keeps a histogram
-// of it, of one wait in eight.
+// schedulerWaits reads how long runnable goroutines waited for a processor. The Go runtime keeps a histogram of one wait
+// in eight.
 type schedulerWaits struct {
 	sample []metrics.Sample
 	window window
@@ -22,7 +22,7 @@ func newSchedulerWaits() *schedulerWaits {
 	return s
 }
 
-// histogram is nil in a runtime without it: no sign of overload is ever seen there.
+// histogram is nil in a runtime that has none; no overload is found there.
 func (s *schedulerWaits) histogram() *metrics.Float64Histogram {
 	metrics.Read(s.sample)
 	if s.sample[0].Value.Kind() != metrics.KindFloat64Histogram {
@@ -31,7 +31,7 @@ func (s *schedulerWaits) histogram() *metrics.Float64Histogram {
 	return s.sample[0].Value.Float64Histogram()
 }
 
-// read says how goroutines have waited since the last call and in the last ten. It allocates nothing.
+// read returns the mean wait since the last call, and the median since the tenth last. It allocates nothing.
 func (s *schedulerWaits) read() Waits {
 	h := s.histogram()
 	if h == nil {
@@ -40,20 +40,20 @@ func (s *schedulerWaits) read() Waits {
 	return s.window.add(h)
 }
 
-// window has what a histogram had counted at its last readings.
+// window holds the counts of a histogram's last readings.
 type window struct {
 	counts [standing][]uint64 // a ring
 	oldest int
 }
 
-// fill makes all of them the same reading.
+// fill sets every reading to the same counts.
 func (w *window) fill(counts []uint64) {
 	for i := range w.counts {
 		w.counts[i] = slices.Clone(counts)
 	}
 }
 
-// add takes one more in, and says what has been counted since those before: each wait counts as its bucket's lower bound.
+// add takes a reading in, and returns the waits counted since earlier ones. Each wait counts as its bucket's lower bound.
 func (w *window) add(h *metrics.Float64Histogram) Waits {
 	oldest, newest := w.counts[w.oldest], w.counts[(w.oldest+standing-1)%standing]
 	waits := Waits{Mean: mean(h, newest), Median: median(h, oldest)}
@@ -62,7 +62,7 @@ func (w *window) add(h *metrics.Float64Histogram) Waits {
 	return waits
 }
 
-// mean is that of the waits which h has counted since before.
+// mean is the mean of the waits that h has counted since the counts before.
 func mean(h *metrics.Float64Histogram, before []uint64) time.Duration {
 	var seconds float64
 	var count uint64
@@ -75,7 +75,7 @@ func mean(h *metrics.Float64Histogram, before []uint64) time.Duration {
 	return duration(seconds / float64(max(count, 1)))
 }
 
-// median is that of the waits which h has counted since before.
+// median is the median of the waits that h has counted since the counts before.
 func median(h *metrics.Float64Histogram, before []uint64) time.Duration {
 	var count, below uint64
 	for i, n := range h.Counts {
@@ -89,7 +89,7 @@ func median(h *metrics.Float64Histogram, before []uint64) time.Duration {
 	return 0
 }
 
-// bound is the lower bound of bucket i in seconds; the first bucket's is -∞, where nothing waited.
+// bound is the lower bound of bucket i, in seconds. The first bucket's is -∞; its goroutines did not wait.
 func bound(h *metrics.Float64Histogram, i int) float64 {
 	if low := h.Buckets[i]; !math.IsInf(low, 0) {
 		return low
@@ -99,17 +99,17 @@ func bound(h *metrics.Float64Histogram, i int) float64 {
 
 func duration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
 
-// schedulerQueue counts the goroutines that could run and wait for a processor.
+// schedulerQueue counts the runnable goroutines that wait for a processor.
 type schedulerQueue struct{ sample []metrics.Sample }
 
 func newSchedulerQueue() *schedulerQueue {
 	return &schedulerQueue{[]metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}}
 }
 
-// unknown is how many wait where the runtime does not tell: a queue that may be long, so that waits alone count.
+// unknown stands for a runtime that does not tell: the queue is never short, so that waits alone count.
 const unknown = math.MaxInt
 
-// read is how many there are now.
+// read returns how many wait now.
 func (s *schedulerQueue) read() int {
 	metrics.Read(s.sample)
 	if s.sample[0].Value.Kind() != metrics.KindUint64 {
