@@ -168,7 +168,7 @@ func TestLimit(t *testing.T) {
 		relieved(l, w, 0, 0)
 		waiting(l, w, 3, 100*ms, 100*ms)
 	})
-	// Looks have found the queue short so often while goroutines waited so many times the target.
+	// Samples have found the queue short so often while goroutines waited so many times the target.
 	spared := func(l *Limiter, w *waits, periods int, short, times float64) {
 		relieved(l, w, 0, 0)
 		l.times = times
