@@ -1,6 +1,6 @@
 package batcher
 
-// admit says why n rows can't be taken in, nil if they can.
+// admit returns why n rows are not taken in, or nil if they are.
 func (q *Queue) admit(n int, now, deadline int64) error {
 	if q.closing {
 		return ErrClosed
@@ -17,9 +17,9 @@ func (q *Queue) admit(n int, now, deadline int64) error {
 	return nil
 }
 
-// expectedWait predicts how long n more rows take to be answered if nothing more comes, in ns: until a runner is free,
-// the batches before theirs at this queue's share of the runners, and the high estimate for their own. A queue that
-// holds nothing is not asked: a row alone may always try, so that a wrong prediction is corrected.
+// expectedWait predicts how long n more rows take to be answered if nothing more comes, in ns. It adds up the time until a
+// runner is free, the batches before theirs at this queue's share of the runners, and the high estimate for their own.
+// A queue that holds nothing is not asked: a row alone may always try, so that a wrong prediction is corrected.
 func (q *Queue) expectedWait(n int, now int64) int64 {
 	if !q.curve.known() {
 		return 0
@@ -34,7 +34,7 @@ func (q *Queue) expectedWait(n int, now int64) int64 {
 		n -= full * q.o.MaxRows
 	}
 	_, own := q.curve.predict(n)
-	if q.o.Policy == Off && q.running < q.o.MaxRunners { // nobody is before them
+	if q.o.Policy == Off && q.running < q.o.MaxRunners { // no batch is before theirs
 		return int64(before - float64(q.ahead) + own)
 	}
 	p := q.pool
@@ -42,8 +42,8 @@ func (q *Queue) expectedWait(n int, now int64) int64 {
 	return p.untilFree(now) + int64(before*p.rivalry(q)/float64(runners)+own)
 }
 
-// reckonDue sets when b must go: after the longest wait, or early enough for its earliest deadline. Where no run time is
-// known, half of the time there is goes to waiting.
+// reckonDue sets when b must go: after MaxWait, or early enough for its earliest deadline. If no run time is known, half of
+// the time to the deadline is for waiting.
 func (q *Queue) reckonDue(b *batch) {
 	b.dueAt = b.opened + int64(q.o.MaxWait)
 	if b.deadline == never {
@@ -57,5 +57,5 @@ func (q *Queue) reckonDue(b *batch) {
 	b.dueAt = min(b.dueAt, latest)
 }
 
-// wakeUp is reckoned for waking a runner before a run and its callers after, in ns.
+// wakeUp is the time allowed for waking a runner before a run and its callers after it, in ns.
 const wakeUp = 100e3

@@ -358,7 +358,7 @@ func TestOverdueIsTold(t *testing.T) {
 		ends := make(chan error, 1)
 		told.Then(toldOf{make([]Result, 1), ends})
 		synctest.Wait() // runs
-		x.q.look(int64(deadline.Sub(x.p.epoch)) + 1)
+		x.q.tickLocked(int64(deadline.Sub(x.p.epoch)) + 1)
 		x.q.mu.Lock()
 		if len(waits.wake) != 1 || len(x.q.overdue) != 1 || x.q.overdue[0] != told || len(ends) != 0 {
 			t.Errorf("%d signals, %d to be told, %d told; want 1, 1, 0", len(waits.wake), len(x.q.overdue), len(ends))

@@ -12,10 +12,10 @@ import (
 // load measures u, the share of its processors that this process uses: CPU time ÷ (time × processors), over about
 // loadMemory. The processors are those that Go was given at the start (GOMAXPROCS), which a container's CPU quota bounds.
 //
-// What other processes do is no part of u, so that a neighbour, or the host of a container, misleads nobody. What nice
-// threads compute makes way for everything else, and is no part of it either.
+// Other processes are no part of u, so a neighbour or the host of a container does not mislead the bidder. Nice threads make
+// way for everything else, so they are no part of it either.
 //
-// One load does for all pools of a process. Methods are safe for concurrent use.
+// All pools of a process share one load. Methods are safe for concurrent use.
 type load struct {
 	cpu        func() time.Duration // used by the process so far; nil: not known, and u is 0
 	processors func() int
@@ -28,8 +28,8 @@ type load struct {
 	was time.Duration // what cpu said then
 }
 
-// loadMemory is how long u looks back, in ns: long enough to have its share of garbage collections, and to be steady while
-// it changes what a claim costs.
+// loadMemory is the time constant of u, in ns. It is long enough to hold its share of garbage collections, and to keep u
+// steady while holding changes what a claim costs.
 const loadMemory = 500e6
 
 // ofProcess is the load of this process.
@@ -39,7 +39,7 @@ func newLoad(cpu func() time.Duration, processors func() int) *load {
 	return &load{cpu: cpu, processors: processors, epoch: time.Now()}
 }
 
-// share is u, about 0 to 1. It samples where an eighth of loadMemory has passed, and makes one system call then.
+// share is u, about 0 to 1. It samples when an eighth of loadMemory has passed since the last sample, with one system call.
 func (l *load) share() float64 {
 	now := int64(time.Since(l.epoch)) + 1
 	if l.cpu == nil || now < l.due.Load() || !l.mu.TryLock() {

@@ -1,9 +1,9 @@
 package batcher
 
-// tick does what time brings: expires tickets, seals a due batch that is still written to, announces what may go, and
-// asks a caller to run what lies too long. It returns when to look again.
+// tick does what is due at now: it expires tickets, seals a due batch that is still written to, announces batches that may
+// go, and asks a caller to run one that has lain too long. It returns when it must be called again.
 func (q *Queue) tick(now int64) int64 {
-	next := q.look(now)
+	next := q.tickLocked(now)
 	for i, t := range q.overdue {
 		q.overdue[i] = nil
 		t.ended()
@@ -12,8 +12,8 @@ func (q *Queue) tick(now int64) int64 {
 	return next
 }
 
-// look is tick, but for telling receivers, which are not called under the lock, that their tickets have expired.
-func (q *Queue) look(now int64) int64 {
+// tickLocked is tick without telling receivers that their tickets have expired: they are not called under the lock.
+func (q *Queue) tickLocked(now int64) int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	next := never
@@ -54,8 +54,8 @@ func (q *Queue) look(now int64) int64 {
 	return min(next, q.hint(now))
 }
 
-// hint asks a waiting caller to run the oldest batch, if that has lain for RescueAfter since it was due; where none of its
-// callers waits, for all have left it to receivers, a goroutine does. It returns when to look again.
+// hint asks a waiting caller to run the oldest batch, if that has lain for RescueAfter since it was due. If none of its
+// callers waits, because all have left it to receivers, a goroutine runs it. It returns when it must be called again.
 func (q *Queue) hint(now int64) int64 {
 	b := q.oldest(now)
 	if b == nil || q.o.RescueAfter < 0 || q.rescuing > 0 {
@@ -83,7 +83,7 @@ func (q *Queue) hint(now int64) int64 {
 	return again
 }
 
-// rescue has the caller's goroutine run the oldest batch, if no runner has come by now.
+// rescue runs the oldest batch in the caller's goroutine, unless a runner has taken it.
 func (q *Queue) rescue() {
 	q.mu.Lock()
 	q.rescuing++
@@ -91,7 +91,7 @@ func (q *Queue) rescue() {
 	q.rescueOldest()
 }
 
-// rescueOldest is rescue, once it is counted in rescuing.
+// rescueOldest is rescue for a goroutine that is counted in rescuing already.
 func (q *Queue) rescueOldest() {
 	if b := q.take(q.pool.now()); b != nil {
 		q.count.rescued.Add(1)
@@ -106,7 +106,7 @@ func (q *Queue) rescueOldest() {
 	q.mu.Unlock()
 }
 
-// runInline runs a batch in the caller's goroutine, on the licence of a runner that stays asleep.
+// runInline runs a batch in the caller's goroutine, with the licence of a runner that stays asleep.
 func (q *Queue) runInline(r *runner) {
 	if b := q.take(q.pool.now()); b != nil {
 		q.count.inline.Add(1)
