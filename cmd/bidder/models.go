@@ -20,10 +20,8 @@ func (b *bidder) startModels(ctx context.Context) error {
 	b.queues = console.NewQueues()
 	b.metrics.MustRegister(b.queues, tensorflow.NewUsageCollector())
 	var runners pools
-	batched := make(map[string]batching)
 	for _, model := range b.config.served() {
-		batched[model] = b.config.batching(model)
-		if err := b.startRunners(&runners, model, batched[model].own); err != nil {
+		if err := b.startRunners(&runners, model, b.config.batching(model).own); err != nil {
 			return err
 		}
 	}
@@ -42,7 +40,7 @@ func (b *bidder) startModels(ctx context.Context) error {
 		return err
 	}
 	for _, name := range b.config.served() {
-		model, err := b.models.Serve(name, runners.of(name), batched[name].queue)
+		model, err := b.models.Serve(name, runners.of(name), b.config.batching(name).queue)
 		if err != nil {
 			return err
 		}

@@ -24,9 +24,6 @@ type Model struct {
 	options Options
 }
 
-// Name is the model's name.
-func (m *Model) Name() string { return m.name }
-
 // Status is what serves, loads and was refused, for people.
 func (m *Model) Status() models.Status { return m.manager.Status() }
 
