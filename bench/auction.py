@@ -110,7 +110,7 @@ def report(at_full: Rounds, at_half: Rounds, full: float, candidates: int) -> in
     )
     show(f"At half of it, {full / 2:,.0f} auctions/s", at_half)
     targets = [
-        Target("compute_calls_ratio", compare(at_full, runs_each, OFF_DEFAULT), 20),
+        Target("compute_calls_ratio", compare(at_full, runs_each, OFF_DEFAULT)),
         Target("tf_cpu_ratio", compare(at_full, tensorflow_us, OFF_DEFAULT), 5),
         Target("tf_cpu_ratio_caller", compare(at_full, tensorflow_us, OFF_CALLER), 2.5),
         Target("added_latency_mean_ms", added(at_half, "mean"), 1, least=False),

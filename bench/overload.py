@@ -62,9 +62,9 @@ def report(at_full: list[Load], at_twice: list[Load], full: float) -> int:
     columns = ["load", "offered/s", "bids/s", "late", "bid p50", "p99", "shed p50", "p99", "all p99", "send lag p99"]
     table(f"Bids in time at and beyond the capacity of {full:,.0f} auctions/s (ms)", columns, rows)
     targets = [
-        Target("goodput_ratio", median([goodput(load) for load in at_twice]) / full, 0.95),
+        Target("goodput_ratio", median([goodput(load) for load in at_twice]) / full, 0.9),
         Target("late_answers", sum(load.result["late"] for load in at_twice), 0, least=False),
-        Target("shed_p99_ms", median([load.latency("p99", 204) for load in at_twice]), 5, least=False),
+        Target("shed_p99_ms", median([load.latency("p99", 204) for load in at_twice])),
     ]
     raw = {name: [dict(load.result) for load in loads] for name, loads in (("full", at_full), ("twice", at_twice))}
     return finish("overload", {"capacity": full, "connections": MANY_CONNECTIONS}, targets, raw=raw)

@@ -26,24 +26,24 @@ progress = Console(stderr=True)
 
 @dataclass(frozen=True)
 class Target:
-    """A figure and its target."""
+    """A figure and its target. A figure without one (None) is only reported, and counts as met."""
 
     name: str
     value: float
-    want: float
+    want: float | None = None
     least: bool = True  # want is a lower bound; else an upper one
 
     @property
     def met(self) -> bool:
+        if self.want is None:
+            return True
         return self.value >= self.want if self.least else self.value <= self.want
 
     def row(self) -> list[str]:
-        return [
-            self.name,
-            number(self.value),
-            f"{'≥' if self.least else '≤'} {number(self.want)}",
-            "yes" if self.met else "NO",
-        ]
+        if self.want is None:
+            return [self.name, number(self.value), "–", "reported"]
+        bound = f"{'≥' if self.least else '≤'} {number(self.want)}"
+        return [self.name, number(self.value), bound, "yes" if self.met else "NO"]
 
 
 def number(value: float) -> str:

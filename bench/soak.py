@@ -170,8 +170,8 @@ def report(
             f"by {worst:.0f} ms at most; late there: {sum(s['late'] for s in stood)}"
         )
     targets = [
-        Target("late_share", result["late"] / result["sent"], 0.00001, least=False),
-        Target("swap_p99_ratio", percentile(within, 0.99) / percentile(outside, 0.99), 1.2, least=False),
+        Target("late_share", result["late"] / result["sent"], 1e-4, least=False),
+        Target("swap_p99_ratio", percentile(within, 0.99) / percentile(outside, 0.99), 1.5, least=False),
         Target("memory_growth", growth(memory), 1.05, least=False),
         Target("swaps", used["gavel_model_swaps_total"], swaps),
         Target("swaps_in_window", sum(swap.in_window for swap in swapped), swaps),
