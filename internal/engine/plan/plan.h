@@ -44,6 +44,8 @@ typedef enum {
   GV_NOT_FINITE,  // NaN or infinity where the model takes none
   GV_TOO_LONG,    // a text longer than the engine allows
   GV_MEMORY,      // no memory: fails all rows of the run
+  GV_NOT_UTF8,    // a text that is not UTF-8
+  GV_NO_TEXT,     // a missing text where the model takes none
 } gv_fault;
 
 // Scratch memory of one thread. It grows to what the largest run needed, and is then reused.
