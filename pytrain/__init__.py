@@ -22,6 +22,7 @@ format and a version's files.
     files         Parquet and CSV in, through the Go encoder where values are raw
     report        evaluations as tables and a plot
     sklearn_port  a fitted scikit-learn pipeline into a recipe and a version
+    plan          models as data: a graph of operators, and its parameters
     build         the version and commit that --version prints
     cli, cli_*    the command line
 """

@@ -7,6 +7,7 @@
     │   └── VersionError       a model version is damaged or does not fit
     ├── ExportError            exit 1: a version could not be written; learning may start again from its checkpoint
     ├── InputError             exit 2: a file that was named cannot be learnt from or evaluated
+    │   └── Refusal            a model holds what no plan can express exactly
     └── StreamError            exit 3: stdin broke the protocol
         ├── TruncatedStream    it ended inside a frame
         └── BadFrame           a frame's sizes, values or type are wrong
@@ -69,6 +70,10 @@ class InputError(PytrainError):
     """A file that was named cannot be learnt from or evaluated."""
 
     exit_code = 2
+
+
+class Refusal(InputError):
+    """A model holds what no plan can express exactly. Place, message and remedy name operator, reason and substitute."""
 
 
 class StreamError(PytrainError):

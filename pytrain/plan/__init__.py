@@ -1,0 +1,38 @@
+"""Plans: a model as data, a graph of operators over typed columns. `docs/plan-format.md` is their contract.
+
+    tensors      parameters as objects, each stored once by its sha256
+    operators    the operators: their settings, parameters and what they return
+    graph        Value, the nodes that importers chain; Plan, a whole graph with its outputs
+    codec        write_plan, read_plan
+    registry     importers of estimators, by type; places and refusals
+
+An importer is a function that turns one fitted estimator into values:
+
+    @importer(StandardScaler)
+    def standard_scaler(estimator: Any, value: Value, place: Place) -> Value:
+        return value.numbers().sub(estimator.mean_).div(estimator.scale_)
+
+A transformer's importer returns a Value, a predictor's a Prediction. Nothing is written before `write_plan`, and what no
+output needs is left out, so an importer may offer more values than are used.
+"""
+
+from pytrain.plan.codec import read_plan, write_plan
+from pytrain.plan.graph import Inputs, Plan, Prediction, Value, concat, mean, node
+from pytrain.plan.registry import Place, convert, importer
+from pytrain.plan.tensors import Tensor
+
+__all__ = [
+    "Inputs",
+    "Place",
+    "Plan",
+    "Prediction",
+    "Tensor",
+    "Value",
+    "concat",
+    "convert",
+    "importer",
+    "mean",
+    "node",
+    "read_plan",
+    "write_plan",
+]

@@ -1,0 +1,112 @@
+"""Importers: one function a type of estimator, found by the exact type, since a subclass may compute something else."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pytrain.plan.graph import Prediction, Value
+from pytrain.plan.places import Place, at
+
+Imported = Value | Prediction
+Importer = Callable[[Any, Value, Place], Imported]
+F = TypeVar("F", bound=Callable[..., Any])
+
+_importers: dict[type, Importer] = {}
+
+# What to use instead of what is often met and not supported.
+_SUBSTITUTES = {
+    "PowerTransformer": "use FunctionTransformer(numpy.log1p) and StandardScaler",
+    "QuantileTransformer": "use KBinsDiscretizer(strategy='quantile')",
+    "SplineTransformer": "use KBinsDiscretizer or PolynomialFeatures",
+    "KNNImputer": "use SimpleImputer",
+    "IterativeImputer": "use SimpleImputer",
+    "MissingIndicator": "use SimpleImputer(add_indicator=True)",
+    "SVC": "use LinearSVC, or CalibratedClassifierCV over it for probabilities",
+    "SVR": "use LinearSVR",
+    "NuSVC": "use LinearSVC",
+    "Perceptron": "use SGDClassifier(loss='perceptron')",
+    "PassiveAggressiveClassifier": "use SGDClassifier",
+    "GaussianNB": "use LogisticRegression",
+    "KNeighborsClassifier": "use LogisticRegression or a HistGradientBoostingClassifier",
+    "MLPClassifier": "use LogisticRegression or a HistGradientBoostingClassifier",
+    "MiniBatchKMeans": "use KMeans",
+    "BisectingKMeans": "use KMeans",
+}
+
+
+def importer(*types: type) -> Callable[[F], F]:
+    """Register a function as the importer of estimators of these types.
+
+    It is called with a fitted estimator, the value that the estimator reads, and the estimator's place.
+    """
+
+    def register(function: F) -> F:
+        for estimator in types:
+            if estimator in _importers:
+                raise ValueError(f"{estimator.__name__} has an importer already")
+            _importers[estimator] = function
+        return function
+
+    return register
+
+
+def supported() -> dict[type, Importer]:
+    """Return all importers by the type of estimator."""
+    return dict(_importers)
+
+
+def convert(estimator: object, value: Value, place: Place) -> Imported:
+    """Turn a fitted estimator into values.
+
+    Parameters
+    ----------
+    value
+        What the estimator reads.
+    place
+        The estimator's own place: the parent's, with `child`.
+
+    Raises
+    ------
+    Refusal
+        No plan can express the estimator, or one of its settings.
+    """
+    function = _importers.get(type(estimator))
+    if function is None:
+        name = type(estimator).__name__
+        near = difflib.get_close_matches(name, [t.__name__ for t in _importers], n=1, cutoff=0.6)
+        remedy = _SUBSTITUTES.get(name) or (f"the nearest that can is {near[0]}" if near else "use another estimator")
+        raise place.refuse(f"no plan can express {type(estimator).__module__}.{name}", remedy)
+    with at(place):
+        return function(estimator, value, place)
+
+
+def transform(estimator: object, value: Value, place: Place) -> Value:
+    """Turn a fitted transformer into the value it returns.
+
+    Raises
+    ------
+    Refusal
+        It cannot be expressed, or it is no transformer.
+    """
+    found = convert(estimator, value, place)
+    if isinstance(found, Prediction):
+        if found.transform is None:
+            raise place.refuse("is no transformer that a plan can express", "make it the last step")
+        return found.transform
+    return found
+
+
+def predict(estimator: object, value: Value, place: Place) -> Prediction:
+    """Turn a fitted predictor into its prediction.
+
+    Raises
+    ------
+    Refusal
+        It cannot be expressed, or it is no predictor.
+    """
+    found = convert(estimator, value, place)
+    if isinstance(found, Value):
+        raise place.refuse("predicts nothing", "name a classifier or a regressor")
+    return found
