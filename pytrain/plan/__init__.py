@@ -12,7 +12,7 @@ An importer is a function that turns one fitted estimator into values:
     def standard_scaler(estimator: Any, value: Value, place: Place) -> Value:
         return value.numbers().sub(estimator.mean_).div(estimator.scale_)
 
-A transformer's importer returns a Value, a predictor's a Prediction. Nothing is written before `write_plan`, and what no
+A transformer's importer returns a Value, a predictor's a Prediction. Nothing is written before `write_plan`. What no
 output needs is left out, so an importer may offer more values than are used.
 """
 

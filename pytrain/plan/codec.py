@@ -100,9 +100,9 @@ def read_plan(directory: Path, objects: Path) -> Plan:
             found[sha256] = tensors.read(objects, sha256)
         return found[sha256]
 
+    if len(data) > _MOST_BYTES:
+        raise VersionError(f"is {len(data)} bytes long; at most {_MOST_BYTES}", where=str(path), remedy=_REMEDY)
     try:
-        if len(data) > _MOST_BYTES:
-            raise Fault(f"is {len(data)} bytes long; at most {_MOST_BYTES} are allowed")
         return _plan(msgpack.unpackb(data, object_pairs_hook=_once), tensor)
     except (Fault, ValueError, TypeError, msgpack.UnpackException) as e:
         raise VersionError(str(e), where=str(path), remedy=_REMEDY) from e
