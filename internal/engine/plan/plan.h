@@ -13,7 +13,8 @@
 
 typedef enum { GV_F64 = 1, GV_F32, GV_I32, GV_TEXT } gv_type;
 
-// A text: not terminated, valid UTF-8, or the byte 0xFF alone if it is missing.
+// A text: not terminated, valid UTF-8, or the byte 0xFF alone if it is missing. `bytes` is not NULL. GV_ALIGN bytes behind an
+// input's text may be read too; what is there is undefined.
 typedef struct {
   const uint8_t *bytes;
   uint32_t length;
