@@ -53,7 +53,11 @@ void gv_reset(gv_arena *arena) {
 }
 
 void gv_arena_free(gv_arena *arena) {
-  gv_reset(arena);
+  while (arena->more) {
+    block *more = arena->more;
+    arena->more = more->next;
+    free(more);
+  }
   free(arena->memory);
   *arena = (gv_arena){0};
 }

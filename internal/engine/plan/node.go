@@ -14,6 +14,7 @@ import (
 // node is a node of a plan while it is checked. Its methods read settings and objects, and report what is wrong with them.
 // After a fault they return something harmless, so that check goes on and finds the others.
 type node struct {
+	index  int // in the plan's nodes
 	number int // of its value
 	op, at string
 	reads  []int          // the values that it reads
@@ -33,7 +34,7 @@ func (n *node) fault(format string, args ...any) {
 }
 
 // String is how messages name the node: `node 7 select (steps[1] columns: ColumnTransformer)`.
-func (n *node) String() string { return fmt.Sprintf("node %d %s (%s)", n.number, n.op, n.at) }
+func (n *node) String() string { return fmt.Sprintf("node %d %s (%s)", n.index, n.op, n.at) }
 
 // dense reports a fault unless each value that the node reads is dense and of one of the types, float64 if none is given.
 func (n *node) dense(types ...engine.Type) {

@@ -47,6 +47,7 @@ typedef enum {
   GV_MEMORY,      // no memory: fails all rows of the run
   GV_NOT_UTF8,    // a text that is not UTF-8
   GV_NO_TEXT,     // a missing text where the model takes none
+  GV_RANGE,       // an index that is not in its table
 } gv_fault;
 
 // Scratch memory of one thread. It grows to what the largest run needed, and is then reused.

@@ -72,6 +72,3 @@ func add(op string, o operator) {
 	}
 	operators[op] = o
 }
-
-// maxInputs is how many values a node may read.
-const maxInputs = 1024
