@@ -11,7 +11,11 @@ import "unsafe"
 type memory struct {
 	blocks []unsafe.Pointer
 	bytes  int64
+	last   []func() // called when it is freed
 }
+
+// later has release called when the memory is freed: of what stages share beyond their program.
+func (m *memory) later(release func()) { m.last = append(m.last, release) }
 
 // take returns zeroed C memory, aligned to GV_ALIGN.
 func (m *memory) take(bytes uintptr) unsafe.Pointer {
@@ -30,7 +34,10 @@ func (m *memory) free() {
 	for _, p := range m.blocks {
 		C.free(p)
 	}
-	m.blocks, m.bytes = nil, 0
+	for _, release := range m.last {
+		release()
+	}
+	m.blocks, m.bytes, m.last = nil, 0, nil
 }
 
 // params returns a zeroed T in C memory. T is a C struct, which holds no Go pointer.

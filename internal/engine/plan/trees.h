@@ -73,6 +73,7 @@ typedef struct {
 
 #define GV_LANES 8   // of the walk
 #define GV_BLOCK 16  // rows of QuickScorer
+#define GV_QUICK_BYTES 16384  // of words of a group: half of the nearest cache
 
 typedef struct {
   int32_t trees, nodes, leaves;
@@ -107,7 +108,9 @@ typedef struct {
   int32_t block_count;
 } gv_forest;
 
-// gv_forest_build returns NULL and a sentence in why if the source is not valid, or if there is no memory.
+// gv_forest_check returns 1, or 0 and a sentence in why if the source is not valid. gv_forest_build returns NULL and a sentence
+// then, or if there is no memory. A forest keeps nothing of its source.
+int gv_forest_check(const gv_forest_source *, char *why, size_t why_size);
 gv_forest *gv_forest_build(const gv_forest_source *, char *why, size_t why_size);
 void gv_forest_free(gv_forest *);
 
@@ -119,8 +122,6 @@ typedef enum {
   GV_NUMBERS,      // `leaves`
 } gv_leaf_use;
 
-typedef enum { GV_ANY = 0, GV_FINITE, GV_FINITE_OR_NAN } gv_accepts;
-
 // Parameters of a stage.
 typedef struct {
   const gv_forest *forest;
@@ -131,7 +132,6 @@ typedef struct {
   int32_t outputs;         // k; the number of trees with GV_NUMBERS
   uint8_t use;             // gv_leaf_use
   uint8_t single;          // each sum is rounded to float32
-  uint8_t accepts;         // gv_accepts: other rows fail with GV_NOT_FINITE
   uint8_t form;            // 0: by the number of rows; 1: the walk; 2: QuickScorer, where there is one. For tests.
 } gv_trees;
 
@@ -166,8 +166,7 @@ static inline __attribute__((always_inline)) void gv_take_leaf(const gv_trees *p
 }
 
 // gv_quick scores up to GV_BLOCK rows with QuickScorer. x: [columns][GV_BLOCK], row r in place gv_quick_places(f)[r]; out:
-// rows of p->outputs, which hold the base; words: room for GV_QUICK_WORDS bytes. Rows from `rows` on are padding.
-#define GV_QUICK_WORDS 16384
+// rows of p->outputs, which hold the base; words: GV_QUICK_BYTES, aligned to GV_ALIGN. Rows from `rows` on are padding.
 void gv_quick(const gv_trees *p, const double *x, int32_t rows, double *out, void *words);
 const uint8_t *gv_quick_places(const gv_forest *f);
 

@@ -14,7 +14,7 @@ typedef struct {
   size_t why_size;
   int32_t *tree;       // of each node
   uint64_t *keys;      // of the columns, ascending: kind, then feature
-  int32_t *depth_sum;  // of each tree: depths of its leaves
+  int64_t *depth_sum;  // of each tree: depths of its leaves
 } build;
 
 static int refuse(build *b, const char *format, ...) {
@@ -311,7 +311,7 @@ static int build_quick(build *b) {
   if (most > 64) return 1;
   double quick = (most > 32 ? quick_wide_ns : quick_test_ns) * (f->nodes - f->leaves) + quick_leaf_ns * f->trees;
   if (quick > walk * GV_BLOCK) return 1;
-  int32_t group = GV_QUICK_WORDS / (GV_BLOCK * (most > 32 ? 8 : 4)), groups = (f->trees + group - 1) / group;
+  int32_t group = GV_QUICK_BYTES / (GV_BLOCK * (most > 32 ? 8 : 4)), groups = (f->trees + group - 1) / group;
   if ((int64_t)groups * f->columns > 4096 + (int64_t)f->nodes) return 1;  // hardly a test in each list
   f->quick_rows = (int32_t)ceil(quick / walk);
   f->mask_bits = most > 32 ? 64 : 32;
@@ -342,14 +342,20 @@ static int build_quick(build *b) {
   return ok;
 }
 
+int gv_forest_check(const gv_forest_source *source, char *why, size_t why_size) {
+  build b = {.from = source, .why = why, .why_size = why_size};
+  b.tree = malloc(sizeof *b.tree * ((size_t)source->nodes + 1));
+  int ok = b.tree ? check(&b) : refuse(&b, "no memory");
+  free(b.tree);
+  return ok;
+}
+
 gv_forest *gv_forest_build(const gv_forest_source *source, char *why, size_t why_size) {
   build b = {.from = source, .why = why, .why_size = why_size, .to = calloc(1, sizeof *b.to)};
-  size_t nodes = source->nodes < 0 ? 0 : (size_t)source->nodes, trees = source->trees < 0 ? 0 : (size_t)source->trees;
-  b.tree = malloc(sizeof *b.tree * (nodes + 1));
-  b.keys = malloc(sizeof *b.keys * (nodes + 1));
-  b.depth_sum = calloc(trees + 1, sizeof *b.depth_sum);
-  int ok = b.to && b.tree && b.keys && b.depth_sum;
-  if (!ok) refuse(&b, "no memory");
+  b.tree = malloc(sizeof *b.tree * ((size_t)source->nodes + 1));
+  b.keys = malloc(sizeof *b.keys * ((size_t)source->nodes + 1));
+  b.depth_sum = calloc((size_t)source->trees + 1, sizeof *b.depth_sum);
+  int ok = b.to && b.tree && b.keys && b.depth_sum ? 1 : refuse(&b, "no memory");
   ok = ok && check(&b) && build_columns(&b) && build_walk(&b) && build_quick(&b);
   free(b.tree);
   free(b.keys);

@@ -26,13 +26,13 @@ static const uint8_t in_order[GV_BLOCK] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
 #define FIRST_BIT __builtin_ctz
 #define NAME quick32
 #define PLACES in_order
-#include "trees_quick.inc"
+#include "trees_quick_kernel.h"
 #define WORD uint64_t
 #define WORD_BITS 64
 #define FIRST_BIT __builtin_ctzll
 #define NAME quick64
 #define PLACES in_order
-#include "trees_quick.inc"
+#include "trees_quick_kernel.h"
 #undef TARGET
 #undef VECTOR
 
@@ -46,13 +46,13 @@ static const uint8_t packed[GV_BLOCK] = {0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 1
 #define FIRST_BIT __builtin_ctz
 #define NAME quick32_avx2
 #define PLACES packed
-#include "trees_quick.inc"
+#include "trees_quick_kernel.h"
 #define WORD uint64_t
 #define WORD_BITS 64
 #define FIRST_BIT __builtin_ctzll
 #define NAME quick64_avx2
 #define PLACES in_order
-#include "trees_quick.inc"
+#include "trees_quick_kernel.h"
 
 static int wide(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"); }
 #else

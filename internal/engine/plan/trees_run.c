@@ -4,8 +4,6 @@
 
 #include "trees.h"
 
-#define WALK_ROWS GV_LANES
-
 // The number of a category, or -1. Larger numbers than a set can hold become -1 too.
 static inline double category(double x, int kind) {
   if (x != x) return (kind & GV_COLUMN_NONE) ? -1 : x;
@@ -85,32 +83,18 @@ static void walk_rows(const gv_trees *p, const double *x, double *out) {
   }
 }
 
-static void check_rows(const gv_stage *stage, gv_run *run, const gv_value *in, int nan) {
-  int64_t w = in->width;
-  for (int32_t r = 0; r < run->rows; r++) {
-    int bad = 0;
-    // x - x is 0 for a number, and NaN for NaN and infinity.
-    if (in->type == GV_F64)
-      for (const double *x = in->f64 + r * w, *end = x + w; x < end; x++) bad |= !(*x - *x == 0) & !(nan & (*x != *x));
-    else
-      for (const float *x = in->f32 + r * w, *end = x + w; x < end; x++) bad |= !(*x - *x == 0) & !(nan & (*x != *x));
-    if (bad) gv_fail(run, stage->number, r, GV_NOT_FINITE);
-  }
-}
-
 int gv_trees_run(const gv_stage *stage, gv_run *run) {
   const gv_trees *p = stage->params;
   const gv_forest *f = p->forest;
   const gv_value *in = &run->values[stage->in[0]];
   double *out = run->values[stage->out].f64;
   int64_t k = p->outputs;
-  if (p->accepts != GV_ANY) check_rows(stage, run, in, p->accepts == GV_FINITE_OR_NAN);
   for (int32_t r = 0; r < run->rows; r++)
     for (int64_t j = 0; j < k; j++) out[r * k + j] = p->base ? p->base[j] : 0;
 
   int quick = f->mask_bits && p->form != 1;
   double *x = gv_alloc(&run->arena, sizeof *x * GV_BLOCK * (size_t)(f->columns + 1));
-  void *words = quick ? gv_alloc(&run->arena, GV_QUICK_WORDS) : NULL;
+  void *words = quick ? gv_alloc(&run->arena, GV_QUICK_BYTES) : NULL;
   if (!x || (quick && !words)) return GV_MEMORY;
   int32_t row = 0, quick_rows = p->form == 2 ? 1 : f->quick_rows;
   while (quick && run->rows - row >= quick_rows) {
@@ -120,8 +104,8 @@ int gv_trees_run(const gv_stage *stage, gv_run *run) {
     gv_quick(p, x, n, out + row * k, words);
     row += n;
   }
-  for (; run->rows - row >= WALK_ROWS; row += WALK_ROWS) {
-    for (int32_t r = 0; r < WALK_ROWS; r++) make_columns(f, in, row + r, x + r * f->columns, 1);
+  for (; run->rows - row >= GV_LANES; row += GV_LANES) {
+    for (int32_t r = 0; r < GV_LANES; r++) make_columns(f, in, row + r, x + r * f->columns, 1);
     walk_rows(p, x, out + row * k);
   }
   for (; row < run->rows; row++) {
