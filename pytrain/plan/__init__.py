@@ -18,7 +18,8 @@ output needs is left out, so an importer may offer more values than are used.
 
 from pytrain.plan.codec import read_plan, write_plan
 from pytrain.plan.graph import Inputs, Plan, Prediction, Value, concat, mean, node
-from pytrain.plan.registry import Place, convert, importer
+from pytrain.plan.places import Place
+from pytrain.plan.registry import convert, importer
 from pytrain.plan.tensors import Tensor
 
 __all__ = [

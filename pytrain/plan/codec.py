@@ -9,8 +9,8 @@ import msgpack
 
 from pytrain.errors import VersionError
 from pytrain.plan import tensors
-from pytrain.plan.graph import Plan, Value, node
-from pytrain.plan.operators import Fault, Shape
+from pytrain.plan.graph import Input, Plan, Value, node
+from pytrain.plan.operators import Fault
 from pytrain.plan.places import Place, at
 from pytrain.store import write_file
 
@@ -159,7 +159,7 @@ def _input(raw: object, what: str) -> Value:
     name, kind, width = _fields(raw, what, name=str, type=str, width=int)
     if kind not in ("text", "float64", "float32", "int32") or width < 1 or (kind == "text" and width != 1):
         raise Fault(f"{what} is {kind} of width {width}")
-    return Value("input", [], {}, {}, shape=Shape(kind, width), name=name)
+    return Input(name, kind, width=width)
 
 
 def _node(raw: object, values: list[Value], tensor: Any) -> Value:

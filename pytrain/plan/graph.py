@@ -154,7 +154,7 @@ class Value:
 
     # Structure.
 
-    def select(self, columns: Sequence[int]) -> Value:
+    def select(self, columns: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Value:
         """Return these columns, in this order."""
         chosen = tuple(int(c) for c in columns)
         if not chosen:
@@ -252,23 +252,22 @@ class Value:
         """Return the code of a text. None is a missing text. With unknown None, a row with another text is refused."""
         from pytrain.plan.dictionary import dictionary  # noqa: PLC0415 - it needs graph
 
-        value, found = self.texts(), dict(codes)
+        value, found, checked = self.texts(), dict(codes), False
         if isinstance(value, ReplacedText):
             for text, other in value.replaced.items():
                 code = codes.get(other, unknown)
                 found.pop(text, None)
                 if code is not None:
                     found[text] = code
+            if value.refuses_missing:
+                found[None], checked = float("nan"), True
             value = value.original
         keys = list(found)
         tensors = dictionary([b"\xff" if k is None else k.encode() for k in keys])
         values = np.array([found[k] for k in keys], np.float64)
-        return node(
-            "lookup",
-            [value],
-            {"unknown": None if unknown is None else float(unknown)},
-            tensors | {"codes": Tensor(values)},
-        )
+        settings = {"unknown": None if unknown is None else float(unknown)}
+        result = node("lookup", [value], settings, tensors | {"codes": Tensor(values)})
+        return result.finite() if checked else result
 
     def expand(self, sizes: Sequence[int]) -> Value:
         """Return column j as sizes[j] columns with a 1 at its value; sparse."""
@@ -285,11 +284,11 @@ class Value:
         value = self.numbers()
         matrix = np.atleast_2d(np.asarray(coef, np.float64))
         bias = np.broadcast_to(np.asarray(intercept, np.float64), (len(matrix),))
-        return node("linear", [value], {"finite": value.known < FINITE}, {"coef": matrix, "intercept": bias})
+        return node("linear", [value], {"finite": True}, {"coef": matrix, "intercept": bias})
 
     def _rows(self, op: str, name: str, matrix: npt.NDArray[Any]) -> Value:
         value = self.numbers()
-        return node(op, [value], {"finite": value.known < FINITE}, {name: np.asarray(matrix, np.float64)})
+        return node(op, [value], {"finite": True}, {name: np.asarray(matrix, np.float64)})
 
     def project(self, matrix: npt.NDArray[Any]) -> Value:
         """Return matrix (k, w) · x."""
@@ -319,6 +318,14 @@ class Value:
         """Return the line through the points (x, y), constant outside."""
         tensors = {"x": np.asarray(x, np.float64), "y": np.asarray(y, np.float64)}
         return node("isotonic", [self.dense()], tensors=tensors)
+
+
+class Input(Value):
+    """An input of a plan that is built. `owner` keeps what is learnt about it on the way."""
+
+    def __init__(self, name: str, kind: str, *, width: int = 1, owner: Inputs | None = None) -> None:
+        super().__init__("input", [], {}, {}, shape=Shape(kind, width), name=name)
+        self.owner = owner
 
 
 class OpenColumn(Value):
@@ -351,7 +358,7 @@ class MixedColumns(Value):
         """Return its columns, each of width 1."""
         return [column for part in self.inputs for column in part.columns()]
 
-    def select(self, columns: Sequence[int]) -> Value:
+    def select(self, columns: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Value:
         """Return these columns, in this order."""
         if tuple(columns) == tuple(range(self.width)):
             return self
@@ -364,19 +371,41 @@ class MixedColumns(Value):
 class ReplacedText(Value):
     """A text column some of whose texts stand for others: `replaced` has them, None for missing ones."""
 
-    def __init__(self, original: Value, replaced: Mapping[Text, Text]) -> None:
+    def __init__(self, original: Value, replaced: Mapping[Text, Text], *, refuses_missing: bool) -> None:
         super().__init__("replaced", [original], {}, {}, shape=Shape("text", 1), name=original.name)
         self.original = original
         self.replaced = dict(replaced)
+        self.refuses_missing = refuses_missing
 
 
-def replace_texts(value: Value, replaced: Mapping[Text, Text]) -> Value:
-    """Return a text column where each key of `replaced` stands for its value."""
+def note_missing(value: Value, kind: float | None) -> None:
+    """Note that missing texts of this column are None, or NaN, in Python. A plan has only one missing text.
+
+    Raises
+    ------
+    Refusal
+        Elsewhere the column's missing texts are of the other kind.
+    """
+    column = value.original if isinstance(value, ReplacedText) else value
+    if not isinstance(column, Input) or column.owner is None:
+        return
+    known = column.owner.missing.setdefault(column.name, kind)
+    if (known is None) != (kind is None):
+        raise here().refuse(
+            f"the column {column.name!r} has both None and NaN as missing texts", "keep one of them, and fit again"
+        )
+
+
+def replace_texts(value: Value, replaced: Mapping[Text, Text], *, refuses_missing: bool = False) -> Value:
+    """Return a text column where each key of `replaced` stands for its value; maybe refuse rows where it is missing."""
     value = value.texts()
+    refused = refuses_missing
     if isinstance(value, ReplacedText):
         before = {text: replaced.get(other, other) for text, other in value.replaced.items()}
-        return ReplacedText(value.original, {**replaced, **before})
-    return ReplacedText(value, replaced)
+        replaced = {**replaced, **before}
+        refused = value.refuses_missing or (refused and None not in value.replaced)
+        value = value.original
+    return ReplacedText(value, replaced, refuses_missing=refused)
 
 
 def node(
@@ -476,7 +505,7 @@ class Inputs:
         self.settled: dict[str, Value] = {}
         self.missing: dict[str, object] = {}  # how a missing text looks to scikit-learn: None or NaN
         if together:
-            self.settled["x"] = Value("input", [], {}, {}, shape=Shape("float64", len(names)), name="x")
+            self.settled["x"] = Input("x", "float64", width=len(names), owner=self)
 
     def value(self) -> Value:
         """Return all columns."""
@@ -490,7 +519,7 @@ class Inputs:
         Refusal
             It was read as the other type elsewhere.
         """
-        found = self.settled.setdefault(name, Value("input", [], {}, {}, shape=Shape(kind, 1), name=name))
+        found = self.settled.setdefault(name, Input(name, kind, owner=self))
         if found.type != kind:
             raise here().refuse(
                 f"reads the column {name!r} as {'text' if kind == 'text' else 'numbers'}, but another step does not",

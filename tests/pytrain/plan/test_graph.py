@@ -9,9 +9,11 @@ import pytest
 from pytrain.errors import Refusal, VersionError
 from pytrain.plan import Inputs, Plan, Tensor, Value, concat, mean, node, read_plan, tensors, write_plan
 from pytrain.plan.operators import Fault
-from pytrain.plan.registry import Place, convert
+from pytrain.plan.places import Place
+from pytrain.plan.registry import convert
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -77,7 +79,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert (read.labels, read.tolerance, read.source) == (plan.labels, plan.tolerance, plan.source)
 
 
-FAULTS = {
+FAULTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "an unknown key": lambda p: p | {"more": 1},
     "a missing key": lambda p: {k: v for k, v in p.items() if k != "labels"},
     "another format": lambda p: p | {"plan": 2},

@@ -1,0 +1,310 @@
+"""Golden rows: rows at the edges of a model, with scikit-learn's own outputs.
+
+The edges are found in the plan. What a bin, a threshold, a tree or a lookup compares with is followed back to the input
+it was computed from. Beside each such value stand its neighbours, one unit in the last place below and above.
+
+Far out, where terms of 1e15 cancel, the last place of a sum decides about the answer, and two correct programs differ.
+Rows with such numbers are taken only if a change in the last place of their inputs changes no output.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from pytrain.plan.graph import Plan, Value
+    from pytrain.plan.importing import Model
+
+    Column = list[str | None] | npt.NDArray[np.float64]  # texts (n,), or numbers (n, width)
+
+MISSING = b"\xff"
+LONG_TEXT = 4096
+TEXTS = (
+    "", " ", "a", "\t tab\nand newline ", "Hello, World!", "ΟΔΥΣΣΕΥΣ ΣΑΣ", "İstanbul İ", "straße ﬁ", "日本語 テキスト",
+    "naïve café ＡＢＣ", "e\u0301 é", "👩\u200d💻 emoji", "a'b_c-d", "٣ ४ 7", "word " * 40,
+)  # fmt: skip
+NUMBERS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-9, -1e9, 1e15, 5e-324)
+_FAR = 1e6
+_MOST_EDGES = 24  # of one column
+
+
+def expected(model: Model, rows: Mapping[str, Column]) -> tuple[dict[str, Any], npt.NDArray[np.bool_]]:
+    """Ask scikit-learn for the plan's outputs.
+
+    Parameters
+    ----------
+    rows
+        Values of each input by its name: texts with None where missing, or float64 (n, width).
+
+    Returns
+    -------
+    The outputs (n, width) by name, and which rows scikit-learn answers (n,); it refuses the others.
+    """
+    whole = _table(model, rows)
+    n = len(whole)
+    answered = np.zeros(n, bool)
+    outputs = {name: np.full((n, value.width), np.nan) for name, value in model.plan.outputs.items()}
+    spans = [(0, n)]
+    while spans:  # halves of what fails, until only the rows that fail are left
+        begin, end = spans.pop()
+        if begin == end:
+            continue
+        try:
+            found = _ask(model, whole[begin:end])
+        except (ValueError, TypeError):
+            if end - begin > 1:
+                middle = (begin + end) // 2
+                spans += [(begin, middle), (middle, end)]
+            continue
+        answered[begin:end] = True
+        for name, array in found.items():
+            outputs[name][begin:end] = array
+    return outputs, answered
+
+
+def _ask(model: Model, rows: Any) -> dict[str, npt.NDArray[np.float64]]:
+    estimator, found = model.estimator, {}
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for name in model.plan.outputs:
+            if name == "probability":
+                array = estimator.predict_proba(rows)
+            elif name == "decision":
+                array = estimator.decision_function(rows)
+            elif name == "class":
+                labels = {label: i for i, label in enumerate(model.plan.labels)}
+                array = [labels[label] for label in np.asarray(estimator.predict(rows)).tolist()]
+            else:
+                array = estimator.predict(rows) if hasattr(estimator, "predict") else estimator.transform(rows)
+            array = array.toarray() if sparse.issparse(array) else np.asarray(array, np.float64)
+            found[name] = np.reshape(array, (len(rows), -1)).astype(np.float64)
+    return found
+
+
+def _table(model: Model, rows: Mapping[str, Column]) -> Any:
+    """Return rows as the estimator was fitted on them: a DataFrame, an array or a list of texts."""
+    if not model.columns:
+        (texts,) = rows.values()
+        return np.array([np.nan if t is None else t for t in texts], object)
+    if "x" in rows and not model.named and len(model.plan.inputs) == 1 and model.plan.inputs[0].name == "x":
+        return np.asarray(rows["x"], np.float64)
+    n = max((len(column) for column in rows.values()), default=0)
+    types = {value.name: value.type for value in model.plan.inputs}
+    frame: dict[str, Any] = {}
+    for name in model.columns:
+        if types.get(name) == "text":
+            missing = model.missing.get(name, np.nan)
+            frame[name] = pd.Series([missing if t is None else t for t in rows[name]], dtype=object)
+        else:
+            frame[name] = np.ravel(np.asarray(rows[name])) if name in rows else np.zeros(n)
+    table = pd.DataFrame(frame)
+    return table if model.named else table.to_numpy(object if "text" in types.values() else np.float64)
+
+
+def golden_rows(model: Model, *, seed: int, most: int = 128) -> tuple[dict[str, Column], dict[str, Any]]:
+    """Choose rows at the edges of a model that scikit-learn answers.
+
+    Returns
+    -------
+    The inputs by name, and the outputs (n, width) by name, n ≥ 16 as far as scikit-learn answers rows at all.
+    """
+    rng = np.random.default_rng(seed)
+    rows = candidates(model.plan, rng, most=4 * most)
+    outputs, answered = expected(model, rows)
+    answered &= steady(model, rows, outputs)
+    for output in outputs.values():  # a golden output is a number
+        answered &= np.isfinite(output).all(axis=1)
+    chosen = np.flatnonzero(answered)
+    if len(chosen) > most:  # the first are the simplest
+        chosen = np.sort(np.concatenate([chosen[:8], rng.choice(chosen[8:], most - 8, replace=False)]))
+    return {name: take(column, chosen) for name, column in rows.items()}, {n: o[chosen] for n, o in outputs.items()}
+
+
+def steady(model: Model, rows: Mapping[str, Column], outputs: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """Return which rows (n,) have no number far out, or outputs that do not depend on its last place."""
+    n = len(next(iter(outputs.values())))
+    far = np.zeros(n, bool)
+    moved: dict[str, Column] = {}
+    for name, column in rows.items():
+        moved[name] = column
+        if isinstance(column, np.ndarray):
+            out = np.abs(column) > _FAR
+            far |= out.any(axis=1)
+            moved[name] = np.where(out, column * (1 + 2**-50), column)
+    if not far.any():
+        return ~far
+    places = np.flatnonzero(far)
+    found, answered = expected(model, {name: take(column, places) for name, column in moved.items()})
+    same = answered.copy()
+    for name, output in found.items():
+        before = outputs[name][places]
+        with np.errstate(invalid="ignore"):
+            close = np.abs(output - before) <= 1e-3 * model.plan.tolerance * np.maximum(1, np.abs(before))
+        same &= (close | (np.isnan(output) & np.isnan(before))).all(axis=1)
+    far[places] = ~same
+    return ~far
+
+
+def take(column: Column, chosen: npt.NDArray[np.int64]) -> Column:
+    """Return some rows of an input."""
+    return column[chosen] if isinstance(column, np.ndarray) else [column[i] for i in chosen]
+
+
+def candidates(plan: Plan, rng: np.random.Generator, *, most: int) -> dict[str, Column]:
+    """Return `most` rows: every edge of every column, beside random values of the others; and random rows."""
+    edges = _Edges(plan)
+    rows: dict[str, Column] = {}
+    for value in plan.inputs:
+        if value.type == "text":
+            texts: list[str | None] = [*edges.texts(value), None]
+            if edges.reads_words(value):
+                texts = [*TEXTS, "é" * LONG_TEXT, *_phrases(texts, rng), *texts]
+            rows[value.name] = [texts[i] for i in _spread(len(texts), most, rng)]
+            continue
+        columns = []
+        for j in range(value.width):
+            found = edges.numbers(value, j)
+            spare = _between(found, rng)
+            numbers = np.concatenate([found, spare, [np.nan]] if edges.takes_missing(value, j) else [found, spare])
+            columns.append(numbers[_spread(len(numbers), most, rng)])
+        rows[value.name] = np.stack(columns, axis=1)
+    return rows
+
+
+def _spread(count: int, n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return n places, each as often as any other, in random order."""
+    whole = np.concatenate([rng.permutation(count) for _ in range(-(-n // count))])
+    return whole[:n]
+
+
+def _between(found: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return as many usual numbers as there are edges, about them."""
+    usual = found[np.abs(found) < 1e6]
+    low, high = (usual.min(), usual.max()) if len(usual) else (-1.0, 1.0)
+    return rng.uniform(low - 1, high + 1, max(len(found), 16)).round(6)
+
+
+def _phrases(texts: Sequence[str | None], rng: np.random.Generator) -> list[str]:
+    words = [t for t in texts if t] or ["word"]
+    return [" ".join(rng.choice(words, int(rng.integers(1, 12)))) for _ in range(48)]
+
+
+class _Edges:
+    """What the plan compares its inputs with, by input and column."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._numbers: dict[tuple[bytes, int], list[float]] = {}
+        self._texts: dict[bytes, list[str]] = {}
+        self._words: set[bytes] = set()
+        self._missing: set[tuple[bytes, int]] = set()
+        for node in plan.nodes:
+            self._look(node)
+
+    def texts(self, value: Value) -> list[str]:
+        """Return texts that are known, a few that are not, and odd ones."""
+        known = self._texts.get(value.digest, [])
+        return [*known[:64], "an unknown value", "", *(k.upper() for k in known[:4]), *(f" {k}" for k in known[:2])]
+
+    def reads_words(self, value: Value) -> bool:
+        """Whether words or characters of the text are counted."""
+        return value.digest in self._words
+
+    def takes_missing(self, value: Value, j: int) -> bool:
+        """Whether NaN has a meaning in the column."""
+        return (value.digest, j) in self._missing
+
+    def numbers(self, value: Value, j: int) -> npt.NDArray[np.float64]:
+        """Return the edges of a column with their neighbours, and usual extremes."""
+        found = sorted(set(self._numbers.get((value.digest, j), [])))
+        if len(found) > _MOST_EDGES:
+            found = [found[i] for i in np.linspace(0, len(found) - 1, _MOST_EDGES).astype(int)]
+        edges = np.array(found, np.float64)
+        edges = edges[np.isfinite(edges)]
+        beside = [edges, np.nextafter(edges, -np.inf), np.nextafter(edges, np.inf)]
+        return np.concatenate([*beside, np.array(NUMBERS)])
+
+    def _look(self, node: Value) -> None:
+        read, t = node.inputs[0], {name: tensor.array for name, tensor in node.tensors.items()}
+        for j in range(read.width if node.op in _COMPARES else 0):
+            self._trace(read, j, _COMPARES[node.op](node, t, j))
+        if node.op in ("impute", "missing", "trees", "leaves") or np.isnan(t.get("keys", np.zeros(0))).any():
+            for j in range(read.width):
+                self._note_missing(read, j)
+        while read.op == "lower":
+            read = read.inputs[0]
+        if "offsets" in t:
+            data, offsets = t["bytes"].tobytes(), t["offsets"]
+            known = [data[offsets[i] : offsets[i + 1]] for i in range(min(len(offsets) - 1, 400))]
+            self._texts.setdefault(read.digest, []).extend(k.decode() for k in known if k != MISSING)
+        if node.op in ("ngrams", "hashing"):
+            self._words.add(read.digest)
+
+    def _note_missing(self, value: Value, column: int) -> None:
+        found = self._source(value, column, np.zeros(0))
+        if found is not None:
+            self._missing.add(found[0])
+
+    def _trace(self, value: Value, column: int, edges: Any) -> None:
+        found = self._source(value, column, np.asarray(edges, np.float64))
+        if found is not None:
+            place, numbers = found
+            self._numbers.setdefault(place, []).extend(numbers.tolist())
+
+    def _source(self, value: Value, column: int, edges: npt.NDArray[np.float64]) -> Any:
+        """Return the input and column that a column is computed from, and the edges there; None if from several."""
+        if value.type == "text":
+            return None
+        while value.op != "input":
+            before = value.inputs[0]
+            if value.op == "concat":
+                for before in value.inputs:
+                    if column < before.width:
+                        break
+                    column -= before.width
+            elif value.op == "select":
+                column = value.settings["columns"][column]
+            elif value.op in _BACK:
+                each = value.tensors["value"].array[column]
+                with np.errstate(all="ignore"):
+                    edges = _BACK[value.op](edges, each)
+            elif value.op not in ("dense", "cast", "finite", "impute", "clip", "equal_missing"):
+                return None
+            value = before
+        return (value.digest, column), edges
+
+
+def _bin_edges(node: Value, t: Mapping[str, Any], j: int) -> Any:
+    ends = np.cumsum((0, *node.settings["counts"]))
+    return t["edges"][ends[j] : ends[j + 1]]
+
+
+def _thresholds(_node: Value, t: Mapping[str, Any], j: int) -> Any:
+    return t["threshold"][t["feature"] == j][:200]
+
+
+# What a node compares column j of what it reads with.
+_COMPARES: dict[str, Callable[[Value, Mapping[str, Any], int], Any]] = {
+    "bins": _bin_edges,
+    "binarize": lambda node, _t, _j: [node.settings["threshold"]],
+    "equal_missing": lambda node, _t, _j: [node.settings["value"]],
+    "lookup": lambda _node, t, _j: t.get("keys", np.zeros(0)),
+    "trees": _thresholds,
+    "leaves": _thresholds,
+}
+
+# What a node computes, the other way.
+_BACK: dict[str, Callable[[Any, Any], Any]] = {
+    "add": lambda x, v: x - v,
+    "sub": lambda x, v: x + v,
+    "mul": lambda x, v: x / v,
+    "div": lambda x, v: x * v,
+}

@@ -1,0 +1,106 @@
+"""A fitted estimator as a plan.
+
+A model that was fitted on a DataFrame has one input a column, text or float64 as its steps read it. One that was fitted
+on an array has one float64 input `x`, or inputs `x0`, `x1`, … if it reads text. One that begins with a vectorizer of
+text has one text input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sklearn
+from sklearn.pipeline import Pipeline
+
+from pytrain.plan import calibrate, compose, decompose, discretize, encode, impute, linear, scale, select
+from pytrain.plan.checks import without_needless_checks
+from pytrain.plan.graph import Inputs, Plan, Prediction, Value, concat
+from pytrain.plan.places import Place, at
+from pytrain.plan.registry import Imported, convert
+
+# Importing these modules registers their importers.
+FAMILIES = (compose, impute, scale, discretize, encode, select, decompose, linear, calibrate)
+
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Model:
+    """A plan, and what is needed to ask scikit-learn the same.
+
+    Attributes
+    ----------
+    estimator
+        The fitted estimator.
+    plan
+        What computes the same.
+    columns
+        The columns of the fitted data, in order; empty if it is one column of text.
+    named
+        It was fitted on a DataFrame.
+    missing
+        How a missing text looks in Python, None or NaN, by the name of the input.
+    """
+
+    estimator: Any
+    plan: Plan
+    columns: tuple[str, ...]
+    named: bool
+    missing: dict[str, object]
+
+
+def import_model(estimator: Any, *, file: str, text: str = "text", tolerance: float = _TOLERANCE) -> Model:
+    """Turn a fitted estimator into a plan.
+
+    Parameters
+    ----------
+    file
+        What to call it in messages.
+    text
+        The name of the one input of a model of texts.
+
+    Raises
+    ------
+    Refusal
+        No plan can express it exactly.
+    """
+    place = Place(file=file).child("model", estimator)
+    names = getattr(_first(estimator), "feature_names_in_", None)
+    width = getattr(_first(estimator), "n_features_in_", None)
+    columns = [str(n) for n in names] if names is not None else [f"x{i}" for i in range(width or 0)]
+    if len(set(columns)) < len(columns):
+        raise place.refuse("was fitted on columns that share a name", "rename them, and fit again")
+    inputs = Inputs(columns or [text])
+    with at(place):
+        outputs, labels = _outputs(convert(estimator, inputs.value(), place), place)
+        if names is None and columns and all(v.type == "float64" for v in inputs.used()):
+            inputs = Inputs(columns, together=True)
+            outputs, labels = _outputs(convert(estimator, inputs.value(), place), place)
+        plan = Plan(
+            inputs=inputs.used(),
+            outputs=without_needless_checks(outputs),
+            labels=labels,
+            tolerance=tolerance,
+            source=f"scikit-learn {sklearn.__version__}: {estimator!r}",
+        )
+    return Model(estimator, plan, tuple(columns), names is not None, dict(inputs.missing))
+
+
+def _first(estimator: Any) -> Any:
+    """Return the first step that does anything, which knows the columns."""
+    while isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
+        if not steps:
+            break
+        estimator = steps[0]
+    return estimator
+
+
+def _outputs(found: Imported, place: Place) -> tuple[dict[str, Value], tuple[Any, ...]]:
+    if isinstance(found, Prediction):
+        outputs = found.outputs()
+        if not outputs:
+            raise place.refuse("predicts nothing that a plan can express", "use an estimator with predict")
+        return outputs, found.labels
+    return {"value": concat([part.dense() for part in ([found] if found.op != "mixed" else found.inputs)])}, ()

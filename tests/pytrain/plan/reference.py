@@ -1,0 +1,167 @@
+"""A slow interpreter of plans in NumPy, to test importers by. Every value is a dense array."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import expit, softmax
+
+from pytrain.plan.operators import FUNCTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytrain.plan import Plan, Value
+
+MISSING = b"\xff"
+
+
+def run(plan: Plan, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Return the outputs by name, each (n, w), and which rows are refused (n,). Texts are None where missing."""
+    values: dict[bytes, Any] = {}
+    n = 0
+    for value in plan.inputs:
+        given = inputs[value.name]
+        if value.type == "text":
+            values[value.digest] = [MISSING if t is None else t.encode() for t in given]
+        else:
+            values[value.digest] = np.asarray(given, np.float64).reshape(len(given), value.width)
+        n = len(given)
+    refused = np.zeros(n, bool)
+    with np.errstate(all="ignore"):
+        for value in plan.nodes:
+            tensors = {name: t.array for name, t in value.tensors.items()}
+            read = [values[v.digest] for v in value.inputs]
+            values[value.digest] = _STEPS[value.op](read, value, tensors, refused)
+            assert values[value.digest].shape == (n, value.width), value
+    return {name: values[v.digest] for name, v in plan.outputs.items()}, refused
+
+
+def _checked(x: Any, value: Value, refused: Any) -> Any:
+    if value.settings.get("finite"):
+        refused |= ~np.isfinite(x).all(axis=1)
+    return x
+
+
+def _finite(read: Any, value: Value, _t: Any, refused: Any) -> Any:
+    refused |= (np.isinf(read[0]) if value.settings["nan"] else ~np.isfinite(read[0])).any(axis=1)
+    return read[0]
+
+
+def _normalize(read: Any, value: Value, _t: Any, _r: Any) -> Any:
+    x = read[0]
+    norm = {
+        "l1": lambda: np.abs(x).sum(axis=1),
+        "l2": lambda: np.sqrt((x * x).sum(axis=1)),
+        "max": lambda: np.abs(x).max(axis=1),
+    }[value.settings["norm"]]()
+    return x / np.where(norm == 0, 1, norm)[:, None]
+
+
+def _bins(read: Any, value: Value, t: Any, _r: Any) -> Any:
+    ends = np.cumsum((0, *value.settings["counts"]))
+    edges = [t["edges"][a:b] for a, b in pairwise(ends)]
+    return np.column_stack([np.searchsorted(e, read[0][:, j], side="right") for j, e in enumerate(edges)]).astype(float)
+
+
+def _polynomial(read: Any, _v: Value, t: Any, _r: Any) -> Any:
+    return np.stack([np.prod(read[0] ** row, axis=1) for row in t["powers"]], axis=1)
+
+
+def _lookup(read: Any, value: Value, t: Any, refused: Any) -> Any:
+    unknown = value.settings["unknown"]
+    if "keys" in t:
+        found = {("NaN" if np.isnan(k) else k): c for k, c in zip(t["keys"], t["codes"], strict=True)}
+        keys = ["NaN" if np.isnan(k) else k for k in read[0][:, 0]]
+    else:
+        data, offsets = t["bytes"].tobytes(), t["offsets"]
+        texts = [data[a:b] for a, b in pairwise(offsets.tolist())]
+        found, keys = dict(zip(texts, t["codes"], strict=True)), read[0]
+    if unknown is None:
+        refused |= np.array([k not in found for k in keys], bool)
+    return np.array([found.get(k, 0.0 if unknown is None else unknown) for k in keys], float)[:, None]
+
+
+def _expand(read: Any, value: Value, _t: Any, _r: Any) -> Any:
+    return np.hstack(
+        [(read[0][:, [j]] == np.arange(size)).astype(float) for j, size in enumerate(value.settings["sizes"])]
+    )
+
+
+def _distances(read: Any, value: Value, t: Any, refused: Any) -> Any:
+    x, c = _checked(read[0], value, refused), t["centers"]
+    square = (x * x).sum(axis=1)[:, None] - 2 * x @ c.T + (c * c).sum(axis=1)
+    return np.sqrt(np.maximum(square, 0))
+
+
+def _nearest(read: Any, value: Value, t: Any, refused: Any) -> Any:
+    x, c = _checked(read[0], value, refused), t["centers"]
+    return ((c * c).sum(axis=1) - 2 * x @ c.T).argmin(axis=1)[:, None].astype(float)
+
+
+def _shares(x: Any) -> Any:
+    total = x.sum(axis=1, keepdims=True)
+    return np.where(total == 0, 1 / x.shape[1], x / np.where(total == 0, 1, total))
+
+
+def _link(read: Any, value: Value, _t: Any, _r: Any) -> Any:
+    return {
+        "sigmoid": expit,
+        "binary": lambda x: np.hstack([1 - expit(x), expit(x)]),
+        "softmax": lambda x: softmax(x, axis=1),
+        "ovr": lambda x: _shares(expit(x)),
+        "exp": np.exp,
+        "huber": lambda x: (np.clip(x, -1, 1) + 1) / 2,
+        "shares": _shares,
+    }[value.settings["kind"]](read[0])
+
+
+def _argmax(read: Any, _v: Value, _t: Any, _r: Any) -> Any:
+    x = read[0]
+    return (x > 0).astype(float) if x.shape[1] == 1 else x.argmax(axis=1)[:, None].astype(float)
+
+
+def _gather(read: Any, _v: Value, t: Any, _r: Any) -> Any:
+    return t["table"][read[0][:, 0].astype(int)]
+
+
+def _mean(read: Any, _v: Value, _t: Any, _r: Any) -> Any:
+    return sum(read[1:], start=read[0]) / len(read)
+
+
+_STEPS: dict[str, Any] = {
+    "concat": lambda r, _v, _t, _r: np.hstack(r),
+    "select": lambda r, v, _t, _r: r[0][:, list(v.settings["columns"])],
+    "cast": lambda r, v, _t, _r: r[0].astype(v.settings["to"]),
+    "dense": lambda r, _v, _t, _r: r[0],
+    "mean": _mean,
+    "finite": _finite,
+    "add": lambda r, _v, t, _r: r[0] + t["value"],
+    "sub": lambda r, _v, t, _r: r[0] - t["value"],
+    "mul": lambda r, _v, t, _r: r[0] * t["value"],
+    "div": lambda r, _v, t, _r: r[0] / t["value"],
+    "clip": lambda r, v, _t, _r: np.clip(r[0], v.settings["low"], v.settings["high"]),
+    "impute": lambda r, _v, t, _r: np.where(np.isnan(r[0]), t["value"], r[0]),
+    "missing": lambda r, _v, _t, _r: np.isnan(r[0]).astype(float),
+    "equal_missing": lambda r, v, _t, _r: np.where(r[0] == v.settings["value"], np.nan, r[0]),
+    "normalize": _normalize,
+    "binarize": lambda r, v, _t, _r: (r[0] > v.settings["threshold"]).astype(float),
+    "function": lambda r, v, _t, _r: getattr(np, dict(zip(FUNCTIONS, FUNCTIONS, strict=True))[v.settings["name"]])(
+        r[0]
+    ),
+    "bins": _bins,
+    "polynomial": _polynomial,
+    "lookup": _lookup,
+    "expand": _expand,
+    "gather": _gather,
+    "linear": lambda r, v, t, f: _checked(r[0], v, f) @ t["coef"].T + t["intercept"],
+    "project": lambda r, v, t, f: _checked(r[0], v, f) @ t["matrix"].T,
+    "distances": _distances,
+    "nearest": _nearest,
+    "link": _link,
+    "argmax": _argmax,
+    "sigmoid_calibration": lambda r, v, _t, _r: expit(-(v.settings["a"] * r[0] + v.settings["b"])),
+    "isotonic": lambda r, _v, t, _r: np.interp(r[0], t["x"], t["y"]),
+}
