@@ -1,10 +1,24 @@
-// The stages of structure and models, with their parameters. docs/plan-format.md says what they compute.
+// The stages of structure, numbers, categories and models, with their parameters. docs/plan-format.md says what they compute.
+//
+// Each parameter was checked when its plan was loaded: indices are in range, sizes agree with the widths of the values. A stage
+// gives a row the same bits whatever the other rows of the run are.
 #ifndef GAVEL_OPERATORS_H
 #define GAVEL_OPERATORS_H
 
+#include "dictionary.h"
 #include "plan.h"
 
-int gv_concat(const gv_stage *, gv_run *);  // no parameters
+// Structure. The parameters of concat, dense, cast and mean are NULL.
+
+int gv_concat(const gv_stage *, gv_run *);
+int gv_dense(const gv_stage *, gv_run *);
+int gv_cast(const gv_stage *, gv_run *);
+int gv_mean(const gv_stage *, gv_run *);
+
+typedef struct {
+  int32_t nan;  // NaN is let through
+} gv_finite_params;
+int gv_finite(const gv_stage *, gv_run *);
 
 typedef struct {
   const int32_t *columns;  // dense: [width of out], the column that each comes from
@@ -13,18 +27,127 @@ typedef struct {
 } gv_select_params;
 int gv_select(const gv_stage *, gv_run *);
 
-typedef struct {
-  const double *matrix;     // [k][w]
-  const double *intercept;  // [k]
-  int32_t k, w;
-  int32_t finite;  // a number that is not finite fails its row
-} gv_matrix_params;
-int gv_linear(const gv_stage *, gv_run *);
+// Numbers.
 
-typedef enum { GV_SIGMOID = 1, GV_BINARY, GV_SOFTMAX, GV_OVR, GV_EXPONENT, GV_HUBER } gv_link_kind;
+typedef struct {
+  const double *value;  // [width]
+} gv_columns_params;    // add, sub, mul, div, impute
+int gv_add(const gv_stage *, gv_run *);
+int gv_sub(const gv_stage *, gv_run *);
+int gv_mul(const gv_stage *, gv_run *);
+int gv_div(const gv_stage *, gv_run *);
+int gv_impute(const gv_stage *, gv_run *);
+
+typedef struct {
+  double low, high;
+} gv_clip_params;
+int gv_clip(const gv_stage *, gv_run *);
+
+int gv_missing(const gv_stage *, gv_run *);  // no parameters
+
+typedef struct {
+  double value;
+} gv_number_params;  // equal_missing, binarize
+int gv_equal_missing(const gv_stage *, gv_run *);
+int gv_binarize(const gv_stage *, gv_run *);
+
+typedef enum { GV_L1 = 1, GV_L2, GV_MAX } gv_norm;
+typedef struct {
+  int32_t norm;
+} gv_normalize_params;
+int gv_normalize(const gv_stage *, gv_run *);
+
+typedef enum {
+  GV_LOG = 1, GV_LOG1P, GV_LOG2, GV_LOG10, GV_EXP, GV_EXPM1, GV_SQRT, GV_CBRT, GV_SQUARE, GV_ABS, GV_NEGATIVE, GV_RECIPROCAL,
+  GV_SIGN, GV_SIN, GV_COS, GV_TANH, GV_FLOOR, GV_CEIL, GV_RINT,
+} gv_function_name;
+typedef struct {
+  int32_t name;
+} gv_function_params;
+int gv_function(const gv_stage *, gv_run *);
+
+typedef struct {
+  const double *edges;   // of column j: [start[j], start[j + 1]), ascending
+  const int32_t *start;  // [width + 1]
+} gv_bins_params;
+int gv_bins(const gv_stage *, gv_run *);
+
+// Output c is the product of output base[c], or of 1 where that is −1, and the input columns factor[start[c]] … factor[start[c + 1] − 1].
+typedef struct {
+  const int32_t *base;  // [width of out], each less than c
+  const int32_t *start;  // [width of out + 1]
+  const int32_t *factor;
+} gv_polynomial_params;
+int gv_polynomial(const gv_stage *, gv_run *);
+
+// Categories.
+
+typedef struct {
+  gv_dictionary texts;  // of text
+  const double *keys;   // of float64: [n], ascending
+  int32_t n;            // keys that are not NaN
+  int32_t nan;          // the code of NaN is codes[n]
+  const double *codes;
+  double unknown;
+  int32_t refuse;  // a value that is not known fails its row
+} gv_lookup_params;
+int gv_lookup_text(const gv_stage *, gv_run *);
+int gv_lookup_number(const gv_stage *, gv_run *);
+
+typedef struct {
+  const int32_t *start;  // [width of in + 1]: the first output column of each
+} gv_expand_params;
+int gv_expand(const gv_stage *, gv_run *);
+
+typedef struct {
+  const double *table;  // [n][width of out]
+  int32_t n;
+} gv_gather_params;
+int gv_gather(const gv_stage *, gv_run *);  // a number that is no row of the table is GV_UNKNOWN
+
+// Models.
+
+typedef struct {
+  const double *matrix;      // [k][w]
+  const double *transposed;  // [w][gv_stride(k)], zeros behind k; NULL where k < GV_LANES
+  const double *intercept;   // [k], or NULL
+  const double *norms;       // [k]: c·c of distances and nearest
+  int32_t k, w;
+  int32_t finite;            // a number that is not finite fails its row
+} gv_matrix_params;
+int gv_linear(const gv_stage *, gv_run *);  // and project
+int gv_distances(const gv_stage *, gv_run *);
+int gv_nearest(const gv_stage *, gv_run *);
+
+#define GV_LANES 4
+static inline int32_t gv_stride(int32_t k) { return (k + GV_LANES - 1) / GV_LANES * GV_LANES; }
+void gv_transpose(const double *matrix, int32_t k, int32_t w, double *transposed);
+void gv_squares(const double *matrix, int32_t k, int32_t w, double *norms);
+
+typedef enum { GV_SIGMOID = 1, GV_BINARY, GV_SOFTMAX, GV_OVR, GV_EXPONENT, GV_HUBER, GV_SHARES } gv_link_kind;
 typedef struct {
   int32_t kind;
 } gv_link_params;
 int gv_link(const gv_stage *, gv_run *);
+int gv_argmax(const gv_stage *, gv_run *);  // no parameters
+
+typedef struct {
+  double a, b;
+} gv_calibration_params;
+int gv_sigmoid_calibration(const gv_stage *, gv_run *);
+
+typedef struct {
+  const double *x, *y;  // [n], x ascending
+  int32_t n;            // ≥ 1
+} gv_isotonic_params;
+int gv_isotonic(const gv_stage *, gv_run *);
+
+// Shared between the files above.
+
+// gv_sum adds n numbers in NumPy's order: eight sums side by side in blocks of up to 128.
+double gv_sum(const double *x, int32_t n);
+
+// gv_like gives out the rows of a sparse value: start and index; the caller writes entry. 0, or GV_MEMORY.
+int gv_like(gv_run *, gv_value *out, const gv_value *in);
 
 #endif
