@@ -76,7 +76,7 @@ int gv_gather(const gv_stage *stage, gv_run *run) {
     double x = in[row];
     int32_t number = x >= 0 && x < p->n ? (int32_t)x : -1;
     if (number < 0 || number != x) {
-      gv_fail(run, stage->number, row, GV_UNKNOWN);
+      gv_fail(run, stage->number, row, GV_RANGE);
       memset(out->f64 + (size_t)row * k, 0, k * sizeof(double));
       continue;
     }

@@ -103,7 +103,7 @@ typedef struct {
   const double *table;  // [n][width of out]
   int32_t n;
 } gv_gather_params;
-int gv_gather(const gv_stage *, gv_run *);  // a number that is no row of the table is GV_UNKNOWN
+int gv_gather(const gv_stage *, gv_run *);  // a number that is no row of the table is GV_RANGE
 
 // Models.
 

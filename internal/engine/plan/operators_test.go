@@ -40,8 +40,8 @@ func (g *graph) node(op string, set map[string]any, obj map[string]*Object, in .
 // sparse adds what makes a dense float64 value of a width sparse.
 func (g *graph) sparse(value, width int) int {
 	column := g.node("select", map[string]any{"columns": list(0)}, nil, value)
-	any := g.node("expand", map[string]any{"sizes": list(1)}, nil, g.node("missing", nil, nil, column))
-	both := g.node("concat", nil, nil, value, any)
+	empty := g.node("expand", map[string]any{"sizes": list(1)}, nil, g.node("missing", nil, nil, column))
+	both := g.node("concat", nil, nil, value, empty)
 	columns := make([]int, width)
 	for j := range columns {
 		columns[j] = j
