@@ -122,6 +122,24 @@ func Move(columns []Column, dst, src, n int) {
 	}
 }
 
+// CopyRow copies row j of the columns from into row i of to. They are columns of the same fields.
+func CopyRow(to []Column, i int, from []Column, j int) {
+	for k := range to {
+		a, b := &to[k], &from[k]
+		w := a.Width
+		switch a.Type {
+		case Int32:
+			copy(a.Int32[i*w:(i+1)*w], b.Int32[j*w:(j+1)*w])
+		case Float32:
+			copy(a.Float32[i*w:(i+1)*w], b.Float32[j*w:(j+1)*w])
+		case Float64:
+			copy(a.Float64[i*w:(i+1)*w], b.Float64[j*w:(j+1)*w])
+		case Text:
+			copy(a.Text[i*w:(i+1)*w], b.Text[j*w:(j+1)*w])
+		}
+	}
+}
+
 // Clear sets n rows of every column, from row first on, to zeros and empty texts.
 func Clear(columns []Column, first, n int) {
 	for i := range columns {

@@ -19,7 +19,7 @@ type Engine interface {
 	// Schema is what a row holds and what a run gives. It is the same for the engine's life, and read-only.
 	Schema() *Schema
 	// NewBatch allocates memory for capacity rows and their outputs, all zeros and empty texts. A row of those must be
-	// one that the engine can score: the batcher runs it to tell a broken engine from a bad row, and to calibrate.
+	// one that the engine can score, or names as at fault: the batcher runs it to tell a broken engine from a bad row.
 	NewBatch(capacity int) (Batch, error)
 	// Close frees the engine. Batches that are still open keep its memory until they are closed; the error says so.
 	Close() error
@@ -34,8 +34,8 @@ type Batch interface {
 	// Outputs are the columns of Schema.Outputs, as Inputs. Rows [0,n) hold the results after a Run(n) that returned
 	// nil, until the next run.
 	Outputs() []Column
-	// Run scores rows [0,n), 1 ≤ n ≤ capacity. An error fails all of them. One that is or wraps a *RowError names the row
-	// at fault. The outputs of a row depend on that row alone: not on n, nor on its place, nor on other rows. A run that
+	// Run scores rows [0,n), 1 ≤ n ≤ capacity. An error fails all of them; one that is or wraps a *RowError names the row
+	// at fault. One that is or wraps a *RowErrors fails only the rows that it names: the outputs of all others hold. The outputs of a row depend on that row alone: not on n, nor on its place, nor on other rows. A run that
 	// fails or not leaves every input as it is, and the outputs of rows from n on.
 	Run(n int) error
 	// Close frees the memory. It is called once; nothing of the batch is used afterwards.
@@ -55,6 +55,20 @@ type Sampler interface {
 	Sample(inputs []Column, i int)
 }
 
+// SampleTaker is a Sampler that cannot make up rows, because they hold texts or categories that only traffic has. It draws from
+// rows that whoever loads it knows: golden rows. TakeSamples is called once, before the engine is used concurrently, and the
+// rows do not change afterwards.
+type SampleTaker interface {
+	Sampler
+	TakeSamples(s Samples)
+}
+
+// Samples are rows in the columns of a schema's inputs.
+type Samples struct {
+	Columns []Column
+	Rows    int
+}
+
 // Meter is what a Batch implements that can tell the CPU time of its runs. It differs from their duration where
 // processors are scarce.
 type Meter interface {
@@ -70,6 +84,19 @@ type RowError struct {
 
 func (e *RowError) Error() string { return fmt.Sprintf("row %d: %v", e.Row, e.Err) }
 func (e *RowError) Unwrap() error { return e.Err }
+
+// RowErrors is how Batch.Run names every row that failed, where the others did not: an engine that checks rows as it scores
+// them need not run the others again.
+type RowErrors struct {
+	Rows []RowError // ascending by row, at least one
+}
+
+func (e *RowErrors) Error() string {
+	if len(e.Rows) == 1 {
+		return e.Rows[0].Error()
+	}
+	return fmt.Sprintf("%d rows failed, the first of them %v", len(e.Rows), &e.Rows[0])
+}
 
 // What a loader's error wraps, so that a refused version is counted by its reason.
 var (

@@ -1,0 +1,158 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"gavel/internal/engine"
+)
+
+// graph is a plan that has been checked, without the nodes that no output needs.
+type graph struct {
+	inputs  []engine.Field
+	steps   []step
+	outputs []engine.Field
+	gives   []int // the value of each output
+}
+
+// step is a node that can be built. Its value's number is that of the inputs and steps before it, as C counts them.
+type step struct {
+	name  string // of its node, for messages
+	reads []int
+	kind  kind
+	build build
+	sums  []string // of its objects
+}
+
+// check checks every node of a document, opening the objects that it needs. Its error joins all faults. What the graph does
+// not need it does not hold afterwards.
+func check(p *document, h *held) (*graph, error) {
+	c := &checker{p: p, h: h}
+	for _, f := range p.inputs {
+		c.kinds = append(c.kinds, kind{of: f.Type, width: f.Width})
+	}
+	for _, n := range p.nodes {
+		c.node(n)
+	}
+	if len(c.faults) == 0 { // else kinds are not all known
+		c.outputs()
+	}
+	if len(c.faults) > 0 {
+		return nil, errors.Join(c.faults...)
+	}
+	g := c.graph()
+	sums := map[string]bool{}
+	for _, s := range g.steps {
+		for _, sum := range s.sums {
+			sums[sum] = true
+		}
+	}
+	h.keep(sums)
+	return g, nil
+}
+
+type checker struct {
+	p      *document
+	h      *held
+	kinds  []kind // of each value; width 0 where a fault has left it unknown
+	builds []build
+	faults []error
+}
+
+// node checks a node, unless a value that it reads is unknown.
+func (c *checker) node(n *node) {
+	out, b := kind{}, build(nil)
+	defer func() { c.kinds, c.builds = append(c.kinds, out), append(c.builds, b) }()
+	if len(c.faults) >= maxFaults {
+		return
+	}
+	o, ok := operators[n.op]
+	if !ok {
+		n.fault("there is no operator of that name; upgrade the program if the plan is newer")
+		c.faults = append(c.faults, n.faults...)
+		return
+	}
+	n.in = nil
+	for _, from := range n.reads {
+		if c.kinds[from].width == 0 {
+			return
+		}
+		n.in = append(n.in, c.kinds[from])
+	}
+	if len(n.in) < o.least || len(n.in) > o.most {
+		n.fault("it reads %d values, must be %d to %d", len(n.in), o.least, o.most)
+		c.faults = append(c.faults, n.faults...)
+		return
+	}
+	n.asked, n.objects = map[string]bool{}, map[string]*Object{}
+	for _, name := range slices.Sorted(maps.Keys(n.obj)) {
+		object, err := c.h.get(n.obj[name])
+		if err != nil {
+			n.fault("object %q: %v", name, err)
+			continue
+		}
+		n.objects[name] = object
+	}
+	k, made := o.check(n)
+	if len(n.faults) == 0 && (k.width < 1 || k.width > maxWidth) {
+		n.fault("its value has width %d, must be in [1, %d]", k.width, maxWidth)
+	}
+	if err := n.finish(); err != nil {
+		c.faults = append(c.faults, err)
+		return
+	}
+	out, b = k, made
+}
+
+// outputs checks what the plan's outputs name.
+func (c *checker) outputs() {
+	for _, o := range c.p.outputs {
+		k := c.kinds[o.value]
+		if k.sparse || k.of != engine.Float64 && k.of != engine.Float32 {
+			c.faults = append(c.faults, fmt.Errorf("plan: output %q is %v, must be dense float64 or float32", o.name, k))
+		}
+		if n := len(c.p.labels); o.name == "probability" && n > 0 && n != k.width {
+			c.faults = append(c.faults, fmt.Errorf("plan: output %q is %v, but there are %d labels", o.name, k, n))
+		}
+	}
+}
+
+// graph numbers anew what the outputs need.
+func (c *checker) graph() *graph {
+	g := &graph{inputs: c.p.inputs}
+	inputs := len(g.inputs)
+	needed := make([]bool, len(c.kinds))
+	for _, o := range c.p.outputs {
+		needed[o.value] = true
+	}
+	for i, n := range slices.Backward(c.p.nodes) {
+		if needed[inputs+i] {
+			for _, from := range n.reads {
+				needed[from] = true
+			}
+		}
+	}
+	number := make([]int, len(c.kinds))
+	for i := range inputs {
+		number[i] = i
+	}
+	for i, n := range c.p.nodes {
+		if !needed[inputs+i] {
+			continue
+		}
+		number[inputs+i] = inputs + len(g.steps)
+		s := step{name: n.String(), kind: c.kinds[inputs+i], build: c.builds[i], sums: slices.Collect(maps.Values(n.obj))}
+		for _, from := range n.reads {
+			s.reads = append(s.reads, number[from])
+		}
+		g.steps = append(g.steps, s)
+	}
+	for _, o := range c.p.outputs {
+		k := c.kinds[o.value]
+		g.outputs = append(g.outputs, engine.Field{Name: o.name, Type: k.of, Width: k.width})
+		g.gives = append(g.gives, number[o.value])
+	}
+	return g
+}
