@@ -4,7 +4,13 @@ package plan
 // #include "plan.h"
 import "C"
 
-import "unsafe"
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// liveBlocks counts what is not freed, for tests.
+var liveBlocks atomic.Int64
 
 // memory is C memory that a program owns: parameters of stages. It is freed with the program. Objects are not in it: stages
 // point into their mappings, which the program holds as long.
@@ -25,6 +31,7 @@ func (m *memory) take(bytes uintptr) unsafe.Pointer {
 		panic("plan: out of memory") // as Go's own allocator does
 	}
 	clear(unsafe.Slice((*byte)(p), bytes))
+	liveBlocks.Add(1)
 	m.blocks = append(m.blocks, p)
 	m.bytes += int64(bytes)
 	return p
@@ -37,6 +44,7 @@ func (m *memory) free() {
 	for _, release := range m.last {
 		release()
 	}
+	liveBlocks.Add(int64(-len(m.blocks)))
 	m.blocks, m.bytes, m.last = nil, 0, nil
 }
 

@@ -1,5 +1,4 @@
-// Package tensorflow is the engine for SavedModels: it runs them in this process through TensorFlow's C API. It is the
-// only package with cgo.
+// Package tensorflow is the engine for SavedModels: it runs them in this process through TensorFlow's C API.
 //
 // A row is int32[RowLen], a result one probability: the schema has the input "rows" and the output "probability". A run
 // is one cgo call. It reads the rows where callers wrote them, and allocates nothing in Go.
