@@ -1,8 +1,9 @@
 // Products of rows with a matrix: linear, project, distances, nearest.
 //
-// The order of a sum depends on the matrix alone, never on the rows of a run. With k < GV_LANES outputs the matrix is read as it
-// lies: of a dense row, every eighth column is added to one of eight sums, of a sparse one every fourth entry to one of four. Else
-// a transposed copy is read, and each sum runs from the first column to the last. AVX2 computes the same bits as SSE2, faster.
+// The order of a sum depends on the matrix alone, never on the rows of a run. With fewer than GV_TRANSPOSED outputs the matrix is
+// read as it lies: of a dense row, every eighth column is added to one of eight sums, of a sparse one every fourth entry to one of
+// four. Else a transposed copy is read, and columns, or entries, are added to two sums in turn. AVX2 computes the same bits as SSE2,
+// two to seven times as fast.
 #include "operators.h"
 
 #include <math.h>
@@ -33,33 +34,44 @@ INLINE double dot(const double *a, const double *b, int32_t n) {
 
 // dense_block computes out[r][0 … columns) of `rows` ≤ ROWS rows, columns ≤ wide · GV_LANES; both are constants where it is called.
 INLINE void dense_block(const gv_matrix_params *p, const double *x, const double *m, int rows, int wide, int32_t columns, double *out) {
-  vec sum[ROWS][4] = {{{0}}};
+  vec even[ROWS][4] = {{{0}}}, odd[ROWS][4] = {{{0}}};
   size_t stride = (size_t)gv_stride(p->k);
-  for (int32_t j = 0; j < p->w; j++) {
+  int32_t j = 0;
+  for (; j + 2 <= p->w; j += 2, m += 2 * stride) {
 #pragma GCC unroll 4
     for (int v = 0; v < wide; v++) {
-      vec of = LOAD(m + (size_t)j * stride + (size_t)v * GV_LANES);
+      vec first = LOAD(m + v * GV_LANES), second = LOAD(m + stride + v * GV_LANES);
 #pragma GCC unroll 4
-      for (int r = 0; r < rows; r++) sum[r][v] += x[(size_t)r * p->w + j] * of;
+      for (int r = 0; r < rows; r++) {
+        even[r][v] += x[(size_t)r * p->w + j] * first;
+        odd[r][v] += x[(size_t)r * p->w + j + 1] * second;
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < wide; v++) {
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) {
+      if (j < p->w) even[r][v] += x[(size_t)r * p->w + j] * LOAD(m + v * GV_LANES);
+      even[r][v] += odd[r][v];
     }
   }
   for (int r = 0; r < rows; r++) {
-    for (int32_t c = 0; c < columns; c++) out[(size_t)r * p->k + c] = sum[r][c / GV_LANES][c % GV_LANES];
+    for (int32_t c = 0; c < columns; c++) out[(size_t)r * p->k + c] = even[r][c / GV_LANES][c % GV_LANES];
   }
 }
 
 INLINE void dense_rows(const gv_matrix_params *p, const double *x, int rows, double *out) {
-  int32_t c = 0, left = p->k;
-  while (left > 0) {
+  for (int32_t c = 0; c < p->k;) {
+    int32_t left = gv_stride(p->k - c) / GV_LANES, wide = left == 1 ? 1 : left < 4 || rows > 1 ? 2 : 4;
+    int32_t columns = p->k - c < wide * GV_LANES ? p->k - c : wide * GV_LANES;
     const double *m = p->transposed + c;
-    int32_t wide = rows == 1 && left > 2 * GV_LANES ? 4 : left > GV_LANES ? 2 : 1;
-    if (wide == 4 && gv_stride(left) < 4 * GV_LANES) wide = 2;
-    int32_t columns = left < wide * GV_LANES ? left : wide * GV_LANES;
     if (wide == 4) dense_block(p, x, m, 1, 4, columns, out + c);
-    if (wide == 2) dense_block(p, x, m, rows, 2, columns, out + c);
+    if (wide == 2) {
+      for (int r = 0; r < rows; r += 2) dense_block(p, x + (size_t)r * p->w, m, rows < 2 ? rows : 2, 2, columns, out + c + (size_t)r * p->k);
+    }
     if (wide == 1) dense_block(p, x, m, rows, 1, columns, out + c);
     c += columns;
-    left -= columns;
   }
 }
 
@@ -86,13 +98,22 @@ INLINE double sparse_dot(const int32_t *index, const double *x, int32_t n, const
 }
 
 INLINE void sparse_block(const int32_t *index, const double *x, int32_t n, const double *m, size_t stride, int wide, int32_t columns, double *out) {
-  vec sum[4] = {{0}};
-  for (int32_t e = 0; e < n; e++) {
-    const double *of = m + (size_t)index[e] * stride;
+  vec even[4] = {{0}}, odd[4] = {{0}};
+  int32_t e = 0;
+  for (; e + 2 <= n; e += 2) {
+    const double *first = m + (size_t)index[e] * stride, *second = m + (size_t)index[e + 1] * stride;
 #pragma GCC unroll 4
-    for (int v = 0; v < wide; v++) sum[v] += x[e] * LOAD(of + v * GV_LANES);
+    for (int v = 0; v < wide; v++) {
+      even[v] += x[e] * LOAD(first + v * GV_LANES);
+      odd[v] += x[e + 1] * LOAD(second + v * GV_LANES);
+    }
   }
-  for (int32_t c = 0; c < columns; c++) out[c] = sum[c / GV_LANES][c % GV_LANES];
+#pragma GCC unroll 4
+  for (int v = 0; v < wide; v++) {
+    if (e < n) even[v] += x[e] * LOAD(m + (size_t)index[e] * stride + v * GV_LANES);
+    even[v] += odd[v];
+  }
+  for (int32_t c = 0; c < columns; c++) out[c] = even[c / GV_LANES][c % GV_LANES];
 }
 
 INLINE void sparse_products(const gv_matrix_params *p, const gv_value *in, int32_t rows, double *out) {

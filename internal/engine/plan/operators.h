@@ -109,7 +109,7 @@ int gv_gather(const gv_stage *, gv_run *);  // a number that is no row of the ta
 
 typedef struct {
   const double *matrix;      // [k][w]
-  const double *transposed;  // [w][gv_stride(k)], zeros behind k; NULL where k < GV_LANES
+  const double *transposed;  // [w][gv_stride(k)], zeros behind k; NULL where k < GV_TRANSPOSED
   const double *intercept;   // [k], or NULL
   const double *norms;       // [k]: c·c of distances and nearest
   int32_t k, w;
@@ -120,6 +120,7 @@ int gv_distances(const gv_stage *, gv_run *);
 int gv_nearest(const gv_stage *, gv_run *);
 
 #define GV_LANES 4
+#define GV_TRANSPOSED 3
 static inline int32_t gv_stride(int32_t k) { return (k + GV_LANES - 1) / GV_LANES * GV_LANES; }
 void gv_transpose(const double *matrix, int32_t k, int32_t w, double *transposed);
 void gv_squares(const double *matrix, int32_t k, int32_t w, double *norms);
