@@ -2,6 +2,7 @@ package plan
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -9,83 +10,100 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"gavel/internal/engine"
+	"gavel/internal/engine/plan/plantest"
 )
 
-// graph is a plan in the making.
-type graph struct {
-	inputs  []kind
-	nodes   []*node
-	objects map[string]*Object
+// sketch is a plan in the making. All inputs come before the first node.
+type sketch struct{ plan plantest.Plan }
+
+// tensors are a node's objects.
+type tensors = map[string]plantest.Tensor
+
+// input adds an input, and returns the number of its value.
+func (s *sketch) input(of engine.Type, width int) int {
+	n := len(s.plan.Inputs)
+	s.plan.Inputs = append(s.plan.Inputs, plantest.Input{Name: fmt.Sprint("x", n), Type: of.String(), Width: width})
+	return n
 }
 
-// input adds an input; all inputs come before the first node.
-func (g *graph) input(of engine.Type, width int) int {
-	g.inputs = append(g.inputs, kind{of: of, width: width})
-	return len(g.inputs) - 1
-}
-
-// node adds a node, and returns the number of its value. obj has *Object by name.
-func (g *graph) node(op string, set map[string]any, obj map[string]*Object, in ...int) int {
-	n := &node{op: op, at: "test", reads: in, set: set, obj: map[string]string{}, objects: map[string]*Object{}}
-	for name, o := range obj {
-		n.obj[name], n.objects[name] = o.sum, o
-	}
-	g.nodes = append(g.nodes, n)
-	return len(g.inputs) + len(g.nodes) - 1
+// node adds a node, and returns the number of its value.
+func (s *sketch) node(op string, set map[string]any, obj tensors, in ...int) int {
+	s.plan.Nodes = append(s.plan.Nodes, plantest.Node{Op: op, In: in, Set: set, Obj: obj, At: "test"})
+	return len(s.plan.Inputs) + len(s.plan.Nodes) - 1
 }
 
 // sparse adds what makes a dense float64 value of a width sparse.
-func (g *graph) sparse(value, width int) int {
-	column := g.node("select", map[string]any{"columns": list(0)}, nil, value)
-	empty := g.node("expand", map[string]any{"sizes": list(1)}, nil, g.node("missing", nil, nil, column))
-	both := g.node("concat", nil, nil, value, empty)
+func (s *sketch) sparse(value, width int) int {
+	column := s.node("select", map[string]any{"columns": []int{0}}, nil, value)
+	empty := s.node("expand", map[string]any{"sizes": []int{1}}, nil, s.node("missing", nil, nil, column))
+	both := s.node("concat", nil, nil, value, empty)
 	columns := make([]int, width)
 	for j := range columns {
 		columns[j] = j
 	}
-	return g.node("select", map[string]any{"columns": list(columns...)}, nil, both)
+	return s.node("select", map[string]any{"columns": columns}, nil, both)
 }
 
-// run returns the values by number, nil for what is not dense float64, and each row's fault.
-func (g *graph) run(data []any, rows int) (values [][]float64, faults []int, err error) {
-	return rigRun(g.inputs, g.nodes, data, rows)
+// output names a value.
+func (s *sketch) output(value int) {
+	s.plan.Outputs = append(s.plan.Outputs, plantest.Output{Name: fmt.Sprint("y", value), Value: value})
 }
 
-// list is a setting.
-func list(values ...int) []any {
-	l := make([]any, len(values))
-	for i, v := range values {
-		l[i] = int64(v)
-	}
-	return l
+// scorer scores rows with a plan.
+type scorer struct {
+	t     testing.TB
+	batch engine.Batch
 }
 
-// tensor is an object; without dims it is a vector.
-func tensor[T uint8 | int32 | uint32 | uint64 | float32 | float64](v []T, dims ...int) *Object {
-	of := map[string]ObjectType{"uint8": Uint8, "int32": Int32, "uint32": Uint32, "uint64": Uint64, "float32": Float32, "float64": Float64}[fmt.Sprintf("%T", *new(T))]
-	if len(dims) == 0 {
-		dims = []int{len(v)}
-	}
-	data := make([]uint64, (len(v)*8+7)/8+16)
-	bytes := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(data))), len(data)*8)
-	if at := uintptr(unsafe.Pointer(&bytes[0])) % 64; at > 0 {
-		bytes = bytes[64-at:]
-	}
-	written, err := binary.Append(nil, binary.LittleEndian, v)
+func (s *sketch) open(t testing.TB, capacity int) *scorer {
+	t.Helper()
+	e, _ := opened(t, s.plan)
+	b, err := e.NewBatch(capacity)
 	if err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
-	o := &Object{of: of, dims: dims, data: bytes[:len(written)]}
-	copy(o.data, written)
-	o.sum = fmt.Sprintf("%v %v %x", of, dims, written)
-	return o
+	t.Cleanup(b.Close)
+	return &scorer{t, b}
+}
+
+// score returns the outputs, row after row, and the rows that were refused. data has a slice for each input.
+func (s *scorer) score(data []any, rows int) (outputs [][]float64, refused []int) {
+	s.t.Helper()
+	for i, c := range s.batch.Inputs() {
+		switch d := data[i].(type) {
+		case []float64:
+			copy(c.Float64, d)
+		case []float32:
+			copy(c.Float32, d)
+		case []int32:
+			copy(c.Int32, d)
+		case []string:
+			copy(c.Text, d)
+		}
+	}
+	if err := s.batch.Run(rows); err != nil {
+		var several *engine.RowErrors
+		if !errors.As(err, &several) {
+			s.t.Fatal(err)
+		}
+		for _, r := range several.Rows {
+			refused = append(refused, r.Row)
+		}
+	}
+	for _, c := range s.batch.Outputs() {
+		y := slices.Clone(c.Float64)
+		for _, v := range c.Float32 {
+			y = append(y, float64(v))
+		}
+		outputs = append(outputs, y[:rows*c.Width])
+	}
+	return outputs, refused
 }
 
 // dictionary writes texts as the page says.
-func dictionary(texts ...string) map[string]*Object {
+func dictionary(texts ...string) tensors {
 	var all []byte
 	offsets := []uint32{0}
 	size := 1
@@ -125,14 +143,14 @@ func dictionary(texts ...string) map[string]*Object {
 		}
 		table[2*place], table[2*place+1] = key, uint64(i+1)
 	}
-	return map[string]*Object{"bytes": tensor(all), "offsets": tensor(offsets), "table": tensor(table, size, 2)}
+	return tensors{"bytes": plantest.Of(all), "offsets": plantest.Of(offsets), "table": plantest.Of(table, size, 2)}
 }
 
 // example is a node and what it makes of random rows. Its inputs are float64, or one column of text.
 type example struct {
 	op     string
 	set    map[string]any
-	obj    map[string]*Object
+	obj    tensors
 	widths []int                         // of the inputs
 	sparse []bool                        // which of them are made sparse; nil: none
 	draw   func(*rand.Rand) float64      // a number of an input
@@ -163,32 +181,33 @@ func TestEveryOperatorHasAnExample(t *testing.T) {
 func (e *example) name() string {
 	objects := ""
 	for _, name := range slices.Sorted(maps.Keys(e.obj)) {
-		objects += fmt.Sprintf(" %s=%v", name, e.obj[name])
+		objects += fmt.Sprintf(" %s%v", name, e.obj[name].Dims)
 	}
 	return fmt.Sprintf("%s %v%s of %v sparse %v", e.op, e.set, objects, e.widths, e.sparse)
 }
 
-// graph returns the example's plan, and the number of its result, made dense.
-func (e *example) graph() (*graph, int) {
-	g := &graph{}
+// open returns the example's plan, with the result made dense.
+func (e *example) open(t *testing.T, capacity int) *scorer {
+	s := &sketch{}
 	var in []int
 	for _, w := range e.widths {
 		of := engine.Float64
 		if e.texts != nil {
 			of = engine.Text
 		}
-		in = append(in, g.input(of, w))
+		in = append(in, s.input(of, w))
 	}
 	for i, is := range e.sparse {
 		if is {
-			in[i] = g.sparse(in[i], e.widths[i])
+			in[i] = s.sparse(in[i], e.widths[i])
 		}
 	}
-	out := g.node(e.op, e.set, e.obj, in...)
+	out := s.node(e.op, e.set, e.obj, in...)
 	if e.sparseResult() {
-		out = g.node("dense", nil, nil, out)
+		out = s.node("dense", nil, nil, out)
 	}
-	return g, out
+	s.output(out)
+	return s.open(t, capacity)
 }
 
 func (e *example) sparseResult() bool {
@@ -256,19 +275,16 @@ func cut(data []any, widths []int, from, to int) []any {
 func TestExamples(t *testing.T) {
 	for _, e := range examples {
 		t.Run(e.name(), func(t *testing.T) {
+			s := e.open(t, 200)
 			for _, rows := range []int{1, 7, 64, 65, 200} {
-				g, out := e.graph()
 				data := e.data(rows)
-				values, faults, err := g.run(data, rows)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got := values[out]
+				values, refused := s.score(data, rows)
+				got := values[0]
 				width := len(got) / rows
 				for row := range rows {
 					want := e.wanted(data, row)
-					if (want == nil) != (faults[row] != 0) {
-						t.Fatalf("row %d of %d: fault %d, want a value: %v", row, rows, faults[row], want != nil)
+					if refused := slices.Contains(refused, row); (want == nil) != refused {
+						t.Fatalf("row %d of %d: refused %v, want a value %v", row, rows, refused, want)
 					}
 					if want != nil && !near(got[row*width:(row+1)*width], want, e.near) {
 						t.Fatalf("row %d of %d: got %v, want %v", row, rows, got[row*width:(row+1)*width], want)
@@ -283,24 +299,18 @@ func TestEveryBatchSizeGivesTheSameBits(t *testing.T) {
 	const rows = 130
 	for _, e := range examples {
 		t.Run(e.name(), func(t *testing.T) {
-			g, out := e.graph()
+			s := e.open(t, rows)
 			data := e.data(rows)
-			values, _, err := g.run(data, rows)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all := values[out]
+			values, _ := s.score(data, rows)
+			all := values[0]
 			width := len(all) / rows
 			for _, size := range []int{1, 2, 3, 5, 7, 33, 64} {
 				for from := 0; from < rows; from += size {
 					to := min(from+size, rows)
-					values, _, err := g.run(cut(data, e.widths, from, to), to-from)
-					if err != nil {
-						t.Fatal(err)
-					}
-					for i, v := range values[out] {
-						if math.Float64bits(v) != math.Float64bits(all[from*width+i]) {
-							t.Fatalf("rows %d to %d: %v, in a larger batch %v", from, to, values[out], all[from*width:to*width])
+					values, _ := s.score(cut(data, e.widths, from, to), to-from)
+					for i, v := range values[0] {
+						if of := all[from*width+i]; math.Float64bits(v) != math.Float64bits(of) && !(math.IsNaN(v) && math.IsNaN(of)) {
+							t.Fatalf("rows %d to %d: %v, in a larger batch %v", from, to, values[0], all[from*width:to*width])
 						}
 					}
 				}
@@ -316,16 +326,16 @@ func near(got, want []float64, by float64) bool {
 	})
 }
 
-// refused runs a plan of one node, and wants it to be refused with a message that holds each of the words.
-func refused(t *testing.T, op string, set map[string]any, obj map[string]*Object, in kind, words ...string) {
+// refused wants a plan of one node to be refused, with a message that holds each of the words.
+func refused(t *testing.T, op string, set map[string]any, obj tensors, in kind, words ...string) {
 	t.Helper()
-	g := &graph{}
-	value := g.input(in.of, in.width)
+	s := &sketch{}
+	value := s.input(in.of, in.width)
 	if in.sparse {
-		value = g.sparse(value, in.width)
+		value = s.sparse(value, in.width)
 	}
-	g.node(op, set, obj, value)
-	_, _, err := g.run([]any{make([]float64, in.width)}, 0)
+	s.output(s.node(op, set, obj, value))
+	_, err := load(t, s.plan, NewObjects(t.TempDir()))
 	if err == nil {
 		t.Errorf("%s %v: not refused", op, set)
 		return
