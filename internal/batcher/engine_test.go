@@ -45,7 +45,8 @@ const (
 	rowBad     = 1001 // the run fails, without a name
 	rowNamed   = 1002 // the run fails with its RowError
 	rowPanic   = 1003
-	rowInvalid = -1 // refused by Validate, as is any negative value
+	rowSeveral = 1004 // named together with others, beside which all are scored
+	rowInvalid = -1   // refused by Validate, as is any negative value
 )
 
 var errBad = errors.New("engine: bad row")
@@ -174,9 +175,13 @@ func (b *fakeBatch) Run(n int) error {
 	if e.broken.Load() {
 		return errors.New("engine: out of order")
 	}
+	several := &engine.RowErrors{}
 	for i := range n {
 		row := b.rows[i*e.rowLen : (i+1)*e.rowLen]
 		switch row[e.rowLen-1] {
+		case rowSeveral:
+			several.Rows = append(several.Rows, engine.RowError{Row: i, Err: errBad})
+			continue
 		case rowBad:
 			return errBad
 		case rowNamed:
@@ -185,6 +190,9 @@ func (b *fakeBatch) Run(n int) error {
 			panic("engine: a row that panics")
 		}
 		b.out[i] = answerOf(row)
+	}
+	if len(several.Rows) > 0 {
+		return fmt.Errorf("engine: %w", several)
 	}
 	return nil
 }

@@ -58,6 +58,9 @@ func TestBadRows(t *testing.T) {
 	f("the engine names the row: one more run", table, []int32{0, rowNamed, 0, 0}, []error{nil, ErrRow, nil, nil}, 2, 2)
 	f("it names two", table, []int32{rowNamed, 0, 0, rowNamed}, []error{ErrRow, nil, nil, ErrRow}, 3, 3)
 	f("a named row and an unnamed one", table, []int32{0, rowBad, 0, rowNamed}, []error{nil, ErrRow, nil, ErrRow}, 4, 8)
+	f("it names all and scores the others: no more runs", table, []int32{0, rowSeveral, 0, rowSeveral}, []error{nil, ErrRow, nil, ErrRow}, 1, 1)
+	f("it names all, alone", table, []int32{rowSeveral}, []error{ErrRow}, 1, 1)
+	f("all named, and an unnamed one", table, []int32{rowSeveral, 0, rowBad, 0}, []error{ErrRow, nil, ErrRow, nil}, 4, 6)
 	f("a panic fails its batch and is not repeated", table, []int32{0, rowPanic, 0}, []error{ErrRun, ErrRun, ErrRun}, 1, 1)
 	f("a panic in the search ends it", table, []int32{rowBad, 0, rowPanic, 0}, []error{ErrRow, nil, ErrRun, ErrRun}, 4, 6)
 	f("the search is bounded", QueueOptions{RetryRuns: 2}, []int32{rowBad, rowBad, rowBad, rowBad},

@@ -179,7 +179,7 @@ func (q *Queue) calibrate() error {
 				others[k]++
 			}
 			start := q.pool.now()
-			if err := b.mem.Run(n); err != nil {
+			if err := b.mem.Run(n); err != nil && !errors.As(err, new(*engine.RowErrors)) { // rows of zeros may be refused
 				return fmt.Errorf("batcher: cannot calibrate queue %q: run of %d random rows: %w", q.o.Name, n, err)
 			}
 			if i > 0 {

@@ -70,7 +70,14 @@ type search struct {
 // split deals with positions [0,n), which failed together with err.
 func (s *search) split(n int, err error) {
 	var named *engine.RowError
+	var several *engine.RowErrors
 	switch {
+	case errors.As(err, &several): // every bad row is named, and the others are scored
+		s.works = true
+		s.b.answer(n)
+		for _, r := range several.Rows {
+			s.refuse(r.Row, r.Err)
+		}
 	case errors.As(err, &named) && named.Row >= 0 && named.Row < n:
 		s.refuse(named.Row, named.Err)
 		last := n - 1
@@ -130,7 +137,7 @@ func (s *search) try(lo, hi int) {
 func (s *search) control() {
 	engine.Clear(s.b.inputs, 0, 1)
 	err := s.q.call(s.b, 1)
-	if err == nil {
+	if err == nil || errors.As(err, new(*engine.RowErrors)) {
 		s.works = true
 		return
 	}
@@ -170,11 +177,13 @@ func (q *Queue) call(b *batch, n int) (err error) {
 	} else {
 		b.unmetered += ns
 	}
+	if err == nil || errors.As(err, new(*engine.RowErrors)) { // a run that took as long as one without bad rows
+		q.observe(n, ns)
+	}
 	if err != nil {
 		q.count.runErrors.Add(1)
 		return fmt.Errorf("%w: queue %q, %d rows: %w", ErrRun, q.o.Name, n, err)
 	}
-	q.observe(n, ns)
 	return nil
 }
 

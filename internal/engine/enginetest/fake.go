@@ -21,6 +21,8 @@ type Fake struct {
 	Before func(n int) error
 	// Fail is asked of each row of a run. Its error fails the run, named by a *engine.RowError; it may panic.
 	Fail func(inputs []engine.Column, i int) error
+	// Several: all rows that Fail fails are named together, by a *engine.RowErrors, and the others are scored.
+	Several bool
 	// Make is called for each new batch. Its error is NewBatch's; it may panic.
 	Make func(capacity int) error
 
@@ -175,10 +177,19 @@ func (b *fakeBatch) Run(n int) error {
 			return err
 		}
 	}
+	var failed *engine.RowErrors
 	for i := range n {
 		if f.Fail != nil {
 			if err := f.Fail(b.inputs, i); err != nil {
-				return fmt.Errorf("enginetest: %w", &engine.RowError{Row: i, Err: err})
+				named := engine.RowError{Row: i, Err: err}
+				if !f.Several {
+					return fmt.Errorf("enginetest: %w", &named)
+				}
+				if failed == nil {
+					failed = &engine.RowErrors{}
+				}
+				failed.Rows = append(failed.Rows, named)
+				continue
 			}
 		}
 		h := hash(b.inputs, i)
@@ -193,6 +204,9 @@ func (b *fakeBatch) Run(n int) error {
 				}
 			}
 		}
+	}
+	if failed != nil {
+		return fmt.Errorf("enginetest: %w", failed)
 	}
 	return nil
 }

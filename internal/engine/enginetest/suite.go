@@ -210,7 +210,17 @@ func checkBadRow(t testing.TB, s *Subject) {
 		}
 		err := b.Run(rows)
 		var named *engine.RowError
+		var several *engine.RowErrors
 		switch {
+		case errors.As(err, &several):
+			if len(several.Rows) != 1 || several.Rows[0].Row != bad {
+				t.Errorf("the bad row is %d: %v", bad, several.Rows)
+			}
+			for i := range rows {
+				if i != bad {
+					s.same(t, "beside a bad row, row", i, outputs(b, i), want[i], s.Tolerance)
+				}
+			}
 		case errors.As(err, &named) && named.Row != bad:
 			t.Errorf("row %d is named, the bad one is %d: %v", named.Row, bad, err)
 		case err == nil && !refused:

@@ -73,6 +73,7 @@ func TestFakeConforms(t *testing.T) {
 	}
 	f("every type of column, rows refused", Typed(), func(f *Fake) { f.Refuse = spoilt }, typed)
 	f("every type of column, rows named", Typed(), func(f *Fake) { f.Fail = spoilt })
+	f("every type of column, all bad rows named", Typed(), func(f *Fake) { f.Fail, f.Several = spoilt, true })
 	f("indices", Indices(8), func(f *Fake) { f.Refuse = spoilt })
 }
 
@@ -141,6 +142,18 @@ func TestSuiteFindsFaults(t *testing.T) {
 		}
 		return nil
 	}})
+	several := func(change func(b *brokenBatch, bad int) (named int)) func(b *brokenBatch, n int) error {
+		return func(b *brokenBatch, n int) error {
+			for i := range n {
+				if err := spoilt(b.Inputs(), i); err != nil {
+					return &engine.RowErrors{Rows: []engine.RowError{{Row: change(b, i), Err: err}}}
+				}
+			}
+			return nil
+		}
+	}
+	f("a bad row is named", broken{run: several(func(b *brokenBatch, bad int) int { return (bad + 1) % rows })})
+	f("a bad row is named", broken{run: several(func(b *brokenBatch, bad int) int { b.Outputs()[0].Float32[2*((bad+1)%rows)] = 5; return bad })})
 	var inside atomic.Int64
 	f("batches run side by side", broken{run: func(b *brokenBatch, n int) error { // wrong when another runs at the same time
 		inside.Add(1)

@@ -9,8 +9,8 @@ import (
 	"gavel/internal/engine"
 )
 
-// graph is a plan that has been checked, without the nodes that no output needs.
-type graph struct {
+// checked is a plan that has been checked, without the nodes that no output needs.
+type checked struct {
 	inputs  []engine.Field
 	steps   []step
 	outputs []engine.Field
@@ -26,9 +26,9 @@ type step struct {
 	sums  []string // of its objects
 }
 
-// check checks every node of a document, opening the objects that it needs. Its error joins all faults. What the graph does
+// check checks every node of a document, opening the objects that it needs. Its error joins all faults. What the plan does
 // not need it does not hold afterwards.
-func check(p *document, h *held) (*graph, error) {
+func check(p *document, h *held) (*checked, error) {
 	c := &checker{p: p, h: h}
 	for _, f := range p.inputs {
 		c.kinds = append(c.kinds, kind{of: f.Type, width: f.Width})
@@ -42,7 +42,7 @@ func check(p *document, h *held) (*graph, error) {
 	if len(c.faults) > 0 {
 		return nil, errors.Join(c.faults...)
 	}
-	g := c.graph()
+	g := c.result()
 	sums := map[string]bool{}
 	for _, s := range g.steps {
 		for _, sum := range s.sums {
@@ -119,9 +119,9 @@ func (c *checker) outputs() {
 	}
 }
 
-// graph numbers anew what the outputs need.
-func (c *checker) graph() *graph {
-	g := &graph{inputs: c.p.inputs}
+// result numbers anew what the outputs need.
+func (c *checker) result() *checked {
+	g := &checked{inputs: c.p.inputs}
 	inputs := len(g.inputs)
 	needed := make([]bool, len(c.kinds))
 	for _, o := range c.p.outputs {

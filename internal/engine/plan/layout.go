@@ -18,7 +18,7 @@ const maxScratch = 256 << 20
 
 // layout gives each step's value its place in the scratch memory of a run: dense rows, or the starts of a sparse value's rows.
 // Values that are never needed at the same time share places. offsets are in the order of the steps.
-func (g *graph) layout() (offsets []int64, size int64, err error) {
+func (g *checked) layout() (offsets []int64, size int64, err error) {
 	inputs := len(g.inputs)
 	last := make([]int, inputs+len(g.steps)) // the last step that reads each value
 	for i, s := range g.steps {

@@ -12,7 +12,7 @@ import (
 // textSize is the size of a gv_text.
 const textSize = C.sizeof_gv_text
 
-// program is a graph in C memory, ready to run. Runs only read it.
+// program is a checked plan in C memory, ready to run. Runs only read it.
 type program struct {
 	c      *C.gv_program
 	memory memory
@@ -22,8 +22,8 @@ type program struct {
 // types are those of values in C.
 var types = map[engine.Type]C.uint8_t{engine.Float64: C.GV_F64, engine.Float32: C.GV_F32, engine.Int32: C.GV_I32, engine.Text: C.GV_TEXT}
 
-// compile builds the stages of a graph. The caller frees the program, and keeps the graph's objects until then.
-func compile(g *graph) (*program, error) {
+// compile builds the stages of a checked plan. The caller frees the program, and keeps the plan's objects until then.
+func compile(g *checked) (*program, error) {
 	offsets, size, err := g.layout()
 	if err != nil {
 		return nil, err
