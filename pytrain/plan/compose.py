@@ -48,7 +48,8 @@ def column_transformer(estimator: Any, value: Value, place: Place) -> Value:
         if not (isinstance(part, str) and part == "passthrough"):
             found = transform(part, found, place.child(f"transformers[{i}] {name}", part))
         parts.append(found.mul(weights[name]) if name in weights else found)
-    return _beside(parts, place)
+    value = _beside(parts, place)
+    return value.dense() if value.sparse and not estimator.sparse_output_ else value
 
 
 @importer(FeatureUnion)

@@ -20,4 +20,7 @@ def k_bins_discretizer(estimator: Any, value: Value, place: Place) -> Value:
     if estimator.dtype not in (None, np.float64):
         raise place.refuse(f"has dtype {np.dtype(estimator.dtype)}", "fit it with dtype=numpy.float64")
     value = value.finite().bins([edges[1:-1] for edges in estimator.bin_edges_])
-    return value if estimator.encode == "ordinal" else value.expand(estimator.n_bins_)
+    if estimator.encode == "ordinal":
+        return value
+    value = value.expand(estimator.n_bins_)
+    return value if estimator.encode == "onehot" else value.dense()

@@ -102,7 +102,8 @@ def one_hot_encoder(estimator: Any, value: Value, place: Place) -> Value:
         sizes.append(size)
     if not sum(sizes):
         raise place.refuse("returns no column", "leave it out")
-    return concat(parts).expand(sizes)
+    value = concat(parts).expand(sizes)
+    return value if estimator.sparse_output else value.dense()
 
 
 def _one_hot_codes(estimator: Any, j: int) -> tuple[list[float], int, int | None]:

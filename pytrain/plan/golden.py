@@ -2,29 +2,25 @@
 
 The edges are found in the plan. What a bin, a threshold, a tree or a lookup compares with is followed back to the input
 it was computed from. Beside each such value stand its neighbours, one unit in the last place below and above.
-
-Far out, where terms of 1e15 cancel, the last place of a sum decides about the answer, and two correct programs differ.
-Rows with such numbers are taken only if a change in the last place of their inputs changes no output.
 """
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from scipy import sparse
+
+from pytrain.plan.asking import expected, take
+from pytrain.plan.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
+    from pytrain.plan.asking import Column
     from pytrain.plan.graph import Plan, Value
     from pytrain.plan.importing import Model
-
-    Column = list[str | None] | npt.NDArray[np.float64]  # texts (n,), or numbers (n, width)
 
 MISSING = b"\xff"
 LONG_TEXT = 4096
@@ -33,81 +29,7 @@ TEXTS = (
     "naïve café ＡＢＣ", "e\u0301 é", "👩\u200d💻 emoji", "a'b_c-d", "٣ ४ 7", "word " * 40,
 )  # fmt: skip
 NUMBERS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-9, -1e9, 1e15, 5e-324)
-_FAR = 1e6
 _MOST_EDGES = 24  # of one column
-
-
-def expected(model: Model, rows: Mapping[str, Column]) -> tuple[dict[str, Any], npt.NDArray[np.bool_]]:
-    """Ask scikit-learn for the plan's outputs.
-
-    Parameters
-    ----------
-    rows
-        Values of each input by its name: texts with None where missing, or float64 (n, width).
-
-    Returns
-    -------
-    The outputs (n, width) by name, and which rows scikit-learn answers (n,); it refuses the others.
-    """
-    whole = _table(model, rows)
-    n = len(whole)
-    answered = np.zeros(n, bool)
-    outputs = {name: np.full((n, value.width), np.nan) for name, value in model.plan.outputs.items()}
-    spans = [(0, n)]
-    while spans:  # halves of what fails, until only the rows that fail are left
-        begin, end = spans.pop()
-        if begin == end:
-            continue
-        try:
-            found = _ask(model, whole[begin:end])
-        except (ValueError, TypeError):
-            if end - begin > 1:
-                middle = (begin + end) // 2
-                spans += [(begin, middle), (middle, end)]
-            continue
-        answered[begin:end] = True
-        for name, array in found.items():
-            outputs[name][begin:end] = array
-    return outputs, answered
-
-
-def _ask(model: Model, rows: Any) -> dict[str, npt.NDArray[np.float64]]:
-    estimator, found = model.estimator, {}
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        for name in model.plan.outputs:
-            if name == "probability":
-                array = estimator.predict_proba(rows)
-            elif name == "decision":
-                array = estimator.decision_function(rows)
-            elif name == "class":
-                labels = {label: i for i, label in enumerate(model.plan.labels)}
-                array = [labels[label] for label in np.asarray(estimator.predict(rows)).tolist()]
-            else:
-                array = estimator.predict(rows) if hasattr(estimator, "predict") else estimator.transform(rows)
-            array = array.toarray() if sparse.issparse(array) else np.asarray(array, np.float64)
-            found[name] = np.reshape(array, (len(rows), -1)).astype(np.float64)
-    return found
-
-
-def _table(model: Model, rows: Mapping[str, Column]) -> Any:
-    """Return rows as the estimator was fitted on them: a DataFrame, an array or a list of texts."""
-    if not model.columns:
-        (texts,) = rows.values()
-        return np.array([np.nan if t is None else t for t in texts], object)
-    if "x" in rows and not model.named and len(model.plan.inputs) == 1 and model.plan.inputs[0].name == "x":
-        return np.asarray(rows["x"], np.float64)
-    n = max((len(column) for column in rows.values()), default=0)
-    types = {value.name: value.type for value in model.plan.inputs}
-    frame: dict[str, Any] = {}
-    for name in model.columns:
-        if types.get(name) == "text":
-            missing = model.missing.get(name, np.nan)
-            frame[name] = pd.Series([missing if t is None else t for t in rows[name]], dtype=object)
-        else:
-            frame[name] = np.ravel(np.asarray(rows[name])) if name in rows else np.zeros(n)
-    table = pd.DataFrame(frame)
-    return table if model.named else table.to_numpy(object if "text" in types.values() else np.float64)
 
 
 def golden_rows(model: Model, *, seed: int, most: int = 128) -> tuple[dict[str, Column], dict[str, Any]]:
@@ -120,43 +42,13 @@ def golden_rows(model: Model, *, seed: int, most: int = 128) -> tuple[dict[str, 
     rng = np.random.default_rng(seed)
     rows = candidates(model.plan, rng, most=4 * most)
     outputs, answered = expected(model, rows)
-    answered &= steady(model, rows, outputs)
+    answered &= steady(model, rows, outputs, answered)
     for output in outputs.values():  # a golden output is a number
         answered &= np.isfinite(output).all(axis=1)
     chosen = np.flatnonzero(answered)
     if len(chosen) > most:  # the first are the simplest
         chosen = np.sort(np.concatenate([chosen[:8], rng.choice(chosen[8:], most - 8, replace=False)]))
     return {name: take(column, chosen) for name, column in rows.items()}, {n: o[chosen] for n, o in outputs.items()}
-
-
-def steady(model: Model, rows: Mapping[str, Column], outputs: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
-    """Return which rows (n,) have no number far out, or outputs that do not depend on its last place."""
-    n = len(next(iter(outputs.values())))
-    far = np.zeros(n, bool)
-    moved: dict[str, Column] = {}
-    for name, column in rows.items():
-        moved[name] = column
-        if isinstance(column, np.ndarray):
-            out = np.abs(column) > _FAR
-            far |= out.any(axis=1)
-            moved[name] = np.where(out, column * (1 + 2**-50), column)
-    if not far.any():
-        return ~far
-    places = np.flatnonzero(far)
-    found, answered = expected(model, {name: take(column, places) for name, column in moved.items()})
-    same = answered.copy()
-    for name, output in found.items():
-        before = outputs[name][places]
-        with np.errstate(invalid="ignore"):
-            close = np.abs(output - before) <= 1e-3 * model.plan.tolerance * np.maximum(1, np.abs(before))
-        same &= (close | (np.isnan(output) & np.isnan(before))).all(axis=1)
-    far[places] = ~same
-    return ~far
-
-
-def take(column: Column, chosen: npt.NDArray[np.int64]) -> Column:
-    """Return some rows of an input."""
-    return column[chosen] if isinstance(column, np.ndarray) else [column[i] for i in chosen]
 
 
 def candidates(plan: Plan, rng: np.random.Generator, *, most: int) -> dict[str, Column]:

@@ -14,10 +14,10 @@ import sklearn
 from sklearn.pipeline import Pipeline
 
 from pytrain.plan import calibrate, compose, decompose, discretize, encode, impute, linear, scale, select
-from pytrain.plan.checks import without_needless_checks
 from pytrain.plan.graph import Inputs, Plan, Prediction, Value, concat
 from pytrain.plan.places import Place, at
 from pytrain.plan.registry import Imported, convert
+from pytrain.plan.rewriting import simplified
 
 # Importing these modules registers their importers.
 FAMILIES = (compose, impute, scale, discretize, encode, select, decompose, linear, calibrate)
@@ -79,7 +79,7 @@ def import_model(estimator: Any, *, file: str, text: str = "text", tolerance: fl
             outputs, labels = _outputs(convert(estimator, inputs.value(), place), place)
         plan = Plan(
             inputs=inputs.used(),
-            outputs=without_needless_checks(outputs),
+            outputs=simplified(outputs),
             labels=labels,
             tolerance=tolerance,
             source=f"scikit-learn {sklearn.__version__}: {estimator!r}",

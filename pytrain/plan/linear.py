@@ -78,7 +78,7 @@ def sgd_classifier(estimator: Any, value: Value, place: Place) -> Prediction:
     probability = None
     two = decision.width == 1
     if estimator.loss == "log_loss":
-        probability = decision.link("binary" if two else "ovr")
+        probability = decision.link("binary") if two else decision.link("sigmoid").link("shares")
     elif estimator.loss == "modified_huber":
         share = decision.link("huber")
         probability = two_classes(share) if two else share.link("shares")
@@ -102,22 +102,11 @@ def one_vs_rest(estimator: Any, value: Value, place: Place) -> Prediction:
     probability = None
     if all(p is not None for p in probabilities):
         positive = [p.select([1]) for p in probabilities if p is not None]
-        probability = two_classes(positive[0]) if len(positive) == 1 else concat(positive).normalize("l1")
+        probability = two_classes(positive[0]) if len(positive) == 1 else concat(positive).link("parts")
     decision = None
     if all(d is not None for d in decisions):
         decision = concat([d for d in decisions if d is not None])
-    return Prediction(
-        labels=labels, decision=decision, probability=probability, index=_last_best(decision, probability)
-    )
-
-
-def _last_best(decision: Value | None, probability: Value | None) -> Value | None:
-    """Return the class of the greatest value: the last one, as OneVsRestClassifier does."""
-    best = decision if decision is not None else probability
-    if best is None or best.width == 1:
-        return None if best is None else best.argmax()
-    backwards = np.arange(best.width)[::-1]
-    return best.select(backwards.tolist()).argmax().gather(backwards[:, None].astype(np.float64))
+    return Prediction(labels=labels, decision=decision, probability=probability)
 
 
 def two_classes(positive: Value) -> Value:

@@ -23,7 +23,7 @@ FUNCTIONS = (
     *("log", "log1p", "log2", "log10", "exp", "expm1", "sqrt", "cbrt", "square", "abs", "negative", "reciprocal"),
     *("sign", "sin", "cos", "tanh", "floor", "ceil", "rint"),
 )
-LINKS = ("sigmoid", "binary", "softmax", "ovr", "exp", "huber", "shares")
+LINKS = ("sigmoid", "binary", "softmax", "ovr", "exp", "huber", "shares", "parts")
 DENSE = ("float64", "float32", "int32")
 
 

@@ -57,7 +57,8 @@ def _normalize(read: Any, value: Value, _t: Any, _r: Any) -> Any:
         "l2": lambda: np.sqrt((x * x).sum(axis=1)),
         "max": lambda: np.abs(x).max(axis=1),
     }[value.settings["norm"]]()
-    return x / np.where(norm == 0, 1, norm)[:, None]
+    least = np.nextafter(0, 1) if value.inputs[0].sparse else 10 * np.finfo(float).eps
+    return x / np.where(norm < least, 1, norm)[:, None]
 
 
 def _bins(read: Any, value: Value, t: Any, _r: Any) -> Any:
@@ -115,6 +116,7 @@ def _link(read: Any, value: Value, _t: Any, _r: Any) -> Any:
         "exp": np.exp,
         "huber": lambda x: (np.clip(x, -1, 1) + 1) / 2,
         "shares": _shares,
+        "parts": lambda x: x / np.where(x.sum(axis=1) == 0, 1, x.sum(axis=1))[:, None],
     }[value.settings["kind"]](read[0])
 
 

@@ -1,0 +1,123 @@
+"""Which rows have answers that do not hang on the last place of a sum.
+
+Two correct programs add in different orders, so their sums differ in the last place. That does not matter, except
+- far out, where terms of 1e15 cancel, and so close to 0 that floats have fewer digits;
+- where such a sum is compared: a bin's edge may be exactly the projection of a training row.
+There scikit-learn itself answers differently in batches of other sizes. Golden rows keep away from such places. Where
+an input is compared, with only additions or multiplications by one number between, all is exact, and rows stay at the
+edge.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytrain.plan.asking import expected, take
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from pytrain.plan.asking import Column
+    from pytrain.plan.graph import Plan, Value
+    from pytrain.plan.importing import Model
+
+_FAR = 1e6
+_TINY = 1e-290
+_TRIALS = 3
+_JITTER = 2.0**-49
+_CLOSE = 1e-3  # of the tolerance
+_SUMS = {"linear", "project", "distances", "normalize", "polynomial", "mean", "link", "sigmoid_calibration", "isotonic"}
+_COMPARE = {"bins", "binarize", "lookup", "equal_missing", "trees", "leaves"}
+_STEPS = {"floor", "ceil", "rint", "sign"}
+_EXACT = {*_STEPS, "abs", "negative", "square"}
+_GROW = {"exp", "expm1", "square", "reciprocal"}
+_KEPT = {"categories_", "classes_"}  # compared for equality
+
+
+def steady(
+    model: Model,
+    rows: Mapping[str, Column],
+    outputs: Mapping[str, npt.NDArray[np.float64]],
+    answered: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.bool_]:
+    """Return which rows (n,) two correct programs answer alike.
+
+    Parameters
+    ----------
+    outputs, answered
+        What scikit-learn answers, and to which rows (n,) at all. A row that it refuses is steady.
+    """
+    n = len(next(iter(outputs.values())))
+    delicate = is_delicate(model.plan)
+    asked = np.full(n, delicate)
+    for column in rows.values():
+        if isinstance(column, np.ndarray):
+            asked |= (_far(column) | _tiny(column)).any(axis=1)
+    same = np.ones(n, bool)
+    places = np.flatnonzero(asked & answered)
+    rng = np.random.default_rng(0)
+    for _ in range(_TRIALS if len(places) else 0):
+        other = replace(model, estimator=_jittered(copy.deepcopy(model.estimator), rng)) if delicate else model
+        moved = {name: _moved(take(column, places), rng, every=delicate) for name, column in rows.items()}
+        found, _ = expected(other, moved)
+        for name, output in found.items():
+            before = outputs[name][places]
+            with np.errstate(invalid="ignore"):
+                close = np.abs(output - before) <= _CLOSE * model.plan.tolerance * np.maximum(1, np.abs(before))
+            same[places] &= (close | (np.isnan(output) & np.isnan(before))).all(axis=1)
+    return same
+
+
+def is_delicate(plan: Plan) -> bool:
+    """Whether sums are compared anywhere, or numbers may grow so that last places matter."""
+    inexact: dict[bytes, bool] = {}
+    for node in plan.nodes:
+        before = any(inexact.get(v.digest, False) for v in node.inputs)
+        name = node.settings.get("name", "")
+        compares = (node.op in _COMPARE) or (node.op == "function" and name in _STEPS)
+        if (compares and before) or node.op == "polynomial" or (node.op == "function" and name in _GROW):
+            return True
+        inexact[node.digest] = before or _is_inexact(node, name)
+    return False
+
+
+def _is_inexact(node: Value, name: str) -> bool:
+    return node.op in _SUMS or (node.op == "function" and name not in _EXACT)
+
+
+def _moved(column: Column, rng: np.random.Generator, *, every: bool) -> Column:
+    if not isinstance(column, np.ndarray):
+        return column
+    moved = column * (1 + _JITTER * rng.choice([-1, 1], column.shape))
+    moved = np.where(_tiny(column), column * rng.choice([1, 2, 3], column.shape), moved)
+    return moved if every else np.where(_far(column) | _tiny(column), moved, column)
+
+
+def _far(column: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    return np.abs(column) > _FAR
+
+
+def _tiny(column: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    return (column != 0) & (np.abs(column) < _TINY)
+
+
+def _jittered(value: Any, rng: np.random.Generator) -> Any:
+    """Change an estimator's numbers in their last places."""
+    if isinstance(value, np.ndarray):
+        if value.dtype == object:
+            value[...] = [_jittered(v, rng) for v in value.flat] if value.ndim == 1 else value
+        elif value.dtype.kind == "f":
+            return (value * (1 + _JITTER * rng.uniform(-1, 1, value.shape))).astype(value.dtype)
+    elif isinstance(value, list | tuple):
+        return type(value)([_jittered(v, rng) for v in value]) if type(value) in (list, tuple) else value
+    elif hasattr(value, "get_params") or type(value).__name__ == "_CalibratedClassifier":
+        for name, part in vars(value).items():
+            if name not in _KEPT:
+                vars(value)[name] = _jittered(part, rng)
+    return value

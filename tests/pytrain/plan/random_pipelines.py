@@ -1,0 +1,349 @@
+"""Random pipelines over everything that is supported, fitted on random data.
+
+A colleague of another family adds its estimators to `TRANSFORMERS`, `CLASSIFIERS`, `REGRESSIONS` or `TEXT`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from hypothesis import strategies as st
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.feature_selection import SelectKBest, VarianceThreshold
+from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import (
+    ElasticNet,
+    GammaRegressor,
+    Lasso,
+    LinearRegression,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+    RidgeClassifier,
+    SGDClassifier,
+    SGDRegressor,
+    TweedieRegressor,
+)
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    Binarizer,
+    FunctionTransformer,
+    KBinsDiscretizer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    Normalizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PolynomialFeatures,
+    RobustScaler,
+    StandardScaler,
+    TargetEncoder,
+)
+from sklearn.svm import LinearSVC, LinearSVR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Draw = Callable[[st.SearchStrategy[Any]], Any]
+    Maker = Callable[[Draw], Any]
+
+ANY_NUMBER = "cbrt square abs negative sign sin cos tanh floor ceil rint expm1 exp".split()  # noqa: SIM905
+POSITIVE = "log log1p log2 log10 sqrt reciprocal".split()  # noqa: SIM905
+
+
+@dataclass(frozen=True)
+class Case:
+    """An estimator that was not fitted yet, its data, and a name for messages."""
+
+    estimator: Any
+    data: Any
+    target: Any
+
+    def fit(self) -> Any:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return self.estimator.fit(self.data, self.target)
+
+
+def one_of(draw: Draw, *values: Any) -> Any:
+    return draw(st.sampled_from(values))
+
+
+def yes(draw: Draw) -> bool:
+    return bool(draw(st.booleans()))
+
+
+def _bins(draw: Draw) -> Any:
+    return KBinsDiscretizer(
+        draw(st.integers(2, 6)),
+        encode=one_of(draw, "ordinal", "onehot", "onehot-dense"),
+        strategy=one_of(draw, "uniform", "quantile", "kmeans"),
+        quantile_method="averaged_inverted_cdf",
+        random_state=0,
+    )
+
+
+def _positive(draw: Draw) -> Any:
+    return make_pipeline(MinMaxScaler((0.5, 3)), FunctionTransformer(getattr(np, one_of(draw, *POSITIVE))))
+
+
+def _encoded_numbers(draw: Draw) -> Any:
+    encoder = one_of(draw, _one_hot, _ordinal, lambda _d: TargetEncoder(cv=2, random_state=0))(draw)
+    rounded = make_pipeline(FunctionTransformer(np.rint), encoder)
+    return make_pipeline(rounded, SimpleImputer()) if isinstance(encoder, OrdinalEncoder) else rounded
+
+
+def _union(draw: Draw) -> Any:
+    parts = [("a", transformer(draw)), ("b", one_of(draw, "passthrough", "drop", transformer(draw)))]
+    return FeatureUnion(parts, transformer_weights=one_of(draw, None, {"a": 2.0, "b": 0.5}))
+
+
+def _by_place(draw: Draw) -> Any:
+    columns = one_of(draw, [0], [1, 0], slice(0, 2), [True, False], [-1], 1)
+    if columns == [True, False]:
+        columns = slice(1)
+    columns = [columns] if isinstance(columns, int) else columns
+    return ColumnTransformer(
+        [("a", transformer(draw), columns)], remainder=one_of(draw, "passthrough", StandardScaler())
+    )
+
+
+# Of dense numbers without missing ones, of at least two columns; so is what they return.
+TRANSFORMERS: dict[str, Maker] = {
+    "StandardScaler": lambda d: StandardScaler(with_mean=yes(d), with_std=yes(d)),
+    "MinMaxScaler": lambda d: MinMaxScaler((-1, 2), clip=yes(d)),
+    "MaxAbsScaler": lambda _d: MaxAbsScaler(),
+    "RobustScaler": lambda d: RobustScaler(with_centering=yes(d), with_scaling=yes(d)),
+    "Normalizer": lambda d: Normalizer(one_of(d, "l1", "l2", "max")),
+    "Binarizer": lambda d: Binarizer(threshold=one_of(d, 0.0, 0.5, -0.5)),
+    "PolynomialFeatures": lambda d: PolynomialFeatures(2, interaction_only=yes(d), include_bias=yes(d)),
+    "FunctionTransformer": lambda d: FunctionTransformer(getattr(np, one_of(d, *ANY_NUMBER)), validate=yes(d)),
+    "positive": _positive,
+    "identity": lambda _d: FunctionTransformer(),
+    "KBinsDiscretizer": _bins,
+    "encoded": _encoded_numbers,
+    "VarianceThreshold": lambda _d: VarianceThreshold(),
+    "SelectKBest": lambda _d: SelectKBest(k=2),
+    "PCA": lambda d: PCA(2, whiten=yes(d), svd_solver="full"),
+    "TruncatedSVD": lambda _d: TruncatedSVD(2, random_state=0),
+    "KMeans": lambda d: KMeans(draw_small(d), n_init=1, random_state=0),
+    "SimpleImputer": lambda d: SimpleImputer(strategy=one_of(d, "mean", "median", "most_frequent", "constant")),
+    "FeatureUnion": _union,
+    "ColumnTransformer": _by_place,
+}
+
+
+def draw_small(draw: Draw) -> int:
+    return int(draw(st.integers(2, 4)))
+
+
+def transformer(draw: Draw) -> Any:
+    return TRANSFORMERS[one_of(draw, *TRANSFORMERS)](draw)
+
+
+def _one_hot(draw: Draw, *, text: bool = False) -> Any:
+    unknown = one_of(draw, "ignore", "infrequent_if_exist", "warn", *(["error"] if text else []))
+    return OneHotEncoder(
+        handle_unknown=unknown,
+        drop=one_of(draw, None, None, "first", "if_binary"),
+        min_frequency=one_of(draw, None, None, 8, 0.2),
+        max_categories=one_of(draw, None, None, 3),
+        sparse_output=one_of(draw, True, False),
+    )
+
+
+def _ordinal(draw: Draw) -> Any:
+    return OrdinalEncoder(
+        handle_unknown="use_encoded_value",
+        unknown_value=one_of(draw, -1, np.nan),
+        encoded_missing_value=one_of(draw, np.nan, -2),
+        max_categories=one_of(draw, None, None, 3),
+    )
+
+
+CLASSIFIERS: dict[str, Maker] = {
+    "LogisticRegression": lambda d: LogisticRegression(C=one_of(d, 0.1, 1.0, 10.0)),
+    "RidgeClassifier": lambda _d: RidgeClassifier(),
+    "SGDClassifier": lambda d: SGDClassifier(
+        loss=one_of(d, "log_loss", "modified_huber", "hinge", "perceptron"), random_state=0, max_iter=50
+    ),
+    "LinearSVC": lambda _d: LinearSVC(random_state=0),
+    "OneVsRestClassifier": lambda d: OneVsRestClassifier(one_of(d, LogisticRegression(), RidgeClassifier())),
+    "CalibratedClassifierCV": lambda d: CalibratedClassifierCV(
+        one_of(d, LogisticRegression(), LinearSVC(random_state=0), RidgeClassifier()),
+        method=one_of(d, "sigmoid", "isotonic"),
+        cv=2,
+        ensemble=yes(d),
+    ),
+    "FrozenEstimator": lambda _d: _Frozen(),
+}
+REGRESSIONS: dict[str, Maker] = {
+    "LinearRegression": lambda d: LinearRegression(fit_intercept=yes(d)),
+    "Ridge": lambda _d: Ridge(),
+    "Lasso": lambda _d: Lasso(0.1),
+    "ElasticNet": lambda _d: ElasticNet(0.1),
+    "SGDRegressor": lambda _d: SGDRegressor(random_state=0),
+    "LinearSVR": lambda _d: LinearSVR(random_state=0),
+    "PoissonRegressor": lambda _d: PoissonRegressor(),
+    "GammaRegressor": lambda _d: GammaRegressor(),
+    "TweedieRegressor": lambda d: TweedieRegressor(power=one_of(d, 0, 1.5)),
+}
+CLUSTERS: dict[str, Maker] = {"KMeans": TRANSFORMERS["KMeans"]}
+# Texts to numbers, sparse or dense; each is fitted on one column of text.
+TEXT: dict[str, Maker] = {}
+
+
+class _Frozen(LogisticRegression):  # type: ignore[misc] # scikit-learn has no types
+    """Stands for a frozen estimator until the pipeline is fitted; a pipeline never fits what is frozen."""
+
+
+def _final(draw: Draw, seed: int, n: int) -> tuple[Any, Any]:
+    rng = np.random.default_rng(seed)
+    kind = one_of(draw, "classes", "classes", "amounts", "amounts", "clusters", "none")
+    classes = rng.integers(0, one_of(draw, 2, 2, 3, 4), n)
+    if kind == "classes":
+        name = one_of(draw, *CLASSIFIERS)
+        labels = one_of(draw, np.array(list("abcd")), np.arange(4), np.array(["ja", "nein", "doch", "Ω"], object))
+        return CLASSIFIERS[name](draw), labels[classes]
+    if kind == "amounts":
+        return REGRESSIONS[one_of(draw, *REGRESSIONS)](draw), rng.gamma(2, 2, n)
+    if kind == "clusters":
+        return CLUSTERS[one_of(draw, *CLUSTERS)](draw), classes
+    return None, classes
+
+
+def _numeric_part(draw: Draw, *, missing: bool) -> Any:
+    steps = []
+    if missing:
+        steps.append(
+            SimpleImputer(
+                strategy=one_of(draw, "mean", "median", "most_frequent"),
+                add_indicator=yes(draw),
+                keep_empty_features=yes(draw),
+            )
+        )
+    steps += [transformer(draw) for _ in range(draw(st.integers(0, 2)))]
+    return make_pipeline(*steps) if steps else "passthrough"
+
+
+def _text_part(draw: Draw, missing: Any) -> Any:
+    steps = []
+    if missing is not False and yes(draw):
+        steps.append(
+            SimpleImputer(
+                strategy=one_of(draw, "most_frequent", "constant"),
+                missing_values=missing,
+                fill_value="none",
+                add_indicator=False,
+            )
+        )
+    encoder = one_of(draw, "one hot", "one hot", "ordinal", "target")
+    if encoder == "one hot":
+        steps.append(_one_hot(draw, text=True))
+    elif encoder == "ordinal":
+        steps += [_ordinal(draw), SimpleImputer(strategy="constant", fill_value=-9)]
+    else:
+        steps.append(TargetEncoder(cv=2, random_state=0))
+    return make_pipeline(*steps)
+
+
+AFTER_SPARSE = ("none", "none", "none", "scale", "normalize", "svd", "best", "maxabs", "variance", "binarize")
+
+
+def _after(draw: Draw) -> list[Any]:
+    """A step that takes sparse columns too."""
+    return {
+        "none": [],
+        "scale": [StandardScaler(with_mean=False)],
+        "maxabs": [MaxAbsScaler()],
+        "normalize": [Normalizer()],
+        "svd": [TruncatedSVD(2, random_state=0)],
+        "best": [SelectKBest(k=3)],
+        "variance": [VarianceThreshold()],
+        "binarize": [Binarizer()],
+    }[one_of(draw, *AFTER_SPARSE)]
+
+
+def words(rng: np.random.Generator, n: int) -> list[str]:
+    known = "the a bid Win LOSS café Straße ΣΑΣ İ 日本 don't x_1 42 e-mail https naïve good bad very not".split()  # noqa: SIM905
+    return [" ".join(rng.choice(known, int(rng.integers(0, 12)))) for _ in range(n)]
+
+
+@st.composite
+def cases(draw: Draw) -> Case:
+    seed = draw(st.integers(0, 2**16))
+    n = draw(st.sampled_from([40, 60, 90]))
+    rng = np.random.default_rng(seed)
+    final, target = _final(draw, seed, n)
+    shape = one_of(draw, "array", "array", "table", "table", "table", *(["text"] if TEXT else []))
+    if shape == "text":
+        steps = [TEXT[one_of(draw, *TEXT)](draw), *_after(draw)]
+        return Case(_joined(steps, final), words(rng, n), target)
+    missing = yes(draw)
+    if shape == "array":
+        x = rng.normal(size=(n, draw(st.integers(2, 5)))).round(draw(st.integers(0, 3)))
+        x *= one_of(draw, 1.0, 1.0, 30.0)
+        if missing:
+            x[rng.random(x.shape) < 0.1] = np.nan
+        part = _numeric_part(draw, missing=missing)
+        return Case(_joined([] if part == "passthrough" else [part], final), x, target)
+    kind = one_of(draw, None, np.nan)
+    text = np.array(["red", "green", "blue", "Überlang und mit Leerzeichen", ""], object)
+    frame = pd.DataFrame(
+        {
+            "colour": pd.Series(rng.choice(text, n, p=[0.4, 0.3, 0.2, 0.05, 0.05]), dtype=object),
+            "shop": pd.Series(rng.choice(np.array(["a", "b"], object), n), dtype=object),
+            "price": rng.gamma(2, 2, n),
+            "weight": rng.normal(10, 3, n),
+            "count": rng.integers(0, 9, n),
+            "words": words(rng, n),
+        }
+    )
+    if missing:
+        frame.loc[rng.random(n) < 0.1, ["price", "weight"]] = np.nan
+        colours = [kind if gone else c for c, gone in zip(frame["colour"], rng.random(n) < 0.1, strict=True)]
+        frame["colour"] = pd.Series(colours, dtype=object)
+    numeric = ["price", "weight", "count"]
+    parts = [
+        ("numbers", _numeric_part(draw, missing=missing), one_of(draw, numeric, numeric[:2], slice("price", "count"))),
+        ("texts", _text_part(draw, kind if missing else False), one_of(draw, ["colour"], ["colour", "shop"])),
+    ]
+    if TEXT and yes(draw):
+        parts.append(("words", TEXT[one_of(draw, *TEXT)](draw), "words"))
+    if yes(draw):
+        parts.append(("bins", _bins(draw), ["count"]))
+    parts = draw(st.permutations(parts))
+    split = ColumnTransformer(
+        parts,
+        transformer_weights=one_of(draw, None, {"numbers": 0.5}),
+        remainder=one_of(draw, "drop", "drop", "drop"),
+        sparse_threshold=one_of(draw, 0.0, 0.3, 1.0),
+    )
+    return Case(_joined([split, *_after(draw)], final), frame, target)
+
+
+def _joined(steps: list[Any], final: Any) -> Any:
+    if isinstance(final, _Frozen):
+        return _FrozenPipeline(make_pipeline(*steps, LogisticRegression()))
+    chain = [*steps, *([] if final is None else [final])]
+    return make_pipeline(*(chain or [FunctionTransformer()]))
+
+
+class _FrozenPipeline:
+    """Fits a pipeline, and calibrates it frozen."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+
+    def fit(self, x: Any, y: Any) -> Any:
+        frozen = FrozenEstimator(self.pipeline.fit(x, y))
+        return CalibratedClassifierCV(frozen, method="isotonic").fit(x, y)

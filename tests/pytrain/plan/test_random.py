@@ -1,0 +1,75 @@
+"""Random pipelines: each is either equal to scikit-learn, row by row, or refused. PLAN_PIPELINES says how many."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from pytrain.errors import Refusal
+from pytrain.plan.importing import FAMILIES
+from pytrain.plan.registry import supported
+from tests.pytrain.plan.helper import compare
+from tests.pytrain.plan.random_pipelines import Case, cases
+
+PIPELINES = int(os.environ.get("PLAN_PIPELINES", "300"))
+FEW_ROWS = 8
+
+seen: Counter[str] = Counter()  # operators and estimators of the pipelines that were compared
+
+
+def _types(estimator: Any) -> list[str]:
+    """Names of all types within an estimator."""
+    found = [type(estimator).__name__]
+    for part in vars(estimator).values() if hasattr(estimator, "get_params") else ():
+        parts = part if isinstance(part, list | tuple) else [part]
+        for one in parts:
+            for inner in one if isinstance(one, tuple) else [one]:
+                if hasattr(inner, "get_params") or type(inner).__name__ == "_CalibratedClassifier":
+                    found += _types(inner)
+    return found
+
+
+@pytest.mark.timeout(3600)
+@settings(
+    max_examples=PIPELINES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(cases())
+def test_random_pipelines(case: Case) -> None:
+    try:
+        fitted = case.fit()
+    except ValueError:
+        seen["could not be fitted"] += 1
+        return
+    try:
+        found = compare(fitted, case.data, most=60)
+    except Refusal:
+        seen["refused"] += 1
+        return
+    assert found.worst <= found.model.plan.tolerance, f"off by {found.worst:.3g}: {fitted!r}"
+    seen["compared"] += 1
+    seen["with few rows"] += found.answered < FEW_ROWS
+    seen["rows"] += found.answered
+    seen.update({f"op {value.op}" for value in found.model.plan.nodes})
+    seen.update(set(_types(fitted)))
+
+
+def test_each_supported_operator_occurred() -> None:
+    if not seen:
+        pytest.skip("the random pipelines did not run before this")
+    if os.environ.get("PLAN_PIPELINES_VERBOSE"):
+        print(*(f"{count:7d} {name}" for name, count in sorted(seen.items())), sep="\n")  # noqa: T201
+    ours = {t.__name__ for t, function in supported().items() if function.__module__ in {m.__name__ for m in FAMILIES}}
+    assert not [name for name in sorted(ours) if not seen[name]]
+    assert seen["compared"] >= 0.8 * PIPELINES, seen
+    assert seen["with few rows"] <= 0.1 * PIPELINES, seen
+    assert np.isfinite(seen["rows"])
