@@ -23,6 +23,11 @@ static void shares(const double *x, double *y, int32_t k) {
   for (int32_t c = 0; c < k; c++) y[c] = sum == 0 ? 1.0 / k : x[c] / sum;
 }
 
+static void parts(const double *x, double *y, int32_t k) {
+  double sum = gv_sum(x, k);
+  for (int32_t c = 0; c < k; c++) y[c] = sum == 0 ? x[c] : x[c] / sum;
+}
+
 int gv_link(const gv_stage *stage, gv_run *run) {
   const gv_value *in = &run->values[stage->in[0]];
   const double *x = in->f64;
@@ -56,6 +61,9 @@ int gv_link(const gv_stage *stage, gv_run *run) {
       break;
     case GV_SHARES:
       for (size_t i = 0; i < n; i += k) shares(x + i, y + i, in->width);
+      break;
+    case GV_PARTS:
+      for (size_t i = 0; i < n; i += k) parts(x + i, y + i, in->width);
       break;
   }
   return 0;

@@ -370,13 +370,19 @@ func linkExamples(w int) {
 		"exp":     each(func(x float64, _ int) float64 { return math.Exp(x) }),
 		"huber":   huber,
 		"shares":  func(x [][]float64) []float64 { return shares(slices.Clone(x[0])) },
+		"parts": func(x [][]float64) []float64 {
+			if slices.Max(x[0]) == 0 {
+				return slices.Clone(x[0])
+			}
+			return shares(slices.Clone(x[0]))
+		},
 		"softmax": func(x [][]float64) []float64 {
 			most := slices.Max(x[0])
 			return shares(each(func(v float64, _ int) float64 { return math.Exp(v - most) })(x))
 		},
 	} {
 		draw := normal
-		if kind == "shares" {
+		if kind == "shares" || kind == "parts" {
 			draw = func(r *rand.Rand) float64 { return max(0, r.NormFloat64()-1) } // rows of zeros, too
 		}
 		examples = append(examples, example{op: "link", set: map[string]any{"kind": kind}, widths: []int{w}, draw: draw, want: want, near: 1e-14})

@@ -60,12 +60,12 @@ func checkMatrix(name string, run unsafe.Pointer) func(*node) (kind, build) {
 
 var links = map[string]C.int32_t{
 	"sigmoid": C.GV_SIGMOID, "binary": C.GV_BINARY, "softmax": C.GV_SOFTMAX, "ovr": C.GV_OVR, "exp": C.GV_EXPONENT, "huber": C.GV_HUBER,
-	"shares": C.GV_SHARES,
+	"shares": C.GV_SHARES, "parts": C.GV_PARTS,
 }
 
 func checkLink(n *node) (kind, build) {
 	n.dense()
-	name := n.word("kind", "sigmoid", "binary", "softmax", "ovr", "exp", "huber", "shares")
+	name := n.word("kind", "sigmoid", "binary", "softmax", "ovr", "exp", "huber", "shares", "parts")
 	width := n.in[0].width
 	if name == "binary" {
 		n.column()

@@ -125,7 +125,7 @@ static inline int32_t gv_stride(int32_t k) { return (k + GV_LANES - 1) / GV_LANE
 void gv_transpose(const double *matrix, int32_t k, int32_t w, double *transposed);
 void gv_squares(const double *matrix, int32_t k, int32_t w, double *norms);
 
-typedef enum { GV_SIGMOID = 1, GV_BINARY, GV_SOFTMAX, GV_OVR, GV_EXPONENT, GV_HUBER, GV_SHARES } gv_link_kind;
+typedef enum { GV_SIGMOID = 1, GV_BINARY, GV_SOFTMAX, GV_OVR, GV_EXPONENT, GV_HUBER, GV_SHARES, GV_PARTS } gv_link_kind;
 typedef struct {
   int32_t kind;
 } gv_link_params;
