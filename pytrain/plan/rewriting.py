@@ -21,9 +21,9 @@ def simplified(outputs: Mapping[str, Value]) -> dict[str, Value]:
     """Return outputs that compute the same by fewer nodes.
 
     A `finite` goes if the rows it refuses are refused further on in any case, and a model's own check if it reads only
-    numbers that must be finite. So a chain of scalers before a linear model has no check but that model's own, and can be
-    folded into it. A `dense` moves to where dense values are needed. Importers put one wherever scikit-learn has a dense
-    array.
+    numbers that must be finite. So a chain of scalers before a linear model has no check but that model's own, and can
+    be folded into it. A `dense` moves to where dense values are needed; importers put one wherever scikit-learn has a
+    dense array.
     """
     order = _order(outputs)
     refused = _refused(order, {value.digest for value in outputs.values()})
@@ -41,9 +41,7 @@ def simplified(outputs: Mapping[str, Value]) -> dict[str, Value]:
         settings = dict(value.settings)
         with at(Place((value.at,))):
             if not takes_sparse or _repeats(value):
-                inputs = [
-                    a.dense() if a.sparse and not b.sparse else a for a, b in zip(inputs, value.inputs, strict=True)
-                ]
+                inputs = [_as(a, b) for a, b in zip(inputs, value.inputs, strict=True)]
             if "finite" in settings:
                 settings["finite"] = settings["finite"] and inputs[0].known < FINITE
             new[value.digest] = node(value.op, inputs, settings, value.tensors)
