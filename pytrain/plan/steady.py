@@ -104,7 +104,7 @@ def _far(column: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
 
 
 def _tiny(column: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    return (column != 0) & (np.abs(column) < _TINY)
+    return np.asarray((column != 0) & (np.abs(column) < _TINY))
 
 
 def _jittered(value: Any, rng: np.random.Generator) -> Any:

@@ -310,7 +310,7 @@ def cases(draw: Draw) -> Case:
     )
     if missing:
         frame.loc[rng.random(n) < 0.1, ["price", "weight"]] = np.nan
-        colours = [kind if gone else c for c, gone in zip(frame["colour"], rng.random(n) < 0.1, strict=True)]
+        colours = [kind if gone else c for c, gone in zip(frame["colour"], np.asarray(rng.random(n)) < 0.1, strict=True)]
         frame["colour"] = pd.Series(colours, dtype=object)
     numeric = ["price", "weight", "count"]
     parts = [
