@@ -325,6 +325,7 @@ _TREE_SETTINGS = {
     "divide?": "float",
     "precision?": ("float64", "float32"),
     "nan?": "bool",
+    "accepts?": ("any", "no_infinity", "finite"),
 }
 
 _OPERATORS: Mapping[str, _Operator] = {
@@ -371,7 +372,7 @@ _OPERATORS: Mapping[str, _Operator] = {
     "sigmoid_calibration": _Operator(_calibration, {"a": "float", "b": "float"}),
     "isotonic": _Operator(_isotonic, {}, {"x": ("float64", 1), "y": ("float64", 1)}),
     "trees": _Operator(_trees, _TREE_SETTINGS, _TREES),
-    "leaves": _Operator(_leaves, {k: v for k, v in _TREE_SETTINGS.items() if k in ("compare", "nan?")}, _TREES),
+    "leaves": _Operator(_leaves, {k: v for k, v in _TREE_SETTINGS.items() if k in ("compare", "nan?", "accepts?")}, _TREES),
     "indices_linear": _Operator(_indices, {}, {"table": ("float32", 2), "bias": ("float32", 1)}),
     "fm": _Operator(_indices, {}, {"table": ("float32", 2), "bias": ("float32", 1)}),
     "deepfm": _Operator(

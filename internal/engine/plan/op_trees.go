@@ -25,11 +25,14 @@ type ensemble struct {
 	arrays                     map[string]*Object
 	width                      int
 	less, nanFalse             bool
+	accepts                    C.uint8_t
 	key                        string // names all that its forest is made of
 }
 
 // treeArrays are the objects of a forest, in the order of its key. Those of bits are there together, or not at all.
 var treeArrays = []string{"roots", "feature", "threshold", "left", "right", "leaf", "flags", "values", "bits", "bit_start", "bit_count"}
+
+var accepts = map[string]C.uint8_t{"any": C.GV_ANY, "no_infinity": C.GV_NO_INFINITY, "finite": C.GV_FINITE}
 
 func checkEnsemble(n *node) *ensemble {
 	n.dense(engine.Float64, engine.Float32)
@@ -44,6 +47,9 @@ func checkEnsemble(n *node) *ensemble {
 			"flags": n.object("flags", Uint8, nodes),
 		},
 		less: n.word("compare", "le", "lt") == "lt", nanFalse: n.has("nan") && !n.flag("nan"),
+	}
+	if n.has("accepts") {
+		e.accepts = accepts[n.word("accepts", "any", "no_infinity", "finite")]
 	}
 	e.arrays["values"] = e.values
 	e.valueWidth, e.outputs = e.values.dims[1], e.base.dims[0]
@@ -103,7 +109,7 @@ func (e *ensemble) stage(m *memory) (stage, *C.gv_trees) {
 	p := params[C.gv_trees](m)
 	p.forest = forests.take(e)
 	m.later(func() { forests.release(e.key) })
-	p.divide = 1
+	p.divide, p.accepts = 1, e.accepts
 	return stage{unsafe.Pointer(C.gv_trees_run), unsafe.Pointer(p)}, p
 }
 

@@ -122,6 +122,8 @@ typedef enum {
   GV_NUMBERS,      // `leaves`
 } gv_leaf_use;
 
+typedef enum { GV_ANY = 0, GV_NO_INFINITY, GV_FINITE } gv_accepts;
+
 // Parameters of a stage.
 typedef struct {
   const gv_forest *forest;
@@ -132,6 +134,7 @@ typedef struct {
   int32_t outputs;         // k; the number of trees with GV_NUMBERS
   uint8_t use;             // gv_leaf_use
   uint8_t single;          // each sum is rounded to float32
+  uint8_t accepts;         // gv_accepts: rows with other numbers fail with GV_NOT_FINITE
   uint8_t form;            // 0: by the number of rows; 1: the walk; 2: QuickScorer, where there is one. For tests.
 } gv_trees;
 

@@ -83,12 +83,26 @@ static void walk_rows(const gv_trees *p, const double *x, double *out) {
   }
 }
 
+static void check_rows(const gv_stage *stage, gv_run *run, const gv_value *in, int nan) {
+  int64_t w = in->width;
+  for (int32_t r = 0; r < run->rows; r++) {
+    int bad = 0;
+    // x - x is 0 for a number, and NaN for NaN and infinity.
+    if (in->type == GV_F64)
+      for (const double *x = in->f64 + r * w, *end = x + w; x < end; x++) bad |= !(*x - *x == 0) & !(nan & (*x != *x));
+    else
+      for (const float *x = in->f32 + r * w, *end = x + w; x < end; x++) bad |= !(*x - *x == 0) & !(nan & (*x != *x));
+    if (bad) gv_fail(run, stage->number, r, GV_NOT_FINITE);
+  }
+}
+
 int gv_trees_run(const gv_stage *stage, gv_run *run) {
   const gv_trees *p = stage->params;
   const gv_forest *f = p->forest;
   const gv_value *in = &run->values[stage->in[0]];
   double *out = run->values[stage->out].f64;
   int64_t k = p->outputs;
+  if (p->accepts != GV_ANY) check_rows(stage, run, in, p->accepts == GV_NO_INFINITY);
   for (int32_t r = 0; r < run->rows; r++)
     for (int64_t j = 0; j < k; j++) out[r * k + j] = p->base ? p->base[j] : 0;
 
