@@ -13,14 +13,27 @@ from typing import Any
 import sklearn
 from sklearn.pipeline import Pipeline
 
-from pytrain.plan import calibrate, compose, decompose, discretize, encode, impute, linear, scale, select
+from pytrain.plan import (
+    calibrate,
+    compose,
+    decompose,
+    discretize,
+    encode,
+    impute,
+    lightgbm,
+    linear,
+    scale,
+    select,
+    trees,
+    xgboost,
+)
 from pytrain.plan.graph import Inputs, Plan, Prediction, Value, concat
 from pytrain.plan.places import Place, at
 from pytrain.plan.registry import Imported, convert
 from pytrain.plan.rewriting import simplified
 
 # Importing these modules registers their importers.
-FAMILIES = (compose, impute, scale, discretize, encode, select, decompose, linear, calibrate)
+FAMILIES = (compose, impute, scale, discretize, encode, select, decompose, linear, calibrate, trees, lightgbm, xgboost)
 
 _TOLERANCE = 1e-6
 

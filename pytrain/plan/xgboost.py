@@ -9,7 +9,9 @@ change places.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,9 +37,9 @@ _IDENTITY = (
     "rank:pairwise", "rank:ndcg", "rank:map",
 )  # fmt: skip
 _EXP = ("count:poisson", "reg:gamma", "reg:tweedie")
-_LOGISTIC = ("binary:logistic", "reg:logistic", "binary:logitraw")
+_LOGISTIC = ("binary:logistic", "reg:logistic")
 _MULTI = ("multi:softprob", "multi:softmax")
-_OBJECTIVES = (*_IDENTITY, *_EXP, *_LOGISTIC, *_MULTI, "binary:hinge")
+_OBJECTIVES = (*_IDENTITY, *_EXP, *_LOGISTIC, *_MULTI, "binary:logitraw", "binary:hinge")
 _REMEDY = "write it again with Booster.save_model, as .json or .ubj"
 
 
@@ -58,7 +60,7 @@ class XGBoost:
     width
         The number of features.
     categories
-        Of columns of pandas' `category`, from XGBoost 3.1 on: the texts, in the order of their codes.
+        Of columns of pandas' `category`, from XGBoost 3.1 on: texts or numbers, in the order of their codes.
     """
 
     trees: tuple[Tree, ...]
@@ -67,7 +69,7 @@ class XGBoost:
     margin: npt.NDArray[np.float32]
     names: tuple[str, ...]
     width: int
-    categories: Mapping[int, tuple[str, ...]]
+    categories: Mapping[int, tuple[Any, ...]]
     version: str
 
     def __repr__(self) -> str:
@@ -105,6 +107,10 @@ class XGBoost:
         if np.isinf(table).any():
             raise ValueError("XGBoost takes no infinite number")
         return evaluate(self.trees, table.astype(np.float64), self.margin, self.columns, less=True)
+
+    def decision_function(self, x: Any) -> npt.NDArray[np.float32]:
+        """Return the margins, as scikit-learn's classifiers have a method for."""
+        return self.predict_margin(x)
 
     def predict_proba(self, x: Any) -> Floats:
         """Return a column (n, k) a class."""
@@ -201,7 +207,7 @@ def _parse(document: Any, where: str) -> XGBoost:
 
 
 def _margin(score: str, objective: str, sums: int) -> npt.NDArray[np.float32]:
-    """Return base_score as margins, computed in float32 as XGBoost does."""
+    """Return base_score as margins, which XGBoost computes in float32 with logarithms that are rounded once."""
     found = json.loads(score)
     scores = np.array(found if isinstance(found, list) else [found], np.float32)
     if len(scores) == 1:
@@ -211,11 +217,12 @@ def _margin(score: str, objective: str, sums: int) -> npt.NDArray[np.float32]:
     if objective in _LOGISTIC:
         if not ((scores > 0) & (scores < 1)).all():
             raise ValueError(f"base_score is {score}, no probability")
-        return np.asarray(-np.log(np.float32(1) / scores - np.float32(1)), np.float32)
+        odds = np.float32(1) / scores - np.float32(1)
+        return -np.log(odds.astype(np.float64)).astype(np.float32)
     if objective in _EXP:
         if not (scores > 0).all():
             raise ValueError(f"base_score is {score}, not above 0")
-        return np.log(scores)
+        return np.log(scores.astype(np.float64)).astype(np.float32)
     return scores
 
 
@@ -256,20 +263,23 @@ def _tree(tree: Any, width: int, number: int) -> Tree:
     )
 
 
-def _categories(cats: Any, where: str) -> dict[int, tuple[str, ...]]:
-    """Return the texts of each column of categories, in the order of their codes."""
-    found = {}
+def _categories(cats: Any, where: str) -> dict[int, tuple[Any, ...]]:
+    """Return the categories of each column that has some, in the order of their codes: all texts, or all numbers."""
+    found: dict[int, tuple[Any, ...]] = {}
     for i, column in enumerate((cats or {}).get("enc", [])):
         offsets, values = column.get("offsets"), column["values"]
-        if not len(values):
-            continue
         if offsets is None:
+            found[i] = tuple(float(v) for v in values)
+        elif any(not 0 <= v < 128 for v in values):
             raise Refusal(
-                f"has categories of the feature {i} that are no texts", where=where, remedy="use texts as categories"
+                f"has categories of feature {i} that are not ASCII, which XGBoost cuts off",
+                where=where,
+                remedy="fit it on codes, as of OrdinalEncoder",
             )
-        data = bytes(v % 256 for v in values)
-        found[i] = tuple(data[a:b].decode() for a, b in zip(offsets, offsets[1:], strict=False))
-    return found
+        else:
+            data = bytes(values)
+            found[i] = tuple(data[a:b].decode() for a, b in pairwise(offsets))
+    return {i: categories for i, categories in found.items() if categories}
 
 
 @importer(XGBoost)
@@ -297,6 +307,9 @@ def _codes(model: XGBoost, value: Value) -> Value:
         return value
     columns = value.columns()
     for i, categories in model.categories.items():
-        codes: dict[str | None, float] = {category: float(code) for code, category in enumerate(categories)}
-        columns[i] = columns[i].lookup_texts(codes | {None: float("nan")}, unknown=None)
+        codes = {category: float(code) for code, category in enumerate(categories)}
+        if isinstance(categories[0], str):
+            columns[i] = columns[i].lookup_texts(codes | {None: math.nan}, unknown=None)
+        else:
+            columns[i] = columns[i].lookup_numbers(codes | {math.nan: math.nan}, unknown=None)
     return concat(columns)

@@ -1,4 +1,4 @@
-"""A slow interpreter of plans in NumPy, to test importers by. Every value is a dense array."""
+"""A slow interpreter of plans in NumPy, to test importers by. Every value is a dense array. Trees are run by the engine's C code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from pytrain.plan.operators import FUNCTIONS
+from tests.pytrain.plan import native
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,5 +166,7 @@ _STEPS: dict[str, Any] = {
     "link": _link,
     "argmax": _argmax,
     "sigmoid_calibration": lambda r, v, _t, _r: expit(-(v.settings["a"] * r[0] + v.settings["b"])),
+    "trees": native.step,
+    "leaves": native.step,
     "isotonic": lambda r, _v, t, _r: np.interp(r[0], t["x"], t["y"]),
 }
