@@ -1,8 +1,8 @@
 """LightGBM's text files, read without LightGBM.
 
 A file is a head of `key=value` lines, a block for each tree, and parameters that matter to training only. A node's
-`decision_type` has bits: 1 categorical, 2 missing values go left, and from 4 on the kind of missing values: 0 none (NaN is
-0), 1 zero and NaN, 2 NaN. Children of −1, −2, … are the leaves 0, 1, …
+`decision_type` has bits: 1 categorical, 2 missing values go left, and from 4 on the kind of missing values: 0 none
+(NaN is 0), 1 zero and NaN, 2 NaN. Children of −1, −2, … are the leaves 0, 1, …
 
 LightGBM takes numbers within ±1e-35 for 0 before it compares. Thresholds within are moved to the end of that range, so
 that the comparison with the number itself goes the same way.
@@ -36,7 +36,8 @@ _MISSING_FLAGS = (0, ZERO_MISSING, NAN_MISSING)
 _REMEDY = "write it again with Booster.save_model"
 
 _IDENTITY = (
-    "regression", "regression_l1", "huber", "fair", "quantile", "mape", "lambdarank", "rank_xendcg", "custom", "none", "",
+    "regression", "regression_l1", "huber", "fair", "quantile", "mape", "lambdarank", "rank_xendcg", "custom", "none",
+    "",
 )  # fmt: skip
 _EXP = ("poisson", "gamma", "tweedie")
 _SIGMOID = ("binary", "cross_entropy")
@@ -72,7 +73,9 @@ class LightGBM:
     version: str
 
     def __repr__(self) -> str:
-        return f"LightGBM({self.version}, objective={self.objective!r}, {len(self.trees)} trees, {self.classes} classes)"
+        return (
+            f"LightGBM({self.version}, objective={self.objective!r}, {len(self.trees)} trees, {self.classes} classes)"
+        )
 
     @property
     def n_features_in_(self) -> int:
@@ -196,13 +199,16 @@ def _parse(text: str, where: str) -> LightGBM:
     objective, *parameters = head.get("objective", "").split() or [""]
     if objective not in _OBJECTIVES or "sqrt" in parameters:
         raise Refusal(
-            f"has the objective {head['objective']!r}", where=where, remedy=f"use one of {', '.join(filter(None, _OBJECTIVES))}"
+            f"has the objective {head['objective']!r}",
+            where=where,
+            remedy=f"use one of {', '.join(filter(None, _OBJECTIVES))}",
         )
     classes = int(head["num_tree_per_iteration"])
     names = tuple(head["feature_names"].split())
     if len(names) != int(head["max_feature_idx"]) + 1:
         raise ValueError("feature_names does not name each feature")
-    if not blocks or len(blocks) % classes or "tree_sizes" in head and len(head["tree_sizes"].split()) != len(blocks):
+    sizes = head.get("tree_sizes")
+    if not blocks or len(blocks) % classes or (sizes is not None and len(sizes.split()) != len(blocks)):
         raise ValueError(f"it has {len(blocks)} trees for {classes} classes")
     return LightGBM(
         trees=tuple(_tree(block, len(names), f"{where}: Tree={t}") for t, block in enumerate(blocks)),
@@ -218,9 +224,11 @@ def _parse(text: str, where: str) -> LightGBM:
 
 def _categories(rest: str, infos: Sequence[str], where: str) -> dict[int, tuple[Any, ...]]:
     """Return the categories of pandas by column. The file has them in the order of categorical columns, without names."""
-    line = next((line for line in rest.splitlines() if line.startswith("pandas_categorical:")), "pandas_categorical:null")
+    line = next(
+        (line for line in rest.splitlines() if line.startswith("pandas_categorical:")), "pandas_categorical:null"
+    )
     lists = json.loads(line.partition(":")[2]) or []
-    # A categorical column's info is its codes, 0:1:2, a number's its range, [0:1]. A column of one value has none.
+    # A categorical column's info is its codes, 0:1:2, a number's its range, [0:1], that of a column of one value none.
     columns = [i for i, info in enumerate(infos) if not info.startswith("[") and info != "none"]
     if not lists:
         return {}
@@ -271,7 +279,9 @@ def _tree(block: str, width: int, where: str) -> Tree:
     after = np.full(leaves, -1, np.int32)
     return Tree(
         feature=np.concatenate([np.array(features, np.int32), after]),
-        threshold=np.array([0.0 if f & CATEGORICAL else _moved(t) for t, f in zip(thresholds, flags, strict=True)] + [0.0] * leaves),
+        threshold=np.array(
+            [0.0 if f & CATEGORICAL else _moved(t) for t, f in zip(thresholds, flags, strict=True)] + [0.0] * leaves
+        ),
         left=np.concatenate([place[0], after]),
         right=np.concatenate([place[1], after]),
         flags=np.array(flags + [0] * leaves, np.uint8),
@@ -298,7 +308,7 @@ def _moved(threshold: float) -> float:
 
 @importer(LightGBM)
 def lightgbm(model: LightGBM, value: Value, _place: Place) -> Prediction:
-    """The sum of the trees, by the objective's link."""
+    """Sum the trees, and apply the objective's link."""
     base = np.zeros(model.classes)
     raw = ensemble(_codes(model, value).dense(), model.trees, base=base, columns=model.columns, divide=model.divide)
     scaled = raw.mul(model.sigmoid) if model.sigmoid != 1 else raw
@@ -325,5 +335,7 @@ def _codes(model: LightGBM, value: Value) -> Value:
         codes = {category: float(code) for code, category in enumerate(categories)}
         text = bool(categories) and isinstance(categories[0], str)
         nan = float("nan")
-        columns[i] = columns[i].lookup_texts(codes, unknown=nan) if text else columns[i].lookup_numbers(codes, unknown=nan)
+        columns[i] = (
+            columns[i].lookup_texts(codes, unknown=nan) if text else columns[i].lookup_numbers(codes, unknown=nan)
+        )
     return concat(columns)

@@ -1,8 +1,8 @@
 """Trees as plans have them, and the importers of scikit-learn's trees, forests and boosting.
 
-    Tree         one tree: its nodes, its leaves' values
-    ensemble     trees as a node of a plan that sums them
-    leaves       trees as a node that numbers their leaves
+Tree         one tree: its nodes, its leaves' values
+ensemble     trees as a node of a plan that sums them
+leaves       trees as a node that numbers their leaves
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def bitset(categories: Sequence[int]) -> npt.NDArray[np.uint32]:
 
 
 def _in_preorder(tree: Tree) -> Tree:
-    """Number the nodes so that children come after their parents, as plans have it."""
+    """Renumber the nodes so that children come after their parents, as plans have it."""
     inner = tree.feature >= 0
     number = np.arange(len(inner))
     if (tree.left > number)[inner].all() and (tree.right > number)[inner].all():
@@ -219,7 +219,13 @@ def find_leaves(tree: Tree, x: Floats, *, less: bool = False) -> Ints:
 
 
 def evaluate(
-    trees: Sequence[Tree], x: Floats, base: npt.NDArray[Any], columns: Sequence[int], *, divide: float = 1.0, less: bool = False
+    trees: Sequence[Tree],
+    x: Floats,
+    base: npt.NDArray[Any],
+    columns: Sequence[int],
+    *,
+    divide: float = 1.0,
+    less: bool = False,
 ) -> npt.NDArray[Any]:
     """Return what `trees` computes of rows x (n, w): sums (n, k), of float32 if the base (k,) is. For golden rows."""
     sums = np.repeat(base[None], len(x), axis=0)
@@ -253,7 +259,9 @@ def _tree(estimator: Any, place: Place, *, missing: bool, scale: float = 1.0) ->
 def _fitted(estimator: Any, members: Sequence[Any], place: Place) -> tuple[list[Tree], str]:
     """Return the members' trees, and which numbers they accept."""
     missing = members[0].__sklearn_tags__().input_tags.allow_nan
-    places = [place] if members[0] is estimator else [place.child(f"estimators_[{i}]", m) for i, m in enumerate(members)]
+    places = (
+        [place] if members[0] is estimator else [place.child(f"estimators_[{i}]", m) for i, m in enumerate(members)]
+    )
     trees = [_tree(member, at, missing=missing) for member, at in zip(members, places, strict=True)]
     return trees, "no_infinity" if missing else "finite"
 
@@ -270,25 +278,25 @@ def _mean(estimator: Any, members: Sequence[Any], value: Value, place: Place) ->
 
 @importer(DecisionTreeClassifier, ExtraTreeClassifier)
 def tree_classifier(estimator: Any, value: Value, place: Place) -> Prediction:
-    """The shares of the classes in the leaf."""
+    """Return the shares of the classes in the leaf."""
     return Prediction(labels=_labels(estimator), probability=_mean(estimator, [estimator], value, place))
 
 
 @importer(DecisionTreeRegressor, ExtraTreeRegressor)
 def tree_regressor(estimator: Any, value: Value, place: Place) -> Prediction:
-    """The mean of the leaf."""
+    """Return the mean of the leaf."""
     return Prediction(value=_mean(estimator, [estimator], value, place))
 
 
 @importer(RandomForestClassifier, ExtraTreesClassifier)
 def forest_classifier(estimator: Any, value: Value, place: Place) -> Prediction:
-    """The mean of the trees' shares."""
+    """Return the mean of the trees' shares."""
     return Prediction(labels=_labels(estimator), probability=_mean(estimator, estimator.estimators_, value, place))
 
 
 @importer(RandomForestRegressor, ExtraTreesRegressor)
 def forest_regressor(estimator: Any, value: Value, place: Place) -> Prediction:
-    """The mean of the trees' means."""
+    """Return the mean of the trees' means."""
     return Prediction(value=_mean(estimator, estimator.estimators_, value, place))
 
 
@@ -310,7 +318,7 @@ def random_trees_embedding(estimator: Any, value: Value, place: Place) -> Value:
 
 @importer(GradientBoostingClassifier, GradientBoostingRegressor)
 def gradient_boosting(estimator: Any, value: Value, place: Place) -> Prediction:
-    """The init's constant, and the trees times the learning rate. The trees have no missing values."""
+    """Add the trees, times the learning rate, to the init's constant. These trees take no missing values."""
     stages, k = estimator.estimators_.shape
     trees = [
         _tree(estimator.estimators_[i, j], place, missing=False, scale=estimator.learning_rate)
@@ -400,7 +408,7 @@ def _hist_tree(predictor: Any, known: npt.NDArray[np.uint32], of_feature: npt.ND
         flags[at] |= CATEGORICAL | NO_NEGATIVE
         words = predictor.raw_left_cat_bitsets[nodes["bitset_idx"][at]].copy()
         if missing_left[at]:
-            # What is in no set is to go left: the set becomes the categories that go right, and the children change places.
+            # What is in no set is to go left: the set becomes what goes right, and the children change places.
             words = known[of_feature[nodes["feature_idx"][at]]] & ~words
             flags[at] &= ~np.uint8(MISSING_LEFT)
             left[at], right[at] = right[at], left[at]

@@ -58,7 +58,7 @@ class _Reader:
 
     def numbers(self, marker: bytes, count: int) -> list[Any]:
         kind = np.dtype(_NUMBERS[marker])
-        return np.frombuffer(self.take(count * kind.itemsize), kind).tolist()
+        return list(np.frombuffer(self.take(count * kind.itemsize), kind).tolist())
 
     def length(self) -> int:
         marker = self.take(1)
@@ -91,7 +91,7 @@ class _Reader:
             return self.numbers(kind, count)
         if kind in _CONSTANTS or count > len(self.data):
             raise ValueError(f"an array before byte {self.at} is longer than the file")
-        found = []
+        found: list[Any] = []
         while len(found) != count:
             marker = kind or self.take(1)
             if count < 0 and marker == b"]":

@@ -1,9 +1,9 @@
 """XGBoost's models as JSON or UBJSON, read without XGBoost.
 
-XGBoost rounds its input to float32, asks `x < threshold`, and adds leaves to the margin in float32. The margin starts with
-`base_score`, which files give as a probability or mean: one number, or from XGBoost 3.1 on a list with one for each class.
-A categorical node sends the categories of its set right, and all else left; here sets are what goes left, so the children
-change places.
+XGBoost rounds its input to float32, asks `x < threshold`, and adds leaves to the margin in float32. The margin starts
+with `base_score`, which files give as a probability or mean: one number, or from XGBoost 3.1 on a list with one for each
+class. A categorical node sends the categories of its set right, and all else left; here sets are what goes left, so the
+children change places.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 _IDENTITY = (
-    "reg:squarederror", "reg:linear", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror", "reg:quantileerror",
-    "rank:pairwise", "rank:ndcg", "rank:map",
+    "reg:squarederror", "reg:linear", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror",
+    "reg:quantileerror", "rank:pairwise", "rank:ndcg", "rank:map",
 )  # fmt: skip
 _EXP = ("count:poisson", "reg:gamma", "reg:tweedie")
 _LOGISTIC = ("binary:logistic", "reg:logistic")
@@ -73,7 +73,9 @@ class XGBoost:
     version: str
 
     def __repr__(self) -> str:
-        return f"XGBoost({self.version}, objective={self.objective!r}, {len(self.trees)} trees, {len(self.margin)} sums)"
+        return (
+            f"XGBoost({self.version}, objective={self.objective!r}, {len(self.trees)} trees, {len(self.margin)} sums)"
+        )
 
     @property
     def n_features_in_(self) -> int:
@@ -161,7 +163,9 @@ def read(path: Path) -> XGBoost:
     try:
         data = path.read_bytes()
     except OSError as e:
-        raise InputError(f"cannot be read: {e.strerror}", where=str(path), remedy="name a model that XGBoost saved") from e
+        raise InputError(
+            f"cannot be read: {e.strerror}", where=str(path), remedy="name a model that XGBoost saved"
+        ) from e
     return parse(data, where=str(path))
 
 
@@ -245,7 +249,10 @@ def _tree(tree: Any, width: int, number: int) -> Tree:
     flags = np.where(inner, NAN_MISSING + MISSING_LEFT * default_left, 0).astype(np.uint8)
     sets = {}
     for at, start, size in zip(
-        tree.get("categories_nodes", []), tree.get("categories_segments", []), tree.get("categories_sizes", []), strict=True
+        tree.get("categories_nodes", []),
+        tree.get("categories_segments", []),
+        tree.get("categories_sizes", []),
+        strict=True,
     ):
         sets[int(at)] = bitset([int(c) for c in tree["categories"][start : start + size]])
         left[at], right[at] = right[at], left[at]
@@ -284,7 +291,7 @@ def _categories(cats: Any, where: str) -> dict[int, tuple[Any, ...]]:
 
 @importer(XGBoost)
 def xgboost(model: XGBoost, value: Value, _place: Place) -> Prediction:
-    """The sum of the trees in float32, by the objective's link in float64."""
+    """Sum the trees in float32, and apply the objective's link in float64."""
     table = _codes(model, value).narrow()
     base = model.margin.astype(np.float64)
     margin = ensemble(

@@ -72,7 +72,9 @@ class Trees:
     """A node `trees` or `leaves`, ready to run."""
 
     def __init__(self, op: str, settings: Mapping[str, Any], tensors: Mapping[str, Any], width: int) -> None:
-        self.arrays = {n: np.ascontiguousarray(tensors[n], t) if n in tensors else None for n, t in ARRAYS.items()}
+        self.arrays: dict[str, Any] = {
+            n: np.ascontiguousarray(tensors[n], t) if n in tensors else None for n, t in ARRAYS.items()
+        }
         self.base = np.ascontiguousarray(tensors["base"], np.float64)
         values, bits = self.arrays["values"], self.arrays["bits"]
         source = _Source(
@@ -105,7 +107,8 @@ class Trees:
         out, fault = np.full((len(x), self.k), np.nan), np.zeros(len(x), np.uint8)
         self.params.form = FORMS[form]
         self.ns = library().harness_run(
-            ctypes.byref(self.params), {"float64": 1, "float32": 2}[x.dtype.name], x.shape[1], ctypes.c_void_p(x.ctypes.data),
+            ctypes.byref(self.params), {"float64": 1, "float32": 2}[x.dtype.name], x.shape[1],
+            ctypes.c_void_p(x.ctypes.data),
             ctypes.c_int64(len(x)), tile, ctypes.c_void_p(out.ctypes.data), ctypes.c_void_p(fault.ctypes.data), times,
         ) / times  # fmt: skip
         assert self.ns >= 0

@@ -1,4 +1,7 @@
-"""A slow interpreter of plans in NumPy, to test importers by. Every value is a dense array. Trees are run by the engine's C code."""
+"""A slow interpreter of plans in NumPy, to test importers by. Every value is a dense array.
+
+Trees alone are run by the engine's C code.
+"""
 
 from __future__ import annotations
 

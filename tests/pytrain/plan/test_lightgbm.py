@@ -106,7 +106,7 @@ def test_classes(objective: str) -> None:
 
 def test_random_forests_are_averaged() -> None:
     x = data()
-    parameters = {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5, "feature_fraction": 0.6}
+    parameters: dict[str, Any] = {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5, "feature_fraction": 0.6}
     fitted, model = fit(x, amounts(x), objective="regression", **parameters)
     got, _ = output(model, "value", x)
     np.testing.assert_allclose(got[:, 0], fitted.predict(x), rtol=1e-12)
@@ -134,7 +134,9 @@ def test_columns_of_a_frame() -> None:
     frame["city"] = pd.Categorical(rng.choice(["Oslo", "Łódź", "São Paulo"], 500))
     frame["size"] = pd.Categorical(rng.choice([3, 5, 8], 500))
     y = np.nan_to_num(x[:, 0]) + (frame["city"] == "Oslo") * 2 - (frame["size"] == 5)
-    fitted = lightgbm.train(QUIET | {"objective": "regression", "min_data_per_group": 5}, lightgbm.Dataset(frame, y), 10)
+    fitted = lightgbm.train(
+        QUIET | {"objective": "regression", "min_data_per_group": 5}, lightgbm.Dataset(frame, y), 10
+    )
     parsed = parse(fitted.model_to_string(), where="m")
     assert parsed.categories == {2: ("Oslo", "São Paulo", "Łódź"), 3: (3, 5, 8)}
     np.testing.assert_array_equal(parsed.predict(frame), fitted.predict(frame))
@@ -154,7 +156,9 @@ def test_given_models() -> None:
 
     path = shared("model_simple.txt")
     model, fitted = import_model(read(path), file="m"), lightgbm.Booster(model_file=path)
-    x = np.array([[a, b] for a in (0, 339.9, 340.5, 341, np.nan, 1e9) for b in (-1, 0, 3, 100, 99.9, 128, np.nan, 1e12)])
+    x = np.array(
+        [[a, b] for a in (0, 339.9, 340.5, 341, np.nan, 1e9) for b in (-1, 0, 3, 100, 99.9, 128, np.nan, 1e12)]
+    )
     frame = {"X1": x[:, 0], "X2": x[:, 1]}
     got, _ = output(model, "probability", frame)
     np.testing.assert_allclose(got[:, 1], fitted.predict(x), rtol=1e-12)
@@ -162,7 +166,9 @@ def test_given_models() -> None:
 
 def test_refusals() -> None:
     x = data()
-    fitted = lightgbm.train(QUIET | {"objective": "regression", "linear_tree": True}, lightgbm.Dataset(x, amounts(x)), 3)
+    fitted = lightgbm.train(
+        QUIET | {"objective": "regression", "linear_tree": True}, lightgbm.Dataset(x, amounts(x)), 3
+    )
     with pytest.raises(Refusal, match=r"m: Tree=\d: has linear models in its leaves; train it with linear_tree=false"):
         parse(fitted.model_to_string(), where="m")
     fitted, _ = fit(x, amounts(x), objective="regression")
