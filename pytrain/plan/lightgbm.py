@@ -223,7 +223,7 @@ def _parse(text: str, where: str) -> LightGBM:
 
 
 def _categories(rest: str, infos: Sequence[str], where: str) -> dict[int, tuple[Any, ...]]:
-    """Return the categories of pandas by column. The file has them in the order of categorical columns, without names."""
+    """Return pandas' categories by column. The file has them in the order of categorical columns, without names."""
     line = next(
         (line for line in rest.splitlines() if line.startswith("pandas_categorical:")), "pandas_categorical:null"
     )

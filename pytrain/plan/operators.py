@@ -372,7 +372,9 @@ _OPERATORS: Mapping[str, _Operator] = {
     "sigmoid_calibration": _Operator(_calibration, {"a": "float", "b": "float"}),
     "isotonic": _Operator(_isotonic, {}, {"x": ("float64", 1), "y": ("float64", 1)}),
     "trees": _Operator(_trees, _TREE_SETTINGS, _TREES),
-    "leaves": _Operator(_leaves, {k: v for k, v in _TREE_SETTINGS.items() if k in ("compare", "nan?", "accepts?")}, _TREES),
+    "leaves": _Operator(
+        _leaves, {k: v for k, v in _TREE_SETTINGS.items() if k in ("compare", "nan?", "accepts?")}, _TREES
+    ),
     "indices_linear": _Operator(_indices, {}, {"table": ("float32", 2), "bias": ("float32", 1)}),
     "fm": _Operator(_indices, {}, {"table": ("float32", 2), "bias": ("float32", 1)}),
     "deepfm": _Operator(

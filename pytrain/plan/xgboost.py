@@ -1,9 +1,9 @@
 """XGBoost's models as JSON or UBJSON, read without XGBoost.
 
 XGBoost rounds its input to float32, asks `x < threshold`, and adds leaves to the margin in float32. The margin starts
-with `base_score`, which files give as a probability or mean: one number, or from XGBoost 3.1 on a list with one for each
-class. A categorical node sends the categories of its set right, and all else left; here sets are what goes left, so the
-children change places.
+with `base_score`, which files give as a probability or mean: one number, or from XGBoost 3.1 on a list with one for
+each class. A categorical node sends the categories of its set right, and all else left. In plans a set is what goes
+left, so the children change places.
 """
 
 from __future__ import annotations
