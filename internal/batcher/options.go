@@ -63,7 +63,7 @@ type PoolOptions struct {
 // Defaults of QueueOptions, which the bidder's configuration shares.
 const (
 	DefaultMaxRows = 128
-	DefaultMaxWait = 4 * time.Millisecond
+	DefaultMaxWait = 3 * time.Millisecond
 )
 
 // QueueOptions configures a Queue. Zero values mean the defaults given.

@@ -81,7 +81,7 @@ func TestAdaptiveHolds(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			e := &fakeEngine{}
-			loaded(t, e, QueueOptions{MaxRows: 64}, steady(u), func(x *bench) {
+			loaded(t, e, QueueOptions{MaxRows: 64, MaxWait: 6 * time.Millisecond}, steady(u), func(x *bench) {
 				gap := time.Second / time.Duration(rate)
 				var all sync.WaitGroup
 				x.offer(3*rate, gap, &all) // u and the gap are known by then
@@ -108,6 +108,26 @@ func TestAdaptiveHolds(t *testing.T) {
 	f("idle ones", 0.1, 3000, 1, 0)
 }
 
+// A run that takes less than leastRun is not worth a hold, however busy the processors are.
+func TestCheapRunsAreNotHeld(t *testing.T) {
+	f := func(cost time.Duration, held bool) {
+		t.Helper()
+		t.Run(cost.String(), func(t *testing.T) {
+			e := &fakeEngine{cost: func(int) time.Duration { return cost }}
+			loaded(t, e, QueueOptions{MaxRows: 64}, steady(0.8), func(x *bench) {
+				var all sync.WaitGroup
+				x.offer(3000, time.Second/3000, &all)
+				all.Wait()
+				if got := x.q.Stats().Hold; (got > 0) != held {
+					t.Errorf("runs of %v: a batch is held for %v", cost, got)
+				}
+			})
+		})
+	}
+	f(leastRun-time.Microsecond, false)
+	f(leastRun, true)
+}
+
 // What others do with the machine's processors does not count, and a load that has passed holds nothing for long.
 func TestHoldFollowsTheLoad(t *testing.T) {
 	var busy atomic.Bool
@@ -117,7 +137,7 @@ func TestHoldFollowsTheLoad(t *testing.T) {
 		}
 		return 0
 	}
-	loaded(t, &fakeEngine{}, QueueOptions{MaxRows: 64}, u, func(x *bench) {
+	loaded(t, &fakeEngine{}, QueueOptions{MaxRows: 64, MaxWait: 6 * time.Millisecond}, u, func(x *bench) {
 		want := func(when string, low, high time.Duration) {
 			t.Helper()
 			var all sync.WaitGroup

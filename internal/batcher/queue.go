@@ -76,7 +76,7 @@ func (p *Pool) NewQueue(e engine.Engine, o QueueOptions) (*Queue, error) {
 	if err := schema.Check(); err != nil {
 		return nil, fmt.Errorf("batcher: cannot make queue %q: %w", o.Name, err)
 	}
-	q := &Queue{pool: p, engine: e, o: o, drained: make(chan struct{})}
+	q := &Queue{pool: p, engine: e, o: o, arrivals: pace{memory: float64(o.MaxWait)}, drained: make(chan struct{})}
 	q.made.L = &q.mu
 	q.most = (o.QueueRows+o.MaxRows-1)/o.MaxRows + len(p.runners) + 2
 	if o.Policy == Off {
