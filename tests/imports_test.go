@@ -39,6 +39,7 @@ var allowed = map[string][]string{
 	"internal/models":            {"internal/engine", "internal/host"},
 	"internal/models/dir":        {"internal/models"},
 	"internal/models/modelstest": {"internal/engine", "internal/models"},
+	"internal/models/operator":   {"internal/engine", "internal/models", "internal/scoring"},
 	"internal/process":           {},
 	"internal/recipe":            {"internal/features", "internal/strictyaml"},
 	// The interface imports nothing; the suite and the in-memory form know it alone.
@@ -47,6 +48,7 @@ var allowed = map[string][]string{
 	"internal/stream/nats":       {"internal/files", "internal/stream"},
 	"internal/stream/streamtest": {"STANDARD", "internal/stream"},
 	"internal/events":            {"STANDARD", "internal/auction", "internal/stream"},
+	"internal/events/bids":       {"STANDARD", "internal/auction", "internal/events", "internal/throttle"},
 	"internal/events/codec":      {"STANDARD", "internal/auction", "internal/events", "internal/stream"},
 	"internal/events/eventstest": {"STANDARD", "internal/auction", "internal/events"},
 	"internal/events/join":       {"STANDARD", "internal/events", "internal/events/codec", "internal/stream"},
