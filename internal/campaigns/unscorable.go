@@ -24,5 +24,5 @@ func Unscorable(set *auction.CampaignSet, conversion string) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d campaigns pay by conversion (%s, to begin with) and will not bid: auction.conversion names no model", n, first)
+	return fmt.Sprintf("%d campaigns pay by conversion and will not bid, because auction.conversion names no model; the first is %s", n, first)
 }

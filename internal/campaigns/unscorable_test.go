@@ -29,5 +29,5 @@ func TestUnscorable(t *testing.T) {
 	sale, sales := campaign("c", auction.CPA, ""), campaign("d", auction.CPA, "")
 	f("", "", click, own)
 	f("cvr", "", sale)
-	f("", "2 campaigns pay by conversion (c, to begin with) and will not bid: auction.conversion names no model", click, own, sale, sales)
+	f("", "2 campaigns pay by conversion and will not bid, because auction.conversion names no model; the first is c", click, own, sale, sales)
 }

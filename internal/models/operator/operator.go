@@ -177,7 +177,7 @@ func (c *Commands) checkVersion(ctx context.Context, model string, version int64
 func (c *Commands) withRemedy(ctx context.Context, model string, err error) error {
 	switch {
 	case errors.Is(err, models.ErrConflict):
-		return fmt.Errorf("%w; look at what it is now (bidder models list %s), then decide again", err, model)
+		return fmt.Errorf("%w; see what it is now (bidder models list %s), then decide again", err, model)
 	case errors.Is(err, models.ErrNoPointer):
 		return fmt.Errorf("%w; without one the highest version serves: name the version (bidder models promote %s VERSION)", err, model)
 	case errors.Is(err, models.ErrNoVersion):
@@ -188,7 +188,7 @@ func (c *Commands) withRemedy(ctx context.Context, model string, err error) erro
 		}
 		return fmt.Errorf("%w (%s has versions %s)", err, model, strings.Join(texts, ", "))
 	case errors.Is(err, models.ErrBadPointer):
-		return fmt.Errorf("%w; mend or remove it: without one the highest version serves", err)
+		return fmt.Errorf("%w; correct or remove it: without one the highest version serves", err)
 	default:
 		return err
 	}

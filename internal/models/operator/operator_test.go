@@ -195,8 +195,8 @@ func TestFaultsNameTheRemedy(t *testing.T) {
 	r.fails(c.Promote(ctx, "ctr", 1), "a SavedModel alone is no version", "assets.extra/golden.msgpack", "python -m pytrain")
 	r.ok(c.Pin(ctx, "ctr", 0, "look"), "pinned at version 1") // a version that serves already is not checked
 	modelstest.WriteFile(t, filepath.Join(root, "ctr", "pointer.json"), "{")
-	r.fails(c.Rollback(ctx, "ctr"), "damaged pointer", "mend or remove it")
-	r.fails(c.Unpin(ctx, "ctr"), "damaged pointer", "mend or remove it")
+	r.fails(c.Rollback(ctx, "ctr"), "damaged pointer", "correct or remove it")
+	r.fails(c.Unpin(ctx, "ctr"), "damaged pointer", "correct or remove it")
 	r.ok(c.List(ctx, "", false), "damaged pointer", "the file ends early")
 }
 
@@ -211,7 +211,7 @@ func TestConflict(t *testing.T) {
 	root, c, out := newStore(t)
 	writeVersion(t, filepath.Join(root, "ctr", "1"), 1)
 	c.Store = conflicted{c.Store}
-	results{t, out}.fails(c.Pin(t.Context(), "ctr", 0, ""), "look at what it is now (bidder models list ctr)")
+	results{t, out}.fails(c.Pin(t.Context(), "ctr", 0, ""), "see what it is now (bidder models list ctr)")
 }
 
 func TestVerify(t *testing.T) {
