@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protodelim"
 
 	"gavel/internal/batcher"
+	"gavel/internal/batcher/batchertest"
 )
 
 // scrapeAs asks for the metrics in the format that accept names.
@@ -60,7 +61,7 @@ func expect(t *testing.T, got map[string]string, want map[string]string) {
 }
 
 func TestQueuesInOneScrape(t *testing.T) {
-	metrics, queues, pool := prometheus.NewRegistry(), NewQueues(), newPool(t)
+	metrics, queues, pool := prometheus.NewRegistry(), NewQueues(), batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
 	metrics.MustRegister(queues)
 	if err := metrics.Register(NewQueues()); err == nil {
 		t.Error("a second registry of the same metrics was taken: the first described none")
@@ -80,7 +81,7 @@ func TestQueuesInOneScrape(t *testing.T) {
 
 // A scrape in protobuf has native and classic buckets of every histogram.
 func TestScrapeInProtobuf(t *testing.T) {
-	metrics, queues, pool := prometheus.NewRegistry(), NewQueues(), newPool(t)
+	metrics, queues, pool := prometheus.NewRegistry(), NewQueues(), batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
 	metrics.MustRegister(queues)
 	queues.AddPool("(shared)", pool)
 	queue := newQueue(t, queues, pool, "ctr", batcher.QueueOptions{CalibrationRuns: 3})

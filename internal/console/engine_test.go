@@ -20,23 +20,6 @@ func newEngine() *enginetest.Fake {
 	return e
 }
 
-// newPool is a pool of one runner, which the test's end closes.
-func newPool(t *testing.T) *batcher.Pool {
-	t.Helper()
-	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := pool.Close(ctx); err != nil {
-			t.Errorf("a ticket was left open: %v", err)
-		}
-	})
-	return pool
-}
-
 // newQueue is a queue of pool that q knows under model.
 func newQueue(t *testing.T, q *Queues, pool *batcher.Pool, model string, o batcher.QueueOptions) *batcher.Queue {
 	t.Helper()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gavel/internal/batcher"
+	"gavel/internal/batcher/batchertest"
 	"gavel/internal/models"
 )
 
@@ -100,7 +101,7 @@ func testNames(t *testing.T, page string) {
 }
 
 func TestBatcherState(t *testing.T) {
-	pool, queues := newPool(t), NewQueues()
+	pool, queues := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1}), NewQueues()
 	queues.AddPool("(shared)", pool)
 	queue := newQueue(t, queues, pool, "ctr", batcher.QueueOptions{Name: "ctr/7", CalibrationRuns: 3})
 	for range 3 {

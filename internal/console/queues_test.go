@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"gavel/internal/batcher"
+	"gavel/internal/batcher/batchertest"
 )
 
 func TestRetiredQueuesAreCounted(t *testing.T) {
-	pool, queues := newPool(t), NewQueues()
+	pool, queues := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1}), NewQueues()
 	want := uint64(0)
 	for version := range 3 {
 		queue := newQueue(t, queues, pool, "ctr", batcher.QueueOptions{})

@@ -1,14 +1,12 @@
 package scoring
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"gavel/internal/auction"
 	"gavel/internal/batcher"
@@ -137,22 +135,6 @@ func newVersion(t *testing.T, pool *batcher.Pool, of int64, o batcher.QueueOptio
 // scorerOf scores by models of these names; "ctr" and "cvr" are the defaults.
 func scorerOf(models map[string]source) *Scorer {
 	return newScorer(func(name string) source { return models[name] }, "ctr", "cvr", slog.New(slog.DiscardHandler))
-}
-
-func newPool(t *testing.T) *batcher.Pool {
-	t.Helper()
-	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := pool.Close(ctx); err != nil {
-			t.Errorf("a ticket was left open: %v", err)
-		}
-	})
-	return pool
 }
 
 // candidatesOf are of campaigns with these ids; an id in capitals pays by conversion.

@@ -7,17 +7,14 @@ import (
 	"time"
 
 	"gavel/internal/batcher"
+	"gavel/internal/batcher/batchertest"
 	"gavel/internal/engine"
 	"gavel/internal/race"
 )
 
 // Score and Start answer alike.
 func TestRows(t *testing.T) {
-	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close(context.Background())
+	pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
 	versionOf := func(e *testEngine, rows int) *Version {
 		t.Helper()
 		e.rowLen = 2
@@ -99,11 +96,7 @@ func TestRowsAllocs(t *testing.T) {
 	if race.Enabled {
 		t.Skip("the race detector makes pools drop items")
 	}
-	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close(context.Background())
+	pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
 	queue, err := pool.NewQueue(silent{2}, batcher.QueueOptions{Name: "t"})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/batcher"
+	"gavel/internal/batcher/batchertest"
 	"gavel/internal/race"
 )
 
@@ -20,7 +21,7 @@ func TestScore(t *testing.T) {
 	f := func(name string, set func(click, conversion *testEngine) (noConversion bool), ids []string, want ...answer) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			pool := newPool(t)
+			pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
 			click := newVersion(t, pool, 7, batcher.QueueOptions{}, new(testEngine))
 			conversion := newVersion(t, pool, 9, batcher.QueueOptions{}, new(testEngine))
 			models := map[string]source{"ctr": click, "cvr": conversion}
@@ -68,7 +69,7 @@ func TestScoreErrors(t *testing.T) {
 	f := func(name string, want auction.NoBidReason, o batcher.QueueOptions, e *testEngine, set func(models map[string]source, req *auction.Request) context.Context) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			v := newVersion(t, newPool(t), 1, o, e)
+			v := newVersion(t, batchertest.NewPool(t, batcher.PoolOptions{Runners: 1}), 1, o, e)
 			models := map[string]source{"ctr": v, "cvr": v}
 			s := scorerOf(models)
 			req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
@@ -107,7 +108,7 @@ func TestScoreErrors(t *testing.T) {
 
 // A ticket alone is left to Wait, so that its caller may run the batch.
 func TestScoreRunsInItsCaller(t *testing.T) {
-	v := newVersion(t, newPool(t), 1, batcher.QueueOptions{Policy: batcher.Eager}, new(testEngine))
+	v := newVersion(t, batchertest.NewPool(t, batcher.PoolOptions{Runners: 1}), 1, batcher.QueueOptions{Policy: batcher.Eager}, new(testEngine))
 	s := scorerOf(map[string]source{"ctr": v})
 	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
 	for range 100 {
@@ -122,15 +123,7 @@ func TestScoreRunsInItsCaller(t *testing.T) {
 
 // Two tickets are committed before either is waited for: the runs of these engines wait for each other.
 func TestScoreRunsBothModelsAtOnce(t *testing.T) {
-	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := pool.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
+	pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 2})
 	begun := make(chan struct{}, 2) // both
 	meet := make(chan struct{})
 	o := batcher.QueueOptions{Policy: batcher.Eager, RescueAfter: -1}
@@ -156,7 +149,7 @@ func TestScoreRunsBothModelsAtOnce(t *testing.T) {
 
 // Campaigns may name models of their own; each model scores the rows of all that name it.
 func TestScoreByCampaignsModels(t *testing.T) {
-	pool := newPool(t)
+	pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
 	of := map[string]*fakeVersion{}
 	served := map[string]source{"away": none}
 	for i, name := range []string{"ctr", "cvr", "shoes"} {
@@ -206,7 +199,7 @@ func TestScoreWhereOneModelFails(t *testing.T) {
 	f := func(name string, o batcher.QueueOptions, e *testEngine, ids []string, own auction.CampaignModels, want auction.NoBidReason, wantOK ...bool) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			pool := newPool(t)
+			pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
 			ctr, bad := newVersion(t, pool, 1, batcher.QueueOptions{}, new(testEngine)), newVersion(t, pool, 2, o, e)
 			s := scorerOf(map[string]source{"ctr": ctr, "cvr": bad, "bad": bad, "away": none})
 			candidates := candidatesOf(ids...)
@@ -238,7 +231,7 @@ func TestScoreAllocs(t *testing.T) {
 	if race.Enabled {
 		t.Skip("the race detector makes pools drop items")
 	}
-	pool := newPool(t)
+	pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
 	click := newVersion(t, pool, 1, batcher.QueueOptions{}, new(testEngine))
 	queue, err := pool.NewQueue(silent{click.rowLen}, batcher.QueueOptions{})
 	if err != nil {

@@ -2,11 +2,9 @@ package scoring_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -17,11 +15,16 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"gavel/internal/batcher"
+	"gavel/internal/batcher/batchertest"
 	"gavel/internal/engine"
 	"gavel/internal/engine/tensorflow"
+	"gavel/internal/engine/tensorflow/tensorflowtest"
 	"gavel/internal/models"
 	"gavel/internal/models/dir"
+	"gavel/internal/models/modelstest"
 	"gavel/internal/race"
 	"gavel/internal/scoring"
 )
@@ -32,53 +35,11 @@ const (
 	idleMemory = 2 << 20 // bytes beyond its weights, which are 10 KB here
 )
 
-// writeVersions has Python write models, and returns the directory of one.
-func writeVersions(t *testing.T) string {
-	t.Helper()
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := t.TempDir()
-	cmd := exec.Command(filepath.Join(root, ".venv/bin/python"), "internal/engine/tensorflow/testdata/make_versions.py", out)
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "PYTHONPATH=.") // for pytrain
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("cannot make the models (is the virtual environment set up? make setup): %v\n%s", err, text)
-	}
-	return filepath.Join(out, "pytrain_logreg")
-}
-
-// publish makes a copy of the version at from the stable version of a model.
-func publish(t *testing.T, s models.Store, from, model string, version int64) {
-	t.Helper()
-	staging, err := s.Staging(t.Context(), model)
-	if err != nil {
-		t.Fatal(err)
-	}
-	staged := filepath.Join(staging, strconv.FormatInt(version, 10))
-	if err := os.CopyFS(staged, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-	name := filepath.Join(staged, filepath.FromSlash(models.ManifestFile))
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var manifest map[string]any
-	if err := json.Unmarshal(data, &manifest); err != nil {
-		t.Fatal(err)
-	}
-	manifest["model"], manifest["version"] = model, version
-	if data, err = json.Marshal(manifest); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := models.Publish(t.Context(), s, model, version, staged); err != nil {
-		t.Fatal(err)
-	}
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		tensorflowtest.Remove()
+		os.Exit(code)
+	}))
 }
 
 // resident is the process's memory, after a collection.
@@ -116,7 +77,7 @@ func TestTwentyModels(t *testing.T) {
 	if testing.Short() || race.Enabled {
 		t.Skip("measures memory and CPU time, with TensorFlow")
 	}
-	version := writeVersions(t)
+	version := filepath.Join(tensorflowtest.Versions(t), "pytrain_logreg")
 	store := dir.New(t.TempDir())
 	group, err := models.NewGroup(models.GroupOptions{
 		Store: store, Loaders: engine.Loaders{models.DefaultFormat: tensorflow.Loader(tensorflow.Options{})}, Logger: slog.New(slog.DiscardHandler),
@@ -125,10 +86,7 @@ func TestTwentyModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer group.Close()
-	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1}) // closed after the models
 	all, err := scoring.New(scoring.Options{Group: group, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -141,13 +99,10 @@ func TestTwentyModels(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := pool.Close(ctx); err != nil {
-			t.Error(err)
-		}
 	}()
 	serve := func(i int) {
 		name := fmt.Sprintf("m%02d", i)
-		publish(t, store, version, name, 1)
+		modelstest.PublishCopy(t, store, version, name, 1)
 		if _, err := all.Serve(name, pool, batcher.QueueOptions{CalibrationRuns: 8}); err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +164,7 @@ func TestTwentyModels(t *testing.T) {
 	}()
 	waitFor(t, "an answer", func() bool { return answers.Load() > 0 })
 	before := answers.Load()
-	publish(t, store, version, "m01", 2)
+	modelstest.PublishCopy(t, store, version, "m01", 2)
 	settled(20, 2)
 	during := answers.Load() - before
 	close(stop)
