@@ -16,8 +16,9 @@ type Receiver interface {
 	Scored(results []Result, err error)
 }
 
-// Score scores n = len(results) ≥ 1 rows, and waits until they are done or the deadline passes. rows is int32[n, row length],
-// row after row; the zero deadline means none. Score keeps neither slice. The rows share batches with other callers' rows.
+// Score scores n = len(results) ≥ 1 rows, and waits until they are done or the deadline passes. rows is int32[n, row
+// length], row after row; the zero deadline means none. Score keeps neither slice. The rows share batches with other
+// callers' rows.
 //
 // If the error is nil, every row has a probability. If it is ErrRow, the model refused at least one row; results then holds
 // the probability or the error of each row. After any other error, results must not be used.
@@ -29,10 +30,11 @@ func (v *Version) Score(rows []int32, deadline time.Time, results []Result) erro
 	return ticket.Wait(context.Background(), results)
 }
 
-// Start scores n ≥ 1 rows without blocking. It passes the results to done, possibly before it returns, and does not keep rows.
+// Start scores n ≥ 1 rows without blocking. It passes the results to done, possibly before it returns, and does not keep
+// rows.
 //
 // If traffic is too light to fill batches, Start does nothing and returns false. The caller should call Score instead: a
-// caller that waits may run its own batch, which is sooner done.
+// caller that waits may run its own batch, which is faster.
 func (v *Version) Start(rows []int32, n int, deadline time.Time, done Receiver) bool {
 	if !v.queue.Crowded() {
 		return false

@@ -16,8 +16,8 @@ import (
 )
 
 // Scorer implements auction.Scorer with the models of a process. It encodes each candidate with the recipe of the version
-// that scores it, straight into an open batch of that version's queue. If an auction needs several models, the Scorer claims
-// rows from all of them before it waits for one, so that their runs overlap. Safe for concurrent use.
+// that scores it, straight into an open batch of that version's queue. If an auction needs several models, the Scorer
+// claims rows from all of them before it waits for one, so that their runs overlap. Safe for concurrent use.
 type Scorer struct {
 	find       func(name string) source // returns nil if the process does not serve the model
 	click      string                   // default model of P(click)
@@ -32,8 +32,8 @@ type source interface {
 	Acquire(key uint64) (*Version, error)
 }
 
-// NewScorer returns a Scorer that reports unscored rows to log. Campaigns that name no models of their own are scored by the
-// models click and conversion; conversion is "" if the process serves no model of conversions.
+// NewScorer returns a Scorer that reports unscored rows to log. Campaigns that name no models of their own are scored by
+// the models click and conversion; conversion is "" if the process serves no model of conversions.
 func NewScorer(models *Models, click, conversion string, log *slog.Logger) *Scorer {
 	return newScorer(func(name string) source {
 		if m := models.Find(name); m != nil {
@@ -78,9 +78,9 @@ func versionKey(req *auction.Request) uint64 {
 	return maphash.String(keySeed, cmp.Or(req.User.ID, req.User.BuyerUID, req.ID))
 }
 
-// Score implements auction.Scorer. It predicts P(click) for every candidate, and P(conversion | click) for those whose goal
-// is CPA. If a model fails, only the candidates that need it are not ok. If a model has no version, candidates with the goal
-// CPM stay ok, because their value needs no prediction.
+// Score implements auction.Scorer. It predicts P(click) for every candidate, and P(conversion | click) for those whose
+// goal is CPA. If a model fails, only the candidates that need it are not ok. If a model has no version, candidates with
+// the goal CPM stay ok, because their value needs no prediction.
 //
 // Score returns an error only if no candidate is ok and a model failed. The error wraps auction.ErrShed or
 // auction.ErrExpired if a model failed for that reason. It is auction.ErrNoModel if no failed model has a version.
@@ -141,8 +141,8 @@ func (w *work) add(model string, r row) {
 	w.n++
 }
 
-// claim claims the rows of every model, and encodes them. It returns two errors: missing is auction.ErrNoModel if a model has
-// no version, and failed joins the errors of the other models that gave no ticket.
+// claim claims the rows of every model, and encodes them. It returns two errors: missing is auction.ErrNoModel if a model
+// has no version, and failed joins the errors of the other models that gave no ticket.
 func (w *work) claim(s *Scorer, req *auction.Request, candidates []auction.Candidate) (missing, failed error) {
 	key := versionKey(req)
 	for i := range w.n {
@@ -158,8 +158,8 @@ func (w *work) claim(s *Scorer, req *auction.Request, candidates []auction.Candi
 	return missing, failed
 }
 
-// commit commits the tickets if there are several, so that their batches run concurrently. It leaves a single ticket to Wait,
-// which may then run the batch in this goroutine.
+// commit commits the tickets if there are several, so that their batches run concurrently. It leaves a single ticket to
+// Wait, which may then run the batch in this goroutine.
 func (w *work) commit() {
 	tickets := 0
 	for i := range w.n {
@@ -174,8 +174,8 @@ func (w *work) commit() {
 	}
 }
 
-// claim acquires the version that serves key, claims the rows, and encodes them; it does not commit the ticket. If the queue
-// accepts no rows, claim returns the queue's error, and makes it the result of every row.
+// claim acquires the version that serves key, claims the rows, and encodes them; it does not commit the ticket. If the
+// queue accepts no rows, claim returns the queue's error, and makes it the result of every row.
 func (m *modelRows) claim(model source, key uint64, req *auction.Request, candidates []auction.Candidate) error {
 	if model == nil {
 		return fmt.Errorf("%w: model %q is not served", auction.ErrNoModel, m.model)

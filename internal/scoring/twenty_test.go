@@ -72,7 +72,8 @@ func idleCPUTime(t *testing.T, d time.Duration) time.Duration {
 	return used() - before
 }
 
-// Twenty models serve in one process. An idle model costs little, and swapping a version of one model does not stop another.
+// Twenty models serve in one process. An idle model costs little, and swapping a version of one model does not stop
+// another.
 func TestTwentyModels(t *testing.T) {
 	if testing.Short() || race.Enabled {
 		t.Skip("measures memory and CPU time, with TensorFlow")

@@ -34,8 +34,8 @@ func (m *Model) Ready() bool { return m.manager.Ready() }
 func (m *Model) Close(ctx context.Context) error { return m.manager.Close(ctx) }
 
 // Acquire returns the version that serves key; the caller must Release it. Equal keys get the same version. If there is a
-// canary, its share of the keys gets it. Acquire returns ErrNoVersion if no version is loaded. It takes no lock and does not
-// allocate.
+// canary, its share of the keys gets it. Acquire returns ErrNoVersion if no version is loaded. It takes no lock and does
+// not allocate.
 func (m *Model) Acquire(key uint64) (*Version, error) {
 	s, err := m.manager.Acquire(key)
 	if err != nil {

@@ -124,7 +124,8 @@ func Publish(t testing.TB, s models.Store, model string, version int64, bias flo
 	}
 }
 
-// PublishCopy publishes a copy of the version in directory from, as that version of that model. The original is not changed.
+// PublishCopy publishes a copy of the version in directory from, as that version of that model. The original is not
+// changed.
 func PublishCopy(t testing.TB, s models.Store, from, model string, version int64) {
 	t.Helper()
 	staging, err := s.Staging(t.Context(), model)
