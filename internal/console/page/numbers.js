@@ -2,7 +2,7 @@
 
 const round = x => x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2);
 
-// The formats of a value that is not finite, because nothing was observed.
+// Every format below shows NONE for a value that is not finite: nothing was observed.
 const NONE = "no data";
 
 export function count(x) {
@@ -28,7 +28,7 @@ export function percent(x) {
 
 export const ratio = x => Number.isFinite(x) ? round(x) + " ×" : NONE;
 
-// short drops the zeros after the decimal point: "2.00 ms" becomes "2 ms".
+// short drops a decimal part that is all zeros: "2.00 ms" becomes "2 ms".
 export const short = text => text.replace(/\.0+(?=\D|$)/, "");
 
 // bound returns the upper bound of a native histogram bucket. There are eight buckets an octave.
