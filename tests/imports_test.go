@@ -59,6 +59,10 @@ var allowed = map[string][]string{
 		"internal/models", "internal/recipe", "internal/stream"},
 	// The exchange is the other side of the wire: it shares money, country codes, OpenRTB's rules and how to log, nothing else.
 	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/throttle", "internal/strictyaml"},
+
+	// Fixtures that several rooms' tests share.
+	"internal/batcher/batchertest":              {"STANDARD", "internal/batcher"},
+	"internal/engine/tensorflow/tensorflowtest": {"STANDARD"},
 }
 
 // alone names the one room that may import the packages of an outside module, tests included.
@@ -67,7 +71,8 @@ var alone = map[string]string{
 }
 
 // forTests are rooms that only tests may import.
-var forTests = []string{"internal/stream/memory", "internal/stream/streamtest", "internal/events/eventstest"}
+var forTests = []string{"internal/batcher/batchertest", "internal/engine/tensorflow/tensorflowtest", "internal/stream/memory",
+	"internal/stream/streamtest", "internal/events/eventstest"}
 
 type listed struct {
 	ImportPath   string
