@@ -12,7 +12,7 @@ import (
 //	adaptive  after W, as follows;
 //	off       at once, for its caller runs it.
 //
-// Under each of them it leaves earlier if its earliest deadline asks for that (see reckonDue), and never before its last row is
+// Under each of them it leaves earlier if its earliest deadline asks for that (see setDue), and never before its last row is
 // written. A batch that may leave stays open until a runner is free, and so grows while all are busy.
 //
 // # The model of adaptive
@@ -101,19 +101,19 @@ func (q *Queue) cheap() bool {
 	return mean > 0 && mean < leastRun
 }
 
-// mayInline says whether the caller who completes a batch may run it in its own goroutine, in place of an idle runner.
-// That spares two switches of threads, but keeps the caller's processor from other callers, who might have joined: so
-// only where less than one claim is expected during the run.
+// mayInline says whether the caller that completes a batch may run it in its own goroutine, in place of an idle runner. That
+// saves two thread switches, but the caller's processor is then not free for callers that might have joined. So it is
+// allowed only if less than one claim is expected during the run.
 func (q *Queue) mayInline(rows int) bool {
-	if q.pool.o.Nice > 0 { // the caller's thread is not
+	if q.pool.o.Nice > 0 { // the caller's thread is not nice
 		return false
 	}
 	mean, _ := q.curve.predict(rows)
 	return q.arrivals.gap() >= mean
 }
 
-// Crowded says that so many claims come that one is likely to be joined by others: the next is expected before a row alone
-// would have been run. Where it is false, a caller does best to Wait, for it may run its own batch; under Off it always is.
+// Crowded says that a claim is likely to be joined by others: the next claim is expected before a row alone would have been
+// run. If it is false, as always under Off, a caller is answered soonest by Wait, which may run its batch inline.
 func (q *Queue) Crowded() bool {
 	if q.o.Policy == Off {
 		return false
@@ -140,7 +140,7 @@ func (a *pace) add(now int64) {
 	a.last = now
 }
 
-// gap is the expected ns between two, 0 where it is not known.
+// gap is the expected time to the next, in ns; 0 if it is not known.
 func (a *pace) gap() float64 {
 	if a.rate == 0 {
 		return 0

@@ -61,7 +61,7 @@ var (
 			"full":  func(s *batcher.Stats) uint64 { return s.FlushFull },
 			"due":   func(s *batcher.Stats) uint64 { return s.FlushDue },
 			"idle":  func(s *batcher.Stats) uint64 { return s.FlushIdle },
-			"close": func(s *batcher.Stats) uint64 { return s.FlushStop },
+			"close": func(s *batcher.Stats) uint64 { return s.FlushClose },
 		})...)
 )
 

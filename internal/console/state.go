@@ -141,7 +141,7 @@ func newPageModel(st *models.Status, s *batcher.Stats) pageModel {
 		Refused: []pageRefusal{}, StoreError: cut(st.StoreError),
 		Counts: pageCounts{
 			Claims: s.Claims, Claimed: s.Rows, Rows: s.RunRows, Batches: s.Batches, Runs: s.Runs,
-			Full: s.FlushFull, Due: s.FlushDue, Idle: s.FlushIdle, Close: s.FlushStop, Inline: s.Inline,
+			Full: s.FlushFull, Due: s.FlushDue, Idle: s.FlushIdle, Close: s.FlushClose, Inline: s.Inline,
 			Answered: s.Answered, ShedFull: s.ShedFull, ShedLate: s.ShedLate, Expired: s.Expired, Refused: s.Refused,
 			Abandoned: s.Abandoned, Failed: s.Failed, Closed: s.Closed, Rescued: s.Rescued, RunErrors: s.RunErrors, Panics: s.Panics,
 			Predicted: s.Predicted, Actual: s.Actual,

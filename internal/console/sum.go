@@ -35,7 +35,7 @@ func addStats(a, b batcher.Stats) batcher.Stats {
 	a.FlushFull += b.FlushFull
 	a.FlushDue += b.FlushDue
 	a.FlushIdle += b.FlushIdle
-	a.FlushStop += b.FlushStop
+	a.FlushClose += b.FlushClose
 	a.Runs += b.Runs
 	a.RunRows += b.RunRows
 	a.RunErrors += b.RunErrors
