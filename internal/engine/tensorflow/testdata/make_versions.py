@@ -1,4 +1,4 @@
-"""Write the model versions that Go tests load: those of internal/engine/tensorflow, internal/models and internal/scoring.
+"""Write the model versions that Go tests load, in internal/engine/tensorflow, internal/models and internal/scoring.
 
 Usage: make_versions.py OUT
 
