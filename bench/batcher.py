@@ -11,7 +11,7 @@ from bench.report import Target, finish, median, say, table
 from scripts.loop.settings import ROOT
 
 LINE = re.compile(r"^BenchmarkBatcher/(\S+?)-\d+\s+\d+\s+(.*)$", re.MULTILINE)
-CASE = "policy=adaptive/max_rows=128/callers=64/rows=1/floating=false"  # the bidder's defaults
+CASE = "policy=adaptive/max_rows=128/callers=64/rows=1"  # the bidder's defaults
 
 
 def run(*, count: int, benchtime: str) -> int:

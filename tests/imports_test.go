@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	"internal/models":            {"internal/engine", "internal/host"},
 	"internal/models/dir":        {"internal/models"},
 	"internal/models/modelstest": {"internal/engine", "internal/models"},
+	"internal/models/operator":   {"internal/engine", "internal/models", "internal/scoring"},
 	"internal/process":           {},
 	"internal/recipe":            {"internal/features", "internal/strictyaml"},
 	// The interface imports nothing; the suite and the in-memory form know it alone.
@@ -49,6 +50,7 @@ var allowed = map[string][]string{
 	"internal/stream/nats":       {"internal/files", "internal/stream"},
 	"internal/stream/streamtest": {"STANDARD", "internal/stream"},
 	"internal/events":            {"STANDARD", "internal/auction", "internal/stream"},
+	"internal/events/bids":       {"STANDARD", "internal/auction", "internal/events", "internal/throttle"},
 	"internal/events/codec":      {"STANDARD", "internal/auction", "internal/events", "internal/stream"},
 	"internal/events/eventstest": {"STANDARD", "internal/auction", "internal/events"},
 	"internal/events/join":       {"STANDARD", "internal/events", "internal/events/codec", "internal/stream"},
@@ -59,6 +61,10 @@ var allowed = map[string][]string{
 		"internal/models", "internal/recipe", "internal/stream"},
 	// The exchange is the other side of the wire: it shares money, country codes, OpenRTB's rules and how to log, nothing else.
 	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/throttle", "internal/strictyaml"},
+
+	// Fixtures that several rooms' tests share.
+	"internal/batcher/batchertest":              {"STANDARD", "internal/batcher"},
+	"internal/engine/tensorflow/tensorflowtest": {"STANDARD"},
 }
 
 // alone names the one room that may import the packages of an outside module, tests included.
@@ -67,7 +73,8 @@ var alone = map[string]string{
 }
 
 // forTests are rooms that only tests may import.
-var forTests = []string{"internal/engine/plan/plantest", "internal/stream/memory", "internal/stream/streamtest", "internal/events/eventstest"}
+var forTests = []string{"internal/batcher/batchertest", "internal/engine/plan/plantest", "internal/engine/tensorflow/tensorflowtest",
+	"internal/stream/memory", "internal/stream/streamtest", "internal/events/eventstest"}
 
 type listed struct {
 	ImportPath   string

@@ -15,20 +15,33 @@ PLOT = "benchmarks-peers.png"
 TEXT = """\
 ## Against model servers
 
-One DeepFM (32 features, k=8, hidden layers 128-64-32, a table of 2²⁰ rows), asked for one prediction a request as JSON
-over HTTP, in a closed loop of {connections} connections from `bin/loadgen`. Every server runs alone on the same {cores}
-cores as the generator, in a network namespace of its own where one can be made. Before it is measured, its answers to
-the version's golden rows must be right to 1e-5, asked 32 at a time. Each server is shown in the best configuration
-found ([decision](decisions/{decision}) says what was tried), Gavel too ([`eager`, with Eigen's
-kernels and `GOMAXPROCS=4`](decisions/0012-direct.md)), and some also as they come. CPU is of all
-processes of a server, a prediction; memory counts shared pages once. Medians of {repeats} × {seconds:g} s.
+`make bench-peers` compares Gavel with other model servers on one model: a DeepFM with 32 features, k = 8, hidden layers
+128-64-32, and a table of 2²⁰ rows. A request asks for one prediction, as JSON over HTTP. `bin/loadgen` sends the
+requests in a closed loop of {connections} connections.
 
-![Requests a second, CPU a prediction and p99 of every server]({plot})
+Only one server runs at a time. It shares {cores} cores with the generator. If the system allows it, the server gets a
+network namespace of its own. A server is measured only if its answers to the version's golden rows are right to 1e-5.
+The golden rows are sent 32 at a time.
+
+Each server is shown in the best configuration found, and some in their default configuration too. The
+[decision](decisions/{decision}) lists what was tried. The best configuration of Gavel is
+[`eager`, with Eigen's kernels and `GOMAXPROCS=4`](decisions/0012-direct.md).
+
+The figures are medians of {repeats} rounds of {seconds:g} s, ± half the range.
+
+- *CPU-ms*: the CPU time of all processes of the server, per prediction.
+- *Gavel's req/s*: how many times as many requests Gavel answers as this server.
+- *Gavel's CPU*: Gavel's CPU time per prediction, as a share of this server's.
+- *MiB*: the memory of all processes of the server; a page that they share counts once.
+- *refused*: requests a second that were answered with another status than 200, or not at all.
+
+![Requests a second, CPU per prediction and p99 of every server]({plot})
 
 {table}
 {verdict}
-Measured on {machine}. Versions: {versions}. Again: `make bench-peers`; the measurements behind the medians are kept in
-`var/bench/peers/`.
+Measured on {machine}. Versions: {versions}.
+
+`make bench-peers` keeps each measurement in `var/bench/peers/`.
 """
 
 
@@ -61,9 +74,9 @@ def section(
 
 def _sentence(comparison: Comparison) -> str:
     return (
-        f"At {comparison.connections} connections the best peer by requests a second is {comparison.best}. Gavel "
-        f"answers {comparison.requests:.1f} × as many, at 1/{comparison.cpu:.1f} of the CPU a prediction and "
-        f"{comparison.p99:.2f} × the p99 (wanted: {TIMES} ×, 1/{TIMES}, below 1).\n"
+        f"- At {comparison.connections} connections, the best peer by requests a second is {comparison.best}. Gavel "
+        f"answers {comparison.requests:.1f} × as many requests, with 1/{comparison.cpu:.1f} of the CPU per prediction. "
+        f"Gavel's p99 is {comparison.p99:.2f} × the peer's. The targets are {TIMES} ×, 1/{TIMES}, and below 1.\n"
     )
 
 

@@ -10,7 +10,7 @@ import (
 	"gavel/internal/process"
 )
 
-// startAdmin answers operators until stop: health, readiness and the batcher's page beside metrics and profiles.
+// startAdmin starts the operators' server: health, readiness, the batcher's page, metrics and profiles.
 func (b *bidder) startAdmin(context.Context) error {
 	mux := http.NewServeMux()
 	console.RegisterHealth(mux, b.ready)
@@ -21,28 +21,24 @@ func (b *bidder) startAdmin(context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.onStop("admin", drainTimeout, admin.Shutdown)
+	b.parts.OnStop("admin", drainTimeout, admin.Shutdown)
 	return nil
 }
 
-// ready returns nil when the bidder can bid: the models that auctions name are warm, and it is not stopping.
+// ready returns nil if the bidder can bid: it is not stopping, and the models of auction.click and auction.conversion
+// have a warm version. Otherwise the error tells the operator why not.
 func (b *bidder) ready() error {
-	switch {
-	case !b.serving.Load():
-		return errors.New("starting or stopping")
-	case b.models == nil: // baseline
+	if !b.serving.Load() {
+		return errors.New("the bidder is starting or stopping")
+	}
+	if b.models == nil { // bidder baseline has no models
 		return nil
 	}
 	for _, name := range []string{b.config.Auction.Click, b.config.Auction.Conversion} {
 		if name != "" && !b.models.Find(name).Ready() {
-			return b.unready(name)
+			return fmt.Errorf("no warm version of %s: it is loading, was refused (the log says why), or %s holds none "+
+				"(python -m pytrain init --recipe RECIPE --store %[2]s makes a first one)", name, b.config.ModelStore)
 		}
 	}
 	return nil
-}
-
-// unready says why a model keeps the bidder from being ready, and what to do.
-func (b *bidder) unready(model string) error {
-	return fmt.Errorf("no warm version of %s: it is loading, was refused (the log says why), or %s holds none "+
-		"(python -m pytrain init --recipe RECIPE --store %[2]s makes a first one)", model, b.config.ModelStore)
 }

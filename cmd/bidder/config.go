@@ -1,21 +1,18 @@
 package main
 
 import (
-	"fmt"
-	"log/slog"
-	"net/url"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"gavel/internal/batcher"
 	"gavel/internal/engine/tensorflow"
-	"gavel/internal/process"
+	"gavel/internal/scoring"
 	"gavel/internal/strictyaml"
 )
 
-// Config is the bidder's configuration file. docs/configuration.md describes every key; Defaults holds what a key
-// that is left out means.
+// Config is the bidder's configuration file. docs/configuration.md describes every key. A key that the file leaves out has
+// its value in Defaults.
 type Config struct {
 	Name        string `yaml:"name"`
 	Listen      string `yaml:"listen"`
@@ -25,12 +22,12 @@ type Config struct {
 	Campaigns   string `yaml:"campaigns"`
 
 	ModelStore string `yaml:"model_store"`
-	// Models are those that are served, by name. If there are none, those that Auction names are served.
-	Models map[string]ModelSettings `yaml:"models"`
+	// Models are the served models, by name. If it is empty, the models that Auction names are served.
+	Models map[string]scoring.Settings `yaml:"models"`
 
 	Auction struct {
-		Click             string        `yaml:"click"`      // names one of Models
-		Conversion        string        `yaml:"conversion"` // names one of Models; "": none
+		Click             string        `yaml:"click"`      // a name of Models
+		Conversion        string        `yaml:"conversion"` // a name of Models; "" means none
 		Currency          string        `yaml:"currency"`
 		Seat              string        `yaml:"seat"`
 		TmaxDefault       time.Duration `yaml:"tmax_default"`
@@ -94,7 +91,7 @@ type Config struct {
 	} `yaml:"log"`
 }
 
-// Defaults is the configuration of an empty file.
+// Defaults returns the configuration of an empty file.
 func Defaults() Config {
 	var c Config
 	c.Name = "bidder"
@@ -144,95 +141,32 @@ func Defaults() Config {
 	return c
 }
 
-// LoadConfig reads a configuration file over the defaults and reports every fault in it.
+// LoadConfig reads a configuration file. If the file has faults, the error lists them all.
 func LoadConfig(path string) (Config, error) {
 	c := Defaults()
 	err := strictyaml.ReadFile(path, &c)
 	return c, err
 }
 
-// What the rooms bound themselves; said here, so that a file is refused before anything starts.
-const (
-	minTmax, maxTmax = 10 * time.Millisecond, time.Second // openrtb.Timing's
-	maxCandidates    = 128                                // a request, as auction.SetOptions has it
-	maxName          = 64                                 // leases.Options.Bidder
-)
-
-// Validate implements strictyaml.Validator.
-func (c *Config) Validate() (faults []error) {
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	listens := map[string]string{"listen": c.Listen, "admin_listen": c.AdminListen}
-	if c.Events.URL == "" {
-		listens["events.embedded_listen"] = c.Events.EmbeddedListen
-	} else if u, err := url.Parse(c.Events.URL); err != nil || u.Host == "" {
-		fault("events.url: %q is not a URL; write nats://stream.internal:4222, say", c.Events.URL)
+// served returns the names of the models that the bidder serves, sorted.
+func (c *Config) served() []string {
+	if len(c.Models) > 0 {
+		return slices.Sorted(maps.Keys(c.Models))
 	}
-	for key, value := range listens {
-		if _, _, err := process.SplitPort(value); err != nil {
-			fault("%s: %q is not host:port; write 127.0.0.1:8090, say", key, value)
-		}
+	names := []string{c.Auction.Click}
+	if c.Auction.Conversion != "" && c.Auction.Conversion != c.Auction.Click {
+		names = append(names, c.Auction.Conversion)
 	}
-	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		fault("public_url: %q is not an http or https URL", c.PublicURL)
-	}
-	for key, value := range map[string]string{
-		"name": c.Name, "state_dir": c.StateDir, "campaigns": c.Campaigns, "model_store": c.ModelStore,
-		"auction.click": c.Auction.Click, "auction.seat": c.Auction.Seat, "events.token_file": c.Events.TokenFile,
-		"events.embedded_dir": c.Events.EmbeddedDir,
-	} {
-		if value == "" {
-			fault("%s: is empty; name one", key)
-		}
-	}
-	if len(c.Name) > maxName {
-		fault("name: is %d bytes long; use at most %d", len(c.Name), maxName)
-	}
-	if len(c.Auction.Currency) != 3 || c.Auction.Currency != strings.ToUpper(c.Auction.Currency) {
-		fault("auction.currency: %q is not an ISO 4217 code such as USD", c.Auction.Currency)
-	}
-	if c.Auction.NoBidStatus != 200 && c.Auction.NoBidStatus != 204 {
-		fault("auction.no_bid_status: %d is neither 204 nor 200", c.Auction.NoBidStatus)
-	}
-	if d := c.Auction.TmaxDefault; d < minTmax || d > maxTmax {
-		fault("auction.tmax_default: %v must be %v to %v", d, minTmax, maxTmax)
-	}
-	if c.Auction.TmaxMargin < 0 || c.Auction.TmaxMargin >= c.Auction.TmaxDefault {
-		fault("auction.tmax_margin: %v must be at least 0 and less than tmax_default (%v)", c.Auction.TmaxMargin, c.Auction.TmaxDefault)
-	}
-	if n := c.Auction.FirstPriceBidders; !(n >= 1 && n <= 1e6) {
-		fault("auction.first_price_bidders: %v must be 1 to 1e6", n)
-	}
-	if s := c.Budget.LeaseShare; !(s > 0 && s <= 1) {
-		fault("budget.lease_share: %v must be above 0 and at most 1", s)
-	}
-	faults = append(faults, c.modelFaults()...)
-	if !slices.Contains(tensorflow.Threadings, tensorflow.Threading(c.TensorFlow.Threading)) {
-		fault("tensorflow.threading: %q is none of %v", c.TensorFlow.Threading, tensorflow.Threadings)
-	}
-	if n := c.Auction.MaxCandidates; n < 1 || n > maxCandidates {
-		fault("auction.max_candidates: %d must be 1 to %d", n, maxCandidates)
-	}
-	positive := map[string]int64{
-		"limits.body_bytes": int64(c.Limits.BodyBytes), "limits.connections": int64(c.Limits.Connections),
-		"limits.auctions": int64(c.Limits.Auctions), "limits.cpu_wait": int64(c.Limits.CPUWait),
-		"limits.gc_percent": int64(c.Limits.GCPercent), "limits.gc_bytes": c.Limits.GCBytes,
-		"events.spill_max_bytes": c.Events.SpillMaxBytes,
-		"limits.read_timeout":    int64(c.Limits.ReadTimeout), "limits.write_timeout": int64(c.Limits.WriteTimeout),
-		"limits.idle_timeout": int64(c.Limits.IdleTimeout), "budget.reservation": int64(c.Budget.Reservation),
-		"events.max_bytes": c.Events.MaxBytes, "events.max_age": int64(c.Events.MaxAge),
-	}
-	for key, value := range positive {
-		if value <= 0 {
-			fault("%s: must be above 0", key)
-		}
-	}
-	c.predictFaults(fault)
-	if c.Log.Format != "text" && c.Log.Format != "json" {
-		fault("log.format: %q is neither text nor json", c.Log.Format)
-	}
-	if new(slog.Level).UnmarshalText([]byte(c.Log.Level)) != nil {
-		fault("log.level: %q is none of debug, info, warn, error", c.Log.Level)
-	}
-	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return faults
+	return names
 }
+
+// shared returns the settings of batcher, which hold for each model that does not set its own.
+func (c *Config) shared() scoring.Settings {
+	b := &c.Batcher
+	return scoring.Settings{
+		Policy: &b.Policy, MaxRows: &b.MaxRows, MaxWait: &b.MaxWait, QueueRows: &b.QueueRows, Runners: &b.Runners,
+	}
+}
+
+// batching returns the settings of a served model: its own, and those of batcher for what it does not set.
+func (c *Config) batching(model string) scoring.Settings { return c.Models[model].Inherit(c.shared()) }

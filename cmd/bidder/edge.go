@@ -4,52 +4,92 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"time"
+	"strings"
 
 	"gavel/internal/auction"
+	"gavel/internal/console"
 	"gavel/internal/events"
+	"gavel/internal/events/bids"
 	"gavel/internal/events/notices"
+	"gavel/internal/host"
+	"gavel/internal/limit"
 	"gavel/internal/openrtb"
-	"gavel/internal/throttle"
+	"gavel/internal/process"
 )
 
-// The rooms do not know each other: these small types stand between the edge (openrtb) and what it is served by.
-
-// auctions implements openrtb.Auctions over the auctioneer, the budget and the event stream.
-type auctions struct {
-	auctioneer *auction.Auctioneer
-	ledger     *auction.Ledger
-	publisher  events.Publisher
-	log        *slog.Logger
-	lost       throttle.Line
-}
-
-// Run implements openrtb.Auctions.
-func (a *auctions) Run(ctx context.Context, req *auction.Request, dst []auction.Bid) auction.Result {
-	return a.auctioneer.Run(ctx, req, dst)
-}
-
-// Sent implements openrtb.Auctions: the bid becomes an event. Bidding goes on if the stream's buffer is full, since
-// what spends money is recorded by the notices, which do not come this way.
-func (a *auctions) Sent(req *auction.Request, bid *auction.Bid) {
-	ev := events.NewBid(req, bid, time.Now())
-	if err := a.publisher.Publish(&ev); err != nil {
-		a.lost.Warn(a.log, "bid not recorded: it will be missing from training", "error", err)
+// startEdge answers bid requests with auctions, and books notices.
+func (b *bidder) startEdge(context.Context) error {
+	links, err := notices.NewLinker(b.config.PublicURL, b.keys, nil)
+	if err != nil {
+		return err
 	}
+	handler, err := notices.New(notices.Options{
+		Keys: b.keys, Ledger: b.booked, Publisher: b.publisher, Landing: b.landings.Page, Logger: b.log, Registerer: b.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	auctions := &bids.Recorder{Auctioneer: b.auctioneer, Ledger: b.ledger, Publisher: b.publisher, Logger: b.log}
+	return b.listen(auctions, linker{links}, booking{handler})
 }
 
-// Withdraw implements openrtb.Auctions.
-func (a *auctions) Withdraw(_ *auction.Request, bid *auction.Bid, _ auction.NoBidReason) {
-	a.ledger.Release(bid.ID)
+// startEmptyEdge answers every bid request with a no-bid, for bidder baseline.
+func (b *bidder) startEmptyEdge(context.Context) error {
+	return b.listen(openrtb.NoBids{}, openrtb.NoBids{}, openrtb.NoBids{})
 }
 
-// noticeDesk implements openrtb.Notices over notices.Handler.
-type noticeDesk struct{ *notices.Handler }
+// listen starts the OpenRTB server and its limiter.
+func (b *bidder) listen(auctions openrtb.Auctions, links openrtb.Linker, booking openrtb.Notices) (err error) {
+	c := b.config
+	limiter, err := limit.New(limit.Options{Most: c.Limits.Auctions, Processors: host.Processors(), Target: c.Limits.CPUWait})
+	if err != nil {
+		return err
+	}
+	b.metrics.MustRegister(console.NewLimiter(limiter))
+	b.parts.Loop("limiter", closeTimeout, limiter.Run)
+	b.server, err = openrtb.NewServer(auctions, links, booking, openrtb.Options{
+		Timing: openrtb.Timing{Default: c.Auction.TmaxDefault, Margin: c.Auction.TmaxMargin},
+		Encoder: openrtb.EncoderOptions{
+			Currency: c.Auction.Currency, DefaultSeat: c.Auction.Seat, Expire: c.Budget.Reservation,
+			AllowInsecure: strings.HasPrefix(c.PublicURL, "http:"),
+		},
+		NoBidStatus: c.Auction.NoBidStatus, MaxBody: c.Limits.BodyBytes, Limit: limiter,
+		MaxConnections: c.Limits.Connections, ReadTimeout: c.Limits.ReadTimeout, WriteTimeout: c.Limits.WriteTimeout,
+		IdleTimeout: c.Limits.IdleTimeout, Logger: b.log, Registerer: b.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := process.Listen("listen", c.Listen)
+	if err != nil {
+		return err
+	}
+	go func() { // ends with Shutdown
+		if err := b.server.Serve(listener); err != nil {
+			b.parts.Fail(fmt.Errorf("bidder: the edge ended: %w", err))
+		}
+	}()
+	b.parts.OnStop("edge", drainTimeout, b.server.Shutdown)
+	b.serving.Store(true)
+	return nil
+}
+
+// Packages openrtb and notices do not import each other. The following two types connect them.
+
+// linker implements openrtb.Linker.
+type linker struct{ *notices.Linker }
+
+// Links implements openrtb.Linker.
+func (l linker) Links(req *auction.Request, bid *auction.Bid, dst *openrtb.Links) {
+	*dst = openrtb.Links(l.Linker.Links(req, bid))
+}
+
+// booking implements openrtb.Notices.
+type booking struct{ *notices.Handler }
 
 // Notice implements openrtb.Notices.
-func (n noticeDesk) Notice(ctx context.Context, in *openrtb.Notice) (openrtb.NoticeResult, error) {
-	redirect, err := n.Handle(ctx, &notices.Notice{
+func (b booking) Notice(ctx context.Context, in *openrtb.Notice) (openrtb.NoticeResult, error) {
+	redirect, err := b.Handle(ctx, &notices.Notice{
 		Kind: events.Type(in.Kind), Token: in.Token, Price: in.Price,
 		Reason: in.Reason, ConversionID: in.ConversionID, Value: in.Value,
 	})
@@ -63,12 +103,4 @@ func (n noticeDesk) Notice(ctx context.Context, in *openrtb.Notice) (openrtb.Not
 		}
 	}
 	return openrtb.NoticeResult{Redirect: redirect}, err
-}
-
-// linker implements openrtb.Linker over notices.Linker.
-type linker struct{ *notices.Linker }
-
-// Links implements openrtb.Linker.
-func (l linker) Links(req *auction.Request, bid *auction.Bid, dst *openrtb.Links) {
-	*dst = openrtb.Links(l.Linker.Links(req, bid))
 }

@@ -16,23 +16,24 @@ import (
 
 	"gavel/internal/engine/tensorflow"
 	"gavel/internal/host"
+	"gavel/internal/models/operator"
 	"gavel/internal/process"
 )
 
-const about = `Answers OpenRTB bid requests (POST /openrtb2/bid) with probabilities from TensorFlow models that run in this
-process through the autobatcher, books spend from notices, and streams events to the trainer.
+const about = `Answers OpenRTB bid requests (POST /openrtb2/bid) with probabilities from TensorFlow models in this process.
+It joins rows into batches, books spend from notices, and streams events to the trainer.
 
-The admin port has the batcher at work (/), health (/healthz, /readyz), metrics (/metrics) and profiles (/debug/pprof).
-SIGTERM drains: accepted auctions are answered and events flushed before it ends.`
+The admin port serves the batcher's page (/), health (/healthz, /readyz), metrics (/metrics) and profiles (/debug/pprof).
+On SIGTERM, the bidder refuses new auctions, answers the running ones, flushes its events, and ends.`
 
 type commands struct {
-	Version kong.VersionFlag `help:"Print the version, the commit and what it was built with, and end."`
+	Version kong.VersionFlag `help:"Print the version, the commit, and the versions of Go and TensorFlow."`
 
 	Serve    serveCommand  `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
-	Check    checkCommand  `cmd:"" help:"Check the configuration and the campaign file, naming every fault, and end."`
-	Baseline serveCommand  `cmd:"" help:"Serve the edge alone: decode every bid request and answer no-bid. For benchmarks."`
+	Check    checkCommand  `cmd:"" help:"Check the configuration and the campaign file, and list every fault."`
+	Baseline serveCommand  `cmd:"" help:"Decode every bid request and answer with a no-bid. For benchmarks."`
 	Models   modelsCommand `cmd:"" help:"Show the versions in the model store; promote, canary, roll back, pin."`
-	Verify   verifyCommand `cmd:"" help:"Load a model version as serving would, print what it holds, and end; status 1 if it is refused."`
+	Verify   verifyCommand `cmd:"" help:"Load a model version as serving would, and print what it holds. Status 1 if it is refused."`
 }
 
 type configFlag struct {
@@ -57,20 +58,21 @@ func main() {
 	}
 }
 
-// errConfig marks what a person has to mend before the bidder can start; it ends with status 2.
+// errConfig marks a fault that a person must correct before the bidder can start. The bidder ends with status 2.
 var errConfig = errors.New("bidder: cannot start")
 
-// build is what this binary was made of.
+// build returns what this binary was built from.
 func build() process.Build { return process.BuildOf(tensorflow.LibraryVersion()) }
 
 func exitStatus(err error) int {
-	if errors.Is(err, errConfig) || errors.Is(err, errUsage) {
+	if errors.Is(err, errConfig) || errors.Is(err, operator.ErrUsage) {
 		return 2
 	}
 	return 1
 }
 
-// run is the whole command; it returns when ctx ends and everything has stopped. Logs go to stderr, results to stdout.
+// run is main with its inputs and outputs as arguments, so that tests can call it. If the command serves, run returns when
+// ctx has ended and everything has stopped. Logs go to stderr, results to stdout.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var cli commands
 	ended := false
@@ -93,7 +95,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "models":
 		return cli.Models.run(ctx, command[1], stdout)
 	case "verify":
-		return verify(ctx, cli.Verify.Directory, stdout)
+		return operator.Verify(ctx, loaders(tensorflow.CallerThread), cli.Verify.Directory, stdout)
 	case "baseline":
 		return withConfig(ctx, cli.Baseline.Config, stderr, baseline)
 	default:
@@ -101,6 +103,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 }
 
+// withConfig reads the configuration file, sets up the process as it says, and calls run.
 func withConfig(ctx context.Context, path string, stderr io.Writer, run func(context.Context, Config, *slog.Logger) error) error {
 	config, err := LoadConfig(path)
 	if err != nil {
@@ -112,7 +115,7 @@ func withConfig(ctx context.Context, path string, stderr io.Writer, run func(con
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(config.Log.Level)) // Validate has refused others
 	log := process.NewLogger(level, config.Log.Format, stderr)
-	if err := host.ShortSlices(); err != nil { // it answers without them too, somewhat later in an overload
+	if err := host.ShortSlices(); err != nil { // without them, answers are somewhat later in an overload
 		log.Info("no short time slices", "error", err)
 	}
 	return run(ctx, config, log)

@@ -24,7 +24,7 @@ import (
 	"gavel/internal/models"
 )
 
-// newStore has pytrain write the first version of the recipe's model.
+// newStore returns a store with a first version of model ctr, which pytrain wrote.
 func newStore(t *testing.T) (dir string) {
 	t.Helper()
 	if testing.Short() {
@@ -46,7 +46,7 @@ func newStore(t *testing.T) (dir string) {
 	return dir
 }
 
-// goldenRows are the rows that a version brings, and the probabilities that Python computed.
+// goldenRows returns the golden rows of a version, and the probabilities that Python computed.
 func goldenRows(t *testing.T, version string) (rows [][]int32, want []float32) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(version, models.GoldenFile))
@@ -73,8 +73,8 @@ func goldenRows(t *testing.T, version string) (rows [][]int32, want []float32) {
 	return rows, want
 }
 
-// TestServePredictions runs the whole command over a real model: its port gives the probabilities that Python computed,
-// whoever asks beside, and is drained before the model closes.
+// TestServePredictions runs the whole command with a real model. The port returns the probabilities that Python computed,
+// also while other requests fail. On the stop, the port is drained before the model closes.
 func TestServePredictions(t *testing.T) {
 	store := newStore(t)
 	rows, want := goldenRows(t, filepath.Join(store, "ctr", "1"))
@@ -157,7 +157,7 @@ func TestServePredictions(t *testing.T) {
 		t.Fatal(err)
 	}
 	var callers sync.WaitGroup
-	for i, row := range rows { // each alone, all at once, beside one who asks for what cannot be
+	for i, row := range rows { // one row a request, all at once, each beside a request that must fail
 		callers.Go(func() {
 			if err := check("instances", "", [][]int32{row}, want[i:i+1]); err != nil {
 				t.Errorf("golden row %d alone: %v", i, err)
@@ -174,11 +174,11 @@ func TestServePredictions(t *testing.T) {
 		t.Errorf("metadata: %v, status %d, %s", err, status, answer)
 	}
 	if status, answer, err := call("POST", "/versions/2:predict", "{}"); err != nil || status != 404 || !strings.Contains(answer, "ctr version 1") {
-		t.Errorf("another version: %v, status %d, %s", err, status, answer)
+		t.Errorf("an absent version: %v, status %d, %s", err, status, answer)
 	}
 
 	client.CloseIdleConnections()
-	for _, address := range []string{edge, address} { // nobody asks on these
+	for _, address := range []string{edge, address} { // no request comes on these connections
 		unused, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
@@ -193,7 +193,7 @@ func TestServePredictions(t *testing.T) {
 	for _, part := range []string{"edge", "predict", "model ctr"} {
 		var found bool
 		if _, rest, found = strings.Cut(rest, "msg=stopped part="+quoted(part)+" "); !found {
-			t.Fatalf("%q did not stop in its turn:\n%s", part, log)
+			t.Fatalf("%q did not stop in this order:\n%s", part, log)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func (q *Queue) expectedWait(n int, now int64) int64 {
 	if q.open != nil {
 		n += q.open.n
 	}
-	before := float64(q.ahead)
+	before := float64(q.backlog)
 	if full := (n - 1) / q.o.MaxRows; full > 0 {
 		mean, _ := q.curve.predict(q.o.MaxRows)
 		before += float64(full) * mean
@@ -35,16 +35,16 @@ func (q *Queue) expectedWait(n int, now int64) int64 {
 	}
 	_, own := q.curve.predict(n)
 	if q.o.Policy == Off && q.running < q.o.MaxRunners { // no batch is before theirs
-		return int64(before - float64(q.ahead) + own)
+		return int64(before - float64(q.backlog) + own)
 	}
 	p := q.pool
 	runners := min(len(p.runners), q.o.MaxRunners)
-	return p.untilFree(now) + int64(before*p.rivalry(q)/float64(runners)+own)
+	return p.untilFree(now) + int64(before*p.contention(q)/float64(runners)+own)
 }
 
-// reckonDue sets when b must go: after MaxWait, or early enough for its earliest deadline. If no run time is known, half of
-// the time to the deadline is for waiting.
-func (q *Queue) reckonDue(b *batch) {
+// setDue sets when b must leave: after MaxWait, or early enough for its earliest deadline. If no run time is known, the batch
+// waits for at most half of the time to the deadline.
+func (q *Queue) setDue(b *batch) {
 	b.dueAt = b.opened + int64(q.o.MaxWait)
 	if b.deadline == never {
 		return

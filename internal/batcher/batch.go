@@ -6,50 +6,44 @@ import (
 	"gavel/internal/engine"
 )
 
-// batch is one of the queue's batches, going round for ever:
+// batch is one of the queue's batches. Its state goes round:
 //
-//	free ──Claim──► open ──full, due, stop──► sealed ──last commit──► ready ──runner──► running ──► answering ──► free
-//	                  └──────────────── idle, due, stop: all committed, a runner came ──────┘
+//	free ──Claim──► open ──full, due, close──► sealed ──last commit──► ready ──runner──► running ──► answering ──► free
+//	                  └──────────── idle, due, close: all committed, and a runner came ────┘
 //
-// Who owns what, when. Its state, n, cause and times belong to the queue's lock. Its rows belong, place by place, to
-// the callers that claimed them until each has committed (pending counts those places), then to whoever runs it:
-// pending may only rise while it is open, so that a batch that is not open and has none pending is the runner's
-// alone. A ticket found in slots is alive until the batch enters answering; there its references are given up, and
-// only the runner may look at slots.
+// The queue's lock guards state, n and the times. A place belongs to the caller that claimed it until the caller commits;
+// pending counts the places not yet committed. It rises only while the batch is open. So a batch that is not open and has
+// none pending belongs to whoever runs it, its runner.
+//
+// A ticket in slots stays valid until the batch is answering. Then the runner gives up the batch's references to its
+// tickets, and only the runner may read slots.
 type batch struct {
 	q       *Queue
 	mem     engine.Batch
 	inputs  []engine.Column // mem's
 	outputs []engine.Column // mem's
-	texts   []engine.Column // those of inputs that are texts
-
-	// Where the inputs are one Int32 field, as most are: its values, and how many a row has. Else nil.
-	rows []int32
-	len  int
 
 	slots   []slot
-	pending atomic.Int32 // places claimed and not committed
+	pending atomic.Int32
 
 	state    batchState
 	n        int   // places claimed
-	cause    cause // of its flush
 	opened   int64 // when its first row was claimed, ns on the pool's clock
-	dueAt    int64 // when it must go: opened + MaxWait, or in time for its earliest deadline
-	deadline int64 // the earliest of its tickets that are not yet expired
-	goAt     int64 // when its queue's policy lets it go; never until it has been asked
+	dueAt    int64 // when it must leave: after MaxWait, or in time for its earliest deadline
+	deadline int64 // earliest deadline of its tickets that have not expired
+	goAt     int64 // when its queue's policy lets it leave; never while that is not known
 
-	live []int32 // live[pos] is the slot of the row at position pos, while it is run
-	// The runs since begin, in ns: CPU time of those for which it was measured and how long these took, how long the
-	// others did.
+	live []int32 // live[pos] is the slot whose row is at position pos during the run
+	// Times of its runs, in ns: CPU time where it was measured, wall time of the same runs, wall time of the others.
 	cpu, metered, unmetered int64
-	predicted               int64 // expected run time of all its rows when it was sealed or taken
+	predicted               int64 // expected run time of all its rows, set when it leaves
 }
 
-// slot is who claimed a place.
+// slot says who claimed a place.
 type slot struct {
 	t       *Ticket
 	row     int32 // in the ticket
-	refused bool  // written by its caller before it commits
+	refused bool  // by the engine's check; written by its caller before the commit
 }
 
 type batchState uint8
@@ -63,30 +57,27 @@ const (
 	batchAnswering
 )
 
+// cause is why a batch left.
 type cause uint8
 
 const (
 	causeFull cause = iota
 	causeDue
 	causeIdle
-	causeStop
-	causes
+	causeClose
+	causes // how many there are
 )
 
 const never = int64(1<<63 - 1)
 
-// row is for engines whose inputs are one Int32 field.
-func (b *batch) row(slot int) []int32 {
-	return b.rows[slot*b.len : (slot+1)*b.len : (slot+1)*b.len]
-}
-
-// open starts a free batch; the queue's lock is held.
+// open starts a free batch. The queue's lock is held.
 func (b *batch) open(now int64, maxWait int64) {
 	b.state, b.n = batchOpen, 0
 	b.opened, b.dueAt, b.deadline, b.goAt = now, now+maxWait, never, never
 }
 
-// join gives up to n places to the ticket, from its row first on; the queue's lock is held, and there is room.
+// join gives the ticket up to n places, for its rows from first on, and returns how many. The queue's lock is held, and
+// the batch is not full.
 func (b *batch) join(t *Ticket, first, n int) int {
 	n = min(n, len(b.slots)-b.n)
 	for i := range n {
@@ -99,7 +90,7 @@ func (b *batch) join(t *Ticket, first, n int) int {
 	return n
 }
 
-// commit takes n rows over from their caller. The last one out tells the queue.
+// commit takes n rows over from their caller. The last commit tells the queue, and returns what committed does.
 func (b *batch) commit(n int, now int64, inline bool) *runner {
 	if b.pending.Add(int32(-n)) == 0 {
 		return b.q.committed(b, now, inline)
@@ -107,53 +98,45 @@ func (b *batch) commit(n int, now int64, inline bool) *runner {
 	return nil
 }
 
-// tickets calls f for each ticket that has places here, once.
-func (b *batch) tickets(f func(t *Ticket, rows int)) {
+// tickets calls f once for each ticket that has places here: the slots from first up to end.
+func (b *batch) tickets(f func(t *Ticket, first, end int)) {
 	for i := 0; i < b.n; {
 		t, j := b.slots[i].t, i+1
 		for j < b.n && b.slots[j].t == t {
 			j++
 		}
-		f(t, j-i)
+		f(t, i, j)
 		i = j
 	}
 }
 
-// begin expires tickets that are late, leaves out rows nobody waits for, and moves the others together: live then
-// names them. Only the runner calls it.
+// begin expires tickets whose deadline has passed. It moves the rows that are still wanted to the front, and lists them
+// in live. Only the runner calls it.
 func (b *batch) begin(now int64) {
 	b.live = b.live[:0]
 	b.cpu, b.metered, b.unmetered = 0, 0, 0
-	for i := 0; i < b.n; {
-		t, j := b.slots[i].t, i+1
-		for j < b.n && b.slots[j].t == t {
-			j++
-		}
+	b.tickets(func(t *Ticket, first, end int) {
 		t.expire(now)
-		if t.state.Load() == ticketWaiting {
-			placed := len(b.live)
-			for ; i < j; i++ {
-				if !b.slots[i].refused {
-					b.place(len(b.live), i)
-				}
-			}
-			if placed = len(b.live) - placed; placed > 0 {
-				b.q.hist.queueTime.addTime(now-t.claimed, uint64(placed))
-			}
+		if t.state.Load() != ticketWaiting {
+			return
 		}
-		i = j
-	}
+		before := len(b.live)
+		for i := first; i < end; i++ {
+			if b.slots[i].refused {
+				continue
+			}
+			if pos := len(b.live); pos != i {
+				engine.Move(b.inputs, pos, i, 1)
+			}
+			b.live = append(b.live, int32(i))
+		}
+		if rows := len(b.live) - before; rows > 0 {
+			b.q.hist.queueTime.addTime(now-t.claimed, uint64(rows))
+		}
+	})
 }
 
-// place puts the row of slot i at position pos ≤ i, the end of live.
-func (b *batch) place(pos, i int) {
-	b.live = append(b.live, int32(i))
-	if pos != i {
-		engine.Move(b.inputs, pos, i, 1)
-	}
-}
-
-// move puts the rows at positions [lo,hi) at [0,hi-lo); what was there is lost.
+// move puts the rows at positions [lo,hi) at [0,hi-lo), over the rows there.
 func (b *batch) move(lo, hi int) {
 	copy(b.live, b.live[lo:hi])
 	engine.Move(b.inputs, 0, lo, hi-lo)
@@ -172,7 +155,7 @@ func (b *batch) answer(n int) {
 	}
 }
 
-// answerAll is answer where a row's outputs are not one float32.
+// answerAll is answer for engines whose output is more than one float32 a row.
 func (b *batch) answerAll(n int) {
 	width := b.q.outputWidth
 	for pos, i := range b.live[:n] {

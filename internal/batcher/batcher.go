@@ -4,12 +4,14 @@
 // The life of a row:
 //
 //	t, err := queue.Claim(n, deadline)   // n places in the open batch, or ErrShed, ErrExpired, ErrClosed at once
-//	copy(t.Row(i), …)                    // written outside any lock, straight into the engine's memory; Place(i) for typed columns
-//	t.Commit()                           // checked (ErrRow), then the batch's; Wait does it where the caller did not
-//	err = t.Wait(ctx, out)               // one wake for all n rows; WaitOutputs for engines of several outputs
+//	copy(t.Row(i), …)                    // written without a lock, into the engine's memory; Place(i) for typed columns
+//	t.Commit()                           // the engine checks the rows (ErrRow); from here on they are the batch's
+//	err = t.Wait(ctx, out)               // commits if the caller has not; one wake-up for all n rows
+//
+// WaitOutputs replaces Wait for engines with several outputs. Then replaces it for callers that do not wait.
 //
 // A Pool owns runner threads and a clock. A Queue belongs to one engine (one version of one model), so that versions
-// never mix in a batch, and fills batches by its Policy. Runners are shared between queues by CPU time.
+// never mix in a batch. Its Policy decides when a batch that is not full leaves. Queues share runners by CPU time.
 package batcher
 
 import (
@@ -17,21 +19,21 @@ import (
 	"fmt"
 )
 
-// What a caller may branch on. All that the batcher returns wrap one of these.
+// The errors that a caller may branch on. Every error of a row or a claim wraps one of them.
 var (
-	// ErrExpired: the row's deadline, or the caller's context, ended before it was answered.
+	// ErrExpired: the row's deadline passed, or the caller's context ended, before the row was answered.
 	ErrExpired = errors.New("batcher: expired: the deadline passed before the row was answered")
 	// ErrRow: the engine refuses this row. Another row's fault is never reported with it.
 	ErrRow = errors.New("batcher: the engine refuses this row")
-	// ErrShed: not taken in, because the queue is full or no answer can be expected by the deadline.
+	// ErrShed: the claim was refused, because the queue is full or no answer is expected by the deadline.
 	ErrShed = errors.New("batcher: shed")
-	// ErrClosed: the queue takes no more rows, or was closed before it could run this one.
+	// ErrClosed: the queue was closed before the claim, or before it could run the row.
 	ErrClosed = errors.New("batcher: closed")
-	// ErrRun: the engine failed, not because of a row that could be named.
+	// ErrRun: the run failed, and no row is known to be the cause.
 	ErrRun = errors.New("batcher: run failed")
 )
 
-// The two faces of ErrShed.
+// The two reasons for ErrShed.
 var (
 	errFull = fmt.Errorf("%w: the queue is full (raise queue_rows, or offer less)", ErrShed)
 	errLate = fmt.Errorf("%w: no answer can be expected by the deadline", ErrShed)
@@ -39,8 +41,8 @@ var (
 
 // Result is the answer to one row.
 type Result struct {
-	// Probability is the first value of the engine's first output, valid where Err is nil. A float64 is rounded here;
+	// Probability is the first value of the engine's first output. It is valid if Err is nil. A float64 is rounded;
 	// WaitOutputs gives it exactly.
 	Probability float32
-	Err         error // ErrRow, ErrExpired, ErrRun or ErrClosed
+	Err         error // nil, or wraps ErrRow, ErrExpired, ErrRun or ErrClosed
 }

@@ -10,7 +10,7 @@ import (
 	"gavel/internal/engine"
 )
 
-// noop scores nothing: what is measured is the batcher alone.
+// noop is an engine that computes nothing, so that a benchmark measures the batcher alone.
 type noop struct{}
 
 type noopBatch struct{ memory }
@@ -24,16 +24,16 @@ func (noop) Validate(inputs []engine.Column, i int) error { return inTable(input
 func (b *noopBatch) Run(int) error                        { return nil }
 func (b *noopBatch) Close()                               {}
 
-// BenchmarkBatcher is the batcher's own cost a row: claim, write 32 values, check them, wait, wake. An op is a row.
+// BenchmarkBatcher measures the batcher's own cost a row: claim, write 32 values, check them, wait, wake. An op is a row.
 func BenchmarkBatcher(b *testing.B) {
 	var row [32]int32
 	for i := range row {
 		row[i] = int32(i)
 	}
-	run := func(policy Policy, maxRows, callers, rows int, floating bool) {
-		name := fmt.Sprintf("policy=%s/max_rows=%d/callers=%d/rows=%d/floating=%v", policy, maxRows, callers, rows, floating)
+	run := func(policy Policy, maxRows, callers, rows int) {
+		name := fmt.Sprintf("policy=%s/max_rows=%d/callers=%d/rows=%d", policy, maxRows, callers, rows)
 		b.Run(name, func(b *testing.B) {
-			p, err := NewPool(PoolOptions{FloatingRunners: floating})
+			p, err := NewPool(PoolOptions{})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -76,15 +76,13 @@ func BenchmarkBatcher(b *testing.B) {
 			}
 		})
 	}
-	for _, floating := range []bool{false, true} {
-		for _, callers := range []int{1, 8, 64, 256} {
-			run(Adaptive, 128, callers, 1, floating)
-		}
-		run(Adaptive, 128, 64, 8, floating)
-		run(Off, 128, 1, 1, floating)
-		run(Off, 128, 64, 1, floating)
-		run(Window, 64, 64, 1, floating)
-		run(Eager, 32, 64, 1, floating)
-		run(Eager, 8, 64, 1, floating)
+	for _, callers := range []int{1, 8, 64, 256} {
+		run(Adaptive, 128, callers, 1)
 	}
+	run(Adaptive, 128, 64, 8)
+	run(Off, 128, 1, 1)
+	run(Off, 128, 64, 1)
+	run(Window, 64, 64, 1)
+	run(Eager, 32, 64, 1)
+	run(Eager, 8, 64, 1)
 }

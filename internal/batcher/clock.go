@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// clock wakes the queues when time brings them something: one goroutine for the whole pool, asleep until the earliest
-// alarm. It keeps only that one; when it rings every queue is asked, and says when it wants the next.
+// clock calls the queues' ticks: one goroutine for the whole pool, which sleeps until the earliest alarm. Only that alarm is
+// kept. When it comes, the clock ticks every queue, and each returns when it needs the next tick.
 type clock struct {
 	p       *Pool
 	sleeper sleeper
-	next    atomic.Int64 // when to ring, ns on the pool's clock
+	next    atomic.Int64 // the earliest alarm, ns on the pool's clock
 	until   atomic.Int64 // what tickLoop sleeps until; 0 while it is awake
 	ending  atomic.Bool
 }
 
 // sleeper sleeps for tickLoop.
 type sleeper interface {
-	// sleep returns after d, or when kicked since the last sleep returned; d < 0: when kicked.
+	// sleep returns after d, or earlier if there was a kick since the last sleep returned. If d < 0, only a kick ends it.
 	sleep(d time.Duration)
-	// kick may be called by any goroutine, before or during sleep, and does not block.
+	// kick ends a sleep, present or next. Any goroutine may call it; it does not block.
 	kick()
-	// close frees; kicks that come late do nothing.
+	// close frees the sleeper. Later kicks do nothing.
 	close()
 }
 
@@ -37,8 +37,8 @@ func newClock(p *Pool, runtimeTimer bool) *clock {
 	return c
 }
 
-// alarm asks for a tick at the time given, if none comes before. What the tick is to find must be visible under its
-// queue's lock before.
+// alarm requests a tick at the time given, or earlier. The caller must first have stored, under its queue's lock, what the
+// tick is to find.
 func (c *clock) alarm(at int64) {
 	for {
 		was := c.next.Load()
@@ -54,7 +54,7 @@ func (c *clock) alarm(at int64) {
 	}
 }
 
-// tickLoop ends with stop.
+// tickLoop ticks the queues. stop ends it.
 func (c *clock) tickLoop() {
 	defer c.p.ended.Done()
 	defer c.sleeper.close()
@@ -64,7 +64,7 @@ func (c *clock) tickLoop() {
 		now := c.p.now()
 		if at > now {
 			c.until.Store(at)
-			if c.next.Load() >= at && !c.ending.Load() { // an alarm that came in between saw no sleeper to kick
+			if c.next.Load() >= at && !c.ending.Load() { // an alarm before until was stored kicked nobody
 				d := time.Duration(-1)
 				if at != never {
 					d = time.Duration(at - now)
@@ -89,10 +89,10 @@ func (c *clock) stop() {
 	}
 }
 
-// timerSleeper sleeps on a Go timer, which fires up to a millisecond late while the process is idle.
+// timerSleeper sleeps on a Go timer, which may fire up to a millisecond late while the process is idle.
 type timerSleeper struct {
 	timer  *time.Timer
-	kicked chan struct{} // room for one: kicks do not add up
+	kicked chan struct{} // capacity 1: kicks do not add up
 }
 
 func newTimerSleeper() *timerSleeper {

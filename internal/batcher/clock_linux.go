@@ -9,17 +9,17 @@ import (
 	"unsafe"
 )
 
-// preciseSleeper sleeps in ppoll(2) on a pipe, which wakes within some 10 µs where Go's timers, in an idle process, are
-// rounded up to a millisecond. It keeps its goroutine on one OS thread, whose timer slack it sets to the least.
+// preciseSleeper sleeps in ppoll(2) on a pipe. It wakes within some 10 µs, while an idle process's Go timers may be a
+// millisecond late. It locks its goroutine to one OS thread, and sets that thread's timer slack to the least.
 type preciseSleeper struct {
 	read, write int
 	pending     atomic.Bool // a byte is in the pipe, or about to be
 	locked      bool
-	mu          sync.Mutex // guards write's life
+	mu          sync.Mutex // guards closed, and keeps write open during a kick
 	closed      bool
 }
 
-// newPreciseSleeper is nil where the pipe can't be had; Go's timers serve then.
+// newPreciseSleeper returns nil if it cannot make the pipe. The clock then uses Go's timers.
 func newPreciseSleeper() sleeper {
 	var fds [2]int
 	if err := syscall.Pipe2(fds[:], syscall.O_NONBLOCK|syscall.O_CLOEXEC); err != nil {
@@ -43,12 +43,12 @@ const (
 
 func (s *preciseSleeper) sleep(d time.Duration) {
 	if !s.locked {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine, slack and all, or is never used again if it is the main one
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, so that no other runs with this slack
 		s.locked = true
 		_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, prSetTimerSlack, timerSlackLeast, 0)
 	}
 	if d < 0 || d > preciseSleepSpan {
-		d = preciseSleepSpan // the caller looks again
+		d = preciseSleepSpan // the caller checks the time and sleeps again
 	}
 	fd := pollfd{fd: int32(s.read), events: pollIn}
 	span := syscall.NsecToTimespec(int64(d))
@@ -56,7 +56,7 @@ func (s *preciseSleeper) sleep(d time.Duration) {
 	if int(n) > 0 {
 		var buf [1]byte
 		_, _ = syscall.Read(s.read, buf[:])
-		s.pending.Store(false) // a kick that came before this needs no byte: the sleep is over
+		s.pending.Store(false) // an earlier kick needs no byte of its own: the sleep is over
 	}
 }
 
@@ -74,7 +74,7 @@ func (s *preciseSleeper) kick() {
 func (s *preciseSleeper) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true // a late kick must not write to whatever gets this descriptor next
+	s.closed = true // a late kick must not write to whichever file gets this descriptor next
 	_ = syscall.Close(s.read)
 	_ = syscall.Close(s.write)
 }

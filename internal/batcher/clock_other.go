@@ -2,5 +2,5 @@
 
 package batcher
 
-// newPreciseSleeper is nil: Go's timers serve.
+// newPreciseSleeper returns nil: the clock uses Go's timers.
 func newPreciseSleeper() sleeper { return nil }

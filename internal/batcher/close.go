@@ -5,16 +5,18 @@ import (
 	"fmt"
 )
 
-// Close takes no more claims, runs what is queued (cause stop), answers every row, and frees every batch. It waits for
-// callers to commit or abandon what they have claimed. When ctx ends first, rows whose run has not begun get ErrClosed,
-// and the error says how many batches are out; they are freed when their callers and runs let go, and Close may be
-// called again to wait for that.
+// Close refuses new claims, runs what is queued, answers every row, and frees every batch. It waits for callers to commit or
+// abandon what they have claimed.
+//
+// If ctx ends first, rows whose run has not begun get ErrClosed, and the error says how many batches are still in use. These
+// are freed when their runs end and their callers commit or abandon. Close may be called again to wait for that. The
+// engine must stay usable until Close has returned nil.
 func (q *Queue) Close(ctx context.Context) error {
 	q.mu.Lock()
 	q.closing = true
 	now := q.pool.now()
 	if b := q.open; b != nil {
-		q.seal(b, causeStop, now)
+		q.seal(b, causeClose, now)
 	}
 	last := q.lastOut()
 	q.mu.Unlock()
@@ -39,7 +41,8 @@ func (q *Queue) Close(ctx context.Context) error {
 		q.o.Name, out, context.Cause(ctx))
 }
 
-// lastOut says, once, that the queue is closing and holds nothing; the lock is held, and the caller destroys.
+// lastOut returns true once, when the queue is closing and no batch is in use. Its caller must then call destroy. The lock
+// is held.
 func (q *Queue) lastOut() bool {
 	if !q.closing || q.destroyed || len(q.idle) < len(q.all) || q.making {
 		return false

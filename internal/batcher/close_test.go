@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Close answers all that was claimed before it, and refuses what comes after.
+// Close answers every row claimed before, and refuses later claims.
 func TestCloseDrains(t *testing.T) {
 	e := &fakeEngine{cost: func(int) time.Duration { return 5 * time.Millisecond }}
-	inBubble(t, 1, e, QueueOptions{MaxRows: 4, MaxWait: time.Second, Policy: Window}, func(x *bench) {
+	inBubble(t, 1, e, QueueOptions{MaxRows: 4, MaxWait: time.Second, Policy: Window}, func(x *harness) {
 		var all sync.WaitGroup
 		for id := range 6 {
 			all.Go(func() { x.wait(x.claim(id, 1, time.Time{}, rowFine), id) })
@@ -29,23 +29,24 @@ func TestCloseDrains(t *testing.T) {
 			t.Error(err)
 		}
 		if d := time.Since(start); d != 25*time.Millisecond {
-			t.Errorf("closed after %v, want 25ms: the last caller wrote for 20, its run took 5", d)
+			t.Errorf("closed after %v, want 25ms: the last caller wrote for 20 ms, its run took 5 ms", d)
 		}
 		all.Wait()
 		if _, err := x.q.Claim(1, time.Time{}); !errors.Is(err, ErrClosed) {
 			t.Errorf("claim after Close: %v, want ErrClosed", err)
 		}
-		if s := x.q.Stats(); s.FlushStop != 1 || s.FlushFull != 1 || s.Answered != 7 {
-			t.Errorf("stop %d, full %d, answered %d; want 1, 1, 7", s.FlushStop, s.FlushFull, s.Answered)
+		if s := x.q.Stats(); s.FlushClose != 1 || s.FlushFull != 1 || s.Answered != 7 {
+			t.Errorf("flushed by close %d, full %d, rows answered %d; want 1, 1, 7", s.FlushClose, s.FlushFull, s.Answered)
 		}
-		e.check(t) // freed before Close returned
+		e.check(t) // every batch was freed before Close returned
 	})
 }
 
-// When its time is up, Close answers what has not begun with ErrClosed; what runs is freed when it ends.
-func TestCloseInTime(t *testing.T) {
+// If its context ends first, Close answers rows whose run has not begun with ErrClosed. A batch that runs is freed when its
+// run ends.
+func TestCloseGivesUp(t *testing.T) {
 	e := &fakeEngine{cost: func(int) time.Duration { return time.Second }}
-	inBubble(t, 1, e, QueueOptions{MaxRows: 1, RescueAfter: -1}, func(x *bench) {
+	inBubble(t, 1, e, QueueOptions{MaxRows: 1, RescueAfter: -1}, func(x *harness) {
 		var all sync.WaitGroup
 		start := time.Now()
 		begun := x.claim(0, 1, time.Time{}, rowFine)
@@ -57,7 +58,7 @@ func TestCloseInTime(t *testing.T) {
 					t.Errorf("row %d: %v, want ErrClosed", id, err)
 				}
 				if d := time.Since(start); d != 100*time.Millisecond {
-					t.Errorf("row %d was told after %v, want 100ms: when Close gave up", id, d)
+					t.Errorf("row %d was answered after %v, want 100ms: when Close gave up", id, d)
 				}
 			})
 		}
@@ -69,7 +70,7 @@ func TestCloseInTime(t *testing.T) {
 		}
 		all.Wait()
 		if _, err := x.p.NewQueue(e, QueueOptions{MaxRows: 1}); err != nil {
-			t.Errorf("the pool must live on: %v", err)
+			t.Errorf("NewQueue after another queue's Close: %v", err)
 		}
 		x.wait(begun, 0)
 		if err := x.q.Close(context.Background()); err != nil {
@@ -78,12 +79,12 @@ func TestCloseInTime(t *testing.T) {
 	})
 }
 
-// A row whose caller commits it after Close has given up, and runners and clock are gone, is answered all the same.
+// A row that is committed after Close has given up is answered, although runners and clock have ended.
 func TestCommitAfterClose(t *testing.T) {
 	f := func(name string, o QueueOptions, early bool) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, 1, &fakeEngine{}, o, func(x *bench) {
+			inBubble(t, 1, &fakeEngine{}, o, func(x *harness) {
 				writing := x.claim(0, 1, time.Time{}, rowFine)
 				ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 				defer cancel()
@@ -99,11 +100,11 @@ func TestCommitAfterClose(t *testing.T) {
 			})
 		})
 	}
-	f("left to Wait", QueueOptions{}, false)
-	f("committed early", QueueOptions{}, true)
-	f("a window", QueueOptions{Policy: Window}, true)
-	f("full already", QueueOptions{MaxRows: 1}, true)
-	f("off", QueueOptions{Policy: Off}, true)
+	f("committed by Wait", QueueOptions{}, false)
+	f("committed before Wait", QueueOptions{}, true)
+	f("policy window", QueueOptions{Policy: Window}, true)
+	f("full batch", QueueOptions{MaxRows: 1}, true)
+	f("policy off", QueueOptions{Policy: Off}, true)
 }
 
 func TestPoolRefusesAfterClose(t *testing.T) {

@@ -4,5 +4,5 @@ package batcher
 
 import "time"
 
-// processCPU is not known here: the load is 0, and the adaptive policy holds nothing.
+// processCPU returns 0, since the CPU time is not known here. So the load is 0, and the adaptive policy holds no batch.
 func processCPU() time.Duration { return 0 }

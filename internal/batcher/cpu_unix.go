@@ -9,9 +9,9 @@ import (
 	"gavel/internal/host"
 )
 
-// processCPU is the CPU time that the process has used, but for that of its nice threads, 0 where the system does not tell.
+// processCPU returns the CPU time that the process has used, without that of its nice threads; 0 if the system call fails.
 func processCPU() time.Duration {
-	nice := host.NiceCPU() // first: it brings up to date what the system knows of those threads
+	nice := host.NiceCPU() // first: it makes the system update the time of those threads, which Getrusage includes
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0

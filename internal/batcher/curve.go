@@ -5,27 +5,30 @@ import (
 	"time"
 )
 
-// curve learns what a run costs, by the number of rows. Sizes fall into buckets (1, 2, 3–4, 5–8, …); each keeps
-// exponentially weighted means (weight 1/16, the plain mean for the first 16) of rows, of time, and of the absolute
-// deviation of time. Between the means of two neighbouring buckets time is linear; beyond the outermost it goes on in
-// proportion to rows upwards, and stays flat downwards. The high estimate is mean + 4 deviations, as TCP reckons its
-// timeouts: above the 99th percentile for all but heavy tails.
+// curve learns the time of a run, by its number of rows. Sizes fall into buckets: 1, 2, 3–4, 5–8, …. Each bucket keeps
+// exponentially weighted means of rows, of time, and of the absolute deviation of time. Their weight is 1/16; the first 16
+// observations count alike.
 //
-// What is known bounds what is believed: after 16 observations one counts for at most mean + 8 deviations, or twice the
-// mean if that is more, so that a thread that lost its processor for 10 ms does not make batches look costly. A lasting
-// change still doubles the mean within 16 observations.
+// Between the means of two neighbouring buckets, time is linear in rows. Above the largest bucket it is proportional to
+// rows; below the smallest it is constant. The high estimate is mean + 4 deviations, as in TCP's retransmission timeout.
+// It lies above the 99th percentile except for heavy tails.
+//
+// After 16 observations, a time is clipped to mean + 8 deviations, or to twice the mean if that is more. So one run whose
+// thread lost its processor does not make batches look slow. A lasting change still doubles the mean within 16 runs.
 //
 // The queue's lock guards it.
 type curve struct {
 	buckets [17]costs // index is bits.Len(rows-1): up to 65536 rows
 }
 
+// costs is one bucket.
 type costs struct {
-	rows, mean, deviation float64 // ns
+	rows, mean, deviation float64 // moving means: of rows, of time, of its absolute deviation, ns
 	count                 uint64
-	allRows, allTime      uint64 // sums of what was observed, ns
+	allRows, allTime      uint64 // sums of all observations, ns
 }
 
+// observe adds a run of rows that took ns.
 func (c *curve) observe(rows int, ns int64) {
 	k := &c.buckets[bits.Len(uint(rows-1))]
 	k.count++
@@ -56,7 +59,7 @@ func (c *curve) known() bool {
 	return false
 }
 
-// predict is the expected time of a run of rows, and the high estimate, in ns; zeros where nothing is known.
+// predict returns the expected time of a run of rows and the high estimate, in ns; zeros if nothing was observed.
 func (c *curve) predict(rows int) (mean, high float64) {
 	var lo, hi *costs // the neighbours by mean rows: lo.rows ≤ rows < hi.rows
 	r := float64(rows)
@@ -89,6 +92,7 @@ func (c *curve) predict(rows int) (mean, high float64) {
 	return mean, mean + 4*deviation
 }
 
+// points returns the curve at 1, 2, 4, … and maxRows rows, nil if nothing was observed.
 func (c *curve) points(maxRows int) (ps []CurvePoint) {
 	if !c.known() {
 		return nil
@@ -102,7 +106,7 @@ func (c *curve) points(maxRows int) (ps []CurvePoint) {
 	}
 }
 
-// sizes are the sums of what was observed, sizes never run left out.
+// sizes returns the sums of each bucket that has observations.
 func (c *curve) sizes() (ss []SizeStats) {
 	for i := range c.buckets {
 		if k := &c.buckets[i]; k.count > 0 {

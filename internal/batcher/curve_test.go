@@ -9,7 +9,7 @@ func near(t *testing.T, what string, got, want float64) {
 	}
 }
 
-// A curve that has seen 40 µs a run and 3 µs a row knows every size between, and what joining runs saves.
+// A curve that has observed a time linear in rows at some sizes predicts it at the sizes between.
 func TestCurve(t *testing.T) {
 	var c curve
 	if mean, high := c.predict(5); mean != 0 || high != 0 || c.known() {
@@ -27,10 +27,10 @@ func TestCurve(t *testing.T) {
 		near(t, "the high estimate of steady times", high, float64(cost(n)))
 	}
 	above, _ := c.predict(256)
-	near(t, "beyond the largest size, in proportion,", above, 2*float64(cost(128)))
+	near(t, "the mean beyond the largest size, in proportion,", above, 2*float64(cost(128)))
 }
 
-// One stolen time slice does not make a size look costly; a lasting change is learnt.
+// One outlier hardly changes the mean; a lasting change is learned.
 func TestCurveOutlier(t *testing.T) {
 	var c curve
 	for range 100 {

@@ -18,22 +18,22 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // engines panic here
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // engines of these tests panic
 	goleak.VerifyTestMain(m)
 }
 
-// fakeEngine scores a row as answerOf(row), in the time that cost says. It fails as the rows' last value demands, and
-// notices misuse: overlapping runs of one batch, a batch used after Close, one not closed.
+// fakeEngine scores a row as answerOf(row), in the time that cost returns. A row's last value can make the run fail. The
+// engine reports misuse: overlapping runs of one batch, a batch used after Close, a batch never closed.
 type fakeEngine struct {
 	rowLen int
-	table  int                       // values must lie below; 0: no bound
-	cost   func(n int) time.Duration // slept; nil: none
+	table  int                       // Validate refuses values from here on; 0: no bound
+	cost   func(n int) time.Duration // how long a run of n rows sleeps; nil: not at all
 	broken atomic.Bool               // every run fails
 
 	mu    sync.Mutex
-	sizes []int // of runs, in order of their beginning
-	begun []time.Time
-	ran   map[string]bool // goroutines that ran a batch; nil: not noted
+	sizes []int           // rows of each run, in the order of their starts
+	begun []time.Time     // starts of the runs
+	ran   map[string]bool // goroutines that ran a batch; nil: not recorded
 
 	batches, closed atomic.Int64
 	misuse          atomic.Pointer[string]
@@ -42,8 +42,8 @@ type fakeEngine struct {
 // What the last value of a row makes the engine do.
 const (
 	rowFine    = 0
-	rowBad     = 1001 // the run fails, without a name
-	rowNamed   = 1002 // the run fails with its RowError
+	rowBad     = 1001 // the run fails, and names no row
+	rowNamed   = 1002 // the run fails with a RowError of this row
 	rowPanic   = 1003
 	rowSeveral = 1004 // named together with others, beside which all are scored
 	rowInvalid = -1   // refused by Validate, as is any negative value
@@ -67,7 +67,7 @@ func (e *fakeEngine) Validate(inputs []engine.Column, i int) error {
 	return inTable(inputs, i, e.table)
 }
 
-// inTable refuses a row with a value outside [0, table); 0: table has no end.
+// inTable refuses a row with a value outside [0, table); table 0 means no upper bound.
 func inTable(inputs []engine.Column, i, table int) error {
 	c := &inputs[0]
 	if table == 0 {
@@ -88,7 +88,7 @@ func schemaOf(rowLen int) *engine.Schema {
 	}
 }
 
-// memory is that of a batch of indices.
+// memory holds a batch with one field of indices and one probability a row.
 type memory struct{ inputs, outputs []engine.Column }
 
 func newMemory(capacity, rowLen int) memory {
@@ -123,14 +123,14 @@ func (e *fakeEngine) runs() ([]int, []time.Time) {
 	return append([]int(nil), e.sizes...), append([]time.Time(nil), e.begun...)
 }
 
-// ranHere says whether the calling goroutine has run a batch: one that rescued may be answered when its run ends.
+// ranHere says whether the calling goroutine has run a batch. A caller that has may be answered after its deadline.
 func (e *fakeEngine) ranHere() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.ran[goroutine()]
 }
 
-// goroutine names the calling one.
+// goroutine returns the name of the calling goroutine.
 func goroutine() string {
 	head := make([]byte, 32) // "goroutine 7 [running]:…"
 	name, _, _ := strings.Cut(string(head[:runtime.Stack(head, false)]), " [")

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// atomicFloat is a float64 that may be read while another goroutine stores it. It is 0 at first.
+// atomicFloat is a float64 that goroutines may load and store concurrently. Its zero value is 0.
 type atomicFloat struct{ bits atomic.Uint64 }
 
 func (f *atomicFloat) load() float64   { return math.Float64frombits(f.bits.Load()) }

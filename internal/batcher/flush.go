@@ -2,13 +2,13 @@ package batcher
 
 import "gavel/internal/engine"
 
-// committed is called when b has no row pending, or had a moment ago. With inline, it may return a runner's licence:
-// the caller then runs a batch itself. Under Off it runs b, which nobody else knows of. Where Close has given up, runners
-// and the clock may be gone: the caller answers b, without the engine.
+// committed is called when b has no row pending; meanwhile another caller may have claimed places. If inline is true, it
+// may return a borrowed runner: its caller must then run a batch of q. Under Off it runs b itself, which no other
+// goroutine knows of. If Close has given up, runners and the clock may be gone: it then answers b without the engine.
 func (q *Queue) committed(b *batch, now int64, inline bool) *runner {
 	q.mu.Lock()
 	if q.o.Policy == Off && q.running < q.o.MaxRunners && len(q.ready) == 0 {
-		q.ahead -= b.predicted
+		q.backlog -= b.predicted
 		q.start(b)
 		q.mu.Unlock()
 		q.count.inline.Add(1)
@@ -36,17 +36,17 @@ func (q *Queue) committed(b *batch, now int64, inline bool) *runner {
 	return r
 }
 
-// abort answers every batch that is ready with ErrClosed.
+// abort answers every batch that may leave with ErrClosed.
 func (q *Queue) abort() {
 	for b := q.take(q.pool.now()); b != nil; b = q.take(q.pool.now()) {
 		q.run(b, nil)
 	}
 }
 
-// seal closes the open batch to new rows; the lock is held.
+// seal closes the open batch to new rows, for the cause c. The lock is held, as in the functions below up to announce.
 func (q *Queue) seal(b *batch, c cause, now int64) {
 	q.flush(b, c)
-	q.ahead += b.predicted
+	q.backlog += b.predicted
 	if b.pending.Load() > 0 {
 		b.state = batchSealed
 		return
@@ -60,10 +60,9 @@ func (q *Queue) makeReady(b *batch) {
 	q.ready = append(q.ready, b)
 }
 
-// flush counts b's end as the open batch.
+// flush counts the open batch b as flushed; no batch is open then.
 func (q *Queue) flush(b *batch, c cause) {
 	q.open = nil
-	b.cause = c
 	mean, _ := q.curve.predict(b.n)
 	b.predicted = int64(mean)
 	q.batches++
@@ -71,7 +70,7 @@ func (q *Queue) flush(b *batch, c cause) {
 	q.hist.batchRows.addRows(b.n)
 }
 
-// oldest is the batch that a runner would take now, nil if none; the lock is held.
+// oldest returns the batch that a runner would take now, nil if there is none.
 func (q *Queue) oldest(now int64) *batch {
 	if q.running >= q.o.MaxRunners && !q.aborted.Load() {
 		return nil
@@ -85,8 +84,8 @@ func (q *Queue) oldest(now int64) *batch {
 	return nil
 }
 
-// announce asks the pool for a runner if one is wanted and not yet asked for; the lock is held. With inline, an idle
-// runner's licence may be returned instead.
+// announce asks the pool for a runner if a batch may leave and none was asked for. If inline is true, it may return a
+// borrowed runner instead. If no batch may leave yet, it sets the clock.
 func (q *Queue) announce(now int64, inline bool) *runner {
 	b := q.oldest(now)
 	if b == nil {
@@ -104,9 +103,9 @@ func (q *Queue) announce(now int64, inline bool) *runner {
 		q.announced = true
 		q.pool.announce(q)
 	}
-	if after := int64(q.o.RescueAfter); after >= 0 { // for hint, if no runner comes; the one announced may come to another batch
+	if after := int64(q.o.RescueAfter); after >= 0 { // a tick then rescues b if no runner has taken it
 		at := b.dueAt + after
-		if at <= now { // a tick has looked
+		if at <= now { // the tick of that time is over
 			at = now + after
 		}
 		q.pool.clock.alarm(at)
@@ -114,8 +113,8 @@ func (q *Queue) announce(now int64, inline bool) *runner {
 	return nil
 }
 
-// serve is take for the runner that came because the queue was announced. It alone ends the announcement: another who
-// takes a batch leaves the pool's entry where it is, and a second one would be one too many.
+// serve is take for the runner that came because the queue was announced. Only serve ends the announcement: when a
+// caller takes a batch, the queue stays runnable in the pool, and a second announcement would be one too many.
 func (q *Queue) serve(now int64) *batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -123,7 +122,7 @@ func (q *Queue) serve(now int64) *batch {
 	return q.takeLocked(now)
 }
 
-// take gives the oldest batch that may go to the caller, who must run it; nil if there is none.
+// take returns the oldest batch that may leave, which the caller must run; nil if there is none.
 func (q *Queue) take(now int64) *batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -133,17 +132,17 @@ func (q *Queue) take(now int64) *batch {
 func (q *Queue) takeLocked(now int64) *batch {
 	b := q.oldest(now)
 	if b == nil {
-		q.announce(now, false) // sets the alarm for one that is held
+		q.announce(now, false) // sets the clock for a batch that is held
 		return nil
 	}
 	if b.state == batchReady {
 		q.ready = q.ready[:copy(q.ready, q.ready[1:])]
-		q.ahead -= b.predicted
+		q.backlog -= b.predicted
 	} else {
 		c := causeIdle
 		switch {
 		case q.closing:
-			c = causeStop
+			c = causeClose
 		case now >= b.dueAt:
 			c = causeDue
 		}
@@ -154,7 +153,7 @@ func (q *Queue) takeLocked(now int64) *batch {
 	return b
 }
 
-// start makes b running; the lock is held.
+// start makes b running. The lock is held.
 func (q *Queue) start(b *batch) {
 	b.state = batchRunning
 	q.running++
@@ -163,8 +162,8 @@ func (q *Queue) start(b *batch) {
 	}
 }
 
-// ran ends b's running: from here on only its runner looks at its tickets.
-func (q *Queue) ran(b *batch, now int64) {
+// finish makes b answering.
+func (q *Queue) finish(b *batch, now int64) {
 	q.count.dropped.Add(uint64(b.n - len(b.live)))
 	if len(b.live) == 0 {
 		q.count.empty.Add(1)
@@ -175,13 +174,17 @@ func (q *Queue) ran(b *batch, now int64) {
 	if q.o.Policy == Off {
 		q.queued -= b.n
 	}
-	q.announce(now, false) // MaxRunners may have held one back
+	q.announce(now, false) // MaxRunners may have held a batch back
 	q.mu.Unlock()
 }
 
 // free takes an answered batch back.
 func (q *Queue) free(b *batch) {
-	engine.Clear(b.texts, 0, b.n) // or they would live as long as the batch
+	for i := range b.inputs { // a free batch must not keep texts from being collected
+		if c := &b.inputs[i]; c.Type == engine.Text {
+			clear(c.Text[:b.n*c.Width])
+		}
+	}
 	q.mu.Lock()
 	b.state = batchFree
 	clear(b.slots[:b.n])

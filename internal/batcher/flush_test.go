@@ -8,27 +8,18 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"gavel/internal/engine"
 )
 
-// bench is a pool with one queue and its fake engine, in a bubble with a fake clock.
-type bench struct {
-	t      *testing.T
-	e      *fakeEngine
-	p      *Pool
-	q      *Queue
-	closed bool
+// harness is a pool with one queue and its fake engine, in a synctest bubble.
+type harness struct {
+	t *testing.T
+	e *fakeEngine
+	p *Pool
+	q *Queue
 }
 
-// inBubble runs f under the fake clock and checks that nothing is left behind.
-func inBubble(t *testing.T, runners int, e *fakeEngine, o QueueOptions, f func(x *bench)) {
-	t.Helper()
-	inBubbleWith(t, runners, e, e, o, f)
-}
-
-// inBubbleWith is inBubble with an engine made of e.
-func inBubbleWith(t *testing.T, runners int, scorer engine.Engine, e *fakeEngine, o QueueOptions, f func(x *bench)) {
+// inBubble runs f under synctest's clock. Then it closes the pool, and checks that every batch is freed and every row ended.
+func inBubble(t *testing.T, runners int, e *fakeEngine, o QueueOptions, f func(x *harness)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p, err := NewPool(PoolOptions{Runners: runners, RuntimeTimer: true})
@@ -38,11 +29,11 @@ func inBubbleWith(t *testing.T, runners int, scorer engine.Engine, e *fakeEngine
 		if e.rowLen == 0 {
 			e.rowLen = 4
 		}
-		q, err := p.NewQueue(scorer, o)
+		q, err := p.NewQueue(e, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := &bench{t: t, e: e, p: p, q: q}
+		x := &harness{t: t, e: e, p: p, q: q}
 		f(x)
 		if err := p.Close(context.Background()); err != nil {
 			t.Error(err)
@@ -52,8 +43,8 @@ func inBubbleWith(t *testing.T, runners int, scorer engine.Engine, e *fakeEngine
 	})
 }
 
-// balance checks that every claimed row ended once.
-func (x *bench) balance() {
+// balance checks that every claimed row ended once, and that the counts of batches agree.
+func (x *harness) balance() {
 	x.t.Helper()
 	s := x.q.Stats()
 	if ends := s.Answered + s.Refused + s.Expired + s.Failed + s.Closed + s.Abandoned; ends != s.Rows {
@@ -62,13 +53,13 @@ func (x *bench) balance() {
 	if s.QueueRows != 0 || s.Running != 0 {
 		x.t.Errorf("closed with %d rows queued, %d batches running", s.QueueRows, s.Running)
 	}
-	if f := s.FlushFull + s.FlushDue + s.FlushIdle + s.FlushStop; f != s.Batches || f != s.BatchRows.Count {
+	if f := s.FlushFull + s.FlushDue + s.FlushIdle + s.FlushClose; f != s.Batches || f != s.BatchRows.Count {
 		x.t.Errorf("%d batches, %d by cause, %d in the histogram", s.Batches, f, s.BatchRows.Count)
 	}
 }
 
-// claim is a ticket with rows id, id+1, …, each ending in last.
-func (x *bench) claim(id, n int, deadline time.Time, last int32) *Ticket {
+// claim returns an open ticket with n rows, whose first values are id, id+1, …, and whose last value is last.
+func (x *harness) claim(id, n int, deadline time.Time, last int32) *Ticket {
 	x.t.Helper()
 	t, err := x.q.Claim(n, deadline)
 	if err != nil {
@@ -86,8 +77,8 @@ func (x *bench) claim(id, n int, deadline time.Time, last int32) *Ticket {
 	return t
 }
 
-// wait checks that every row got its own result.
-func (x *bench) wait(t *Ticket, id int) {
+// wait waits for the ticket's rows, id, id+1, …, and checks that each got its own result.
+func (x *harness) wait(t *Ticket, id int) {
 	x.t.Helper()
 	out := make([]Result, t.n)
 	if err := t.Wait(context.Background(), out); err != nil {
@@ -105,7 +96,7 @@ func TestFlush(t *testing.T) {
 		cause func(s Stats) uint64) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, 2, &fakeEngine{}, o, func(x *bench) {
+			inBubble(t, 2, &fakeEngine{}, o, func(x *harness) {
 				start := time.Now()
 				var due time.Time
 				if deadline > 0 {
@@ -148,40 +139,40 @@ func TestFlush(t *testing.T) {
 	full := func(s Stats) uint64 { return s.FlushFull }
 	due := func(s Stats) uint64 { return s.FlushDue }
 	idle := func(s Stats) uint64 { return s.FlushIdle }
-	f("a row that is due goes alone", window, []int{1}, 0, []int{1}, []time.Duration{2 * ms}, due)
-	f("a full batch goes at once", window, []int{1, 1, 1, 1}, 0, []int{4}, []time.Duration{0}, full)
-	f("the overflow opens a second batch", window, []int{1, 1, 1, 1, 1}, 0, []int{4, 1}, []time.Duration{0, 2 * ms}, due)
+	f("a row alone leaves when it is due", window, []int{1}, 0, []int{1}, []time.Duration{2 * ms}, due)
+	f("a full batch leaves at once", window, []int{1, 1, 1, 1}, 0, []int{4}, []time.Duration{0}, full)
+	f("a claim after a full batch opens another", window, []int{1, 1, 1, 1, 1}, 0, []int{4, 1}, []time.Duration{0, 2 * ms}, due)
 	f("one claim may fill several batches", window, []int{9}, 0, []int{4, 4, 1}, []time.Duration{0, 0, 2 * ms}, full)
-	f("a claim joins what is open", window, []int{3, 3}, 0, []int{4, 2}, []time.Duration{0, 2 * ms}, full)
-	f("a deadline comes before the longest wait", window, []int{1}, 3*ms, []int{1},
+	f("a claim joins the open batch, and opens another for the rest", window, []int{3, 3}, 0, []int{4, 2}, []time.Duration{0, 2 * ms}, full)
+	f("a deadline makes a batch due before max_wait", window, []int{1}, 3*ms, []int{1},
 		[]time.Duration{1500 * time.Microsecond}, due)
-	f("an eager row waits for nobody", eager, []int{1}, 0, []int{1}, []time.Duration{0}, idle)
+	f("eager does not hold a batch", eager, []int{1}, 0, []int{1}, []time.Duration{0}, idle)
 	f("off joins no claims", QueueOptions{MaxRows: 4, Policy: Off}, []int{1, 3, 1}, 0, []int{1, 3, 1}, []time.Duration{0, 0, 0}, idle)
-	f("off takes a large claim apart", QueueOptions{MaxRows: 4, Policy: Off}, []int{9}, 0, []int{4, 4, 1}, []time.Duration{0, 0, 0}, idle)
-	f("adaptive is eager while it knows no costs", QueueOptions{MaxRows: 4, MaxWait: 2 * ms}, []int{1}, 0, []int{1},
+	f("off splits a large claim", QueueOptions{MaxRows: 4, Policy: Off}, []int{9}, 0, []int{4, 4, 1}, []time.Duration{0, 0, 0}, idle)
+	f("adaptive holds no batch while the gap is unknown", QueueOptions{MaxRows: 4, MaxWait: 2 * ms}, []int{1}, 0, []int{1},
 		[]time.Duration{0}, idle)
 }
 
-// A due batch goes early enough for its deadline, once it is known how long a run takes.
+// If the time of a run is known, a batch leaves in time for its deadline.
 func TestDueBeforeDeadline(t *testing.T) {
 	e := &fakeEngine{cost: func(int) time.Duration { return time.Millisecond }}
-	inBubble(t, 1, e, QueueOptions{MaxRows: 4, MaxWait: 50 * time.Millisecond, Policy: Window}, func(x *bench) {
-		for id := range 200 { // teaches the curve: the deviation goes to 0
+	inBubble(t, 1, e, QueueOptions{MaxRows: 4, MaxWait: 50 * time.Millisecond, Policy: Window}, func(x *harness) {
+		for id := range 200 { // the curve learns: the deviation falls to 0
 			x.wait(x.claim(id, 4, time.Time{}, rowFine), id)
 		}
 		start := time.Now()
 		x.wait(x.claim(1, 1, start.Add(10*time.Millisecond), rowFine), 1)
 		if d := time.Since(start); d != 9900*time.Microsecond {
-			t.Errorf("answered after %v: want 9.9ms: begun as late as the deadline of 10 ms allows", d)
+			t.Errorf("answered after %v, want 9.9ms: 0.1 ms before the deadline", d)
 		}
 	})
 }
 
-// Rows that come while every runner is busy join one batch, which stays open past its due time.
+// While every runner is busy, a batch stays open past its due time, and rows keep joining it.
 func TestFillsWhileRunnersAreBusy(t *testing.T) {
 	e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
 	o := QueueOptions{MaxRows: 8, MaxWait: 1500 * time.Microsecond, Policy: Eager, RescueAfter: -1}
-	inBubble(t, 1, e, o, func(x *bench) {
+	inBubble(t, 1, e, o, func(x *harness) {
 		var all sync.WaitGroup
 		for id := range 6 {
 			all.Go(func() { x.wait(x.claim(id, 1, time.Time{}, rowFine), id) })
@@ -190,18 +181,18 @@ func TestFillsWhileRunnersAreBusy(t *testing.T) {
 		}
 		all.Wait()
 		if sizes, _ := e.runs(); !slices.Equal(sizes, []int{1, 5}) {
-			t.Errorf("runs of %v rows, want 1 and then the 5 that came meanwhile", sizes)
+			t.Errorf("runs of %v rows, want 1, then the 5 claimed meanwhile", sizes)
 		}
 	})
 }
 
-// Full batches run side by side, as many as there are runners and the queue may have.
-func TestSideBySide(t *testing.T) {
+// Full batches run concurrently, bounded by the runners and by MaxRunners.
+func TestConcurrentRuns(t *testing.T) {
 	f := func(name string, runners, maxRunners int, want time.Duration) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
-			inBubble(t, runners, e, QueueOptions{MaxRows: 4, MaxRunners: maxRunners, RescueAfter: -1}, func(x *bench) {
+			inBubble(t, runners, e, QueueOptions{MaxRows: 4, MaxRunners: maxRunners, RescueAfter: -1}, func(x *harness) {
 				start := time.Now()
 				x.wait(x.claim(0, 16, time.Time{}, rowFine), 0)
 				if d := time.Since(start); d != want {
@@ -213,26 +204,26 @@ func TestSideBySide(t *testing.T) {
 	f("one runner", 1, 0, 40*time.Millisecond)
 	f("two runners", 2, 0, 20*time.Millisecond)
 	f("four runners", 4, 0, 10*time.Millisecond)
-	f("four runners, of which it may have two", 4, 2, 20*time.Millisecond)
+	f("four runners, max_runners two", 4, 2, 20*time.Millisecond)
 }
 
-// A caller whose every row is refused is told at once; it does not wait for its batch.
+// If all rows of a claim are refused, its caller does not wait for the batch.
 func TestRefusedAtOnce(t *testing.T) {
-	inBubble(t, 1, &fakeEngine{}, QueueOptions{Policy: Window}, func(x *bench) {
+	inBubble(t, 1, &fakeEngine{}, QueueOptions{Policy: Window}, func(x *harness) {
 		start := time.Now()
 		out := make([]Result, 2)
 		if err := x.claim(0, 2, time.Time{}, rowInvalid).Wait(context.Background(), out); !errors.Is(err, ErrRow) || !errors.Is(out[1].Err, ErrRow) {
 			t.Errorf("%v, want ErrRow", err)
 		}
 		if d := time.Since(start); d != 0 {
-			t.Errorf("told after %v, want 0s", d)
+			t.Errorf("answered after %v, want 0s", d)
 		}
 	})
 }
 
-// A caller that is slow to write holds its own batch back, and nothing else.
+// A caller that writes slowly delays its own batch only.
 func TestSlowWriter(t *testing.T) {
-	inBubble(t, 1, &fakeEngine{}, QueueOptions{MaxRows: 4, MaxWait: 2 * time.Millisecond, Policy: Eager}, func(x *bench) {
+	inBubble(t, 1, &fakeEngine{}, QueueOptions{MaxRows: 4, MaxWait: 2 * time.Millisecond, Policy: Eager}, func(x *harness) {
 		slow := x.claim(0, 1, time.Time{}, rowFine)
 		start := time.Now()
 		var with sync.WaitGroup
@@ -240,7 +231,7 @@ func TestSlowWriter(t *testing.T) {
 		time.Sleep(3 * time.Millisecond) // due at 2 ms: the next claim must open another batch
 		x.wait(x.claim(2, 1, time.Time{}, rowFine), 2)
 		if d := time.Since(start); d != 3*time.Millisecond {
-			t.Errorf("a later batch was answered after %v, want 3ms: at once", d)
+			t.Errorf("the later batch was answered after %v, want 3ms: as soon as it was claimed", d)
 		}
 		x.wait(slow, 0)
 		with.Wait()
@@ -253,7 +244,7 @@ func TestSlowWriter(t *testing.T) {
 func TestAdmission(t *testing.T) {
 	e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
 	o := QueueOptions{MaxRows: 2, QueueRows: 6, Policy: Eager, RescueAfter: -1, CalibrationRuns: 20}
-	inBubble(t, 1, e, o, func(x *bench) {
+	inBubble(t, 1, e, o, func(x *harness) {
 		start := time.Now()
 		claim := func(n int, within time.Duration) error {
 			deadline := time.Time{}
@@ -272,16 +263,16 @@ func TestAdmission(t *testing.T) {
 			within time.Duration
 			err    error
 		}{
-			{2, 5 * time.Millisecond, nil},      // an idle queue lets a row try, whatever is predicted
+			{2, 5 * time.Millisecond, nil},      // an idle queue admits every claim, whatever is predicted
 			{2, 15 * time.Millisecond, ErrShed}, // 10 ms until the runner is free, 10 ms for its own run
 			{2, 25 * time.Millisecond, nil},     //
 			{2, 25 * time.Millisecond, ErrShed}, // one more batch before it
 			{2, 35 * time.Millisecond, nil},     //
 			{3, 0, errFull},                     // 4 of 6 places are taken
-			{2, 0, nil},                         // no deadline, and the last place
+			{2, 0, nil},                         // no deadline, and the last two places
 			{1, 0, errFull},                     //
 			{1, -time.Millisecond, ErrExpired},  //
-			{7, 0, errFull},                     // more than ever fit
+			{7, 0, errFull},                     // more than queue_rows
 		} {
 			if err := claim(want.n, want.within); !errors.Is(err, want.err) {
 				t.Errorf("claim %d: %v, want %v", i, err, want.err)

@@ -2,25 +2,26 @@ package batcher
 
 import (
 	"math"
-	"math/bits"
+	"slices"
 	"sync/atomic"
 )
 
-// Histogram counts observations in the buckets of Prometheus's native histograms of schema 3: eight an octave, that of
-// index i above 2^((i-1)/8), at most 2^(i/8). A bound that is a power of two is one exactly.
+// Histogram counts observations in the buckets of Prometheus's native histograms of schema 3: eight an octave. The bucket of
+// index i holds values above 2^((i-1)/8) and up to 2^(i/8).
 type Histogram struct {
-	// First is the index of the bucket that Counts[1] counts. Counts[0] is of all observations below that bucket, 0
-	// included; there is always at least that count, but in the zero Histogram.
+	// First is the index of the bucket that Counts[1] counts. Counts[0] counts all observations below that bucket, 0
+	// included. Counts is empty only in the zero Histogram.
 	First  int
 	Counts []uint64
 	Sum    float64
 	Count  uint64 // the sum of Counts
 }
 
-// Schema is that of every Histogram, as Prometheus numbers them.
+// Schema is the Prometheus schema of every Histogram.
 const Schema = 3
 
-// Bound is the upper bound of the native bucket of an index: 2^(index/8), to the last bit as Prometheus has it.
+// Bound is the upper bound of the native bucket of an index: 2^(index/8), equal to Prometheus's to the last bit. A bound
+// that is a power of two is exact.
 func Bound(index int) float64 {
 	return math.Ldexp(halfTo1[index&7], index>>3+1)
 }
@@ -30,29 +31,24 @@ var halfTo1 = [8]float64{
 	0.7071067811865475, 0.7711054127039704, 0.8408964152537144, 0.9170040432046711,
 }
 
-// A histogram counts integers of some unit without a lock: an addition to one of 433 counters, found without a
-// logarithm, and one to the sum. From its first bound up it has 54 octaves, so that nothing lies above its last.
+// histogram counts integers of some unit, without a lock. It has 54 octaves from its first bound up, so that no observation
+// lies above the last bucket.
 type histogram struct {
-	counts [8*54 + 1]atomic.Uint64
+	counts [buckets]atomic.Uint64
 	sum    atomic.Uint64
 }
 
-// scale is how the integers of one unit find their buckets. Shifted so that its leading one is bit 63, an integer has
-// its octave in the shift and its place in the octave in the bits below. The four of them after the leading one make a
-// slot, narrower than any bucket, so that a slot holds one bound at most, and one comparison decides.
+const buckets = 8*54 + 1
+
+// scale maps the integers of one unit to buckets.
 type scale struct {
-	perUnit float64 // integers in 1 of what is observed
-	first   int     // index of the bucket of counts[1]
-	slots   [16]sixteenth
+	perUnit float64         // integers in 1 of what is observed
+	first   int             // index of the bucket of counts[1]
+	bounds  [buckets]uint64 // the greatest integer of each bucket
 }
 
-type sixteenth struct {
-	bucket int    // counts[bucket+8*octave] counts the integers of this slot up to bound
-	bound  uint64 // shifted as the integers are; those above are counted one further
-}
-
-// What the batcher observes: times in ns from 2^-20 s (about a microsecond) up, rows from 1, ratios in 2^-20ths from
-// 2^-6.
+// The scales of what the batcher observes: times in ns from 2^-20 s (about a microsecond) up, rows from 1, ratios in
+// units of 2^-20 from 2^-6 up.
 var (
 	timeScale  = newScale(1e9, -159)
 	rowScale   = newScale(1, 0)
@@ -61,17 +57,10 @@ var (
 
 func newScale(perUnit float64, first int) *scale {
 	s := &scale{perUnit: perUnit, first: first}
-	index := first
-	for perUnit*Bound(index) >= 1 {
-		index--
-	}
-	for i := range s.slots {
-		for perUnit*Bound(index) < 1+float64(i)/16 {
-			index++
-		}
-		s.slots[i] = sixteenth{bucket: index - first + 1, bound: math.MaxUint64}
-		if bound := perUnit * Bound(index); bound < 2 {
-			s.slots[i].bound = uint64(math.Ldexp(bound, 63))
+	for i := range s.bounds {
+		s.bounds[i] = math.MaxUint64
+		if bound := perUnit * Bound(first-1+i); bound < 1<<64 {
+			s.bounds[i] = uint64(bound)
 		}
 	}
 	return s
@@ -79,22 +68,18 @@ func newScale(perUnit float64, first int) *scale {
 
 // add counts v, times over.
 func (h *histogram) add(s *scale, v, times uint64) {
-	shift := bits.LeadingZeros64(v)
-	shifted := v << shift
-	at := &s.slots[shifted>>59&15]
-	_, above := bits.Sub64(at.bound, shifted, 0)
-	i := at.bucket + 8*(63-shift) + int(above)
-	h.counts[min(max(i, 0), len(h.counts)-1)].Add(times)
+	i, _ := slices.BinarySearch(s.bounds[:], v)
+	h.counts[min(i, buckets-1)].Add(times)
 	h.sum.Add(v * times)
 }
 
-// addTime counts a duration in ns, times over; one below 0 as 0.
+// addTime counts a duration in ns, times over. A negative one counts as 0.
 func (h *histogram) addTime(ns int64, times uint64) { h.add(timeScale, uint64(max(ns, 0)), times) }
 
 // addRows counts a number of rows.
 func (h *histogram) addRows(rows int) { h.add(rowScale, uint64(rows), 1) }
 
-// addRatio counts a ratio, to a millionth; one above a million as a million, what is no number as 0.
+// addRatio counts a ratio, to a millionth. One above a million counts as a million, NaN or a negative one as 0.
 func (h *histogram) addRatio(ratio float64) {
 	if !(ratio > 0) {
 		ratio = 0

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// indexOf is the reference: the first native bucket whose bound is not below x, -1000 for 0.
+// indexOf is the reference: the index of the first native bucket whose bound is not below x; -1000 for 0.
 func indexOf(x float64) int {
 	if x == 0 {
 		return -1000
@@ -19,7 +19,7 @@ func indexOf(x float64) int {
 	return index
 }
 
-// Every integer of each unit falls into the bucket that a search among the bounds finds.
+// Integers of each unit fall into the bucket that the reference finds.
 func TestHistogramAgainstReference(t *testing.T) {
 	f := func(name string, s *scale, values []uint64) {
 		t.Helper()
@@ -55,7 +55,7 @@ func TestHistogramAgainstReference(t *testing.T) {
 		}
 		return values
 	}
-	// Those beside each bound: the last integer that is not above it, and the next.
+	// beside returns the integers around each bound: the last one that is not above it, and its neighbours.
 	beside := func(s *scale, octaves int) (values []uint64) {
 		for index := s.first - 20; index < s.first+8*octaves; index++ {
 			v := uint64(Bound(index) * s.perUnit)
@@ -63,7 +63,7 @@ func TestHistogramAgainstReference(t *testing.T) {
 		}
 		return values
 	}
-	f("rows, one by one", rowScale, upTo(70000))
+	f("all rows to 70000", rowScale, upTo(70000))
 	f("rows beside bounds", rowScale, beside(rowScale, 16))
 	f("times", timeScale, random(50))
 	f("times beside bounds", timeScale, beside(timeScale, 30))
@@ -71,7 +71,7 @@ func TestHistogramAgainstReference(t *testing.T) {
 	f("ratios beside bounds", ratioScale, beside(ratioScale, 25))
 }
 
-// A value that is a bound belongs below it, and the next one above.
+// A value equal to a bound falls into the bucket below it, the next value into the one above.
 func TestHistogramEdges(t *testing.T) {
 	f := func(name string, s *scale, v uint64, wantIndex int) {
 		t.Helper()
@@ -84,7 +84,7 @@ func TestHistogramEdges(t *testing.T) {
 		}
 	}
 	below := timeScale.first - 1
-	f("no time", timeScale, 0, below)
+	f("0 s", timeScale, 0, below)
 	f("a nanosecond", timeScale, 1, below)
 	f("just below 2^-20 s", timeScale, 953, below)
 	f("just above 2^-20 s", timeScale, 954, below+1)
@@ -93,10 +93,10 @@ func TestHistogramEdges(t *testing.T) {
 	f("a second", timeScale, 1e9, 0)
 	f("a nanosecond more", timeScale, 1e9+1, 1)
 	f("292 years", timeScale, math.MaxInt64, 265)
-	f("no row", rowScale, 0, -1)
-	f("a row", rowScale, 1, 0)
-	f("two rows", rowScale, 2, 8)
-	f("three rows", rowScale, 3, 13)
+	f("0 rows", rowScale, 0, -1)
+	f("1 row", rowScale, 1, 0)
+	f("2 rows", rowScale, 2, 8)
+	f("3 rows", rowScale, 3, 13)
 	f("128 rows", rowScale, 128, 56)
 	f("129 rows", rowScale, 129, 57)
 	f("65536 rows", rowScale, 65536, 128)
@@ -114,7 +114,7 @@ func TestHistogramEdges(t *testing.T) {
 	}
 }
 
-// The bounds are Prometheus's own, so that octaves and half octaves may serve as classic bounds too.
+// Bounds are 2^(index/8), exactly so at powers of two.
 func TestBound(t *testing.T) {
 	for octave := -60; octave <= 60; octave++ {
 		for eighth := range 8 {
@@ -133,7 +133,7 @@ func TestHistogramAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkHistogram is what an observation costs, its values spread over six octaves.
+// BenchmarkHistogram measures an observation. The values are spread over six octaves.
 func BenchmarkHistogram(b *testing.B) {
 	var values [1024]int64
 	x := uint64(1)

@@ -10,7 +10,7 @@ import (
 	"gavel/internal/batcher"
 )
 
-// A pool's load is the share of the processors that the process may use, over the last second or so.
+// A pool's load is the share of its processors that the process has used, over about the last half second.
 func TestLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var used time.Duration
@@ -31,11 +31,11 @@ func TestLoad(t *testing.T) {
 		}
 		pass("one of four processors", 1, 3*time.Second, 0.25)
 		pass("all of them", 4, 3*time.Second, 1)
-		pass("idle for half of what it looks back", 0, 350*time.Millisecond, 0.5)
+		pass("idle for 0.35 s", 0, 350*time.Millisecond, 0.5)
 		pass("idle", 0, 3*time.Second, 0)
 		time.Sleep(time.Hour)
 		used += 2 * time.Hour
-		pass("asked once an hour", 2, 0, 0.5)
+		pass("sampled once an hour", 2, 0, 0.5)
 		if err := p.Close(context.Background()); err != nil {
 			t.Error(err)
 		}

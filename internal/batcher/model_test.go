@@ -14,110 +14,110 @@ import (
 	"pgregory.net/rapid"
 )
 
-// plan is what callers do to one queue. runPlan carries it out under the fake clock, and checks each answer against
-// what the caller alone could expect: its own result, its own row's fault, or a time that has really passed.
-type plan struct {
+// scenario is what callers do to one queue. runScenario plays it under synctest's clock. It checks that each row gets its own
+// result, its own fault, or an error whose time has come.
+type scenario struct {
 	runners int
 	nice    int
 	options QueueOptions
-	base    time.Duration // of a run
+	base    time.Duration // of each run
 	perRow  time.Duration
-	callers []plannedCaller
-	closeAt time.Duration // 0: at the end
-	closeIn time.Duration // the time Close is given; 0: as long as it takes
+	callers []callerScript
+	closeAt time.Duration // when the queue is closed; 0: at the end
+	closeIn time.Duration // how long Close may take; 0: no bound
 }
 
-type plannedCaller struct {
+type callerScript struct {
 	at       time.Duration
-	kinds    []int32       // last values of its rows, see engine_test.go
+	kinds    []int32       // the last value of each of its rows; see rowFine
 	deadline time.Duration // after at; 0: none
 	writing  time.Duration // between Claim and Wait
-	leaves   time.Duration // its context ends so long after Wait begins; 0: never
+	leaves   time.Duration // from the start of Wait to the end of its context; 0: never ends
 	abandons bool
-	early    bool          // commits before it waits, so that it does not run its batch itself
-	then     bool          // does not wait: a receiver is told
-	slack    time.Duration // how long after its deadline it may be answered: real time is not exact
+	early    bool          // commits before it waits, so that it does not run its batch inline
+	then     bool          // leaves with Then
+	slack    time.Duration // how long after its deadline it may be answered, since real time is not exact
 }
 
-func runPlan(t *testing.T, pl plan) (fault error) {
+func runScenario(t *testing.T, sc scenario) (fault error) {
 	var mu sync.Mutex
-	blame := func(format string, args ...any) {
+	fail := func(format string, args ...any) {
 		mu.Lock()
 		defer mu.Unlock()
 		fault = errors.Join(fault, fmt.Errorf(format, args...))
 	}
 	synctest.Test(t, func(t *testing.T) {
-		e := &fakeEngine{rowLen: 3, cost: func(n int) time.Duration { return pl.base + time.Duration(n)*pl.perRow },
+		e := &fakeEngine{rowLen: 3, cost: func(n int) time.Duration { return sc.base + time.Duration(n)*sc.perRow },
 			ran: map[string]bool{}}
-		p, err := NewPool(PoolOptions{Runners: pl.runners, RuntimeTimer: true, Nice: pl.nice})
+		p, err := NewPool(PoolOptions{Runners: sc.runners, RuntimeTimer: true, Nice: sc.nice})
 		if err != nil {
-			blame("%v", err)
+			fail("%v", err)
 			return
 		}
-		q, err := p.NewQueue(e, pl.options)
+		q, err := p.NewQueue(e, sc.options)
 		if err != nil {
-			blame("%v", err)
+			fail("%v", err)
 			return
 		}
 		start := time.Now()
 		var closed time.Time // when Close was called
 		var callers sync.WaitGroup
-		for i, c := range pl.callers {
+		for i, c := range sc.callers {
 			callers.Go(func() {
 				time.Sleep(c.at)
 				mu.Lock()
 				wasClosed := !closed.IsZero() && time.Now().After(closed)
 				mu.Unlock()
 				if err := callOnce(q, i, c, wasClosed); err != nil {
-					blame("caller %d at %v: %w", i, c.at, err)
+					fail("caller %d at %v: %w", i, c.at, err)
 				}
 			})
 		}
-		if pl.closeAt > 0 {
-			time.Sleep(pl.closeAt)
+		if sc.closeAt > 0 {
+			time.Sleep(sc.closeAt)
 			mu.Lock()
 			closed = time.Now()
 			mu.Unlock()
 			ctx, cancel := context.WithCancel(context.Background())
-			if pl.closeIn > 0 {
-				ctx, cancel = context.WithTimeout(ctx, pl.closeIn)
+			if sc.closeIn > 0 {
+				ctx, cancel = context.WithTimeout(ctx, sc.closeIn)
 			}
 			err := q.Close(ctx)
 			cancel()
-			if err != nil && pl.closeIn == 0 {
-				blame("Close: %v", err)
+			if err != nil && sc.closeIn == 0 {
+				fail("Close: %v", err)
 			}
 		}
 		callers.Wait()
 		if err := p.Close(context.Background()); err != nil {
-			blame("Pool.Close: %v", err)
+			fail("Pool.Close: %v", err)
 		}
 		s := q.Stats()
 		if ends := s.Answered + s.Refused + s.Expired + s.Failed + s.Closed + s.Abandoned; ends != s.Rows {
-			blame("%d rows claimed, %d ended, after %v: %+v", s.Rows, ends, time.Since(start), s)
+			fail("%d rows claimed, %d ended, after %v: %+v", s.Rows, ends, time.Since(start), s)
 		}
 		if s.QueueRows != 0 || s.Running != 0 {
-			blame("%d rows and %d batches left", s.QueueRows, s.Running)
+			fail("%d rows and %d batches left", s.QueueRows, s.Running)
 		}
 		if m := e.misuse.Load(); m != nil {
-			blame("%s", *m)
+			fail("%s", *m)
 		}
 		if made, freed := e.batches.Load(), e.closed.Load(); made != freed {
-			blame("%d batches made, %d freed", made, freed)
+			fail("%d batches made, %d freed", made, freed)
 		}
 	})
 	return fault
 }
 
-// toldOf is a Receiver that collects into out.
-type toldOf struct {
+// collecting is a Receiver that collects into out and sends the error.
+type collecting struct {
 	out []Result
 	err chan error
 }
 
-func (r toldOf) Answered(t *Ticket) { r.err <- t.Collect(r.out) }
+func (r collecting) Answered(t *Ticket) { r.err <- t.Collect(r.out) }
 
-func callOnce(q *Queue, id int, c plannedCaller, wasClosed bool) (fault error) {
+func callOnce(q *Queue, id int, c callerScript, wasClosed bool) (fault error) {
 	n := len(c.kinds)
 	var deadline time.Time
 	if c.deadline > 0 {
@@ -136,7 +136,7 @@ func callOnce(q *Queue, id int, c plannedCaller, wasClosed bool) (fault error) {
 		row := tk.Row(i)
 		for _, v := range row {
 			if v != 0 {
-				return fmt.Errorf("row %d shows another's values: %v", i, row)
+				return fmt.Errorf("row %d holds another's values: %v", i, row)
 			}
 		}
 		row[0], row[1], row[2] = int32(id*100+i), int32(i), kind
@@ -157,12 +157,12 @@ func callOnce(q *Queue, id int, c plannedCaller, wasClosed bool) (fault error) {
 	defer cancel()
 	out := make([]Result, n)
 	if c.then {
-		told := toldOf{out, make(chan error, 2)}
-		tk.Then(told)
-		err = <-told.err
+		received := collecting{out, make(chan error, 2)}
+		tk.Then(received)
+		err = <-received.err
 		defer func() {
-			if len(told.err) > 0 {
-				fault = errors.Join(fault, errors.New("a receiver was told twice"))
+			if len(received.err) > 0 {
+				fault = errors.Join(fault, errors.New("a receiver was called twice"))
 			}
 		}()
 	} else {
@@ -181,7 +181,7 @@ func callOnce(q *Queue, id int, c plannedCaller, wasClosed bool) (fault error) {
 			return fmt.Errorf("bad row %d was answered", i)
 		case r.Err == nil:
 			if want := answerOf([]int32{int32(id*100 + i)}); r.Probability != want {
-				return fmt.Errorf("row %d got %v, want %v: another's answer", i, r.Probability, want)
+				return fmt.Errorf("row %d got %v, want %v", i, r.Probability, want)
 			}
 		case errors.Is(r.Err, ErrRow):
 			if !bad {
@@ -189,7 +189,7 @@ func callOnce(q *Queue, id int, c plannedCaller, wasClosed bool) (fault error) {
 			}
 		case errors.Is(r.Err, ErrExpired):
 			if !late && !left {
-				return fmt.Errorf("row %d expired before its time", i)
+				return fmt.Errorf("row %d expired before its deadline", i)
 			}
 		case errors.Is(r.Err, ErrRun):
 			if q.Stats().Panics == 0 {
@@ -197,7 +197,7 @@ func callOnce(q *Queue, id int, c plannedCaller, wasClosed bool) (fault error) {
 			}
 		case errors.Is(r.Err, ErrClosed):
 			if !q.aborted.Load() {
-				return fmt.Errorf("row %d: closed, though Close had time", i)
+				return fmt.Errorf("row %d got ErrClosed, though Close has not given up", i)
 			}
 		default:
 			return fmt.Errorf("row %d: unexpected %w", i, r.Err)
@@ -221,26 +221,26 @@ func allAnswered(out []Result) bool {
 // dice draws numbers in [0,n).
 type dice func(n int) int
 
-// drawPlan makes a plan of what the dice say. Retries are enough for every row to be bad, so that ErrRun has one cause.
-func drawPlan(d dice) plan {
+// drawScenario draws a scenario. RetryRuns is enough for every row to be bad, so that only a panic causes ErrRun.
+func drawScenario(d dice) scenario {
 	us := func(n int) time.Duration { return time.Duration(d(n)) * 100 * time.Microsecond }
-	pl := plan{
+	sc := scenario{
 		runners: 1 + d(3),
 		options: QueueOptions{MaxRows: 1 + d(6), MaxWait: 100*time.Microsecond + us(30), Policy: Policies[d(len(Policies))],
 			RetryRuns: 1000, RescueAfter: []time.Duration{-1, time.Millisecond}[d(2)], CalibrationRuns: d(3)},
 		base: us(20), perRow: us(3),
 	}
-	pl.options.QueueRows = pl.options.MaxRows * (1 + d(8))
-	pl.options.MaxRunners = d(3)
-	if pl.options.Policy != Off && runtime.GOOS == "linux" {
-		pl.nice = max(d(4)-2, 0)
+	sc.options.QueueRows = sc.options.MaxRows * (1 + d(8))
+	sc.options.MaxRunners = d(3)
+	if sc.options.Policy != Off && runtime.GOOS == "linux" {
+		sc.nice = max(d(4)-2, 0)
 	}
 	if d(3) == 0 {
-		pl.closeAt, pl.closeIn = us(100)+1, us(30)
+		sc.closeAt, sc.closeIn = us(100)+1, us(30)
 	}
-	pl.callers = make([]plannedCaller, 1+d(20))
-	for i := range pl.callers {
-		c := plannedCaller{at: us(100), deadline: us(120), abandons: d(10) == 0, early: d(2) == 0, then: d(3) == 0}
+	sc.callers = make([]callerScript, 1+d(20))
+	for i := range sc.callers {
+		c := callerScript{at: us(100), deadline: us(120), abandons: d(10) == 0, early: d(2) == 0, then: d(3) == 0}
 		if d(4) == 0 {
 			c.writing = us(30)
 		}
@@ -253,29 +253,29 @@ func drawPlan(d dice) plan {
 				c.kinds[k] = []int32{rowBad, rowNamed, rowInvalid, rowPanic}[d(4)]
 			}
 		}
-		pl.callers[i] = c
+		sc.callers[i] = c
 	}
-	return pl
+	return sc
 }
 
-// Whatever callers do, every row is answered once, with its own result or its own fault.
-func TestModel(t *testing.T) {
+// Whatever callers do, every row ends once, with its own result or its own fault.
+func TestScenarios(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		pl := drawPlan(func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "d") })
-		if err := runPlan(t, pl); err != nil {
-			rt.Fatalf("%v\n%+v", err, pl)
+		sc := drawScenario(func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "d") })
+		if err := runScenario(t, sc); err != nil {
+			rt.Fatalf("%v\n%+v", err, sc)
 		}
 	})
 }
 
-func FuzzPlan(f *testing.F) {
-	f.Add([]byte("a plan of what callers do to one queue"))
+func FuzzScenario(f *testing.F) {
+	f.Add([]byte("a scenario of what callers do to one queue"))
 	f.Add([]byte{1, 5, 9, 2, 0, 1, 0, 19, 2, 7, 1, 1, 90, 20, 19, 0, 50, 1, 1, 0, 8, 0, 0, 0, 1, 0, 2, 0, 3})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 2000 {
-			t.Skip("long enough")
+			t.Skip("too long")
 		}
-		pl := drawPlan(func(n int) int {
+		sc := drawScenario(func(n int) int {
 			if len(data) == 0 {
 				return 0
 			}
@@ -283,8 +283,8 @@ func FuzzPlan(f *testing.F) {
 			data = data[copy(b[:1], data):]
 			return int(binary.LittleEndian.Uint16(b[:])) % n
 		})
-		if err := runPlan(t, pl); err != nil {
-			t.Fatalf("%v\n%+v", err, pl)
+		if err := runScenario(t, sc); err != nil {
+			t.Fatalf("%v\n%+v", err, sc)
 		}
 	})
 }

@@ -16,7 +16,7 @@ import (
 	"gavel/internal/host"
 )
 
-// niceEngine notes how nice the threads are that run its batches.
+// niceEngine records the least and the greatest niceness of the threads that run its batches.
 type niceEngine struct {
 	noop
 	least, most atomic.Int64
@@ -40,7 +40,7 @@ func (b *niceBatch) Run(int) error {
 	return nil
 }
 
-// niceness is the calling thread's.
+// niceness returns the niceness of the calling thread, -100 if it is not known.
 func niceness() int {
 	raw, err := syscall.Getpriority(syscall.PRIO_PROCESS, syscall.Gettid())
 	if err != nil {
@@ -49,7 +49,7 @@ func niceness() int {
 	return 20 - raw
 }
 
-// All batches of a nice pool run in its nice threads, however few callers there are, and those of another in others.
+// All batches of a nice pool run in its nice threads, and those of another pool in threads that are not.
 func TestNice(t *testing.T) {
 	was := niceness()
 	if was > 10 {
@@ -98,11 +98,11 @@ func TestNice(t *testing.T) {
 	f(was+3, 4, was+3)
 	f(0, 2, was)
 	if was > 0 {
-		f(1, 1, max(was, 1)) // nobody becomes less nice
+		f(1, 1, max(was, 1)) // a thread cannot become less nice
 	}
 	var all, there sync.WaitGroup
 	there.Add(16)
-	for range 16 { // threads of the pools that have ended are not used again
+	for range 16 { // nice threads end with their runners, so no goroutine gets one
 		all.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
@@ -116,7 +116,7 @@ func TestNice(t *testing.T) {
 	all.Wait()
 }
 
-// A row that no nice runner comes for is not rescued; its caller is told at its deadline.
+// A row that no nice runner takes is not rescued. It expires at its deadline.
 func TestNiceIsNotRescued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, err := NewPool(PoolOptions{Runners: 1, RuntimeTimer: true, Nice: 1})
@@ -128,7 +128,7 @@ func TestNiceIsNotRescued(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := &bench{t: t, e: e, p: p, q: q}
+		x := &harness{t: t, e: e, p: p, q: q}
 		busy := x.claim(0, 1, time.Time{}, rowFine)
 		busy.Commit()
 		synctest.Wait()
@@ -138,7 +138,7 @@ func TestNiceIsNotRescued(t *testing.T) {
 			t.Errorf("%v, want ErrExpired", err)
 		}
 		if d := time.Since(start); d != 20*time.Millisecond {
-			t.Errorf("told after %v, want 20ms", d)
+			t.Errorf("answered after %v, want 20ms", d)
 		}
 		x.wait(busy, 0)
 		if err := p.Close(context.Background()); err != nil {
@@ -150,9 +150,9 @@ func TestNiceIsNotRescued(t *testing.T) {
 }
 
 func TestNiceFaults(t *testing.T) {
-	for _, o := range []PoolOptions{{Nice: -1}, {Nice: 20}, {Nice: 5, FloatingRunners: true}} {
+	for _, o := range []PoolOptions{{Nice: -1}, {Nice: 20}} {
 		if _, err := NewPool(o); err == nil || !strings.Contains(err.Error(), "nice") {
-			t.Errorf("%+v: %v", o, err)
+			t.Errorf("%+v: %v, want an error that names nice", o, err)
 		}
 	}
 	p, err := NewPool(PoolOptions{Runners: 1, Nice: 1})
@@ -161,12 +161,12 @@ func TestNiceFaults(t *testing.T) {
 	}
 	defer p.Close(context.Background())
 	if _, err := p.NewQueue(noop{}, QueueOptions{Policy: Off}); err == nil || errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "nice") {
-		t.Errorf("policy off in it: %v", err)
+		t.Errorf("policy off in a nice pool: %v, want an error that names nice", err)
 	}
 }
 
-// What nice threads use is no part of the CPU that makes the load.
-func TestLoadIsNotOfNiceWork(t *testing.T) {
+// The CPU time of nice threads does not count as the process's.
+func TestLoadWithoutNiceThreads(t *testing.T) {
 	const spent = 50 * time.Millisecond
 	was, done := processCPU(), make(chan error)
 	host.GoNice(1, func(err error) {
@@ -178,6 +178,6 @@ func TestLoadIsNotOfNiceWork(t *testing.T) {
 		t.Skip(err)
 	}
 	if used := processCPU() - was; used > spent/2 || used < -spent/2 {
-		t.Errorf("%v of a nice thread's %v are counted as the process's", used, spent)
+		t.Errorf("%v of a nice thread's %v were counted as the process's", used, spent)
 	}
 }

@@ -14,16 +14,16 @@ import (
 	"gavel/internal/engine"
 )
 
-// Under Off nobody shares a batch or waits for a runner, however many come at once.
+// Under Off no claims share a batch, and none waits for a runner.
 func TestOffRunsInTheCaller(t *testing.T) {
 	f := func(name string, early bool) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
-			inBubble(t, 1, e, QueueOptions{Policy: Off, MaxRows: 4, QueueRows: 64}, func(x *bench) {
+			inBubble(t, 1, e, QueueOptions{Policy: Off, MaxRows: 4, QueueRows: 64}, func(x *harness) {
 				start := time.Now()
 				var all sync.WaitGroup
-				for id := range 32 { // many more than the batches there are at first
+				for id := range 32 { // many more than the queue has batches at first
 					tk := x.claim(2*id, 2, time.Time{}, rowFine)
 					all.Go(func() {
 						if early {
@@ -37,7 +37,7 @@ func TestOffRunsInTheCaller(t *testing.T) {
 				}
 				all.Wait()
 				if d := time.Since(start); d != 10*time.Millisecond {
-					t.Errorf("32 runs of 10ms took %v, want 10ms: side by side", d)
+					t.Errorf("32 runs of 10ms took %v, want 10ms: all at once", d)
 				}
 				x.wait(x.claim(100, 9, time.Time{}, rowFine), 100)
 				if d := time.Since(start); d != 40*time.Millisecond {
@@ -53,14 +53,14 @@ func TestOffRunsInTheCaller(t *testing.T) {
 			})
 		})
 	}
-	f("left to Wait", false)
-	f("committed early", true)
+	f("committed by Wait", false)
+	f("committed before Wait", true)
 }
 
-// With MaxRunners, so many callers run at once; the batches of the others wait, and runners take them.
+// MaxRunners bounds the callers that run at once. Other batches wait for a runner.
 func TestOffBounded(t *testing.T) {
 	e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
-	inBubble(t, 1, e, QueueOptions{Policy: Off, MaxRunners: 2}, func(x *bench) {
+	inBubble(t, 1, e, QueueOptions{Policy: Off, MaxRunners: 2}, func(x *harness) {
 		start := time.Now()
 		var all sync.WaitGroup
 		for id := range 6 {
@@ -77,16 +77,16 @@ func TestOffBounded(t *testing.T) {
 		}
 		for i, at := range begun {
 			if i > 1 && at.Sub(begun[i-2]) < 10*time.Millisecond {
-				t.Errorf("run %d began %v after the start: a third one at once", i, at.Sub(start))
+				t.Errorf("run %d began %v after the start, while two others ran", i, at.Sub(start))
 			}
 		}
 	})
 }
 
-// A row whose deadline has passed when it is committed is not run; one whose deadline passes in the run is expired.
+// A row expires if its deadline passes before the commit, and is not run, or during the run.
 func TestOffExpiry(t *testing.T) {
 	e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
-	inBubble(t, 1, e, QueueOptions{Policy: Off}, func(x *bench) {
+	inBubble(t, 1, e, QueueOptions{Policy: Off}, func(x *harness) {
 		for _, writing := range []time.Duration{6 * time.Millisecond, 0} {
 			tk := x.claim(0, 1, time.Now().Add(5*time.Millisecond), rowFine)
 			time.Sleep(writing)
@@ -102,40 +102,40 @@ func TestOffExpiry(t *testing.T) {
 	})
 }
 
-// A row that must be late by what runs took lately is shed, unless nothing else is there.
+// A row whose run is expected to end late is shed, unless the queue is empty.
 func TestOffAdmission(t *testing.T) {
 	e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
-	inBubble(t, 1, e, QueueOptions{Policy: Off, CalibrationRuns: 20}, func(x *bench) {
+	inBubble(t, 1, e, QueueOptions{Policy: Off, CalibrationRuns: 20}, func(x *harness) {
 		claim := func(within time.Duration) (*Ticket, error) { return x.q.Claim(1, time.Now().Add(within)) }
 		first, err := claim(5 * time.Millisecond)
 		if err != nil {
-			t.Fatalf("alone: %v", err)
+			t.Fatalf("claim of an empty queue: %v", err)
 		}
 		if _, err := claim(5 * time.Millisecond); !errors.Is(err, errLate) {
-			t.Errorf("beside another: %v, want %v", err, errLate)
+			t.Errorf("claim beside another: %v, want %v", err, errLate)
 		}
-		second, err := claim(15 * time.Millisecond) // nobody is before it
+		second, err := claim(15 * time.Millisecond) // no other batch delays it
 		if err != nil {
-			t.Fatalf("with time: %v", err)
+			t.Fatalf("claim with enough time: %v", err)
 		}
 		first.Abandon()
 		second.Abandon()
 	})
 }
 
-// Close waits for what runs, and answers what can no longer begin.
+// Close waits for runs until its context ends. Then rows whose run has not begun get ErrClosed.
 func TestOffClose(t *testing.T) {
 	e := &fakeEngine{cost: func(int) time.Duration { return 10 * time.Millisecond }}
-	inBubble(t, 1, e, QueueOptions{Policy: Off, MaxRunners: 1, RescueAfter: -1}, func(x *bench) {
+	inBubble(t, 1, e, QueueOptions{Policy: Off, MaxRunners: 1, RescueAfter: -1}, func(x *harness) {
 		var all sync.WaitGroup
 		all.Go(func() { x.wait(x.claim(0, 1, time.Time{}, rowFine), 0) })
 		synctest.Wait()
-		for range 2 { // one waits for a runner, which waits for the first to end
+		for range 2 { // both wait until the first has ended
 			all.Go(func() {
 				tk := x.claim(1, 1, time.Time{}, rowFine)
 				tk.Commit()
 				if err := tk.Wait(context.Background(), make([]Result, 1)); !errors.Is(err, ErrClosed) {
-					t.Errorf("a row that never began: %v, want ErrClosed", err)
+					t.Errorf("a row whose run had not begun: %v, want ErrClosed", err)
 				}
 			})
 		}
@@ -154,28 +154,27 @@ func TestOffClose(t *testing.T) {
 		}
 		e.check(t)
 	})
-
 }
 
-// late makes batches late, or not at all.
-type late struct {
+// slowAllocator is an engine that takes its time to make a batch, or makes none.
+type slowAllocator struct {
 	fakeEngine
-	after  atomic.Int64 // ns
+	delay  atomic.Int64 // ns
 	refuse atomic.Bool
 }
 
-func (e *late) NewBatch(capacity int) (engine.Batch, error) {
-	time.Sleep(time.Duration(e.after.Load()))
+func (e *slowAllocator) NewBatch(capacity int) (engine.Batch, error) {
+	time.Sleep(time.Duration(e.delay.Load()))
 	if e.refuse.Load() {
 		return nil, errors.New("engine: no memory left")
 	}
 	return e.fakeEngine.NewBatch(capacity)
 }
 
-// Batches are made when more are needed than ever before; the queue closes after the last.
+// A claim that needs one more batch than there are makes it, or is shed. Close waits for a batch that is being made.
 func TestOffMakesBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &late{fakeEngine: fakeEngine{rowLen: 4}}
+		e := &slowAllocator{fakeEngine: fakeEngine{rowLen: 4}}
 		p, err := NewPool(PoolOptions{Runners: 1, RuntimeTimer: true})
 		if err != nil {
 			t.Fatal(err)
@@ -184,22 +183,22 @@ func TestOffMakesBatches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := &bench{t: t, e: &e.fakeEngine, p: p, q: q}
+		x := &harness{t: t, e: &e.fakeEngine, p: p, q: q}
 		var held []*Ticket
 		for id := range 5 {
 			held = append(held, x.claim(id, 1, time.Time{}, rowFine))
 		}
 		e.refuse.Store(true)
 		if _, err := q.Claim(1, time.Time{}); !errors.Is(err, ErrShed) || !strings.Contains(err.Error(), "no memory left") {
-			t.Errorf("without memory: %v, want ErrShed and the reason", err)
+			t.Errorf("claim without memory: %v, want ErrShed and the reason", err)
 		}
 		e.refuse.Store(false)
-		e.after.Store(int64(10 * time.Millisecond))
+		e.delay.Store(int64(10 * time.Millisecond))
 		start := time.Now()
 		var all sync.WaitGroup
 		all.Go(func() {
 			if _, err := q.Claim(1, time.Time{}); !errors.Is(err, ErrClosed) {
-				t.Errorf("closed while its batch was made: %v, want ErrClosed", err)
+				t.Errorf("claim during Close: %v, want ErrClosed", err)
 			}
 		})
 		synctest.Wait()
@@ -210,7 +209,7 @@ func TestOffMakesBatches(t *testing.T) {
 			t.Error(err)
 		}
 		if d := time.Since(start); d != 10*time.Millisecond {
-			t.Errorf("closed after %v, want 10ms: when the last batch was made", d)
+			t.Errorf("closed after %v, want 10ms: after the last batch was made", d)
 		}
 		all.Wait()
 		e.check(t)

@@ -12,89 +12,83 @@ import (
 	"gavel/internal/host"
 )
 
-// Policy says when a batch that is not full goes.
+// Policy says when a batch that is not full leaves.
 type Policy string
 
 const (
-	// Adaptive waits the longer the busier the processors are, up to MaxWait (see policy.go).
+	// Adaptive holds a batch the longer, the busier the processors are, up to MaxWait (see policy.go).
 	Adaptive Policy = "adaptive"
-	// Eager runs what there is whenever a runner is free.
+	// Eager runs whatever is queued as soon as a runner is free.
 	Eager Policy = "eager"
-	// Window waits MaxWait from the batch's first row, as the paper does.
+	// Window holds a batch for MaxWait after its first claim.
 	Window Policy = "window"
-	// Off joins nothing: each claim has a batch of its own (several, if it is larger than one), which its caller runs in
-	// its own goroutine when it commits. For comparison and diagnosis.
+	// Off joins no claims. A claim gets batches of its own, and its caller runs them in its own goroutine when it
+	// commits. It is for comparison and diagnosis.
 	Off Policy = "off"
 )
 
-// Policies are all there are.
+// Policies lists every Policy.
 var Policies = []Policy{Adaptive, Eager, Window, Off}
 
-// offRunners is how many callers may run at once under Off, if nothing else is said: a tenth of the threads that Go
-// allows a process.
+// offRunners is the default of MaxRunners under Off: a tenth of the threads that Go allows a process.
 const offRunners = 1024
 
 // PoolOptions configures a Pool. The zero value is valid.
 type PoolOptions struct {
-	// Runners is how many batches may run at once; 0: one per CPU that Go may use.
+	// Runners is how many batches may run at once, at most 1024; default GOMAXPROCS. Each runner is a goroutine locked
+	// to its OS thread, which keeps the engine's thread-local caches warm.
 	Runners int
-	// FloatingRunners leaves runners unlocked from their OS threads. Locked ones keep the engine's thread-local
-	// caches warm; floating ones wake up cheaper, and benchmarks compare the two: no configuration has it.
-	FloatingRunners bool
-	// RuntimeTimer uses Go's timers, which an idle Linux process rounds up to a millisecond, in place of a thread
-	// that sleeps precisely. It is needed under testing/synctest, and implied where there is no such thread.
+	// RuntimeTimer selects Go's timers in place of a thread that sleeps precisely. In an idle Linux process they round
+	// up to a millisecond. Set it under testing/synctest. It is implied where there is no precise sleeper.
 	RuntimeTimer bool
-	// CPU is the CPU time that the process has used so far; default: the system's count. With CPU or RuntimeTimer the
-	// pool's load is its own, and not the process's: under RuntimeTimer without CPU it is 0.
+	// CPU returns the CPU time that the process has used so far; default: what the system says. It is for tests. If CPU,
+	// Processors or RuntimeTimer is set, the pool measures a load of its own, and not the process's. With RuntimeTimer
+	// and without CPU, its load is 0.
 	CPU func() time.Duration
-	// Processors is how many processors the process may use; default what GOMAXPROCS was at the start, which a
-	// container's CPU quota bounds.
+	// Processors is how many processors the process may use; default: what host.Processors says. It is for tests.
 	Processors int
-	// Nice lowers the priority of the runners' threads, as nice(1), so that models in other pools go first where
-	// processors are few: 0 to 19, Linux alone. Callers, whose threads are not nice, then run nothing of this pool, be
-	// it in place of an idle runner or to rescue what lies too long: where others take all the time there is, rows
-	// expire. It therefore excludes Off, and floating runners.
+	// Nice is the niceness of the runners' threads, 0 to 19, on Linux only. Raise it so that models in other pools take
+	// precedence when processors are few. Callers' threads are not nice, so callers then run no batch of this pool,
+	// neither inline nor as a rescue: if others take all the time, rows expire. For the same reason it excludes Off.
 	Nice int
-	// Logger gets the stacks of engines that panic, one a second at most; default slog.Default. Callers get what the
-	// engine panicked with alone.
+	// Logger gets the stacks of engines that panic, at most one a second; default slog.Default. Callers get the value
+	// that the engine panicked with, without the stack.
 	Logger *slog.Logger
 }
 
 // Defaults of QueueOptions, which the bidder's configuration shares.
 const (
 	DefaultMaxRows = 128
-	DefaultMaxWait = 5 * time.Millisecond
+	DefaultMaxWait = 3 * time.Millisecond
 )
 
-// QueueOptions configures a Queue. Zero values mean the defaults given.
+// QueueOptions configures a Queue. A zero field has the default given.
 type QueueOptions struct {
-	// Name is used in errors and in Stats; usually "model/version".
+	// Name appears in errors and in Stats. It is usually "model/version".
 	Name string
-	// MaxRows is the capacity of a batch; default DefaultMaxRows.
+	// MaxRows is the capacity of a batch in rows; default DefaultMaxRows.
 	MaxRows int
-	// MaxWait is the longest a committed row waits for company before its batch is due; default
-	// DefaultMaxWait.
+	// MaxWait is the longest that a batch waits for more claims; default DefaultMaxWait. Then it is due.
 	MaxWait time.Duration
 	// QueueRows bounds the rows claimed whose run has not begun, under Off those whose run has not ended; default
 	// 32 × MaxRows.
 	QueueRows int
-	// Policy; default Adaptive.
+	// Policy says when a batch that is not full leaves; default Adaptive.
 	Policy Policy
-	// Weight is this queue's share of the CPU time of runs, relative to other queues that want it; default 1.
+	// Weight is this queue's share of the runs' CPU time, relative to other queues that need it; default 1.
 	Weight float64
-	// MaxRunners is how many runners may run this queue's batches at once; default all. A slow model beside fast
-	// ones should leave them one. Under Off it bounds the callers that run, each of which occupies an OS thread;
-	// default 1024. Batches beyond it wait, and runners take them.
+	// MaxRunners is how many of this queue's batches may run at once; default all runners. Leave one free if a slow
+	// model shares runners with fast ones. Under Off it bounds the callers that run at once, each of which occupies an
+	// OS thread; default 1024. Batches beyond it wait for a runner.
 	MaxRunners int
-	// RescueAfter is how long a due batch may lie before one of its waiting callers runs it; default 1 ms,
-	// negative: never, as in a pool with Nice.
+	// RescueAfter is how long a due batch may wait for a runner before one of its callers runs it; default 1 ms. If it
+	// is negative, or the pool has Nice, no batch is rescued.
 	RescueAfter time.Duration
-	// RetryRuns bounds the extra runs that search a failed batch for its bad rows; default 32, and one more of a row of
-	// zeros. Rows left when they are used up get ErrRun.
+	// RetryRuns bounds the extra runs that search a failed batch for its bad rows; default 32. One run of a row of zeros
+	// may come on top. If the runs are used up, the rows left get ErrRun.
 	RetryRuns int
-	// CalibrationRuns is how often NewQueue runs rows of its own at sizes 1, 2, 4, … MaxRows, to warm the engine up
-	// and to start the cost curve; 0: not at all, the curve begins empty. They are random rows where the engine is an
-	// engine.Sampler, else rows of zeros.
+	// CalibrationRuns is how many runs NewQueue times at each of the sizes 1, 2, 4, … MaxRows, to warm the engine up
+	// and to fill the cost curve; default none. The rows are random if the engine is an engine.Sampler, else zeros.
 	CalibrationRuns int
 }
 
@@ -103,19 +97,19 @@ func (o *PoolOptions) fill() error {
 		o.Runners = runtime.GOMAXPROCS(0)
 	}
 	if o.Runners < 0 || o.Runners > 1024 {
-		return fmt.Errorf("batcher: cannot make a pool: runners is %d, must be 0 (one per CPU) to 1024", o.Runners)
+		return fmt.Errorf("batcher: cannot make a pool: runners is %d, must be 0 (GOMAXPROCS) to 1024", o.Runners)
 	}
 	if o.Processors < 0 {
-		return fmt.Errorf("batcher: cannot make a pool: processors is %d, must be 0 (GOMAXPROCS) or more", o.Processors)
+		return fmt.Errorf("batcher: cannot make a pool: processors is %d, must be 0 (what the process may use) or more", o.Processors)
 	}
-	if o.Nice < 0 || o.Nice > 19 || o.Nice > 0 && o.FloatingRunners {
-		return fmt.Errorf("batcher: cannot make a pool: nice is %d, must be 0 to 19, and 0 with floating runners", o.Nice)
+	if o.Nice < 0 || o.Nice > 19 {
+		return fmt.Errorf("batcher: cannot make a pool: nice is %d, must be 0 to 19", o.Nice)
 	}
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return nil
 }
 
-// load is the pool's own where time or CPU is a test's, else the one of the process.
+// load returns the process's load, or one of the pool's own if a test sets its time or its CPU.
 func (o *PoolOptions) load() *load {
 	if o.CPU == nil && !o.RuntimeTimer && o.Processors == 0 {
 		return ofProcess
@@ -127,7 +121,7 @@ func (o *PoolOptions) load() *load {
 	return newLoad(cpu, processors)
 }
 
-// fill sets the defaults, then checks, and reports every fault.
+// fill sets the defaults, then checks the options. Its error reports every fault.
 func (o *QueueOptions) fill(pool PoolOptions) error {
 	runners := pool.Runners
 	o.MaxRows = cmp.Or(o.MaxRows, DefaultMaxRows)
@@ -154,7 +148,7 @@ func (o *QueueOptions) fill(pool PoolOptions) error {
 	fault(o.MaxWait >= 0 && o.MaxWait <= time.Minute, "max_wait is %v, must be 0 (the default) to 1m", o.MaxWait)
 	fault(o.QueueRows >= o.MaxRows && o.QueueRows <= 1<<22, "queue_rows is %d, must be max_rows (%d) to 4194304", o.QueueRows, o.MaxRows)
 	fault(slices.Contains(Policies, o.Policy), "policy is %q, must be one of %v", o.Policy, Policies)
-	fault(o.Policy != Off || pool.Nice == 0, "policy is off, under which callers run; a pool of nice runners needs another")
+	fault(o.Policy != Off || pool.Nice == 0, "policy is off, under which callers run batches; choose another, because the pool's runners are nice and callers are not")
 	fault(o.Weight > 0 && o.Weight <= 1e6, "weight is %v, must be above 0, at most 1e6", o.Weight)
 	fault(o.MaxRunners >= 1, "max_runners is %d, must be at least 1 or 0 (all)", o.MaxRunners)
 	fault(o.RetryRuns >= 1 && o.RetryRuns <= 1<<16, "retry_runs is %d, must be 1 to 65536", o.RetryRuns)

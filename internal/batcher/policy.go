@@ -12,7 +12,7 @@ import (
 //	adaptive  after W, as follows;
 //	off       at once, for its caller runs it.
 //
-// Under each of them it leaves earlier if its earliest deadline asks for that (see reckonDue), and never before its last row is
+// Under each of them it leaves earlier if its earliest deadline asks for that (see setDue), and never before its last row is
 // written. A batch that may leave stays open until a runner is free, and so grows while all are busy.
 //
 // # The model of adaptive
@@ -27,9 +27,11 @@ import (
 // u is the share of its processors that this process uses (see load). At highLoad and above, rows wait MaxWait; at half of
 // highLoad an eighth of it. Holding makes claims cheaper, which lowers u, which shortens W: the law corrects itself.
 //
-// Two rules keep a batch from waiting for nobody. Both need the gap, which is the mean time between two claims, over about
-// paceMemory (see pace):
+// Three rules keep a batch from waiting in vain. Two need the gap, which is the mean time between two claims, over about
+// MaxWait (see pace):
 //
+//   - Where a run of one row is expected to take less than leastRun, sharing it saves less than holding costs: to let a batch go
+//     later, the clock's thread must be woken. The batch leaves at once.
 //   - Where W < gap, less than one claim is expected within W. The batch leaves at once.
 //   - If no claim comes for four gaps (silence · gap) after the last one was committed, the batch leaves. Callers may all wait
 //     for their answers before they claim again: where there are 32, a batch of 32 rows waits in vain. A Poisson stream makes a
@@ -37,18 +39,18 @@ import (
 //
 // So a batch that opens at 0, and whose last claim so far was committed at t, leaves at
 //
-//	t                          if W < gap
+//	t                          if W < gap, or a run takes less than leastRun
 //	min(W, t + silence · gap)  else; but not before t
 //
 // Leave is this formula. Each commit sets the instant anew, with the u and the gap of then; the clock lets the batch go when
 // it has come.
 //
-// The model has five constants: highLoad, the power 3, silence, paceMemory, and loadMemory in load.go.
+// The model has five constants: highLoad, the power 3, silence, leastRun, and loadMemory in load.go.
 // docs/decisions/0006-adaptive.md tells how they were chosen.
 const (
-	highLoad   = 0.6
-	silence    = 4
-	paceMemory = 20e6 // ns
+	highLoad = 0.6
+	silence  = 4
+	leastRun = 20e3 // ns
 )
 
 // Leave is when the adaptive policy lets a batch go that is not full and has no deadline, from its opening on. Its last
@@ -78,31 +80,40 @@ func (q *Queue) mayGoAt(b *batch, now int64) int64 {
 	case q.o.Policy == Eager:
 		return now
 	}
+	if q.cheap() {
+		return now
+	}
 	leave := Leave(q.o.MaxWait, time.Duration(q.arrivals.gap()), q.pool.load.share(), time.Duration(now-b.opened))
 	return min(b.opened+int64(leave), max(b.dueAt, now))
 }
 
 // hold is how long a batch is held now while claims go on coming.
 func (q *Queue) hold() time.Duration {
-	if q.o.Policy != Adaptive {
+	if q.o.Policy != Adaptive || q.cheap() {
 		return 0
 	}
 	return window(q.o.MaxWait, time.Duration(q.arrivals.gap()), q.pool.load.share())
 }
 
-// mayInline says whether the caller who completes a batch may run it in its own goroutine, in place of an idle runner.
-// That spares two switches of threads, but keeps the caller's processor from other callers, who might have joined: so
-// only where less than one claim is expected during the run.
+// cheap says that a run takes less than leastRun, as far as is known.
+func (q *Queue) cheap() bool {
+	mean, _ := q.curve.predict(1)
+	return mean > 0 && mean < leastRun
+}
+
+// mayInline says whether the caller that completes a batch may run it in its own goroutine, in place of an idle runner. That
+// saves two thread switches, but the caller's processor is then not free for callers that might have joined. So it is
+// allowed only if less than one claim is expected during the run.
 func (q *Queue) mayInline(rows int) bool {
-	if q.pool.o.Nice > 0 { // the caller's thread is not
+	if q.pool.o.Nice > 0 { // the caller's thread is not nice
 		return false
 	}
 	mean, _ := q.curve.predict(rows)
 	return q.arrivals.gap() >= mean
 }
 
-// Crowded says that so many claims come that one is likely to be joined by others: the next is expected before a row alone
-// would have been run. Where it is false, a caller does best to Wait, for it may run its own batch; under Off it always is.
+// Crowded says that a claim is likely to be joined by others: the next claim is expected before a row alone would have been
+// run. If it is false, as always under Off, a caller is answered soonest by Wait, which may run its batch inline.
 func (q *Queue) Crowded() bool {
 	if q.o.Policy == Off {
 		return false
@@ -116,19 +127,20 @@ func (q *Queue) Crowded() bool {
 
 // pace estimates how often something happens; the queue's lock guards it.
 type pace struct {
-	last int64
-	rate float64 // per ns
+	memory float64 // τ, ns
+	last   int64
+	rate   float64 // per ns
 }
 
 // add moves the rate by r ← (r·τ + 1)/(τ + gap), whose fixed point for a steady gap is 1/gap.
 func (a *pace) add(now int64) {
 	if a.last > 0 {
-		a.rate = (a.rate*paceMemory + 1) / (paceMemory + float64(now-a.last))
+		a.rate = (a.rate*a.memory + 1) / (a.memory + float64(now-a.last))
 	}
 	a.last = now
 }
 
-// gap is the expected ns between two, 0 where it is not known.
+// gap is the expected time to the next, in ns; 0 if it is not known.
 func (a *pace) gap() float64 {
 	if a.rate == 0 {
 		return 0

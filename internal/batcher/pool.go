@@ -15,52 +15,56 @@ import (
 	"gavel/internal/throttle"
 )
 
-// Pool owns the runner threads and the clock that its queues share. A pool of its own reserves runners for a model.
+// Pool owns the runner threads and the clock that its queues share. A model with a pool of its own shares no runners.
 //
-// A queue that has a batch to run is announced here. A runner with nothing to do takes the announced queue that has had
-// the least CPU time for its weight (its virtual time), so that a slow model gets its share and no more. A queue that
-// comes back after a rest starts at the virtual time of now: rest is not saved up.
+// A queue with a batch to run is announced to the pool, which lists it as runnable. An idle runner takes the runnable
+// queue that has the least virtual time, which is the CPU time of its runs ÷ its weight. So a slow model gets its share
+// and no more. A queue that becomes runnable after a rest starts at the current virtual time: it saves no time up.
+//
+// All methods are safe for concurrent use.
 type Pool struct {
 	o       PoolOptions
 	epoch   time.Time
 	runners []*runner
 	clock   *clock
-	tickets sync.Pool // of *Ticket; one a pool, because their channels must not cross test bubbles
+	tickets sync.Pool // of *Ticket; one for each pool, because their channels must not leave a test's synctest bubble
 
-	mu       sync.Mutex // guards what follows
-	wanted   []*Queue   // announced, and not yet picked
-	asleep   []*runner  // waiting, the last to fall asleep on top: its caches are the warmest
+	mu       sync.Mutex // guards what follows, up to closing
+	runnable []*Queue   // announced, and not yet taken by a runner
+	idle     []*runner  // a stack: the runner that fell asleep last has the warmest caches
 	queues   []*Queue
-	virtual  float64 // of the queue picked last, ns of CPU time per weight
-	busy     int64   // ns run in all
+	virtual  float64 // virtual time of the queue taken last, ns of CPU time ÷ weight
+	busy     int64   // wall time of all runs, ns
 	refusing bool    // no more queues
 	closing  bool    // runners end
 
-	load        *load
-	idleRunners atomic.Int32 // len(asleep)
-	weights     atomicFloat  // the sum of those of the queues that want or have a runner
-	panicLog    throttle.Line
-	ended       sync.WaitGroup
+	load      *load
+	idleCount atomic.Int32 // len(idle), for readers without the lock
+	weights   atomicFloat  // sum of the weights of the queues that are runnable or have a runner; stored under mu
+	panicLog  throttle.Line
+	ended     sync.WaitGroup // runners, the clock and rescues
 }
 
-// runner is one of the pool's threads, and the licence to run one batch: a caller may borrow it while the thread sleeps.
+// runner is one of the pool's threads, and the right to run one batch. A caller may borrow an idle runner: it then runs
+// a batch itself, and the thread sleeps on.
 type runner struct {
-	wake   chan struct{} // room for one: it is woken by whoever took it off asleep
-	freeAt atomic.Int64  // when its run is expected to end, ns on the pool's clock; 0 where it runs nothing
+	wake   chan struct{} // capacity 1: only who took the runner off the idle stack sends
+	freeAt atomic.Int64  // when its run is expected to end, ns on the pool's clock; 0 if it runs nothing
 }
 
-// share is a queue's standing among the others; the pool's lock guards it.
+// share is a queue's standing among the others. The pool's lock guards it.
 type share struct {
 	virtual   float64
-	active    int     // announcements not yet served: wanted, or with a runner
-	cpu, wall float64 // of runs whose CPU time was measured, lately, ns
+	active    int     // announcements not yet served: runnable, or with a runner
+	cpu, wall float64 // moving means over batches whose CPU time was measured, ns
 }
 
-// spent is the CPU time of b's runs: that of those for which it was not measured is reckoned from what runs lately took.
-func (s *share) spent(b *batch) float64 {
+// cpuTime returns the CPU time of b's runs, in ns. For runs without a measurement it uses the recent ratio of CPU time
+// to wall time.
+func (s *share) cpuTime(b *batch) float64 {
 	if b.metered > 0 {
-		s.cpu += shareMemory*float64(b.cpu) - shareMemory*s.cpu
-		s.wall += shareMemory*float64(b.metered) - shareMemory*s.wall
+		s.cpu += shareMemory * (float64(b.cpu) - s.cpu)
+		s.wall += shareMemory * (float64(b.metered) - s.wall)
 	}
 	rest := float64(b.unmetered)
 	if s.wall > 0 {
@@ -69,10 +73,11 @@ func (s *share) spent(b *batch) float64 {
 	return float64(b.cpu) + rest
 }
 
-// shareMemory is the weight of a measured batch.
+// shareMemory is the weight of one batch in the moving means.
 const shareMemory = 1.0 / 16
 
-// NewPool starts the runners and the clock; Close ends them.
+// NewPool starts the runners and the clock; Close ends them. The error says which option is out of range, or that the
+// runners could not be made nice.
 func NewPool(o PoolOptions) (*Pool, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
@@ -82,7 +87,7 @@ func NewPool(o PoolOptions) (*Pool, error) {
 	for range o.Runners {
 		p.runners = append(p.runners, &runner{wake: make(chan struct{}, 1)})
 	}
-	started := make(chan error, o.Runners) // one of each runner
+	started := make(chan error, o.Runners) // capacity: one error or nil from each runner
 	for _, r := range p.runners {
 		p.ended.Add(1)
 		p.start(r, started)
@@ -100,42 +105,38 @@ func NewPool(o PoolOptions) (*Pool, error) {
 	return p, nil
 }
 
-// now is the pool's clock: ns since it was made, monotonic, above 0.
+// now is the time on the pool's clock: ns since the pool was made, monotonic, above 0.
 func (p *Pool) now() int64 { return int64(time.Since(p.epoch)) + 1 }
 
-// start starts a runner in its thread. started is told whether that is as it should be.
+// start starts r in a thread of its own, and sends to started whether the thread is as nice as it should be.
 func (p *Pool) start(r *runner, started chan<- error) {
-	switch {
-	case p.o.Nice > 0:
+	if p.o.Nice > 0 {
 		host.GoNice(p.o.Nice, func(err error) {
 			started <- err
 			p.runLoop(r)
 		})
-	case p.o.FloatingRunners:
-		started <- nil
-		go p.runLoop(r)
-	default:
-		started <- nil
-		go func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			p.runLoop(r)
-		}()
+		return
 	}
+	started <- nil
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		p.runLoop(r)
+	}()
 }
 
-// runLoop runs batches until the pool closes.
+// runLoop runs batches. It ends when the pool closes.
 func (p *Pool) runLoop(r *runner) {
 	defer p.ended.Done()
 	for q := p.next(r); q != nil; q = p.next(r) {
 		if b := q.serve(p.now()); b != nil {
 			q.run(b, r)
 		}
-		p.leave(q)
+		p.served(q)
 	}
 }
 
-// next is the queue that r serves now; it waits for one. It is nil once the pool closes.
+// next waits for a runnable queue and returns it, or nil when the pool closes.
 func (p *Pool) next(r *runner) *Queue {
 	p.mu.Lock()
 	for {
@@ -147,67 +148,68 @@ func (p *Pool) next(r *runner) *Queue {
 			p.mu.Unlock()
 			return nil
 		}
-		p.sleep(r)
+		p.pushIdle(r)
 		p.mu.Unlock()
 		<-r.wake
 		p.mu.Lock()
 	}
 }
 
-// pick takes the wanted queue with the least virtual time off the list.
+// pick removes and returns the runnable queue with the least virtual time, nil if there is none. The lock is held.
 func (p *Pool) pick() *Queue {
-	if len(p.wanted) == 0 {
+	if len(p.runnable) == 0 {
 		return nil
 	}
 	best := 0
-	for i, q := range p.wanted {
-		if q.share.virtual < p.wanted[best].share.virtual {
+	for i, q := range p.runnable {
+		if q.share.virtual < p.runnable[best].share.virtual {
 			best = i
 		}
 	}
-	q := p.wanted[best]
-	last := len(p.wanted) - 1
-	p.wanted[best] = p.wanted[last]
-	p.wanted[last] = nil
-	p.wanted = p.wanted[:last]
+	q := p.runnable[best]
+	last := len(p.runnable) - 1
+	p.runnable[best] = p.runnable[last]
+	p.runnable[last] = nil
+	p.runnable = p.runnable[:last]
 	p.virtual = max(p.virtual, q.share.virtual)
 	return q
 }
 
-func (p *Pool) sleep(r *runner) {
-	p.asleep = append(p.asleep, r)
-	p.idleRunners.Add(1)
+// pushIdle puts r on the idle stack. The lock is held.
+func (p *Pool) pushIdle(r *runner) {
+	p.idle = append(p.idle, r)
+	p.idleCount.Add(1)
 }
 
-// rouse takes a sleeping runner off the list, nil if none sleeps.
-func (p *Pool) rouse() *runner {
-	last := len(p.asleep) - 1
+// popIdle takes the runner that fell asleep last, nil if none is idle. The lock is held.
+func (p *Pool) popIdle() *runner {
+	last := len(p.idle) - 1
 	if last < 0 {
 		return nil
 	}
-	r := p.asleep[last]
-	p.asleep = p.asleep[:last]
-	p.idleRunners.Add(-1)
+	r := p.idle[last]
+	p.idle = p.idle[:last]
+	p.idleCount.Add(-1)
 	return r
 }
 
-// announce says that q wants a runner, and wakes one if one sleeps. q's lock is held.
+// announce makes q runnable and wakes an idle runner, if there is one. q's lock is held.
 func (p *Pool) announce(q *Queue) {
 	p.mu.Lock()
 	q.share.virtual = max(q.share.virtual, p.virtual)
-	p.wanted = append(p.wanted, q)
+	p.runnable = append(p.runnable, q)
 	if q.share.active++; q.share.active == 1 {
 		p.addWeight(q.o.Weight)
 	}
-	r := p.rouse()
+	r := p.popIdle()
 	p.mu.Unlock()
 	if r != nil {
 		r.wake <- struct{}{}
 	}
 }
 
-// leave says that a runner has done what q was announced for.
-func (p *Pool) leave(q *Queue) {
+// served ends one announcement of q.
+func (p *Pool) served(q *Queue) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if q.share.active--; q.share.active == 0 {
@@ -219,25 +221,25 @@ func (p *Pool) addWeight(w float64) {
 	p.weights.store(p.weights.load() + w)
 }
 
-// borrow is a sleeping runner's licence for the caller, nil if none sleeps or others wait for one.
+// borrow returns an idle runner, whose thread sleeps on. It returns nil if none is idle or a queue waits for one.
 func (p *Pool) borrow() *runner {
-	if p.idleRunners.Load() == 0 {
+	if p.idleCount.Load() == 0 {
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.wanted) > 0 || p.closing {
+	if len(p.runnable) > 0 || p.closing {
 		return nil
 	}
-	return p.rouse()
+	return p.popIdle()
 }
 
-// giveBack returns a borrowed licence: to its thread where there is work, else to sleep.
+// giveBack ends a loan. The runner's thread wakes if there is work.
 func (p *Pool) giveBack(r *runner) {
 	p.mu.Lock()
-	wake := len(p.wanted) > 0 || p.closing
+	wake := len(p.runnable) > 0 || p.closing
 	if !wake {
-		p.sleep(r)
+		p.pushIdle(r)
 	}
 	p.mu.Unlock()
 	if wake {
@@ -245,18 +247,18 @@ func (p *Pool) giveBack(r *runner) {
 	}
 }
 
-// charge books b's runs to its queue, and ns to the runners.
+// charge adds the CPU time of b's runs to its queue's virtual time, and their wall time, ns, to the pool's.
 func (p *Pool) charge(b *batch, ns int64) {
 	q := b.q
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	q.share.virtual += q.share.spent(b) / q.o.Weight
+	q.share.virtual += q.share.cpuTime(b) / q.o.Weight
 	p.busy += ns
 }
 
-// untilFree is how long until the first runner is expected to be free, in ns.
+// untilFree predicts how long it takes until a runner is free, in ns.
 func (p *Pool) untilFree(now int64) int64 {
-	if p.idleRunners.Load() > 0 {
+	if p.idleCount.Load() > 0 {
 		return 0
 	}
 	first := never
@@ -266,36 +268,31 @@ func (p *Pool) untilFree(now int64) int64 {
 	return max(first-now, 0)
 }
 
-// rivalry is by how much others slow q down: the weights of all queues that want or have a runner ÷ q's own.
-func (p *Pool) rivalry(q *Queue) float64 {
+// contention is the factor by which other queues slow q down: the sum of the weights of all queues that are runnable or
+// have a runner ÷ q's weight, at least 1.
+func (p *Pool) contention(q *Queue) float64 {
 	return max(p.weights.load()/q.o.Weight, 1)
 }
 
-// panicked logs the stack of a panic that was made err. Only the function that recovers calls it.
+// panicked logs err, which was made of a panic, with its stack. Only the function that recovers may call it.
 func (p *Pool) panicked(err error) {
 	if held, ok := p.panicLog.Due(time.Now()); ok {
 		p.o.Logger.Error("panic recovered", "where", "batcher", "error", err, "stack", string(debug.Stack()), "not_logged", held)
 	}
 }
 
-// ticket is one with room for n results, and for as many outputs of a width, its other fields to be set.
-func (p *Pool) ticket(n, width int) *Ticket {
+// newTicket returns a ticket with n empty results and n × width outputs. The caller sets its other fields.
+func (p *Pool) newTicket(n, width int) *Ticket {
 	t, _ := p.tickets.Get().(*Ticket)
 	if t == nil {
 		t = &Ticket{wake: make(chan signal, 2), parts: make([]part, 0, 2)}
 	}
-	if cap(t.results) < n {
-		t.results = make([]Result, n, max(n, 16))
-	}
-	t.results = t.results[:n]
-	if cap(t.outputs) < n*width {
-		t.outputs = make([]float64, n*width)
-	}
-	t.outputs = t.outputs[:n*width]
+	t.results = slices.Grow(t.results[:0], n)[:n]
+	t.outputs = slices.Grow(t.outputs[:0], n*width)[:n*width]
 	return t
 }
 
-// add lets q take part; false once the pool closes.
+// add registers q. It returns false once the pool closes.
 func (p *Pool) add(q *Queue) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -314,22 +311,22 @@ func (p *Pool) remove(q *Queue) {
 	}
 }
 
-// snapshot copies the queues into buf.
+// snapshot copies the list of queues into buf and returns it.
 func (p *Pool) snapshot(buf []*Queue) []*Queue {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append(buf[:0], p.queues...)
 }
 
-// Stats is what the pool's runners have done.
+// Stats says what the pool's runners have done.
 func (p *Pool) Stats() PoolStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return PoolStats{Runners: len(p.runners), Idle: len(p.asleep), Busy: float64(p.busy) / 1e9, Load: p.load.share()}
+	return PoolStats{Runners: len(p.runners), Idle: len(p.idle), Busy: float64(p.busy) / 1e9, Load: p.load.share()}
 }
 
-// Close closes every queue as Queue.Close does, side by side, then ends the runners and the clock. Where ctx ends first,
-// the error names what is still out; runners end when their runs do.
+// Close closes all queues concurrently, as Queue.Close does, then ends the runners and the clock. If ctx ends first, the
+// error names what is still in use; runners then end when their runs do.
 func (p *Pool) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.refusing = true
@@ -344,7 +341,7 @@ func (p *Pool) Close(ctx context.Context) error {
 
 	p.mu.Lock()
 	p.closing = true
-	for r := p.rouse(); r != nil; r = p.rouse() {
+	for r := p.popIdle(); r != nil; r = p.popIdle() {
 		r.wake <- struct{}{}
 	}
 	p.mu.Unlock()
@@ -363,5 +360,5 @@ func (p *Pool) Close(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// closeGrace is how long Close waits for idle runners to end after its context has.
+// closeGrace is how long Close waits for idle runners to end after its context has ended.
 const closeGrace = 100 * time.Millisecond

@@ -13,51 +13,49 @@ import (
 
 // Queue fills and flushes the batches of one engine. All methods are safe for concurrent use.
 //
-// Locks are taken in the order Queue.mu, Pool.mu. No engine is called, and no caller woken with results, under either.
+// Locks are taken in the order Queue.mu, Pool.mu. No engine and no receiver is called under either.
 type Queue struct {
-	pool   *Pool
-	engine engine.Engine
-	o      QueueOptions
-	rowLen int                                         // values of a row's inputs
-	check  func(inputs []engine.Column, row int) error // nil error: the row may join
-	// outputWidth is how many values a row's outputs have, 0 where they are one float32.
-	outputWidth int
-	most        int // batches that there may be
+	pool        *Pool
+	engine      engine.Engine
+	validator   engine.Validator // the engine, nil if it checks no rows
+	o           QueueOptions
+	outputWidth int // values of a row's outputs; 0 if they are one float32
+	maxBatches  int
 
-	mu        sync.Mutex // guards what follows, up to the counters
-	all       []*batch   // every batch there is; they are made when they are first needed
-	making    bool       // a caller is making one, without the lock
-	made      sync.Cond  // on mu: making has ended, or the one told before has taken its places
-	waiting   int        // callers that wait for made
-	idle      []*batch   // those in state free
-	open      *batch     // the one that rows join, nil if none
-	ready     []*batch   // waiting for a runner, oldest first
-	queued    int        // rows claimed whose run has not begun
-	high      int
-	running   int   // batches in state running
-	rescuing  int   // callers that run a batch because no runner came
-	announced bool  // the pool knows that a runner is wanted
-	ahead     int64 // predicted run time of sealed and ready batches, ns
-	closing   bool
-	destroyed bool
-	curve     curve // of durations: when a run will have ended
-	arrivals  pace  // of claims
+	mu          sync.Mutex // guards what follows, up to actual
+	all         []*batch   // every batch; they are made when they are first needed
+	making      bool       // a caller makes a batch, without the lock
+	made        sync.Cond  // on mu: making has ended, or the caller woken before has taken its places
+	makeWaiters int        // callers that wait for made
+	idle        []*batch   // those in state free
+	open        *batch     // the one that rows join, nil if none
+	ready       []*batch   // waiting for a runner, oldest first
+	queued      int        // rows claimed whose run has not begun, under Off has not ended
+	queuedHigh  int        // the most it ever was
+	running     int        // batches in state running
+	rescuing    int        // goroutines that rescue a batch
+	announced   bool       // the pool lists this queue as runnable
+	backlog     int64      // predicted run time of sealed and ready batches, ns
+	closing     bool
+	destroyed   bool
+	curve       curve // wall times of runs; calibration adds CPU times
+	arrivals    pace  // of claims
 
 	claims, rows, batches, reached uint64
 	flushes                        [causes]uint64
 	predicted, actual              int64 // ns
 
-	overdue []*Ticket // the clock's: expired in this tick, their receivers not told yet
+	overdue []*Ticket // the clock's alone: expired in this tick, receivers not called yet
 
-	aborted atomic.Bool   // rows that have not begun get ErrClosed
-	drained chan struct{} // closed when every batch is freed
+	aborted atomic.Bool   // Close has given up: rows whose run has not begun get ErrClosed
+	drained chan struct{} // closed when every batch has been freed
 
-	share share // belongs to the pool's lock
+	share share // guarded by the pool's lock
 	count counters
 	hist  histograms
 }
 
-// counters are of rows, but for runs and what follows.
+// counters count rows in the first line; runs and batches in the second, except that runRows counts rows.
 type counters struct {
 	answered, refused, expired, failed, closed, abandoned, shedFull, shedLate, dropped atomic.Uint64
 	runs, runRows, runErrors, panics, rescued, inline, empty                           atomic.Uint64
@@ -65,9 +63,13 @@ type counters struct {
 
 type histograms struct{ batchRows, queueTime, runTime, ratio histogram }
 
-// NewQueue makes a queue for an engine, which must stay usable until Close has returned nil. Batches are made when they are
-// first needed and kept, at most so many as fill QueueRows, one on each runner, and two that fill; under Off, where each
-// claim takes one, at most QueueRows. Calibration makes the first.
+// NewQueue makes a queue for an engine, which must stay usable until Close has returned nil.
+//
+// Batches are made when they are first needed, and kept until Close: at most as many as QueueRows fill, one for each runner,
+// and two that fill. Under Off, where each claim takes a batch, there are at most QueueRows. Calibration makes the first.
+//
+// The error reports every option out of range, a fault of the engine's schema or of its batch, a run that failed in
+// calibration, or ErrClosed if the pool is closing.
 func (p *Pool) NewQueue(e engine.Engine, o QueueOptions) (*Queue, error) {
 	if err := o.fill(p.o); err != nil {
 		return nil, err
@@ -76,21 +78,18 @@ func (p *Pool) NewQueue(e engine.Engine, o QueueOptions) (*Queue, error) {
 	if err := schema.Check(); err != nil {
 		return nil, fmt.Errorf("batcher: cannot make queue %q: %w", o.Name, err)
 	}
-	q := &Queue{pool: p, engine: e, o: o, drained: make(chan struct{})}
+	q := &Queue{pool: p, engine: e, o: o, arrivals: pace{memory: float64(o.MaxWait)}, drained: make(chan struct{})}
+	q.validator, _ = e.(engine.Validator)
 	q.made.L = &q.mu
-	q.most = (o.QueueRows+o.MaxRows-1)/o.MaxRows + len(p.runners) + 2
+	q.maxBatches = (o.QueueRows+o.MaxRows-1)/o.MaxRows + len(p.runners) + 2
 	if o.Policy == Off {
-		q.most = max(q.most, o.QueueRows)
-	}
-	for _, field := range schema.Inputs {
-		q.rowLen += field.Width
+		q.maxBatches = max(q.maxBatches, o.QueueRows)
 	}
 	if len(schema.Outputs) > 1 || schema.Outputs[0].Width > 1 || schema.Outputs[0].Type != engine.Float32 {
 		for _, field := range schema.Outputs {
 			q.outputWidth += field.Width
 		}
 	}
-	q.check = p.rowCheck(e, o)
 	if err := q.calibrate(); err != nil {
 		q.freeMemory()
 		return nil, err
@@ -102,10 +101,10 @@ func (p *Pool) NewQueue(e engine.Engine, o QueueOptions) (*Queue, error) {
 	return q, nil
 }
 
-// OutputWidth is how many values a row's outputs have, of all fields together.
+// OutputWidth is the number of values of a row's outputs, of all fields together.
 func (q *Queue) OutputWidth() int { return max(q.outputWidth, 1) }
 
-// newBatch makes a batch. A panic of the engine is an error here: callers wait for the batch.
+// newBatch makes a batch. A panic of the engine becomes an error, because other callers may wait for the batch.
 func (q *Queue) newBatch() (b *batch, err error) {
 	rows := q.o.MaxRows
 	defer func() {
@@ -123,41 +122,30 @@ func (q *Queue) newBatch() (b *batch, err error) {
 		mem.Close()
 		return nil, fmt.Errorf("batch of %d rows: %w", rows, err)
 	}
-	b = &batch{q: q, mem: mem, inputs: mem.Inputs(), outputs: mem.Outputs(), slots: make([]slot, rows), live: make([]int32, 0, rows)}
-	for _, c := range b.inputs {
-		if c.Type == engine.Text {
-			b.texts = append(b.texts, c)
-		}
-	}
-	if len(b.inputs) == 1 && b.inputs[0].Type == engine.Int32 {
-		b.rows, b.len = b.inputs[0].Int32, q.rowLen
-	}
-	return b, nil
+	return &batch{q: q, mem: mem, inputs: mem.Inputs(), outputs: mem.Outputs(), slots: make([]slot, rows),
+		live: make([]int32, 0, rows)}, nil
 }
 
-// rowCheck asks the engine, if it is a validator; else every row may join.
-func (p *Pool) rowCheck(e engine.Engine, o QueueOptions) func([]engine.Column, int) error {
-	v, ok := e.(engine.Validator)
-	if !ok {
-		return func([]engine.Column, int) error { return nil }
-	}
-	return func(inputs []engine.Column, row int) (err error) {
-		defer func() {
-			if v := recover(); v != nil { // a ticket that is never committed would hold its batch for ever
-				err = rowRefused(o.Name, fmt.Errorf("panic in its check: %v", v))
-				p.panicked(err)
-			}
-		}()
-		if err := v.Validate(inputs, row); err != nil {
-			return rowRefused(o.Name, err)
-		}
+// check returns why the engine refuses a row, which wraps ErrRow, or nil if the row may run.
+func (q *Queue) check(inputs []engine.Column, row int) (err error) {
+	if q.validator == nil {
 		return nil
 	}
+	defer func() {
+		if v := recover(); v != nil { // the ticket must still be committed, or its batch would never run
+			err = rowRefused(q.o.Name, fmt.Errorf("panic in its check: %v", v))
+			q.pool.panicked(err)
+		}
+	}()
+	if err := q.validator.Validate(inputs, row); err != nil {
+		return rowRefused(q.o.Name, err)
+	}
+	return nil
 }
 
-// calibrate runs rows at growing sizes, as traffic would find things: with random rows, and with caches that other work
-// has filled since. Rows of zeros in a loop cost a third of what traffic's rows do, and a row more next to nothing. The
-// first run of each size only warms the engine up.
+// calibrate times runs of growing sizes under the conditions of traffic: random rows, and processor caches that other work
+// has filled. Rows of zeros in a warm cache would make runs look much cheaper. The first run of each size is not timed,
+// because it warms the engine up.
 func (q *Queue) calibrate() error {
 	if q.o.CalibrationRuns == 0 {
 		return nil
@@ -169,14 +157,14 @@ func (q *Queue) calibrate() error {
 	q.all, q.idle = append(q.all, b), append(q.idle, b)
 	defer engine.Clear(b.inputs, 0, q.o.MaxRows)
 	sampler, _ := q.engine.(engine.Sampler)
-	others := make([]byte, cacheBytes)
+	filler := make([]byte, cacheBytes)
 	for n := 1; ; n = min(2*n, q.o.MaxRows) {
 		for i := range q.o.CalibrationRuns + 1 {
 			for row := 0; row < n && sampler != nil; row++ {
 				sampler.Sample(b.inputs, row)
 			}
-			for k := 0; k < len(others); k += cacheLine {
-				others[k]++
+			for k := 0; k < len(filler); k += cacheLine {
+				filler[k]++
 			}
 			start := q.pool.now()
 			if err := b.mem.Run(n); err != nil && !errors.As(err, new(*engine.RowErrors)) { // rows of zeros may be refused
@@ -184,7 +172,7 @@ func (q *Queue) calibrate() error {
 			}
 			if i > 0 {
 				took := q.pool.now() - start
-				q.curve.observe(n, cmp.Or(metered(b.mem, took), took)) // a version is prepared in a thread that others interrupt
+				q.curve.observe(n, cmp.Or(runCPU(b.mem, took), took)) // CPU time: other threads may interrupt this one
 			}
 		}
 		if n == q.o.MaxRows {
@@ -193,12 +181,14 @@ func (q *Queue) calibrate() error {
 	}
 }
 
-// What calibration writes between two runs, to be as cold as traffic: more than a core's own caches hold.
+// Calibration writes this many bytes between two runs, more than a core's own caches hold, in steps of a cache line.
 const cacheBytes, cacheLine = 4 << 20, 64
 
-// Claim takes n ≥ 1 places for rows that must be answered by deadline (zero: no deadline), all or none. They may lie in
-// several batches. The error is ErrShed where the queue is full or no answer can be expected in time, ErrExpired where
-// the deadline has passed, ErrClosed. The ticket must be ended by Wait, Then or Abandon.
+// Claim takes n ≥ 1 places for rows that must be answered by deadline, all or none. A zero deadline means none. The places
+// may lie in several batches. The caller must end the ticket with Wait, WaitOutputs, Then or Abandon.
+//
+// The error wraps ErrShed if the queue is full, if no answer is expected in time, or if the engine cannot make a batch. It
+// is ErrExpired if the deadline has passed, and ErrClosed if the queue is closing.
 func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 	if n < 1 {
 		return nil, fmt.Errorf("batcher: cannot claim %d rows of queue %q: at least 1", n, q.o.Name)
@@ -211,12 +201,12 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 			return nil, ErrExpired
 		}
 	}
-	t := p.ticket(n, q.outputWidth)
+	t := p.newTicket(n, q.outputWidth)
 	t.q, t.n, t.claimed, t.deadline = q, n, now, due
 
 	q.mu.Lock()
 	var err error
-	if q.batchesFor(n) > len(q.idle) || q.waiting > 0 {
+	if q.batchesFor(n) > len(q.idle) || q.makeWaiters > 0 {
 		err = q.grow(n)
 	}
 	if err == nil {
@@ -231,7 +221,7 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 	q.claims++
 	q.rows += uint64(n)
 	q.queued += n
-	q.high = max(q.high, q.queued)
+	q.queuedHigh = max(q.queuedHigh, q.queued)
 	q.arrivals.add(now)
 	for first := 0; first < n; {
 		if q.open == nil {
@@ -241,7 +231,7 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 		}
 		b := q.open
 		first += b.join(t, first, n-first)
-		q.reckonDue(b)
+		q.setDue(b)
 		switch {
 		case q.o.Policy == Off:
 			q.seal(b, causeIdle, now)
@@ -259,18 +249,13 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 	}
 	q.mu.Unlock()
 
-	for k := range t.parts { // nobody sees what an earlier caller wrote
-		pt := &t.parts[k]
-		if pt.b.rows != nil {
-			clear(pt.b.rows[pt.slot*q.rowLen : (pt.slot+pt.n)*q.rowLen])
-		} else {
-			engine.Clear(pt.b.inputs, pt.slot, pt.n)
-		}
+	for k := range t.parts { // no caller may read another's row
+		engine.Clear(t.parts[k].b.inputs, t.parts[k].slot, t.parts[k].n)
 	}
 	return t, nil
 }
 
-// batchesFor is how many batches n more rows open; the lock is held.
+// batchesFor returns how many free batches n more rows need. The lock is held.
 func (q *Queue) batchesFor(n int) int {
 	if q.open != nil {
 		n -= len(q.open.slots) - q.open.n
@@ -278,14 +263,14 @@ func (q *Queue) batchesFor(n int) int {
 	return (max(n, 0) + q.o.MaxRows - 1) / q.o.MaxRows
 }
 
-// grow makes batches until n rows that the queue has room for find enough of them free. The lock is held, and given up
-// while a batch is made. One caller makes at a time: the others wait, because the batch may have room for them too.
+// grow makes batches until enough are free for n rows, if the queue has room for these. The lock is held, but given up
+// while a batch is made. One caller at a time makes a batch. The others wait, because that batch may have room for them.
 func (q *Queue) grow(n int) error {
-	for q.batchesFor(n) > len(q.idle) && q.queued+n <= q.o.QueueRows && len(q.all) < q.most && !q.closing {
+	for q.batchesFor(n) > len(q.idle) && q.queued+n <= q.o.QueueRows && len(q.all) < q.maxBatches && !q.closing {
 		if q.making {
-			q.waiting++
+			q.makeWaiters++
 			q.made.Wait()
-			q.waiting--
+			q.makeWaiters--
 			continue
 		}
 		q.making = true
@@ -296,7 +281,7 @@ func (q *Queue) grow(n int) error {
 		if err == nil {
 			q.all, q.idle = append(q.all, b), append(q.idle, b)
 		}
-		if q.lastOut() { // Close waits for this one
+		if q.lastOut() { // Close waited for this batch
 			q.mu.Unlock()
 			q.destroy()
 			q.mu.Lock()
@@ -307,11 +292,11 @@ func (q *Queue) grow(n int) error {
 			return fmt.Errorf("%w: queue %q cannot make one more batch: %w", ErrShed, q.o.Name, err)
 		}
 	}
-	q.made.Signal() // the next one waiting looks once this one has its places
+	q.made.Signal() // the next waiter checks after this caller has taken its places, and released the lock
 	return nil
 }
 
-// observe tells the curve what a run of n rows took.
+// observe records that a run of n rows took ns.
 func (q *Queue) observe(n int, ns int64) {
 	q.hist.runTime.addTime(ns, 1)
 	q.mu.Lock()

@@ -1,12 +1,12 @@
 package batcher
 
 // tick does what is due at now: it expires tickets, seals a due batch that is still written to, announces batches that may
-// go, and asks a caller to run one that has lain too long. It returns when it must be called again.
+// leave, and has a batch rescued that no runner took. It returns when it must be called again.
 func (q *Queue) tick(now int64) int64 {
 	next := q.tickLocked(now)
 	for i, t := range q.overdue {
 		q.overdue[i] = nil
-		t.ended()
+		t.signalEnd()
 	}
 	q.overdue = q.overdue[:0]
 	return next
@@ -23,13 +23,13 @@ func (q *Queue) tickLocked(now int64) int64 {
 		}
 		if b.deadline <= now {
 			b.deadline = never
-			b.tickets(func(t *Ticket, _ int) {
+			b.tickets(func(t *Ticket, _, _ int) {
 				switch {
-				case !t.overdue(now):
-				case t.receiver != nil: // whose reference keeps it until it is told
+				case !t.tryExpire(now):
+				case t.receiver != nil: // the ticket stays valid until its receiver has been called
 					q.overdue = append(q.overdue, t)
-				default: // under the lock, while its batch's reference keeps it: its caller may see by itself that it has expired
-					t.ended()
+				default: // under the lock, since only the batch keeps it valid: its caller may find by itself that it has expired
+					t.signalEnd()
 				}
 				if t.deadline > now {
 					b.deadline = min(b.deadline, t.deadline)
@@ -51,12 +51,12 @@ func (q *Queue) tickLocked(now int64) int64 {
 		}
 	}
 	q.announce(now, false)
-	return min(next, q.hint(now))
+	return min(next, q.callRescuer(now))
 }
 
-// hint asks a waiting caller to run the oldest batch, if that has lain for RescueAfter since it was due. If none of its
-// callers waits, because all have left it to receivers, a goroutine runs it. It returns when it must be called again.
-func (q *Queue) hint(now int64) int64 {
+// callRescuer has the oldest batch run by one of its waiting callers, if it has been due for RescueAfter. If no caller waits,
+// because all have left with Then, a goroutine runs it. It returns when it must be called again.
+func (q *Queue) callRescuer(now int64) int64 {
 	b := q.oldest(now)
 	if b == nil || q.o.RescueAfter < 0 || q.rescuing > 0 {
 		return never
@@ -65,22 +65,22 @@ func (q *Queue) hint(now int64) int64 {
 	if now < at {
 		return at
 	}
-	again, hinted, left := now+int64(q.o.RescueAfter), false, false
-	b.tickets(func(t *Ticket, _ int) {
+	called, left := false, false // a caller was signalled; one has left
+	b.tickets(func(t *Ticket, _, _ int) {
 		switch {
-		case hinted || t.state.Load() != ticketWaiting:
+		case called || t.state.Load() != ticketWaiting:
 		case t.receiver != nil:
 			left = true
 		case len(t.wake) == 0:
-			t.wake <- signalHint
-			hinted = true
+			t.wake <- signalRescue
+			called = true
 		}
 	})
-	if left && !hinted {
+	if left && !called {
 		q.rescuing++
 		q.pool.ended.Go(q.rescueOldest)
 	}
-	return again
+	return now + int64(q.o.RescueAfter)
 }
 
 // rescue runs the oldest batch in the caller's goroutine, unless a runner has taken it.
@@ -91,7 +91,7 @@ func (q *Queue) rescue() {
 	q.rescueOldest()
 }
 
-// rescueOldest is rescue for a goroutine that is counted in rescuing already.
+// rescueOldest is rescue by a goroutine that rescuing counts already.
 func (q *Queue) rescueOldest() {
 	if b := q.take(q.pool.now()); b != nil {
 		q.count.rescued.Add(1)
@@ -106,7 +106,7 @@ func (q *Queue) rescueOldest() {
 	q.mu.Unlock()
 }
 
-// runInline runs a batch in the caller's goroutine, with the licence of a runner that stays asleep.
+// runInline runs a batch in the caller's goroutine, with the runner r that commit borrowed.
 func (q *Queue) runInline(r *runner) {
 	if b := q.take(q.pool.now()); b != nil {
 		q.count.inline.Add(1)

@@ -7,8 +7,8 @@ import (
 	"gavel/internal/engine"
 )
 
-// run takes a batch from running to free: leaves out what is late, scores the rest, wakes every caller. r is the runner
-// whose turn it is, nil where a caller runs a batch beyond the runners' number.
+// run takes a batch from running to free: it leaves out rows that are late, scores the others, and wakes every caller. r is
+// the runner that runs it, or the one that a caller has borrowed; nil if a caller runs it without one.
 func (q *Queue) run(b *batch, r *runner) {
 	p := q.pool
 	start := p.now()
@@ -23,51 +23,68 @@ func (q *Queue) run(b *batch, r *runner) {
 		if r != nil {
 			r.freeAt.Store(start + b.predicted)
 		}
-		q.score(b, n)
+		s := search{q: q, b: b, runs: 1 + q.o.RetryRuns}
+		s.try(0, n)
 		if r != nil {
 			r.freeAt.Store(0)
 		}
 	}
 	end := p.now()
 	p.charge(b, end-start)
-	q.ran(b, end)
-	b.tickets(func(t *Ticket, _ int) {
-		t.expire(end) // the clock may not have come to it
+	q.finish(b, end)
+	b.tickets(func(t *Ticket, _, _ int) {
+		t.expire(end) // the clock may not have ticked since its deadline
 		t.partDone()
 	})
 	q.free(b)
 }
 
-// score answers the rows at positions [0,n): with one run, or, where that fails, by searching for the bad rows.
-func (q *Queue) score(b *batch, n int) {
-	err := q.call(b, n)
-	if err == nil {
-		b.answer(n)
-		return
-	}
-	s := search{q: q, b: b, runs: q.o.RetryRuns}
-	if errors.Is(err, errPanic) {
-		s.broken = err
-		b.fail(0, n, err)
-		return
-	}
-	s.split(n, err)
-}
-
-// search finds the rows that make a run fail. It halves: rows are moved to the front of the batch, over rows that have
-// been answered, because an engine runs [0,n) only. A single row that fails is refused once the engine has proved to
-// work in this search: another run of it succeeded, or one of a row of zeros does. Otherwise the engine is broken, and
-// every row left gets ErrRun. The search costs about 2·log₂(n) runs a bad row, 1 where the engine names it; when its
-// runs are used up, the rows left get ErrRun.
+// search scores the rows of a batch. If the run fails, it bisects them to find the bad rows. An engine runs [0,n) only, so
+// rows are moved to the front, over rows that have been answered.
+//
+// A single row that fails is refused if the engine works: another run of this search succeeded, or a run of a row of zeros
+// does. Otherwise the engine is broken, and every row left gets ErrRun. A bad row costs about 2·log₂(n) runs, or one run
+// if the engine names it in a RowError. If the runs are used up, the rows left get ErrRun.
 type search struct {
 	q      *Queue
 	b      *batch
 	runs   int   // left
 	works  bool  // a run succeeded
-	broken error // no run can be expected to succeed, or none is left
+	broken error // why no more runs are made
 }
 
-// split deals with positions [0,n), which failed together with err.
+// try runs the rows at positions [lo,hi). Rows below lo have been answered; rows from hi on keep their places.
+func (s *search) try(lo, hi int) {
+	n := hi - lo
+	if n == 0 {
+		return
+	}
+	if s.runs == 0 && s.broken == nil {
+		s.broken = fmt.Errorf("%w: queue %q: too many bad rows in one batch, %d extra runs did not find them all",
+			ErrRun, s.q.o.Name, s.q.o.RetryRuns)
+	}
+	if s.broken != nil {
+		s.b.fail(lo, hi, s.broken)
+		return
+	}
+	if lo > 0 {
+		s.b.move(lo, hi)
+	}
+	s.runs--
+	err := s.q.call(s.b, n)
+	switch {
+	case err == nil:
+		s.works = true
+		s.b.answer(n)
+	case errors.Is(err, errPanic):
+		s.broken = err
+		s.b.fail(0, n, err)
+	default:
+		s.split(n, err)
+	}
+}
+
+// split deals with positions [0,n), whose run failed with err.
 func (s *search) split(n int, err error) {
 	var named *engine.RowError
 	var several *engine.RowErrors
@@ -102,38 +119,7 @@ func (s *search) split(n int, err error) {
 	}
 }
 
-// try runs the rows at positions [lo,hi); those below lo are answered, those from hi on are left as they are.
-func (s *search) try(lo, hi int) {
-	n := hi - lo
-	if n == 0 {
-		return
-	}
-	if s.runs == 0 && s.broken == nil {
-		s.broken = fmt.Errorf("%w: queue %q: too many bad rows in one batch, %d extra runs did not find them all",
-			ErrRun, s.q.o.Name, s.q.o.RetryRuns)
-	}
-	if s.broken != nil {
-		s.b.fail(lo, hi, s.broken)
-		return
-	}
-	if lo > 0 {
-		s.b.move(lo, hi)
-	}
-	s.runs--
-	err := s.q.call(s.b, n)
-	switch {
-	case err == nil:
-		s.works = true
-		s.b.answer(n)
-	case errors.Is(err, errPanic):
-		s.broken = err
-		s.b.fail(0, n, err)
-	default:
-		s.split(n, err)
-	}
-}
-
-// control runs a row of zeros at position 0, whose own row has just failed alone.
+// control runs a row of zeros at position 0, over a row that has just failed alone.
 func (s *search) control() {
 	engine.Clear(s.b.inputs, 0, 1)
 	err := s.q.call(s.b, 1)
@@ -152,11 +138,11 @@ func rowRefused(name string, cause error) error {
 	return fmt.Errorf("%w: queue %q: %w", ErrRow, name, cause)
 }
 
-// errPanic marks, inside, a run that panicked: it is not repeated.
+// errPanic marks a run that panicked. Such a run is not repeated.
 var errPanic = errors.New("panic")
 
-// call is one Batch.Run: timed, counted, with panics made errors. Errors wrap ErrRun, and ErrRun only: a row's fault is
-// for search to tell.
+// call makes one run of the rows at positions [0,n), times it, and counts it. A panic becomes an error. Errors wrap ErrRun,
+// never ErrRow: only search can tell which row is at fault.
 func (q *Queue) call(b *batch, n int) (err error) {
 	start := q.pool.now()
 	defer func() {
@@ -171,8 +157,7 @@ func (q *Queue) call(b *batch, n int) (err error) {
 	q.count.runRows.Add(uint64(n))
 	err = b.mem.Run(n)
 	ns := q.pool.now() - start
-	cpu := metered(b.mem, ns)
-	if cpu > 0 {
+	if cpu := runCPU(b.mem, ns); cpu > 0 {
 		b.metered, b.cpu = b.metered+ns, b.cpu+cpu
 	} else {
 		b.unmetered += ns
@@ -187,8 +172,9 @@ func (q *Queue) call(b *batch, n int) (err error) {
 	return nil
 }
 
-// metered is the CPU time of the batch's last run, which took ns: 0 where it was not measured.
-func metered(b engine.Batch, ns int64) int64 {
+// runCPU returns the CPU time of the batch's last run, in ns, 0 if it was not measured. For an engine that is no
+// engine.Meter it is the wall time, ns.
+func runCPU(b engine.Batch, ns int64) int64 {
 	if m, ok := b.(engine.Meter); ok {
 		return int64(m.RunCPU())
 	}

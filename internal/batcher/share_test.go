@@ -11,7 +11,7 @@ import (
 	"gavel/internal/engine"
 )
 
-// meteredEngine tells of every fourth run, the first among them, that it took cpu.
+// meteredEngine measures every fourth run, the first included: it reports that the run took cpu.
 type meteredEngine struct {
 	fakeEngine
 	cpu  time.Duration
@@ -39,8 +39,8 @@ func (b *meteredBatch) Run(n int) error {
 
 func (b *meteredBatch) RunCPU() time.Duration { return b.last }
 
-// callUntil has four callers who have a row scored and then the next, until stop; all waits for them.
-func (x *bench) callUntil(stop time.Time, all *sync.WaitGroup) {
+// callUntil starts four callers that each have one row after another scored until stop. all waits for them.
+func (x *harness) callUntil(stop time.Time, all *sync.WaitGroup) {
 	for range 4 {
 		all.Go(func() {
 			for time.Now().Before(stop) {
@@ -52,7 +52,7 @@ func (x *bench) callUntil(stop time.Time, all *sync.WaitGroup) {
 	}
 }
 
-// Runs of the same CPU time take turns, though those of one queue stand still for half of their time.
+// Two queues whose runs take the same CPU time get as many runs, though one queue's take twice the wall time.
 func TestFairShareOfCPU(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, err := NewPool(PoolOptions{Runners: 1, RuntimeTimer: true})
@@ -69,12 +69,12 @@ func TestFairShareOfCPU(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			x := &bench{t: t, e: &e.fakeEngine, p: p, q: q}
+			x := &harness{t: t, e: &e.fakeEngine, p: p, q: q}
 			x.callUntil(stop, &all)
 		}
 		all.Wait()
 		if a, b := engines[0].seen, engines[1].seen; math.Abs(float64(a)/float64(b)-1) > 0.1 {
-			t.Errorf("%d runs and %d, want as many of each", a, b)
+			t.Errorf("%d runs and %d, want equal numbers", a, b)
 		}
 		if err := p.Close(context.Background()); err != nil {
 			t.Error(err)
@@ -82,19 +82,19 @@ func TestFairShareOfCPU(t *testing.T) {
 	})
 }
 
-// Two queues that both always have work share the one runner by their weights.
+// Two queues that always have work share one runner by their weights.
 func TestFairShare(t *testing.T) {
 	f := func(name string, costA, costB time.Duration, weightA, weightB, want float64) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			a := &fakeEngine{cost: func(int) time.Duration { return costA }}
-			inBubble(t, 1, a, QueueOptions{MaxRows: 1, Weight: weightA, RescueAfter: -1}, func(x *bench) {
+			inBubble(t, 1, a, QueueOptions{MaxRows: 1, Weight: weightA, RescueAfter: -1}, func(x *harness) {
 				b := &fakeEngine{rowLen: 4, cost: func(int) time.Duration { return costB }}
 				q, err := x.p.NewQueue(b, QueueOptions{MaxRows: 1, Weight: weightB, RescueAfter: -1})
 				if err != nil {
 					t.Fatal(err)
 				}
-				y := &bench{t: t, e: b, p: x.p, q: q}
+				y := &harness{t: t, e: b, p: x.p, q: q}
 				stop := time.Now().Add(2 * time.Second)
 				var all sync.WaitGroup
 				x.callUntil(stop, &all)
@@ -112,6 +112,6 @@ func TestFairShare(t *testing.T) {
 	}
 	const ms = time.Millisecond
 	f("equal weights, equal costs", 2*ms, 2*ms, 1, 1, 1)
-	f("a slow model gets no more than a fast one", 20*ms, ms, 1, 1, 1)
-	f("weights count", 5*ms, ms, 3, 1, 3)
+	f("equal weights, a slow model beside a fast one", 20*ms, ms, 1, 1, 1)
+	f("weights 3 and 1", 5*ms, ms, 3, 1, 3)
 }

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Stats is what a queue has done since it was made, as counts, and what it holds now. Every claimed row ends in
-// exactly one of Answered, Refused, Expired, Failed, Closed and Abandoned.
+// Stats holds what a queue has done since it was made, as counts, and what it holds now. Every claimed row ends in exactly
+// one of Answered, Refused, Expired, Failed, Closed and Abandoned.
 type Stats struct {
 	Name     string
 	Settings QueueOptions // in force, defaults filled in
 
-	Claims uint64 // successful Claims
+	Claims uint64 // successful claims
 	Rows   uint64 // rows they claimed
 
 	Answered  uint64 // rows that got a probability
@@ -20,60 +20,59 @@ type Stats struct {
 	Failed    uint64 // rows that got ErrRun
 	Closed    uint64 // rows that got ErrClosed after they were claimed
 	Abandoned uint64 // rows whose caller left: Abandon, or its context ended
-	ShedFull  uint64 // rows not taken in: the queue was full
-	ShedLate  uint64 // rows not taken in: predicted to be late, or late already (ErrExpired from Claim)
+	ShedFull  uint64 // rows refused by Claim: the queue was full
+	ShedLate  uint64 // rows refused by Claim: no answer was expected in time, or the deadline had passed
 
-	Batches   uint64 // batches flushed
-	Dropped   uint64 // of their rows, those not run: expired, abandoned or refused before the run
-	Empty     uint64 // batches of which nothing was left to run
-	FlushFull uint64 // by cause: no place left,
-	FlushDue  uint64 // a row's longest wait or latest start had come,
-	FlushIdle uint64 // a runner was free and waiting would not pay,
-	FlushStop uint64 // the queue closed
+	Batches    uint64 // batches flushed
+	Dropped    uint64 // rows of flushed batches that were not run: expired, abandoned or refused before
+	Empty      uint64 // batches of which no row was left to run
+	FlushFull  uint64 // batches flushed because they were full
+	FlushDue   uint64 // batches flushed because MaxWait had passed, or a deadline required it
+	FlushIdle  uint64 // batches flushed because their policy let them leave and a runner was free
+	FlushClose uint64 // batches flushed because the queue closed
 
-	Runs      uint64 // calls of Batch.Run, searches included, calibration not
+	Runs      uint64 // calls of Batch.Run: searches included, calibration not
 	RunRows   uint64 // rows in them
-	RunErrors uint64 // of Runs, those that returned an error
-	Panics    uint64 // of Runs, those that panicked
-	Rescued   uint64 // batches run by a waiting caller because no runner came
-	Inline    uint64 // batches run by a caller in place of a runner
+	RunErrors uint64 // runs that returned an error
+	Panics    uint64 // runs that panicked
+	Rescued   uint64 // batches that a caller ran because no runner came
+	Inline    uint64 // batches that a caller ran in place of a runner
 
 	QueueRows     int    // rows claimed whose run has not begun, now
-	QueueCapacity int    // its bound
-	QueueHigh     int    // the most it ever was
-	QueueReached  uint64 // claims that met the bound
+	QueueCapacity int    // the bound of QueueRows
+	QueueHigh     int    // the most that QueueRows ever was
+	QueueReached  uint64 // claims refused because the queue was full
 	Running       int    // batches running now
 
-	BatchRows Histogram // rows of a batch, when it was flushed
-	QueueTime Histogram // seconds from claim to the begin of its run, per row run
+	BatchRows Histogram // rows of a batch when it was flushed
+	QueueTime Histogram // seconds from a row's claim to the start of its run; rows that were not run are not in it
 	RunTime   Histogram // seconds of a Batch.Run that succeeded
-	// Predicted is the sum of what was predicted for the runs that Actual sums, in seconds; runs without a
-	// prediction are in neither. PredictionRatio counts actual ÷ predicted.
+	// Predicted is the sum of the cost curve's predictions, Actual that of the run times, in seconds, over the same runs.
+	// Runs without a prediction are in neither. PredictionRatio counts actual ÷ predicted.
 	Predicted, Actual float64
 	PredictionRatio   Histogram
-	Curve             []CurvePoint // the learned cost curve at 1, 2, 4, … and MaxRows rows; none until it knows something
-	// Hold is how long the adaptive policy now holds a batch from its opening while claims go on coming; 0: batches go at
-	// once, or by another policy.
+	Curve             []CurvePoint // the learned cost curve at 1, 2, 4, … and MaxRows rows; none until a run was timed
+	// Hold is how long Adaptive now holds a batch after its opening, while claims keep coming. It is 0 if batches leave at
+	// once, and under every other policy.
 	Hold  time.Duration
-	Sizes []SizeStats // what the curve was learnt from, by size, sizes never run left out
+	Sizes []SizeStats // what the curve was learned from, by size; sizes that were never run are left out
 }
 
-// PoolStats is what a pool's runners do.
+// PoolStats says what a pool's runners do.
 type PoolStats struct {
 	Runners, Idle int
-	Busy          float64 // seconds of run time, rescues included
-	// Load is the share of its processors that the process uses, lately: about 0 to 1.
-	Load float64
+	Busy          float64 // seconds of run time, in runners and callers
+	Load          float64 // share of its processors that the process uses: 0 to about 1
 }
 
-// CurvePoint is what the cost curve says of one size.
+// CurvePoint is the cost curve at one size.
 type CurvePoint struct {
 	Rows int
 	Mean time.Duration // expected run time
-	High time.Duration // what is reckoned with against deadlines: about the 99th percentile
+	High time.Duration // high estimate, compared with deadlines: about the 99th percentile
 }
 
-// SizeStats sums the runs of up to MaxRows rows and more than half as many, calibration included.
+// SizeStats sums the runs of at most MaxRows rows and more than half as many, calibration included.
 type SizeStats struct {
 	MaxRows int
 	Runs    uint64
@@ -81,7 +80,7 @@ type SizeStats struct {
 	Seconds float64
 }
 
-// tally counts how a ticket's rows ended, and returns the first error.
+// tally counts how a ticket's rows ended. It returns the first error.
 func (c *counters) tally(out []Result) (first error) {
 	var answered, refused, failed, closed uint64
 	for i := range out {
@@ -113,7 +112,7 @@ func (c *counters) tally(out []Result) (first error) {
 	return first
 }
 
-// Stats is a snapshot; counts that change together may be read a moment apart.
+// Stats returns a snapshot. Counts that change together may differ by what happened while it was taken.
 func (q *Queue) Stats() Stats {
 	c := &q.count
 	s := Stats{
@@ -133,8 +132,8 @@ func (q *Queue) Stats() Stats {
 	defer q.mu.Unlock()
 	s.Claims, s.Rows, s.Batches = q.claims, q.rows, q.batches
 	s.FlushFull, s.FlushDue = q.flushes[causeFull], q.flushes[causeDue]
-	s.FlushIdle, s.FlushStop = q.flushes[causeIdle], q.flushes[causeStop]
-	s.QueueRows, s.QueueHigh, s.QueueReached, s.Running = q.queued, q.high, q.reached, q.running
+	s.FlushIdle, s.FlushClose = q.flushes[causeIdle], q.flushes[causeClose]
+	s.QueueRows, s.QueueHigh, s.QueueReached, s.Running = q.queued, q.queuedHigh, q.reached, q.running
 	s.Predicted, s.Actual = float64(q.predicted)/1e9, float64(q.actual)/1e9
 	s.Curve, s.Sizes = q.curve.points(q.o.MaxRows), q.curve.sizes()
 	s.Hold = q.hold()

@@ -14,8 +14,8 @@ import (
 	"gavel/internal/race"
 )
 
-// Real time, real threads, the precise clock: callers that cancel, bad rows, panics, overload, and queues that are
-// swapped under them. Nothing is answered wrongly, nothing is left. BATCHER_STRESS=10m makes it last so long.
+// TestStress runs in real time with the precise clock: callers that cancel, bad rows, panics, overload, and queues that are
+// swapped during calls. Every row must get its own answer, and end. BATCHER_STRESS=10m makes the test last 10 minutes.
 func TestStress(t *testing.T) {
 	length := 700 * time.Millisecond
 	if s := os.Getenv("BATCHER_STRESS"); s != "" {
@@ -31,7 +31,7 @@ func TestStress(t *testing.T) {
 	type served struct {
 		*Queue
 		e    *fakeEngine
-		used sync.RWMutex // read-held by those who call it: they count how their rows ended after Close has returned
+		used sync.RWMutex // callers read-lock it: how their rows ended may be counted after Close has returned
 	}
 	newQueue := func(policy Policy) *served {
 		e := &fakeEngine{rowLen: 3, cost: func(n int) time.Duration { return time.Duration(n) * time.Microsecond }}
@@ -80,7 +80,7 @@ func TestStress(t *testing.T) {
 						kinds[k] = []int32{rowBad, rowNamed, rowInvalid, rowPanic}[r.IntN(4)]
 					}
 				}
-				pc := plannedCaller{kinds: kinds, abandons: r.IntN(50) == 0, early: r.IntN(2) == 0, then: r.IntN(3) == 0, slack: time.Hour}
+				pc := callerScript{kinds: kinds, abandons: r.IntN(50) == 0, early: r.IntN(2) == 0, then: r.IntN(3) == 0, slack: time.Hour}
 				if r.IntN(2) == 0 {
 					pc.deadline = time.Duration(r.IntN(3000)) * time.Microsecond
 				}
@@ -96,7 +96,7 @@ func TestStress(t *testing.T) {
 					return
 				}
 				answered.Add(1)
-				time.Sleep(time.Duration(r.IntN(200)) * time.Microsecond) // a caller's own work
+				time.Sleep(time.Duration(r.IntN(200)) * time.Microsecond) // the caller's own work
 			}
 		})
 	}
@@ -110,12 +110,12 @@ func TestStress(t *testing.T) {
 		t.Error(err)
 	}
 	if answered.Load() < 100 {
-		t.Errorf("only %d calls came through: the test shows nothing", answered.Load())
+		t.Errorf("only %d calls returned, too few for this test", answered.Load())
 	}
 	for what, n := range map[string]uint64{"was shed": sum.ShedFull + sum.ShedLate, "expired": sum.Expired, "was abandoned": sum.Abandoned,
 		"was refused": sum.Refused, "panicked": sum.Panics} {
 		if n == 0 {
-			t.Errorf("nothing %s: the test shows nothing of that", what)
+			t.Errorf("no row %s, which this test is to cover", what)
 		}
 	}
 	t.Logf("%d calls, %d queues, rows answered %d, refused %d, failed %d, expired %d, abandoned %d, shed %d; %d batches, %d panics, %d inline, %d rescued",
@@ -123,16 +123,16 @@ func TestStress(t *testing.T) {
 		sum.Batches, sum.Panics, sum.Inline, sum.Rescued)
 }
 
-// stressOnce is callOnce in real time, where another second may pass between any two lines.
-func stressOnce(q *Queue, id int, c plannedCaller) error {
+// stressOnce is callOnce in real time, in which a deadline may pass before Claim.
+func stressOnce(q *Queue, id int, c callerScript) error {
 	err := callOnce(q, id, c, false)
-	if errors.Is(err, ErrExpired) { // Claim found the deadline passed
+	if errors.Is(err, ErrExpired) { // from Claim
 		return nil
 	}
 	return err
 }
 
-// The steady state allocates nothing, whatever the policy and the way a batch is run.
+// The steady state allocates no memory, under any policy and wherever a batch runs.
 func TestNoAllocations(t *testing.T) {
 	f := func(name string, o QueueOptions, rows int, early bool) {
 		t.Helper()
@@ -172,15 +172,15 @@ func TestNoAllocations(t *testing.T) {
 			}
 		})
 	}
-	f("a row run in its caller", QueueOptions{}, 1, false)
+	f("a row run inline", QueueOptions{}, 1, false)
 	f("a row run by a runner", QueueOptions{}, 1, true)
 	f("rows over several batches", QueueOptions{MaxRows: 4}, 9, true)
-	f("a row that nobody shares", QueueOptions{Policy: Off}, 1, false)
-	f("rows that nobody shares", QueueOptions{Policy: Off, MaxRows: 4}, 9, true)
-	f("a row that waits", QueueOptions{Policy: Window, MaxWait: 100 * time.Microsecond}, 1, true)
+	f("a row under off", QueueOptions{Policy: Off}, 1, false)
+	f("rows over several batches under off", QueueOptions{Policy: Off, MaxRows: 4}, 9, true)
+	f("a row under window", QueueOptions{Policy: Window, MaxWait: 100 * time.Microsecond}, 1, true)
 }
 
-// Waits of 100 µs are kept. The bound is wide, and on the best of many, because the machine may be busy.
+// A batch leaves soon after 100 µs. Only the best of many waits is checked, because the machine may be busy.
 func TestPreciseClock(t *testing.T) {
 	if newPreciseSleeperOrNil() == nil {
 		t.Skip("no precise sleeper on " + runtime.GOOS)
@@ -206,10 +206,10 @@ func TestPreciseClock(t *testing.T) {
 		}
 		d := time.Since(start)
 		if d < 100*time.Microsecond {
-			t.Errorf("went after %v, before its time", d)
+			t.Errorf("answered after %v, want at least 100µs", d)
 		}
 		best, sum = min(best, d), sum+d
-		time.Sleep(time.Millisecond) // let the process fall idle, where Go's timers are late
+		time.Sleep(time.Millisecond) // let the process become idle, when Go's timers are late
 	}
 	if best > 600*time.Microsecond {
 		t.Errorf("a wait of 100µs took %v at best", best)

@@ -8,36 +8,36 @@ import (
 	"gavel/internal/engine"
 )
 
-// Ticket is one caller's n places in open batches (one batch, or several where the first was nearly full). It is used
-// by one goroutine at a time, and is gone after Wait, Then or Abandon, one of which must follow every Claim, a panic of the
-// caller's included: until then the batch cannot run, and the queue cannot close. A ticket that is gone must not be
-// touched: it may be another caller's.
+// Ticket is a claim: one caller's n places in one batch or in several. One goroutine at a time may use it.
+//
+// Exactly one of Wait, WaitOutputs, Then and Abandon must follow every Claim, even if the caller panics: until the caller
+// commits, its batch cannot run, and its queue cannot close. Afterwards the caller must not use the ticket, which may
+// belong to another claim.
 type Ticket struct {
 	q        *Queue
 	n        int
 	claimed  int64 // ns on the pool's clock
 	deadline int64
 	parts    []part
-	results  []Result // written by whoever refuses or runs a row; read by the caller once the ticket is done
-	// outputs is n × q.outputWidth, written and read as results; empty where a row's outputs are one float32, which
-	// results hold.
+	results  []Result // whoever refuses or runs a row writes its result; the caller reads them when the ticket has ended
+	// outputs holds n × q.outputWidth values. It is empty if a row's outputs are one float32, which results hold.
 	outputs []float64
 
 	state atomic.Uint32
-	// left counts parts whose batch has not been answered; whoever answers the last wakes the caller.
+	// left counts the parts that have not been answered. Whoever answers the last one ends the ticket.
 	left atomic.Int32
-	// refs counts who may still touch the ticket: its batches and its caller. The last one returns it to the pool.
+	// refs counts who may still use the ticket: its parts' batches, and its caller. The last returns it to the pool.
 	refs atomic.Int32
-	// wake has room for the two signals there can be at once: one hint, one end.
+	// wake has a capacity of 2, for the signals that there can be at once: one to rescue, one of the end.
 	wake chan signal
-	// receiver is told of the end instead, where the caller left with Then.
+	// receiver is called in place of the signal of the end, if the caller left with Then.
 	receiver Receiver
 }
 
-// Receiver is told of the end of a ticket whose caller did not wait for it.
+// Receiver is called when a ticket ends whose caller does not wait for it.
 type Receiver interface {
-	// Answered is called once, as soon as Wait would return. It must call t.Collect, must not block, and must not panic. It
-	// runs in any goroutine: a runner's, which runs nothing else meanwhile, the clock's, or the caller's own within Then.
+	// Answered is called once, as soon as Wait would return. It must call t.Collect, must not block, and must not panic.
+	// It may run in the caller's goroutine within Then, in the clock's, or in a runner's, which runs no batch meanwhile.
 	Answered(t *Ticket)
 }
 
@@ -49,36 +49,37 @@ type part struct {
 	n     int
 }
 
-// A ticket's states. Only open → waiting → done|expired|gone, or open → gone|expired.
+// A ticket's states: open → waiting → done, expired or gone; or open → gone or expired.
 const (
 	ticketOpen    uint32 = iota // the caller writes rows
 	ticketWaiting               // committed
 	ticketDone                  // every row has its result; the end was or will be signalled
-	ticketExpired               // the deadline passed; where that was found by another, the end is signalled
-	ticketGone                  // nobody wants the results
+	ticketExpired               // the deadline passed; if another goroutine found that, the end was or will be signalled
+	ticketGone                  // nobody wants the results of its batches
 )
 
 type signal uint8
 
 const (
-	signalEnd  signal = iota
-	signalHint        // a due batch lies there: take one of the queue's batches and run it
+	signalEnd    signal = iota
+	signalRescue        // run one of the queue's batches, because a due one waits for a runner
 )
 
-// Row is row i, 0 ≤ i < n, of an engine whose inputs are one Int32 field, as long as that is wide. It is all zeros at
-// first, and to be written until Commit, Wait or Then, by this ticket's goroutine, never afterwards. It panics where the
-// engine has other inputs, which take Place.
+// Row returns row i, 0 ≤ i < n, for an engine whose inputs are one Int32 field; its length is the field's width. The row
+// is all zeros at first. It lies in the engine's memory: write it before Commit, Wait or Then, and never afterwards. Row
+// panics if the engine has other inputs, for which there is Place.
 func (t *Ticket) Row(i int) []int32 {
 	b, slot := t.place(i)
-	if b.rows == nil {
+	c := &b.inputs[0]
+	if len(b.inputs) != 1 || c.Type != engine.Int32 {
 		panic(fmt.Sprintf("batcher: Row called on queue %q, whose engine's inputs are not one int32 field; use Place", t.q.o.Name))
 	}
-	return b.row(slot)
+	return c.Int32[slot*c.Width : (slot+1)*c.Width : (slot+1)*c.Width]
 }
 
-// Place says where row i, 0 ≤ i < n, lies: its values are those of that row of the columns, which are of the engine's
-// inputs in the order of its schema. They are zeros and empty texts at first, and to be written as Row says. Other rows
-// of the columns are others'.
+// Place returns the columns in which row i, 0 ≤ i < n, lies, and its row there. The columns are the engine's inputs, in the
+// order of its schema. The row holds zeros and empty texts at first, and may be written as Row says. Other rows of the
+// columns belong to other callers.
 func (t *Ticket) Place(i int) (inputs []engine.Column, row int) {
 	b, slot := t.place(i)
 	return b.inputs, slot
@@ -96,22 +97,18 @@ func (t *Ticket) place(i int) (b *batch, slot int) {
 	panic(fmt.Sprintf("batcher: row %d of a ticket with %d rows", i, t.n))
 }
 
-// Commit checks the rows and hands them over. Wait does it where the caller has not; an auction that holds several
-// tickets commits all of them before the first Wait, so that their batches run side by side. Under Off it runs them.
-func (t *Ticket) Commit() { t.commit(false) }
-
-// commit returns a runner's licence if its caller, who must then run a batch of this queue, may do so at once. It is
-// offered only with inline.
-func (t *Ticket) commit(inline bool) *runner {
-	if t.state.Load() != ticketOpen {
-		return nil
+// Commit has the engine check the rows, and hands them over. Wait does so if the caller has not. A caller that holds
+// several tickets commits all of them before the first Wait, so that their batches run concurrently. Under Off, Commit
+// runs the rows.
+func (t *Ticket) Commit() {
+	if t.state.Load() == ticketOpen {
+		t.commit(false)
 	}
-	_, licence := t.handOver(inline)
-	return licence
 }
 
-// handOver is commit of an open ticket; waits says that its end is still to come.
-func (t *Ticket) handOver(inline bool) (waits bool, licence *runner) {
+// commit is Commit of an open ticket. waits says that the ticket has not ended. If inline is true, commit may return a
+// borrowed runner: its caller must then call runInline.
+func (t *Ticket) commit(inline bool) (waits bool, borrowed *runner) {
 	q := t.q
 	refused := 0
 	for k := range t.parts {
@@ -135,31 +132,31 @@ func (t *Ticket) handOver(inline bool) (waits bool, licence *runner) {
 		t.state.Store(ticketWaiting)
 	}
 	for k := range t.parts {
-		if r := t.parts[k].b.commit(t.parts[k].n, now, inline && licence == nil); r != nil {
-			licence = r
+		if r := t.parts[k].b.commit(t.parts[k].n, now, inline && borrowed == nil); r != nil {
+			borrowed = r
 		}
 	}
-	return waits, licence
+	return waits, borrowed
 }
 
-// Then commits the ticket, which must not have been committed before, and leaves it to r, in place of Wait. The caller runs
-// no batch, except under Off.
+// Then commits the ticket, and has r called when it ends, in place of Wait. It panics if the ticket was committed before.
+// The caller runs no batch, except under Off.
 func (t *Ticket) Then(r Receiver) {
 	if t.state.Load() != ticketOpen {
 		panic("batcher: Then called after Commit, Wait, Then or Abandon")
 	}
 	t.receiver = r
-	if waits, _ := t.handOver(false); !waits {
+	if waits, _ := t.commit(false); !waits {
 		r.Answered(t)
 	}
 }
 
-// Wait blocks until every row is answered, the deadline passes or ctx ends, and fills out, which must be n long. The
-// error is nil if every row has a probability, else the first row's error: ErrRow, ErrExpired, ErrRun or ErrClosed.
-// After ErrExpired no row has a result.
+// Wait blocks until every row is answered, the deadline passes or ctx ends. It fills out, whose length must be n, with the
+// rows' results. The error is nil if every row has a probability, else the first row's error, which wraps ErrRow,
+// ErrExpired, ErrRun or ErrClosed. After ErrExpired no row has a result.
 //
-// Wait may run a batch in the caller's goroutine, when that is faster than waking a runner, or when no runner comes; it
-// then returns after the run, even if the deadline passes in it.
+// Wait may run a batch in the caller's goroutine, if that is faster than waking a runner or if no runner comes. It then
+// returns after the run, even if the deadline passes meanwhile.
 func (t *Ticket) Wait(ctx context.Context, out []Result) error {
 	if err := t.wait(ctx, len(out)); err != nil {
 		fill(out, err)
@@ -168,15 +165,15 @@ func (t *Ticket) Wait(ctx context.Context, out []Result) error {
 	return t.Collect(out)
 }
 
-// wait waits until the ticket can be collected, or ends it and returns ErrExpired where ctx ends first. room is for how many
-// results the caller has room.
+// wait blocks until the ticket can be collected. If ctx ends first, it gives the ticket up and returns ErrExpired. room is
+// the number of results that the caller has room for.
 func (t *Ticket) wait(ctx context.Context, room int) error {
 	if room != t.n {
 		panic(fmt.Sprintf("batcher: Wait with room for %d results on a ticket of %d rows", room, t.n))
 	}
 	q := t.q
 	if t.state.Load() == ticketOpen {
-		if r := t.commit(true); r != nil {
+		if _, r := t.commit(true); r != nil {
 			q.runInline(r)
 		}
 	}
@@ -205,7 +202,7 @@ func (t *Ticket) wait(ctx context.Context, room int) error {
 	return nil
 }
 
-// Collect fills out as Wait does, and ends the ticket. It is for receivers.
+// Collect is the end of Wait, for receivers: it fills out as Wait does. The ticket must not be used afterwards.
 func (t *Ticket) Collect(out []Result) error {
 	q := t.q
 	var err error
@@ -222,21 +219,17 @@ func (t *Ticket) Collect(out []Result) error {
 	return err
 }
 
-// WaitOutputs is Wait, and fills outputs with all that the engine gave: n × OutputWidth values, row by row, in the order of
-// its schema; a float32 is exact in its float64. The values of a row that has an error are zeros.
+// WaitOutputs is Wait that also fills outputs with all values that the engine computed: n × OutputWidth, row by row, each
+// row in the order of the schema. A float32 is exact in its float64. The values of a row with an error are zeros.
 func (t *Ticket) WaitOutputs(ctx context.Context, out []Result, outputs []float64) error {
-	t.mustHold(outputs)
+	if want := t.n * t.q.OutputWidth(); len(outputs) != want {
+		panic(fmt.Sprintf("batcher: WaitOutputs with room for %d outputs on a ticket of %d", len(outputs), want))
+	}
 	if err := t.wait(ctx, len(out)); err != nil {
 		fill(out, err)
 		clear(outputs)
 		return err
 	}
-	return t.CollectOutputs(out, outputs)
-}
-
-// CollectOutputs fills out and outputs as WaitOutputs does, and ends the ticket. It is for receivers.
-func (t *Ticket) CollectOutputs(out []Result, outputs []float64) error {
-	t.mustHold(outputs)
 	switch {
 	case t.state.Load() == ticketExpired:
 		clear(outputs)
@@ -250,13 +243,8 @@ func (t *Ticket) CollectOutputs(out []Result, outputs []float64) error {
 	return t.Collect(out)
 }
 
-func (t *Ticket) mustHold(outputs []float64) {
-	if want := t.n * t.q.OutputWidth(); len(outputs) != want {
-		panic(fmt.Sprintf("batcher: room for %d outputs, %d rows have %d", len(outputs), t.n, want))
-	}
-}
-
-// Abandon gives the places up: their rows are not run. It may be called in place of Wait, before or after Commit.
+// Abandon ends the ticket without results: rows whose run has not begun are not run. Call it in place of Wait, before or
+// after Commit.
 func (t *Ticket) Abandon() {
 	t.q.count.abandoned.Add(uint64(t.n))
 	if t.state.CompareAndSwap(ticketOpen, ticketGone) {
@@ -270,28 +258,28 @@ func (t *Ticket) Abandon() {
 	t.release()
 }
 
-// partDone says that one batch has answered its part, and gives up that batch's claim on the ticket.
+// partDone counts one part as answered, and gives up its batch's reference.
 func (t *Ticket) partDone() {
 	if t.left.Add(-1) == 0 && t.state.CompareAndSwap(ticketWaiting, ticketDone) {
-		t.ended()
+		t.signalEnd()
 	}
 	t.release()
 }
 
-// expire ends the ticket if it waits and its deadline has come. The caller holds one of its references, and no lock.
+// expire ends the ticket if it waits and its deadline has passed. The caller holds a reference, and no lock.
 func (t *Ticket) expire(now int64) {
-	if t.overdue(now) {
-		t.ended()
+	if t.tryExpire(now) {
+		t.signalEnd()
 	}
 }
 
-// overdue is expire, but for telling: true says that ended is due.
-func (t *Ticket) overdue(now int64) bool {
+// tryExpire is expire without the signal. If it returns true, its caller must call signalEnd.
+func (t *Ticket) tryExpire(now int64) bool {
 	return now >= t.deadline && t.state.CompareAndSwap(ticketWaiting, ticketExpired)
 }
 
-// ended tells of the end, once.
-func (t *Ticket) ended() {
+// signalEnd wakes the caller, or calls the receiver. Whoever ended the ticket calls it once.
+func (t *Ticket) signalEnd() {
 	if t.receiver != nil {
 		t.receiver.Answered(t)
 		return
@@ -299,11 +287,12 @@ func (t *Ticket) ended() {
 	t.wake <- signalEnd
 }
 
+// release gives up one reference.
 func (t *Ticket) release() {
 	if t.refs.Add(-1) != 0 {
 		return
 	}
-	for len(t.wake) > 0 { // a hint, or an end that its caller did not need
+	for len(t.wake) > 0 { // signals that the caller did not wait for
 		<-t.wake
 	}
 	q := t.q

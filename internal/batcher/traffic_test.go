@@ -13,7 +13,7 @@ import (
 	"gavel/internal/engine"
 )
 
-// burner costs CPU like a small DeepFM: 40 µs a run and 3 µs a row, in loops counted beforehand.
+// burner is an engine that uses CPU time like a small DeepFM: a fixed time for each run, and a time for each row.
 type burner struct{ fixed, perRow time.Duration }
 
 type burnerBatch struct {
@@ -55,43 +55,41 @@ func spin(n int) {
 	burnt.Add(x & 1)
 }
 
-// BenchmarkClosedLoop has callers that each do 20 µs of work of their own, then wait for one row. An op is a request.
+// BenchmarkClosedLoop has callers that each compute for 20 µs, then wait for one row. An op is a request.
 func BenchmarkClosedLoop(b *testing.B) {
-	for _, floating := range []bool{false, true} {
-		for _, callers := range []int{1, 8, 32, 128} {
-			for _, policy := range []Policy{Off, Eager, Adaptive, Window} {
-				b.Run(fmt.Sprintf("callers=%d/policy=%s/floating=%v", callers, policy, floating), func(b *testing.B) {
-					p, q := burnerQueue(b, PoolOptions{FloatingRunners: floating}, QueueOptions{Policy: policy})
-					b.ResetTimer()
-					cpu := processCPU()
-					var wg sync.WaitGroup
-					var next atomic.Int64
-					lat := make([]time.Duration, b.N)
-					for range callers {
-						wg.Go(func() {
-							var out [1]Result
-							for i := next.Add(1); int(i) <= b.N; i = next.Add(1) {
-								burn(20 * time.Microsecond)
-								lat[i-1] = askOnce(b, q, out[:])
-							}
-						})
-					}
-					wg.Wait()
-					b.StopTimer()
-					report(b, p, q, lat, cpu)
-				})
-			}
+	for _, callers := range []int{1, 8, 32, 128} {
+		for _, policy := range Policies {
+			b.Run(fmt.Sprintf("callers=%d/policy=%s", callers, policy), func(b *testing.B) {
+				p, q := burnerQueue(b, policy)
+				b.ResetTimer()
+				cpu := processCPU()
+				var wg sync.WaitGroup
+				var next atomic.Int64
+				lat := make([]time.Duration, b.N)
+				for range callers {
+					wg.Go(func() {
+						var out [1]Result
+						for i := next.Add(1); int(i) <= b.N; i = next.Add(1) {
+							burn(20 * time.Microsecond)
+							lat[i-1] = askOnce(b, q, out[:])
+						}
+					})
+				}
+				wg.Wait()
+				b.StopTimer()
+				report(b, p, q, lat, cpu)
+			})
 		}
 	}
 }
 
-// BenchmarkOpenLoop offers single rows at a rate, by Poisson arrivals. An op is a request; p50 and p99 are from the
-// time the request was due.
+// BenchmarkOpenLoop offers single rows with Poisson arrivals. An op is a request. p50 and p99 are measured from the time
+// that the request was due.
 func BenchmarkOpenLoop(b *testing.B) {
 	for _, rate := range []int{2000, 6000, 12000} {
-		for _, policy := range []Policy{Off, Eager, Adaptive, Window} {
+		for _, policy := range Policies {
 			b.Run(fmt.Sprintf("rate=%d/policy=%s", rate, policy), func(b *testing.B) {
-				p, q := burnerQueue(b, PoolOptions{}, QueueOptions{Policy: policy})
+				p, q := burnerQueue(b, policy)
 				b.ResetTimer()
 				cpu := processCPU()
 				var wg sync.WaitGroup
@@ -123,14 +121,13 @@ func BenchmarkOpenLoop(b *testing.B) {
 	}
 }
 
-func burnerQueue(b *testing.B, po PoolOptions, qo QueueOptions) (*Pool, *Queue) {
-	p, err := NewPool(po)
+func burnerQueue(b *testing.B, policy Policy) (*Pool, *Queue) {
+	p, err := NewPool(PoolOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	burn(0)
-	qo.CalibrationRuns = 5
-	q, err := p.NewQueue(burner{40 * time.Microsecond, 3 * time.Microsecond}, qo)
+	q, err := p.NewQueue(burner{40 * time.Microsecond, 3 * time.Microsecond}, QueueOptions{Policy: policy, CalibrationRuns: 5})
 	if err != nil {
 		b.Fatal(err)
 	}

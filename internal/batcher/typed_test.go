@@ -22,7 +22,7 @@ import (
 	"gavel/internal/race"
 )
 
-// served is a queue over an engine. It is closed, and the engine's batches with it, when f returns.
+// served runs f with a queue over the engine e. Then it closes the pool and checks that every batch is closed.
 func served(t testing.TB, o PoolOptions, e *enginetest.Fake, q QueueOptions, f func(q *Queue)) {
 	t.Helper()
 	o.Logger = slog.New(slog.DiscardHandler)
@@ -43,8 +43,8 @@ func served(t testing.TB, o PoolOptions, e *enginetest.Fake, q QueueOptions, f f
 	}
 }
 
-// Rows of every type come back as the engine scores them alone, whoever shares their batch: some are refused, some fail
-// their run, some are given up, so that rows are moved about.
+// A row of columns of every type gets what the engine gives it alone, whatever rows share its batch. Some rows are refused,
+// fail their run or are abandoned, so that others are moved.
 func TestTypedRows(t *testing.T) {
 	refused, failed := errors.New("refused"), errors.New("failed")
 	marked := func(mark int32, err error) func([]engine.Column, int) error {
@@ -67,7 +67,7 @@ func TestTypedRows(t *testing.T) {
 				var callers sync.WaitGroup
 				for range 8 {
 					callers.Go(func() {
-						own, err := e.NewBatch(16) // where the caller keeps what it wrote
+						own, err := e.NewBatch(16) // keeps what the caller wrote
 						if err != nil {
 							t.Error(err)
 							return
@@ -137,7 +137,7 @@ func copyRow(to []engine.Column, i int, from []engine.Column, j int) {
 	}
 }
 
-// A ticket without an answer has zeros for outputs; rows of indices have their probability there too.
+// WaitOutputs gives zeros for rows without an answer. For an engine of one float32 it gives the probability.
 func TestWaitOutputs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := enginetest.NewFake(enginetest.Indices(2))
@@ -169,7 +169,7 @@ func TestWaitOutputs(t *testing.T) {
 			tk.Commit()
 			outputs := []float64{7}
 			if err := tk.WaitOutputs(ctx, make([]Result, 1), outputs); err != nil && (!errors.Is(err, ErrExpired) || outputs[0] != 0) {
-				t.Errorf("the caller left: %v, %v", outputs, err)
+				t.Errorf("canceled: %v, %v", outputs, err)
 			}
 		})
 	})
@@ -192,8 +192,8 @@ func TestRowNeedsIndices(t *testing.T) {
 	})
 }
 
-// A batch that is free keeps no text alive.
-func TestTextsAreLetGo(t *testing.T) {
+// A free batch references no text.
+func TestTextsAreReleased(t *testing.T) {
 	e := enginetest.NewFake(enginetest.Typed())
 	served(t, PoolOptions{Runners: 1}, e, QueueOptions{}, func(q *Queue) {
 		var freed atomic.Bool
@@ -215,12 +215,12 @@ func TestTextsAreLetGo(t *testing.T) {
 			runtime.Gosched()
 		}
 		if !freed.Load() {
-			t.Error("the text lives on")
+			t.Error("the text is still referenced")
 		}
 	})
 }
 
-// Batches are made one at a time, for all who wait, no more than are needed, and kept.
+// Batches are made when they are first needed, one at a time, and kept.
 func TestBatchesAreMadeWhenNeeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := enginetest.NewFake(enginetest.Indices(4))
@@ -251,14 +251,14 @@ func TestBatchesAreMadeWhenNeeded(t *testing.T) {
 			}{{8, 1}, {5, 1}, {20, 3}, {8, 3}, {32, 4}} {
 				burst(step.rows)
 				if n := e.Made(); n > step.made {
-					t.Errorf("%d batches after %d rows at once, want at most %d", n, step.rows, step.made)
+					t.Errorf("%d batches made after %d rows at once, want at most %d", n, step.rows, step.made)
 				}
 			}
 		})
 	})
 }
 
-// A batch that cannot be made is the fault of who needs it, not of who finds room; the next one tries again.
+// If a batch cannot be made, the claim that needs it is shed. The next claim tries again.
 func TestBatchThatCannotBeMade(t *testing.T) {
 	for _, policy := range Policies {
 		t.Run(string(policy), func(t *testing.T) {
@@ -298,7 +298,7 @@ func TestBatchThatCannotBeMade(t *testing.T) {
 	}
 }
 
-// An engine whose batches are not as its schema says is refused.
+// NewQueue refuses an engine whose batches do not match its schema.
 func TestBatchOfAnotherShape(t *testing.T) {
 	p, err := NewPool(PoolOptions{Runners: 1})
 	if err != nil {
@@ -325,7 +325,7 @@ type otherSchema struct {
 
 func (e otherSchema) Schema() *engine.Schema { return e.schema }
 
-// An idle queue costs little: one batch at most, and less than 64 KiB beside it. A model's version has one such queue.
+// An idle queue holds at most one batch, and less than 64 KiB besides. Every version of a model has a queue.
 func TestIdleQueueIsSmall(t *testing.T) {
 	const queues, rowLen, maxRows = 20, 64, 128
 	p, err := NewPool(PoolOptions{Runners: 2})
@@ -351,7 +351,7 @@ func TestIdleQueueIsSmall(t *testing.T) {
 	each := (heap() - before) / queues
 	t.Logf("%d bytes a queue, %d batches in %d queues", each, e.Open(), queues)
 	if e.Open() > queues {
-		t.Errorf("%d queues that were never asked hold %d batches", queues, e.Open())
+		t.Errorf("%d idle queues hold %d batches", queues, e.Open())
 	}
 	if most := int64(4*maxRows*(rowLen+1) + 64<<10); each > most {
 		t.Errorf("an idle queue takes %d bytes, want at most %d", each, most)

@@ -8,12 +8,12 @@ import (
 	"gavel/internal/batcher"
 )
 
-// queueMetric describes one number of a model's queues.
+// queueMetric is a metric of one value in the sum of a model's queues.
 type queueMetric struct {
 	desc  *prometheus.Desc
 	kind  prometheus.ValueType
 	value func(*batcher.Stats) float64
-	label string // value of the metric's second label, "" if it has none
+	label string // value of the label after model; "" if the metric has only that
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -21,31 +21,31 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	rowOutcomeDesc = describe("row_outcomes_total", "Rows by how they ended.", "outcome")
-	flushDesc      = describe("flushes_total", "Batches by what closed them.", "cause")
-	curveDesc      = describe("curve_seconds", "Run time of a batch of this many rows that the newest version's cost curve expects.", "rows")
-	curveHighDesc  = describe("curve_high_seconds", "Run time of a batch of this many rows that is assumed for deadlines: about the 99th percentile.", "rows")
+	rowOutcomeDesc = describe("row_outcomes_total", "Rows by outcome.", "outcome")
+	flushDesc      = describe("flushes_total", "Batches flushed, by cause.", "cause")
+	curveDesc      = describe("curve_seconds", "Expected run time of a batch of this many rows, by the cost curve of the newest version.", "rows")
+	curveHighDesc  = describe("curve_high_seconds", "Run time of a batch of this many rows that deadlines are checked against: about the 99th percentile.", "rows")
 
 	queueMetrics = append(append([]queueMetric{
-		counter("claims_total", "Claims taken in, one an auction and model.", func(s *batcher.Stats) uint64 { return s.Claims }),
-		counter("claimed_rows_total", "Rows taken in.", func(s *batcher.Stats) uint64 { return s.Rows }),
+		counter("claims_total", "Claims accepted. An auction makes one claim for each model that it needs.", func(s *batcher.Stats) uint64 { return s.Claims }),
+		counter("claimed_rows_total", "Rows of accepted claims.", func(s *batcher.Stats) uint64 { return s.Rows }),
 		counter("batches_total", "Batches flushed.", func(s *batcher.Stats) uint64 { return s.Batches }),
-		counter("empty_batches_total", "Batches of which nothing was left to run.", func(s *batcher.Stats) uint64 { return s.Empty }),
-		counter("dropped_rows_total", "Rows of batches that were not run: expired, abandoned or refused by then.", func(s *batcher.Stats) uint64 { return s.Dropped }),
+		counter("empty_batches_total", "Batches flushed with no row left to run.", func(s *batcher.Stats) uint64 { return s.Empty }),
+		counter("dropped_rows_total", "Rows that did not run with their batch because they had expired, been abandoned or been refused.", func(s *batcher.Stats) uint64 { return s.Dropped }),
 		counter("rows_total", "Rows run.", func(s *batcher.Stats) uint64 { return s.RunRows }),
-		counter("runs_total", "Calls into the engine: the compute calls.", func(s *batcher.Stats) uint64 { return s.Runs }),
-		counter("run_errors_total", "Calls into the engine that failed.", func(s *batcher.Stats) uint64 { return s.RunErrors }),
-		counter("panics_total", "Calls into the engine that panicked.", func(s *batcher.Stats) uint64 { return s.Panics }),
-		counter("rescued_total", "Due batches that a waiting caller ran.", func(s *batcher.Stats) uint64 { return s.Rescued }),
-		counter("queue_reached_total", "Claims that met the bound of the queue.", func(s *batcher.Stats) uint64 { return s.QueueReached }),
-		counter("inline_total", "Batches that a caller ran in place of an idle runner.", func(s *batcher.Stats) uint64 { return s.Inline }),
-		gauge("running_batches", "Batches running.", func(s *batcher.Stats) float64 { return float64(s.Running) }),
-		gauge("batch_capacity_rows", "The most rows of a batch: max_rows.", func(s *batcher.Stats) float64 { return float64(s.Settings.MaxRows) }),
-		gauge("queue_rows", "Rows waiting.", func(s *batcher.Stats) float64 { return float64(s.QueueRows) }),
-		gauge("queue_capacity_rows", "The most rows that may wait.", func(s *batcher.Stats) float64 { return float64(s.QueueCapacity) }),
-		gauge("queue_high_rows", "The most rows that ever waited.", func(s *batcher.Stats) float64 { return float64(s.QueueHigh) }),
-		counterFloat("predicted_run_seconds_total", "Run time that the cost curve predicted.", func(s *batcher.Stats) float64 { return s.Predicted }),
-		counterFloat("actual_run_seconds_total", "Run time of the same runs.", func(s *batcher.Stats) float64 { return s.Actual }),
+		counter("runs_total", "Calls that run a batch in the engine. Calibration is not counted.", func(s *batcher.Stats) uint64 { return s.Runs }),
+		counter("run_errors_total", "Calls that run a batch in the engine and return an error.", func(s *batcher.Stats) uint64 { return s.RunErrors }),
+		counter("panics_total", "Calls that run a batch in the engine and panic.", func(s *batcher.Stats) uint64 { return s.Panics }),
+		counter("rescued_total", "Due batches that a waiting caller ran because no runner was free.", func(s *batcher.Stats) uint64 { return s.Rescued }),
+		counter("queue_reached_total", "Claims that reached the capacity of the queue.", func(s *batcher.Stats) uint64 { return s.QueueReached }),
+		counter("inline_total", "Batches that a caller ran itself instead of waking an idle runner.", func(s *batcher.Stats) uint64 { return s.Inline }),
+		gauge("running_batches", "Batches running now.", func(s *batcher.Stats) float64 { return float64(s.Running) }),
+		gauge("batch_capacity_rows", "Most rows that a batch may hold: max_rows.", func(s *batcher.Stats) float64 { return float64(s.Settings.MaxRows) }),
+		gauge("queue_rows", "Rows waiting now.", func(s *batcher.Stats) float64 { return float64(s.QueueRows) }),
+		gauge("queue_capacity_rows", "Most rows that may wait: queue_rows.", func(s *batcher.Stats) float64 { return float64(s.QueueCapacity) }),
+		gauge("queue_high_rows", "Most rows that have waited at once.", func(s *batcher.Stats) float64 { return float64(s.QueueHigh) }),
+		counterFloat("predicted_run_seconds_total", "Sum of the run times that the cost curve predicted.", func(s *batcher.Stats) float64 { return s.Predicted }),
+		counterFloat("actual_run_seconds_total", "Sum of the measured times of the runs that were predicted.", func(s *batcher.Stats) float64 { return s.Actual }),
 	},
 		labelled(rowOutcomeDesc, map[string]func(*batcher.Stats) uint64{
 			"answered":  func(s *batcher.Stats) uint64 { return s.Answered },
@@ -61,21 +61,21 @@ var (
 			"full":  func(s *batcher.Stats) uint64 { return s.FlushFull },
 			"due":   func(s *batcher.Stats) uint64 { return s.FlushDue },
 			"idle":  func(s *batcher.Stats) uint64 { return s.FlushIdle },
-			"close": func(s *batcher.Stats) uint64 { return s.FlushStop },
+			"close": func(s *batcher.Stats) uint64 { return s.FlushClose },
 		})...)
 )
 
-// runnerMetrics are exported for each pool of runners: the one that models share, and those that a model has for itself.
+// runnerMetrics are exported for each pool of runners: the shared pool, and the pools that single models have.
 var runnerMetrics = []struct {
 	desc  *prometheus.Desc
 	kind  prometheus.ValueType
 	value func(*batcher.PoolStats) float64
 }{
-	{describePool("runners", "Batches that may run at once."), prometheus.GaugeValue,
+	{describePool("runners", "Runners of the pool: how many batches they can run at once."), prometheus.GaugeValue,
 		func(s *batcher.PoolStats) float64 { return float64(s.Runners) }},
-	{describePool("runners_idle", "Runners with nothing to do."), prometheus.GaugeValue,
+	{describePool("runners_idle", "Idle runners."), prometheus.GaugeValue,
 		func(s *batcher.PoolStats) float64 { return float64(s.Idle) }},
-	{describePool("busy_seconds_total", "Run time of all batches, rescues included."), prometheus.CounterValue,
+	{describePool("busy_seconds_total", "Sum of the run times of all batches, including those that waiting callers ran."), prometheus.CounterValue,
 		func(s *batcher.PoolStats) float64 { return s.Busy }},
 }
 
@@ -108,7 +108,7 @@ func (q *Queues) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range runnerMetrics {
 		ch <- m.desc
 	}
-	for _, m := range queueMetrics { // those with several labels share one; repeats are allowed
+	for _, m := range queueMetrics { // metrics that differ in their label share a description, which may be sent twice
 		ch <- m.desc
 	}
 	ch <- curveDesc

@@ -17,9 +17,10 @@ import (
 	"google.golang.org/protobuf/encoding/protodelim"
 
 	"gavel/internal/batcher"
+	"gavel/internal/batcher/batchertest"
 )
 
-// scrapeAs asks for the metrics in the format that accept names.
+// scrapeAs scrapes the metrics in the format that the header Accept names.
 func scrapeAs(t *testing.T, metrics *prometheus.Registry, accept string) *bufio.Reader {
 	t.Helper()
 	request := httptest.NewRequest("GET", "/metrics", nil)
@@ -32,7 +33,7 @@ func scrapeAs(t *testing.T, metrics *prometheus.Registry, accept string) *bufio.
 	return bufio.NewReader(answer.Body)
 }
 
-// scrape reads the metrics in the text format: values by name with labels.
+// scrape scrapes the metrics in the text format. It returns the values by series, name{labels}.
 func scrape(t *testing.T, metrics *prometheus.Registry) map[string]string {
 	t.Helper()
 	values := map[string]string{}
@@ -44,6 +45,7 @@ func scrape(t *testing.T, metrics *prometheus.Registry) map[string]string {
 	return values
 }
 
+// expect checks the values of the series in want, and the form of all names in got.
 func expect(t *testing.T, got map[string]string, want map[string]string) {
 	t.Helper()
 	for series, value := range want {
@@ -54,18 +56,18 @@ func expect(t *testing.T, got map[string]string, want map[string]string) {
 	name := regexp.MustCompile(`^gavel_[a-z]+(_[a-z]+)*(\{|$)`)
 	for series := range got {
 		if !name.MatchString(series) {
-			t.Errorf("%s is no good name", series)
+			t.Errorf("%s does not match %s", series, name)
 		}
 	}
 }
 
-func TestQueuesInOneScrape(t *testing.T) {
-	metrics, queues, pool := prometheus.NewRegistry(), NewQueues(), newPool(t)
+func TestScrapeQueues(t *testing.T) {
+	metrics, queues, pool := prometheus.NewRegistry(), NewQueues(), batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
 	metrics.MustRegister(queues)
 	if err := metrics.Register(NewQueues()); err == nil {
-		t.Error("a second registry of the same metrics was taken: the first described none")
+		t.Error("a second Queues was registered: Describe does not describe the metrics")
 	}
-	scrape(t, metrics) // before there is anything
+	scrape(t, metrics) // without pools and queues
 	queues.AddPool("(shared)", pool)
 	score(t, newQueue(t, queues, pool, "ctr", batcher.QueueOptions{}), 2)
 	expect(t, scrape(t, metrics), map[string]string{
@@ -78,9 +80,9 @@ func TestQueuesInOneScrape(t *testing.T) {
 	})
 }
 
-// A scrape in protobuf has native and classic buckets of every histogram.
+// In protobuf, every histogram has native and classic buckets.
 func TestScrapeInProtobuf(t *testing.T) {
-	metrics, queues, pool := prometheus.NewRegistry(), NewQueues(), newPool(t)
+	metrics, queues, pool := prometheus.NewRegistry(), NewQueues(), batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
 	metrics.MustRegister(queues)
 	queues.AddPool("(shared)", pool)
 	queue := newQueue(t, queues, pool, "ctr", batcher.QueueOptions{CalibrationRuns: 3})
@@ -102,11 +104,11 @@ func TestScrapeInProtobuf(t *testing.T) {
 			native += bucket
 		}
 		last := h.Bucket[len(h.Bucket)-1].GetCumulativeCount()
-		// A run of microseconds that is interrupted takes more than the last bound times what was predicted.
+		// An interrupted run can take longer than the last classic bound times the prediction.
 		beyond := name == "prediction_ratio" && last < wantCount
 		if h.GetSchema() != 3 || h.GetSampleCount() != wantCount || uint64(native) != wantCount || last != wantCount && !beyond ||
 			wantSum > 0 && h.GetSampleSum() != wantSum || len(h.PositiveSpan) == 0 {
-			t.Errorf("%s: %v; want %d of schema 3 in native and classic buckets, sum %v", name, h, wantCount, wantSum)
+			t.Errorf("%s: got %v; want schema 3, %d values in native and in classic buckets, sum %v", name, h, wantCount, wantSum)
 		}
 	}
 	f("batch_rows", 5, 15)
@@ -121,7 +123,7 @@ func TestScrapeInProtobuf(t *testing.T) {
 			}
 		}
 		if m.GetGauge().GetValue() <= 0 {
-			t.Errorf("the curve expects %v", m)
+			t.Errorf("the curve has the run time %v, want more than 0", m)
 		}
 	}
 	slices.SortFunc(sizes, func(a, b string) int { return len(a)*100 - len(b)*100 + slices.Compare([]byte(a), []byte(b)) })
@@ -135,6 +137,7 @@ func TestScrapeInProtobuf(t *testing.T) {
 	}
 }
 
+// scrapeProtobuf scrapes the metrics in protobuf. It returns the families by name.
 func scrapeProtobuf(t *testing.T, metrics *prometheus.Registry) map[string]*dto.MetricFamily {
 	t.Helper()
 	body := scrapeAs(t, metrics, "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited")

@@ -1,3 +1,4 @@
-// Package console is what an operator sees of a bidder: the batcher's page, health, and the metrics of parts that know no
-// metrics library (batcher, ledger, limiter). It reads the other rooms and changes none; only commands import it.
+// Package console holds what operators see of a bidder: the batcher's page, health checks, and metrics. The metrics are
+// those of rooms that import no metrics library: batcher, ledger, auctioneer and limiter. The package reads other rooms
+// and changes none. Only commands import it.
 package console

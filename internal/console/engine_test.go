@@ -13,31 +13,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// newEngine scores rows of one index. Its runs take longer than the lowest bound of a histogram.
+// newEngine returns an engine for rows of one index. A run takes longer than the lowest bound of a histogram.
 func newEngine() *enginetest.Fake {
 	e := enginetest.NewFake(enginetest.Indices(1))
 	e.Before = func(int) error { time.Sleep(50 * time.Microsecond); return nil }
 	return e
 }
 
-// newPool is a pool of one runner, which the test's end closes.
-func newPool(t *testing.T) *batcher.Pool {
-	t.Helper()
-	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := pool.Close(ctx); err != nil {
-			t.Errorf("a ticket was left open: %v", err)
-		}
-	})
-	return pool
-}
-
-// newQueue is a queue of pool that q knows under model.
+// newQueue returns a new queue of pool, which it has added to q as a queue of model.
 func newQueue(t *testing.T, q *Queues, pool *batcher.Pool, model string, o batcher.QueueOptions) *batcher.Queue {
 	t.Helper()
 	queue, err := pool.NewQueue(newEngine(), o)
@@ -48,7 +31,7 @@ func newQueue(t *testing.T, q *Queues, pool *batcher.Pool, model string, o batch
 	return queue
 }
 
-// score has a queue answer so many rows of one claim.
+// score claims rows, and waits until they are scored.
 func score(t *testing.T, queue *batcher.Queue, rows int) {
 	t.Helper()
 	ticket, err := queue.Claim(rows, time.Now().Add(time.Minute))

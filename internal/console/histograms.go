@@ -9,16 +9,16 @@ import (
 	"gavel/internal/batcher"
 )
 
-// histogramDesc describes a histogram of the batcher that is exported in two forms: native buckets, eight an octave, in
-// the protobuf exposition alone, and classic buckets in every exposition. Both are made of the same counts.
+// histogramDesc describes a histogram of the batcher. It is exported with native buckets, eight an octave, which only the
+// protobuf format carries, and with classic buckets, which every format carries. Both are made from the same counts.
 type histogramDesc struct {
 	desc    *prometheus.Desc
-	classic []int // native indices whose bounds are the classic ones, ascending
+	classic []int // indices of native buckets, ascending, whose upper bounds are those of the classic buckets
 	value   func(*batcher.Stats) batcher.Histogram
 }
 
-// boundsOf lists every step-th native index from one to another; eight steps are an octave.
-func boundsOf(from, to, step int) (indices []int) {
+// every returns the native indices from, from + step, … up to and including to. Eight indices are an octave.
+func every(from, to, step int) (indices []int) {
 	for index := from; index <= to; index += step {
 		indices = append(indices, index)
 	}
@@ -26,27 +26,27 @@ func boundsOf(from, to, step int) (indices []int) {
 }
 
 var (
-	timeBounds = boundsOf(-16*8, 8, 4) // 15 µs to 2 s in half octaves
+	timeBounds = every(-16*8, 8, 4) // 15 µs to 2 s in half octaves
 
 	histogramDescs = []histogramDesc{
-		{describe("batch_rows", "Rows of a batch when it was flushed."), boundsOf(0, 16*8, 8),
+		{describe("batch_rows", "Rows of a batch at its flush."), every(0, 16*8, 8),
 			func(s *batcher.Stats) batcher.Histogram { return s.BatchRows }},
 		{describe("queue_seconds", "Seconds from a row's claim to the start of its run."), timeBounds,
 			func(s *batcher.Stats) batcher.Histogram { return s.QueueTime }},
-		{describe("run_seconds", "Seconds of one run of a batch."), timeBounds,
+		{describe("run_seconds", "Seconds that one run of a batch takes in the engine."), timeBounds,
 			func(s *batcher.Stats) batcher.Histogram { return s.RunTime }},
-		{describe("prediction_ratio", "Actual run time divided by the run time that the cost curve predicted."), boundsOf(-4*8, 4*8, 4),
+		{describe("prediction_ratio", "Measured run time divided by the run time that the cost curve predicted."), every(-4*8, 4*8, 4),
 			func(s *batcher.Stats) batcher.Histogram { return s.PredictionRatio }},
 	}
 )
 
 // doubleHistogram is a prometheus.Metric with native and classic buckets.
 type doubleHistogram struct {
-	prometheus.Metric // the native one
+	prometheus.Metric // the histogram with native buckets only
 	classic           []*dto.Bucket
 }
 
-// newHistogram makes the metric of h, whose counts began at since.
+// newHistogram returns the metric of h, which has counted since the time since.
 func (d *histogramDesc) newHistogram(h batcher.Histogram, since time.Time, labels ...string) (prometheus.Metric, error) {
 	var zero uint64
 	positive := make(map[int]int64)
@@ -64,13 +64,13 @@ func (d *histogramDesc) newHistogram(h batcher.Histogram, since time.Time, label
 		return nil, err
 	}
 	m := &doubleHistogram{Metric: native}
-	below := zero
-	at := h.First
+	cumulative := zero
+	next := h.First
 	for _, index := range d.classic {
-		for ; at <= index; at++ {
-			below += uint64(positive[at])
+		for ; next <= index; next++ {
+			cumulative += uint64(positive[next])
 		}
-		bound, n := batcher.Bound(index), below
+		bound, n := batcher.Bound(index), cumulative
 		m.classic = append(m.classic, &dto.Bucket{UpperBound: &bound, CumulativeCount: &n})
 	}
 	return m, nil

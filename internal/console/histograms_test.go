@@ -14,7 +14,7 @@ import (
 	"gavel/internal/batcher"
 )
 
-// What is exported from counts is, to the last bucket, what Prometheus's own histogram makes of the same observations.
+// Every bucket of an exported histogram equals that of Prometheus's own histogram of the same values.
 func TestHistogramsAgainstPrometheus(t *testing.T) {
 	f := func(name string, d *histogramDesc, first int, values []float64) {
 		t.Helper()
@@ -48,19 +48,19 @@ func TestHistogramsAgainstPrometheus(t *testing.T) {
 			}
 		})
 	}
-	var edges, times []float64
+	var atBounds, times []float64
 	for index := -170; index <= 40; index++ {
 		bound := batcher.Bound(index)
-		edges = append(edges, bound, math.Nextafter(bound, 0), math.Nextafter(bound, 1e9))
+		atBounds = append(atBounds, bound, math.Nextafter(bound, 0), math.Nextafter(bound, 1e9))
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		times = append(times, math.Ldexp(r.Float64(), -r.IntN(16)))
 	}
 	queue, rows, ratio := &histogramDescs[1], &histogramDescs[0], &histogramDescs[3]
-	f("none", queue, -159, nil)
-	f("zero alone", queue, -159, []float64{0, 1e-9})
-	f("beside every bound", queue, -159, edges)
+	f("no values", queue, -159, nil)
+	f("values below all buckets", queue, -159, []float64{0, 1e-9})
+	f("values at and beside every bound", queue, -159, atBounds)
 	f("times", queue, -159, times)
 	f("rows", rows, 0, []float64{1, 1, 2, 3, 17, 128, 65536, 70000})
 	f("ratios", ratio, -47, []float64{0, 0.01, 0.5, 1, 1.0001, 3, 100})

@@ -7,14 +7,14 @@ import (
 )
 
 var (
-	limitDesc    = prometheus.NewDesc("gavel_openrtb_auctions_limit", "Auctions that may run at once now; less than the capacity while processors are short.", nil, nil)
-	capacityDesc = prometheus.NewDesc("gavel_openrtb_auctions_capacity", "The most auctions that may ever run at once (limits.auctions).", nil, nil)
+	limitDesc    = prometheus.NewDesc("gavel_openrtb_auctions_limit", "Auctions that may run at once now. In an overload, the limit is below the capacity.", nil, nil)
+	capacityDesc = prometheus.NewDesc("gavel_openrtb_auctions_capacity", "Most auctions that may ever run at once: limits.auctions.", nil, nil)
 )
 
-// limiterCollector exports a limiter's own numbers.
+// limiterCollector exports a limiter's statistics.
 type limiterCollector struct{ limiter *limit.Limiter }
 
-// NewLimiter returns the metrics of the limit on auctions at once.
+// NewLimiter returns the metrics of the limiter, which bounds how many auctions run at once.
 func NewLimiter(limiter *limit.Limiter) prometheus.Collector { return limiterCollector{limiter} }
 
 // Describe implements prometheus.Collector.

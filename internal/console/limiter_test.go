@@ -9,7 +9,7 @@ import (
 	"gavel/internal/limit"
 )
 
-func TestLimiterInOneScrape(t *testing.T) {
+func TestScrapeLimiter(t *testing.T) {
 	limiter, err := limit.New(limit.Options{Most: 64, Processors: 2, Target: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

@@ -8,17 +8,18 @@ import (
 	"gavel/internal/auction"
 )
 
-// CountedLedger is a ledger that exports what notices book. It implements notices.Ledger.
+// CountedLedger is a ledger that counts in a metric what notices book. It implements notices.Ledger.
 type CountedLedger struct {
 	*auction.Ledger
 	spend *prometheus.CounterVec
 }
 
-// NewCountedLedger registers gavel_spend_micros_total, which counts the bookings made through the result.
+// NewCountedLedger registers gavel_spend_micros_total, the sum of the bookings made through the returned ledger. It panics
+// if the metric is registered already.
 func NewCountedLedger(ledger *auction.Ledger, metrics prometheus.Registerer) CountedLedger {
 	c := CountedLedger{ledger, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gavel_spend_micros_total",
-		Help: "Spend booked from billing notices by this process, in millionths of the currency.",
+		Help: "Spend that this process booked from billing notices, in millionths of the currency.",
 	}, []string{"campaign"})}
 	metrics.MustRegister(c.spend)
 	return c
@@ -33,24 +34,24 @@ func (c CountedLedger) Book(campaign, id string, price auction.Micros, at time.T
 	return counted
 }
 
-// moneyCollector exports what the ledger holds for today, and the ledger's and auctioneer's own counts.
+// moneyCollector exports today's accounts of the ledger, and the counts of the ledger and the auctioneer.
 type moneyCollector struct {
 	ledger     *auction.Ledger
 	auctioneer *auction.Auctioneer
 }
 
-// NewMoney returns the metrics of budgets, spend and auctions.
+// NewMoney returns the metrics of budgets, spend and auctions. Money is in millionths of the currency.
 func NewMoney(ledger *auction.Ledger, auctioneer *auction.Auctioneer) prometheus.Collector {
 	return &moneyCollector{ledger, auctioneer}
 }
 
 var (
-	budgetDesc   = prometheus.NewDesc("gavel_budget_micros", "Daily budget of a campaign.", []string{"campaign"}, nil)
-	allowedDesc  = prometheus.NewDesc("gavel_allowed_micros", "Money that this bidder may spend today: the sum of its leases.", []string{"campaign"}, nil)
-	spentDesc    = prometheus.NewDesc("gavel_spent_today_micros", "Spend booked today, also by earlier processes.", []string{"campaign"}, nil)
-	reservedDesc = prometheus.NewDesc("gavel_reserved_micros", "Money reserved by bids that are not settled yet.", []string{"campaign"}, nil)
+	budgetDesc   = prometheus.NewDesc("gavel_budget_micros", "Daily budget of the campaign.", []string{"campaign"}, nil)
+	allowedDesc  = prometheus.NewDesc("gavel_allowed_micros", "Money that this bidder may spend on the campaign today: the sum of its leases.", []string{"campaign"}, nil)
+	spentDesc    = prometheus.NewDesc("gavel_spent_today_micros", "Spend booked today, including that of earlier processes of this bidder.", []string{"campaign"}, nil)
+	reservedDesc = prometheus.NewDesc("gavel_reserved_micros", "Money reserved for bids that are not settled yet.", []string{"campaign"}, nil)
 	ledgerDesc   = prometheus.NewDesc("gavel_ledger_total", "Reservations and bookings by outcome.", []string{"outcome"}, nil)
-	auctionsDesc = prometheus.NewDesc("gavel_auction_total", "Auctions and their candidates, by the step that they reached.", []string{"step"}, nil)
+	auctionsDesc = prometheus.NewDesc("gavel_auction_total", "Auctions and their candidates, by the step of the auction that they reached.", []string{"step"}, nil)
 )
 
 // Describe implements prometheus.Collector.

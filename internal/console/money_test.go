@@ -10,26 +10,26 @@ import (
 	"gavel/internal/auction"
 )
 
-// nobody scores nothing.
-type nobody struct{}
+// noScorer is an auction.Scorer without a model.
+type noScorer struct{}
 
-func (nobody) Score(context.Context, *auction.Request, []auction.Candidate, []auction.Prediction, []bool) error {
+func (noScorer) Score(context.Context, *auction.Request, []auction.Candidate, []auction.Prediction, []bool) error {
 	return auction.ErrNoModel
 }
 
-func TestMoneyInOneScrape(t *testing.T) {
+func TestScrapeMoney(t *testing.T) {
 	metrics := prometheus.NewRegistry()
 	ledger, err := auction.NewLedger(auction.LedgerOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	auctioneer, err := auction.NewAuctioneer(auction.AuctioneerOptions{Scorer: nobody{}, Budget: ledger})
+	auctioneer, err := auction.NewAuctioneer(auction.AuctioneerOptions{Scorer: noScorer{}, Budget: ledger})
 	if err != nil {
 		t.Fatal(err)
 	}
 	metrics.MustRegister(NewMoney(ledger, auctioneer))
-	booked := NewCountedLedger(ledger, metrics)
-	scrape(t, metrics) // before there is anything
+	counted := NewCountedLedger(ledger, metrics)
+	scrape(t, metrics) // without campaigns
 
 	campaign := auction.Campaign{
 		ID: "shoes", Advertiser: "Stride", Domain: "stride.example", DailyBudget: 5e6, Goal: auction.Goal{Kind: auction.CPM, Value: 1000},
@@ -44,10 +44,10 @@ func TestMoneyInOneScrape(t *testing.T) {
 	ledger.SetPlans([]auction.Plan{auction.PlanFor(&campaign)}, now)
 	ledger.Grant("shoes", auction.DayOf(now), 4e6)
 	if !ledger.Reserve("shoes", "1", 700, now) || !ledger.Reserve("shoes", "2", 500, now) {
-		t.Fatal("nothing was reserved")
+		t.Fatal("cannot reserve the prices of two bids")
 	}
-	booked.Book("shoes", "1", 600, now)
-	booked.Book("shoes", "1", 600, now) // a repeat
+	counted.Book("shoes", "1", 600, now)
+	counted.Book("shoes", "1", 600, now) // the same bid again: not counted
 	expect(t, scrape(t, metrics), map[string]string{
 		`gavel_spend_micros_total{campaign="shoes"}`: "600",
 		`gavel_spent_today_micros{campaign="shoes"}`: "600",

@@ -8,12 +8,12 @@ import (
 	"gavel/internal/models"
 )
 
-// files are the page, its style and its scripts, which load nothing but each other and /batcher.json.
+// files holds the page, its style and its scripts. They load only each other and /batcher.json.
 //
 //go:embed page
 var files embed.FS
 
-// served are the files by path, with their types.
+// served lists the files that the admin server serves, with their paths and content types.
 var served = []struct{ pattern, file, contentType string }{
 	{"GET /{$}", "page/batcher.html", "text/html; charset=utf-8"},
 	{"GET /console/style.css", "page/style.css", "text/css; charset=utf-8"},
@@ -22,26 +22,27 @@ var served = []struct{ pattern, file, contentType string }{
 	{"GET /console/numbers.js", "page/numbers.js", "text/javascript; charset=utf-8"},
 }
 
-// contentPolicy allows the page style, scripts and data of its own server, and nothing else: no inline script or style, no
-// other host, no frame around it. The icon is an empty data URL, so that browsers do not ask for /favicon.ico.
+// contentPolicy allows the page to load styles, scripts and data from its own server. It forbids inline scripts and
+// styles, other hosts, and frames around the page. Images may be data URLs: the page's icon is an empty one, so that
+// browsers do not request /favicon.ico.
 const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Page shows the batcher at work: GET / is the page, which asks for GET /batcher.json once a second and computes rates
-// from the counts. Its fields are set before Register and not changed afterwards.
+// Page is a web page that shows the batcher live. The page, GET /, fetches GET /batcher.json once a second and computes
+// rates from its counts. The fields must not change after Register.
 type Page struct {
-	Bidder    string // its name
-	Threading string // tensorflow.threading
+	Bidder    string // the bidder's name
+	Threading string // the setting tensorflow.threading
 	Queues    *Queues
-	Models    []func() models.Status // of the managed models, in the order in which they are shown
+	Models    []func() models.Status // of each model, in the order of the page; called concurrently
 }
 
-// Register adds the page to the admin server's mux.
+// Register adds the page, its files and /batcher.json to the admin server's mux.
 func (p *Page) Register(mux *http.ServeMux) {
 	for _, s := range served {
 		body, err := files.ReadFile(s.file)
 		if err != nil {
-			panic(err) // the file is not in the binary: the list above is wrong
+			panic(err) // served names a file that is not embedded
 		}
 		mux.HandleFunc(s.pattern, func(w http.ResponseWriter, _ *http.Request) {
 			answer(w, s.contentType, "no-cache", body)
@@ -65,5 +66,5 @@ func answer(w http.ResponseWriter, contentType, cache string, body []byte) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", cache)
-	_, _ = w.Write(body) // an error means that the client has left
+	_, _ = w.Write(body) // an error means that the client closed the connection
 }

@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"gavel/internal/batcher"
+	"gavel/internal/batcher/batchertest"
 	"gavel/internal/models"
 )
 
-// servePage answers one request as the admin port would.
+// servePage serves one request as the admin port would.
 func servePage(t *testing.T, p *Page, path string) (*http.Response, string) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -28,7 +29,7 @@ func servePage(t *testing.T, p *Page, path string) (*http.Response, string) {
 	return w.Result(), string(body)
 }
 
-// The page loads what the admin server serves and nothing else: the policy would stop the rest.
+// The page loads only what the admin server serves, because the content security policy blocks everything else.
 func TestPageLoadsItsOwnFilesOnly(t *testing.T) {
 	page := &Page{Queues: NewQueues()}
 	var all strings.Builder
@@ -67,40 +68,41 @@ func TestPageLoadsItsOwnFilesOnly(t *testing.T) {
 	}
 	entries, err := files.ReadDir("page")
 	if err != nil || len(entries) != len(served) {
-		t.Errorf("%d files in page, %d served, %v", len(entries), len(served), err)
+		t.Errorf("page holds %d files, served lists %d, %v", len(entries), len(served), err)
 	}
 	if response, _ := servePage(t, page, "/elsewhere"); response.StatusCode != http.StatusNotFound {
-		t.Errorf("another path: %s", response.Status)
+		t.Errorf("an unknown path: %s, want 404", response.Status)
 	}
-	testNames(t, all.String())
+	checkNames(t, all.String())
 }
 
-// testNames: every name that the scripts read is in what they are fed, and every part that they fill is in the page.
-func testNames(t *testing.T, page string) {
+// checkNames checks that every name that the scripts read is in /batcher.json, and that every part of a card that they
+// fill is in the page.
+func checkNames(t *testing.T, page string) {
 	t.Helper()
-	fed, err := json.Marshal(newPageModel(&models.Status{}, &batcher.Stats{Name: "ctr/1"}))
+	data, err := json.Marshal(newPageModel(&models.Status{}, &batcher.Stats{Name: "ctr/1"}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	names := regexp.MustCompile(`\["([a-z_]+)", "[^"]*"|\bd\.(\w+)|rate\("(\w+)"\)|\bm\.([a-z_]+)|\bq\.(\w+)|pair\("(\w+)"\)`).FindAllStringSubmatch(page, -1)
 	if len(names) < 30 {
-		t.Errorf("only %d names were found in the scripts", len(names))
+		t.Errorf("found only %d names in the scripts; does the expression still match them?", len(names))
 	}
 	for _, found := range names {
 		name := strings.Join(found[1:], "")
-		if !strings.Contains(string(fed), `"`+name+`"`) && name != "seconds" {
-			t.Errorf("the page shows %q, which /batcher.json lacks", name)
+		if !strings.Contains(string(data), `"`+name+`"`) && name != "seconds" {
+			t.Errorf("the scripts read %q, which /batcher.json lacks", name)
 		}
 	}
 	for _, found := range regexp.MustCompile(`\bset\("(\w+)"|\bc\.(\w+)`).FindAllStringSubmatch(page, -1) {
 		if part := found[1] + found[2]; part != "trends" && !strings.Contains(page, `data-f="`+part+`"`) {
-			t.Errorf("the script fills %q, which the card lacks", part)
+			t.Errorf("the scripts fill %q, which the card lacks", part)
 		}
 	}
 }
 
-func TestBatcherState(t *testing.T) {
-	pool, queues := newPool(t), NewQueues()
+func TestBatcherJSON(t *testing.T) {
+	pool, queues := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1}), NewQueues()
 	queues.AddPool("(shared)", pool)
 	queue := newQueue(t, queues, pool, "ctr", batcher.QueueOptions{Name: "ctr/7", CalibrationRuns: 3})
 	for range 3 {
@@ -109,7 +111,7 @@ func TestBatcherState(t *testing.T) {
 	long := strings.Repeat("damaged ", 100)
 	p := &Page{Bidder: "b1", Threading: "caller", Queues: queues, Models: []func() models.Status{
 		func() models.Status {
-			return models.Status{Model: "ctr", Live: 1, Pointer: models.Pointer{Stable: 7, Pinned: &models.Pin{Reason: "a look"}},
+			return models.Status{Model: "ctr", Live: 1, Pointer: models.Pointer{Stable: 7, Pinned: &models.Pin{Reason: "under test"}},
 				Stable:  &models.VersionStatus{Version: 7, Created: time.Now().Add(-time.Hour), Rows: 1000},
 				Refused: []models.RefusedVersion{{Version: 1}, {Version: 2}, {Version: 3}, {Version: 4}, {Version: 8, Error: long}}}
 		},
@@ -120,7 +122,7 @@ func TestBatcherState(t *testing.T) {
 		t.Errorf("headers %v", response.Header)
 	}
 	if len(body) > 8<<10 {
-		t.Errorf("an answer of %d bytes", len(body))
+		t.Errorf("an answer has %d bytes, want at most 8 KiB", len(body))
 	}
 	var got pageState
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
@@ -130,14 +132,14 @@ func TestBatcherState(t *testing.T) {
 		t.Fatalf("got %+v", got)
 	}
 	ctr, cvr := got.Models[0], got.Models[1]
-	if ctr.Stable.Version != 7 || ctr.Stable.Age < 3600 || ctr.Canary != nil || ctr.Pinned.Reason != "a look" || ctr.Settings.MaxRows != 128 || ctr.Settings.MaxWait != batcher.DefaultMaxWait.String() {
+	if ctr.Stable.Version != 7 || ctr.Stable.Age < 3600 || ctr.Canary != nil || ctr.Pinned.Reason != "under test" || ctr.Settings.MaxRows != 128 || ctr.Settings.MaxWait != batcher.DefaultMaxWait.String() {
 		t.Errorf("version %+v, settings %+v", ctr.Stable, ctr.Settings)
 	}
 	if c := ctr.Counts; c.Rows != 6 || c.Answered != 6 || c.Claims != 3 || c.Full+c.Due+c.Idle+c.Close != c.Batches {
 		t.Errorf("counts %+v", c)
 	}
 	if h := ctr.BatchRows; h.First != 8 || len(h.Counts) != 1 || h.Counts[0] != 3 || h.Sum != 6 || h.Count != 3 {
-		t.Errorf("rows of batches %+v, want 3 times 2", h)
+		t.Errorf("rows of batches: %+v, want 3 batches of 2", h)
 	}
 	var timed uint64
 	for _, n := range ctr.QueueTime.Counts {

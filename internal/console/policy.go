@@ -6,10 +6,10 @@ import (
 	"gavel/internal/batcher"
 )
 
-// What the adaptive policy decides by. It stands apart from the counts because it changes with the policy.
+// Inputs and decisions of the adaptive policy. They have a file of their own because they change with the policy.
 var (
-	holdDesc = describe("hold_seconds", "How long a batch of the newest version is held for more claims now; 0: it leaves at once.")
-	loadDesc = describePool("load", "Share of its processors that the bidder uses, over about half a second: 0 to 1.")
+	holdDesc = describe("hold_seconds", "How long the newest version now holds a batch so that more claims can join it; 0: batches leave at once.")
+	loadDesc = describePool("load", "Share of its processors that the bidder used in about the last half second, 0 to 1.")
 )
 
 func describePolicy(ch chan<- *prometheus.Desc) {

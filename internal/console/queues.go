@@ -9,16 +9,18 @@ import (
 	"gavel/internal/batcher"
 )
 
-// Queues knows the runner pools and the batcher queues of all model versions that were ever loaded. A queue serves one
-// version of one model, but is counted by model alone, and a retired version's counts are kept: there are few series,
-// and they only grow. Queues is a prometheus.Collector of these counts. Safe for concurrent use.
+// Queues is a prometheus.Collector of the runner pools and of the queues of all model versions. It implements
+// scoring.Queues.
+//
+// Each queue serves one version, but the metrics are labelled by model. So Queues adds the counts of a model's queues, and
+// keeps those of retired versions: no count falls, and a new version makes no new series. Safe for concurrent use.
 type Queues struct {
-	since time.Time // when it began to count
+	since time.Time // when counting began
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	pools   []namedPool
-	live    []liveQueue              // the oldest first
-	retired map[string]batcher.Stats // by model
+	live    []liveQueue              // in the order of Add
+	retired map[string]batcher.Stats // sums by model
 }
 
 type namedPool struct {
@@ -26,32 +28,32 @@ type namedPool struct {
 	pool *batcher.Pool
 }
 
-// liveQueue is the queue of a version that serves, or finishes what it began.
+// liveQueue is the queue of a version that serves or still answers its last rows.
 type liveQueue struct {
 	model string
 	queue *batcher.Queue
 }
 
-// NewQueues returns a registry without pools and queues; its counts begin now.
+// NewQueues returns a collector that has no pools and no queues yet.
 func NewQueues() *Queues {
 	return &Queues{since: time.Now(), retired: make(map[string]batcher.Stats)}
 }
 
-// AddPool adds a pool of runners under the name that its metrics carry as the label pool.
+// AddPool adds a pool of runners. name is the value of the label pool in the pool's metrics.
 func (q *Queues) AddPool(name string, pool *batcher.Pool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.pools = append(q.pools, namedPool{name, pool})
 }
 
-// Add adds the queue of a version of model.
+// Add adds the queue of a new version of model.
 func (q *Queues) Add(model string, queue *batcher.Queue) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.live = append(q.live, liveQueue{model, queue})
 }
 
-// Retire drops a closed queue and keeps its counts in its model's sum. A queue that is not known is ignored.
+// Retire drops a closed queue, and keeps its counts in the sum of its model. Unknown queues are ignored.
 func (q *Queues) Retire(queue *batcher.Queue) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -64,7 +66,7 @@ func (q *Queues) Retire(queue *batcher.Queue) {
 	q.retired[model] = addStats(q.retired[model], countsOf(queue.Stats()))
 }
 
-// byModel sums each model's queues, retired ones included.
+// byModel returns the sum of each model's queues, retired ones included.
 func (q *Queues) byModel() map[string]batcher.Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -75,7 +77,7 @@ func (q *Queues) byModel() map[string]batcher.Stats {
 	return sums
 }
 
-// eachPool calls f with the name and the stats of every pool, in the order in which they were added.
+// eachPool calls f with the name and the statistics of every pool, in the order of AddPool.
 func (q *Queues) eachPool(f func(name string, stats *batcher.PoolStats)) {
 	q.mu.Lock()
 	pools := slices.Clone(q.pools)

@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"gavel/internal/batcher"
+	"gavel/internal/batcher/batchertest"
 )
 
-func TestRetiredQueuesAreCounted(t *testing.T) {
-	pool, queues := newPool(t), NewQueues()
+func TestRetiredQueuesStillCount(t *testing.T) {
+	pool, queues := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1}), NewQueues()
 	want := uint64(0)
 	for version := range 3 {
 		queue := newQueue(t, queues, pool, "ctr", batcher.QueueOptions{})
@@ -17,22 +18,22 @@ func TestRetiredQueuesAreCounted(t *testing.T) {
 			want += 2
 		}
 		if got := queues.byModel()["ctr"]; got.RunRows != want || got.BatchRows.Sum != float64(want) {
-			t.Errorf("version %d: %d rows, %v in the histogram, want %d", version, got.RunRows, got.BatchRows.Sum, want)
+			t.Errorf("version %d: %d rows counted, %v in the histogram, want %d", version, got.RunRows, got.BatchRows.Sum, want)
 		}
 		if version == 2 {
-			break // stays
+			break // the last version stays live
 		}
 		if err := queue.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		queues.Retire(queue)
-		queues.Retire(queue) // is not known any more
+		queues.Retire(queue) // an unknown queue is ignored
 		got := queues.byModel()["ctr"]
 		if got.RunRows != want || got.Answered != want || got.QueueTime.Count != want {
-			t.Errorf("after version %d had retired: %d rows, %d answered, %d timed; want %d", version, got.RunRows, got.Answered, got.QueueTime.Count, want)
+			t.Errorf("after version %d was retired: %d rows, %d answered, %d in the histogram of queue times; want %d", version, got.RunRows, got.Answered, got.QueueTime.Count, want)
 		}
 		if got.QueueCapacity != 0 || got.Settings.MaxRows != 0 || got.Curve != nil {
-			t.Errorf("a retired queue has room for %d rows, batches of %d, a curve %v", got.QueueCapacity, got.Settings.MaxRows, got.Curve)
+			t.Errorf("a retired queue has the capacity %d, max_rows %d and the curve %v, want none", got.QueueCapacity, got.Settings.MaxRows, got.Curve)
 		}
 	}
 	if n := len(queues.live); n != 1 {

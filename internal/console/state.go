@@ -9,11 +9,12 @@ import (
 	"gavel/internal/models"
 )
 
-// pageState is /batcher.json. Its counts are since the process began; the page computes differences of two answers.
+// pageState is the content of /batcher.json. Counts are since the start of the process; the page shows the differences of
+// two answers.
 type pageState struct {
 	Bidder  string      `json:"bidder"`
-	Process int64       `json:"process"` // Unix ms when it began: another value is another process
-	At      float64     `json:"at"`      // seconds since then
+	Process int64       `json:"process"` // start of the process, Unix time in ms; if it changes, the bidder has restarted
+	At      float64     `json:"at"`      // seconds since the start
 	CPUs    int         `json:"cpus"`
 	Threads string      `json:"tensorflow_threading"`
 	Runners pageRunners `json:"runners"`
@@ -25,17 +26,17 @@ type pageRunners struct {
 	Busy  float64 `json:"busy_seconds"`
 }
 
-// pageModel is one model: what its manager says, and the sums over the queues of its versions.
+// pageModel is one model: its manager's status, and the sums over the queues of its versions.
 type pageModel struct {
 	Model      string        `json:"model"`
-	Stable     *pageVersion  `json:"stable"` // null: none serves
-	Canary     *pageVersion  `json:"canary"` // null: none
+	Stable     *pageVersion  `json:"stable"` // null: no version serves
+	Canary     *pageVersion  `json:"canary"` // null: there is no canary
 	Share      float64       `json:"canary_share"`
-	Pinned     *models.Pin   `json:"pinned"` // null: new versions are promoted
+	Pinned     *models.Pin   `json:"pinned"` // null: a new version becomes the stable one
 	Live       int           `json:"live_versions"`
 	Refused    []pageRefusal `json:"refused"`
 	StoreError string        `json:"store_error"`
-	Settings   *pageSettings `json:"settings"` // null: no queue
+	Settings   *pageSettings `json:"settings"` // null: the model has no queue
 	Counts     pageCounts    `json:"counts"`
 	Queue      pageQueue     `json:"queue"`
 	BatchRows  pageHistogram `json:"batch_rows"`
@@ -43,12 +44,12 @@ type pageModel struct {
 	RunTime    pageHistogram `json:"run_seconds"`
 	Ratio      pageHistogram `json:"prediction_ratio"`
 	Curve      [][3]float64  `json:"curve"` // rows, expected seconds, high seconds
-	Sizes      [][4]float64  `json:"sizes"` // runs of up to so many rows: their number, rows, seconds
+	Sizes      [][4]float64  `json:"sizes"` // for the runs of one range of sizes: most rows of a run, runs, rows, seconds
 }
 
 type pageVersion struct {
 	Version int64   `json:"version"`
-	Age     float64 `json:"age_seconds"` // since it was trained
+	Age     float64 `json:"age_seconds"` // since the version was exported
 	Learnt  int64   `json:"learnt_rows"`
 }
 
@@ -100,17 +101,20 @@ type pageQueue struct {
 	Running  int    `json:"running"`
 }
 
-// pageHistogram is a batcher.Histogram without its empty ends.
+// pageHistogram is a batcher.Histogram without the empty buckets at both ends.
 type pageHistogram struct {
-	First  int      `json:"first"` // native index of counts[0]: its bound is 2^(first/8)
+	First  int      `json:"first"` // native index of counts[0], whose upper bound is 2^(first/8)
 	Counts []uint64 `json:"counts"`
-	Zero   uint64   `json:"zero"` // below all buckets
+	Zero   uint64   `json:"zero"` // values below all buckets
 	Sum    float64  `json:"sum"`
 	Count  uint64   `json:"count"`
 }
 
-// What an answer holds of refused versions at most, each message at most so many bytes.
-const maxRefusals, maxMessage = 4, 300
+// Bounds of an answer's size.
+const (
+	maxRefusals = 4   // refused versions of a model; the newest are kept
+	maxMessage  = 300 // bytes of an error message
+)
 
 func (p *Page) state() pageState {
 	since := p.Queues.since
@@ -137,7 +141,7 @@ func newPageModel(st *models.Status, s *batcher.Stats) pageModel {
 		Refused: []pageRefusal{}, StoreError: cut(st.StoreError),
 		Counts: pageCounts{
 			Claims: s.Claims, Claimed: s.Rows, Rows: s.RunRows, Batches: s.Batches, Runs: s.Runs,
-			Full: s.FlushFull, Due: s.FlushDue, Idle: s.FlushIdle, Close: s.FlushStop, Inline: s.Inline,
+			Full: s.FlushFull, Due: s.FlushDue, Idle: s.FlushIdle, Close: s.FlushClose, Inline: s.Inline,
 			Answered: s.Answered, ShedFull: s.ShedFull, ShedLate: s.ShedLate, Expired: s.Expired, Refused: s.Refused,
 			Abandoned: s.Abandoned, Failed: s.Failed, Closed: s.Closed, Rescued: s.Rescued, RunErrors: s.RunErrors, Panics: s.Panics,
 			Predicted: s.Predicted, Actual: s.Actual,
@@ -187,7 +191,7 @@ func newPageHistogram(h batcher.Histogram) pageHistogram {
 	return out
 }
 
-// cut bounds a message.
+// cut shortens a message to maxMessage bytes and an ellipsis.
 func cut(message string) string {
 	if len(message) <= maxMessage {
 		return message

@@ -7,15 +7,15 @@ import (
 	"gavel/internal/batcher"
 )
 
-// countsOf is s without its name, its settings and what is only true at one moment.
+// countsOf returns s without its name, its settings and its current state: what may be kept when the queue is gone.
 func countsOf(s batcher.Stats) batcher.Stats {
 	s.Name, s.Settings, s.Curve, s.Hold = "", batcher.QueueOptions{}, nil, 0
 	s.QueueRows, s.QueueCapacity, s.QueueHigh, s.Running = 0, 0, 0, 0
 	return s
 }
 
-// addStats adds the counts of two queues of one model; a's histograms are not changed. Name, settings, cost curve and
-// batch cost cannot be added: they are those of b, the newer version.
+// addStats returns the sum of two queues of one model. It does not change the histograms of a and b. The name, the
+// settings, the cost curve and the hold cannot be added: they are those of b, the newer version. QueueHigh is the maximum.
 func addStats(a, b batcher.Stats) batcher.Stats {
 	a.Name, a.Settings, a.Curve, a.Hold = b.Name, b.Settings, b.Curve, b.Hold
 	a.Claims += b.Claims
@@ -35,7 +35,7 @@ func addStats(a, b batcher.Stats) batcher.Stats {
 	a.FlushFull += b.FlushFull
 	a.FlushDue += b.FlushDue
 	a.FlushIdle += b.FlushIdle
-	a.FlushStop += b.FlushStop
+	a.FlushClose += b.FlushClose
 	a.Runs += b.Runs
 	a.RunRows += b.RunRows
 	a.RunErrors += b.RunErrors
@@ -56,7 +56,7 @@ func addStats(a, b batcher.Stats) batcher.Stats {
 	return a
 }
 
-// addHistogram adds two histograms of the same kind; neither is changed.
+// addHistogram returns the sum of two histograms with the same buckets. It changes neither.
 func addHistogram(a, b batcher.Histogram) batcher.Histogram {
 	if a.Counts == nil {
 		return b
@@ -68,7 +68,7 @@ func addHistogram(a, b batcher.Histogram) batcher.Histogram {
 	return sum
 }
 
-// addSizes adds the sums of each size.
+// addSizes returns the sum for each size that is in a or b, in ascending order of size.
 func addSizes(a, b []batcher.SizeStats) (sum []batcher.SizeStats) {
 	bySize := make(map[int]batcher.SizeStats)
 	for _, s := range slices.Concat(a, b) {

@@ -2,9 +2,9 @@ package models_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gavel/internal/engine"
+	"gavel/internal/engine/tensorflow/tensorflowtest"
 	"gavel/internal/models"
 	"gavel/internal/models/dir"
 	"gavel/internal/models/modelstest"
@@ -24,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(fixtureDir)
+		tensorflowtest.Remove()
 		os.Exit(code)
 	}))
 }
@@ -161,25 +162,14 @@ func placeDamaged(t testing.TB, s *dir.Store, version int64, bias float32, damag
 // rewrite replaces files of a version, and has the manifest say so, after edit.
 func rewrite(t testing.TB, dir string, files map[string]string, edit func(m map[string]any)) {
 	t.Helper()
-	name := filepath.Join(dir, models.ManifestFile)
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var m map[string]any
-	if err := json.Unmarshal(data, &m); err != nil {
-		t.Fatal(err)
-	}
 	sums := modelstest.Document("ctr", 1, files)["files"].(map[string]any)
 	for file, text := range files {
 		modelstest.WriteFile(t, filepath.Join(dir, file), text)
-		m["files"].(map[string]any)[file] = sums[file]
 	}
-	edit(m)
-	if data, err = json.Marshal(m); err != nil {
-		t.Fatal(err)
-	}
-	modelstest.WriteFile(t, name, string(data))
+	modelstest.EditManifest(t, dir, func(m map[string]any) {
+		maps.Copy(m["files"].(map[string]any), sums)
+		edit(m)
+	})
 }
 
 // metricsOf gathers values by name and the values of the labels; of a histogram, its count.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,32 +16,14 @@ import (
 
 	"gavel/internal/engine"
 	"gavel/internal/engine/tensorflow"
+	"gavel/internal/engine/tensorflow/tensorflowtest"
 	"gavel/internal/models"
 	"gavel/internal/models/dir"
+	"gavel/internal/models/modelstest"
 	"gavel/internal/race"
 )
 
 var tensorflowLoaders = engine.Loaders{models.DefaultFormat: tensorflow.Loader(tensorflow.Options{})}
-
-// fixtures is where the engine's make_versions.py wrote its versions, once a run of the tests.
-var fixtures = sync.OnceValues(func() (string, error) {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		return "", err
-	}
-	if fixtureDir, err = os.MkdirTemp("", "gavel-models-"); err != nil {
-		return "", err
-	}
-	cmd := exec.Command(filepath.Join(root, ".venv/bin/python"), "internal/engine/tensorflow/testdata/make_versions.py", fixtureDir)
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "PYTHONPATH=.") // for pytrain
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot make the models (is the virtual environment set up? make setup): %w\n%s", err, out)
-	}
-	return fixtureDir, nil
-})
-
-var fixtureDir string // removed when all tests have run
 
 // fixture is the directory of a model that Python wrote; it must not be changed.
 func fixture(t testing.TB, name string) string {
@@ -50,28 +31,7 @@ func fixture(t testing.TB, name string) string {
 	if testing.Short() {
 		t.Skip("starts TensorFlow")
 	}
-	dir, err := fixtures()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(dir, name)
-}
-
-// publishFixture makes a copy of a fixture the stable version.
-func publishFixture(t testing.TB, s models.Store, name string, version int64) {
-	t.Helper()
-	staging, err := s.Staging(t.Context(), "ctr")
-	if err != nil {
-		t.Fatal(err)
-	}
-	staged := filepath.Join(staging, fmt.Sprint("v", version))
-	if err := os.CopyFS(staged, os.DirFS(fixture(t, name))); err != nil {
-		t.Fatal(err)
-	}
-	rewrite(t, staged, nil, func(m map[string]any) { m["version"] = version })
-	if _, err := models.Publish(t.Context(), s, "ctr", version, staged); err != nil {
-		t.Fatal(err)
-	}
+	return filepath.Join(tensorflowtest.Versions(t), name)
 }
 
 func TestLoadsWhatPytrainExports(t *testing.T) {
@@ -178,7 +138,7 @@ func TestSwapUnderLoad(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	publishFixture(t, s, "a", 1)
+	modelstest.PublishCopy(t, s, fixture(t, "a"), "ctr", 1)
 	serves(t, m, 1)
 	stop := make(chan struct{})
 	var runs, low atomic.Int64
@@ -214,7 +174,7 @@ func TestSwapUnderLoad(t *testing.T) {
 	}
 	for i := 1; i <= swaps; i++ {
 		before := runs.Load()
-		publishFixture(t, s, names[i%len(names)], int64(i+1))
+		modelstest.PublishCopy(t, s, fixture(t, names[i%len(names)]), "ctr", int64(i+1))
 		eventually(t, fmt.Sprintf("version %d serves", i+1), func() bool {
 			low.Add(int64(lowThreads(t, usual)))
 			return m.Status().Stable.Version == int64(i+1)

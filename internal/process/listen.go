@@ -1,4 +1,5 @@
-// Package process has what each long-lived process needs: listening, the log, the operators' server.
+// Package process has what each long-lived process needs: the order of starts and stops, listening, the log, the operators'
+// server.
 package process
 
 import (

@@ -1,7 +1,6 @@
 package scoring
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"runtime"
@@ -26,13 +25,13 @@ features:
   - {name: campaign, source: campaign.id, encoder: vocabulary, values: [a, b, c, bad]}
 `
 
-// testEngine answers each row with its last index / 8, and refuses rows of refuse.
+// testEngine scores a row as its last index / 8.
 type testEngine struct {
 	rowLen int
-	refuse int32         // index that Validate refuses; 0: none
+	refuse int32         // Validate refuses rows with this last index; 0: none
 	broken bool          // every run fails
-	begun  chan struct{} // a run says here that it began; nil: it does not
-	gate   chan struct{} // a run waits for it; nil: none
+	begun  chan struct{} // if not nil, each run sends a value when it begins
+	gate   chan struct{} // if not nil, each run waits for a value, or until it is closed
 	inline atomic.Int64  // runs in the goroutine of Score
 }
 
@@ -50,13 +49,13 @@ func (e *testEngine) Validate(inputs []engine.Column, i int) error {
 	return nil
 }
 
-// indices is the schema of rows of rowLen indices.
+// indices returns the schema of rows of rowLen indices.
 func indices(rowLen int) *engine.Schema {
 	schema := enginetest.Indices(rowLen)
 	return &schema
 }
 
-// testBatch is a batch of indices that does nothing.
+// testBatch is a batch of rows of indices. Its Run leaves the outputs unchanged.
 type testBatch struct{ inputs, outputs []engine.Column }
 
 func newTestBatch(capacity, rowLen int) testBatch {
@@ -96,29 +95,29 @@ func (b *engineBatch) Run(n int) error {
 	return nil
 }
 
-// fakeVersion stands for a loaded version over a real queue.
+// fakeVersion is a model that serves one version, without a store but with a real queue.
 type fakeVersion struct {
 	Version
 	engine *testEngine
-	users  atomic.Int64
+	users  atomic.Int64 // acquired, not yet released
 }
 
-// number implements loaded; it counts releases.
-type number struct {
-	of      int64
+// fakeServable implements loaded.
+type fakeServable struct {
+	number  int64
 	version *fakeVersion
 }
 
-func (n number) Version() int64           { return n.of }
-func (number) Manifest() *models.Manifest { return nil }
-func (n number) Release()                 { n.version.users.Add(-1) }
+func (s fakeServable) Version() int64           { return s.number }
+func (fakeServable) Manifest() *models.Manifest { return nil }
+func (s fakeServable) Release()                 { s.version.users.Add(-1) }
 
 func (v *fakeVersion) Acquire(uint64) (*Version, error) {
 	v.users.Add(1)
 	return &v.Version, nil
 }
 
-func newVersion(t *testing.T, pool *batcher.Pool, of int64, o batcher.QueueOptions, e *testEngine) *fakeVersion {
+func newVersion(t *testing.T, pool *batcher.Pool, number int64, o batcher.QueueOptions, e *testEngine) *fakeVersion {
 	t.Helper()
 	r, err := recipe.Decode("test", []byte(smallRecipe))
 	if err != nil {
@@ -130,32 +129,22 @@ func newVersion(t *testing.T, pool *batcher.Pool, of int64, o batcher.QueueOptio
 		t.Fatal(err)
 	}
 	v := &fakeVersion{engine: e}
-	v.Version = Version{loaded: number{of, v}, rowLen: e.rowLen, encoder: r.Encoder(), queue: queue}
+	v.Version = Version{loaded: fakeServable{number, v}, rowLen: e.rowLen, encoder: r.Encoder(), queue: queue}
 	return v
 }
 
-// scorerOf scores by models of these names; "ctr" and "cvr" are the defaults.
+// scorerOf returns a Scorer that serves these models by name. The defaults are "ctr" for clicks and "cvr" for conversions.
 func scorerOf(models map[string]source) *Scorer {
 	return newScorer(func(name string) source { return models[name] }, "ctr", "cvr", slog.New(slog.DiscardHandler))
 }
 
-func newPool(t *testing.T) *batcher.Pool {
-	t.Helper()
-	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := pool.Close(ctx); err != nil {
-			t.Errorf("a ticket was left open: %v", err)
-		}
-	})
-	return pool
+// newRequest returns a request with one impression, which must be answered within a minute.
+func newRequest() *auction.Request {
+	return &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
 }
 
-// candidatesOf are of campaigns with these ids; an id in capitals pays by conversion.
+// candidatesOf returns a candidate for each campaign id. The goal of a campaign whose id is in capitals is CPA, the others'
+// is CPC.
 func candidatesOf(ids ...string) []auction.Candidate {
 	out := make([]auction.Candidate, len(ids))
 	for i, id := range ids {
@@ -169,9 +158,7 @@ func candidatesOf(ids ...string) []auction.Candidate {
 	return out
 }
 
-// none is a model without a version.
-var none source = empty{}
+// noVersion is a model of which no version is loaded.
+type noVersion struct{}
 
-type empty struct{}
-
-func (empty) Acquire(uint64) (*Version, error) { return nil, errors.New("no version is loaded") }
+func (noVersion) Acquire(uint64) (*Version, error) { return nil, errors.New("no version is loaded") }

@@ -9,16 +9,19 @@ import (
 	"gavel/internal/batcher"
 )
 
-// Receiver is told what became of rows that were started.
+// Receiver receives the results of rows that were passed to Start.
 type Receiver interface {
-	// Scored has the error of Score, and its results unless no row was taken. It is called once, by any goroutine. It must
-	// not block, and must not keep results.
+	// Scored is called once, in any goroutine, with the error and the results of Score. If the queue accepted no row,
+	// results is nil. Scored must not block, and must not keep results.
 	Scored(results []Result, err error)
 }
 
-// Score answers len(results) ≥ 1 rows, one after the other in rows, by the deadline, and keeps neither slice. The rows
-// share batches with all others of the version. The error is nil if every row has a probability; else it is the first
-// row's, or ErrShed, ErrExpired or ErrClosed, under which no row has one.
+// Score scores n = len(results) ≥ 1 rows, and waits until they are done or the deadline passes. rows is int32[n, row
+// length], row after row; the zero deadline means none. Score keeps neither slice. The rows share batches with other
+// callers' rows.
+//
+// If the error is nil, every row has a probability. If it is ErrRow, the model refused at least one row; results then holds
+// the probability or the error of each row. After any other error, results must not be used.
 func (v *Version) Score(rows []int32, deadline time.Time, results []Result) error {
 	ticket, err := v.claim(rows, len(results), deadline)
 	if err != nil {
@@ -27,9 +30,11 @@ func (v *Version) Score(rows []int32, deadline time.Time, results []Result) erro
 	return ticket.Wait(context.Background(), results)
 }
 
-// Start is Score for callers that do not wait. It does not block; done is called once, possibly before Start returns. rows
-// is not kept. Start returns false, and has done nothing, where few others would share the batch: a caller that waits may
-// run the batch itself, and is then answered sooner.
+// Start scores n ≥ 1 rows without blocking. It passes the results to done, possibly before it returns, and does not keep
+// rows.
+//
+// If traffic is too light to fill batches, Start does nothing and returns false. The caller should call Score instead: a
+// caller that waits may run its own batch, which is faster.
 func (v *Version) Start(rows []int32, n int, deadline time.Time, done Receiver) bool {
 	if !v.queue.Crowded() {
 		return false
@@ -50,7 +55,7 @@ func (v *Version) start(rows []int32, n int, deadline time.Time, done Receiver) 
 	ticket.Then(s)
 }
 
-// claim writes n rows into the queue's open batches. The ticket is not committed.
+// claim copies n rows into the queue's open batches. The caller must commit the ticket.
 func (v *Version) claim(rows []int32, n int, deadline time.Time) (*batcher.Ticket, error) {
 	ticket, err := v.queue.Claim(n, deadline)
 	if err != nil {
@@ -58,7 +63,7 @@ func (v *Version) claim(rows []int32, n int, deadline time.Time) (*batcher.Ticke
 	}
 	written := false
 	defer func() {
-		if !written { // a panic: rows that are never committed hold their batch for ever
+		if !written { // a copy panicked: a batch with uncommitted rows would never run
 			ticket.Abandon()
 		}
 	}()
@@ -69,7 +74,7 @@ func (v *Version) claim(rows []int32, n int, deadline time.Time) (*batcher.Ticke
 	return ticket, nil
 }
 
-// started are rows that no caller waits for. It hands their results on.
+// started passes the results of a ticket to its Receiver.
 type started struct {
 	done    Receiver
 	results []Result
@@ -81,7 +86,7 @@ var startedRows = sync.Pool{New: func() any { return new(started) }}
 func (s *started) Answered(t *batcher.Ticket) {
 	err := t.Collect(s.results)
 	s.done.Scored(s.results, err)
-	clear(s.results) // errors
+	clear(s.results) // so that the pool keeps no row's error
 	s.done = nil
 	startedRows.Put(s)
 }

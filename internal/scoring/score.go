@@ -15,96 +15,97 @@ import (
 	"gavel/internal/throttle"
 )
 
-// Scorer implements auction.Scorer over the models of a process. It encodes each candidate by the active version's own
-// recipe, straight into the open batch of that version's queue, and waits for the results. An auction's rows are claimed
-// from every model before one of them is waited for, so that runs overlap. Safe for concurrent use.
+// Scorer implements auction.Scorer with the models of a process. It encodes each candidate with the recipe of the version
+// that scores it, straight into an open batch of that version's queue. If an auction needs several models, the Scorer
+// claims rows from all of them before it waits for one, so that their runs overlap. Safe for concurrent use.
 type Scorer struct {
-	find       func(name string) source // nil: not served
-	click      string
-	conversion string
+	find       func(name string) source // returns nil if the process does not serve the model
+	click      string                   // default model of P(click)
+	conversion string                   // default model of P(conversion | click); "" if there is none
 	log        *slog.Logger
-	refused    throttle.Line
-	scratch    sync.Pool // *work
+	unscored   throttle.Line
+	works      sync.Pool // *work
 }
 
-// source is what a Scorer needs of a *Model.
+// source is the part of *Model that a Scorer needs. Tests replace it.
 type source interface {
 	Acquire(key uint64) (*Version, error)
 }
 
-// NewScorer scores by the named models, which are for campaigns that name none of their own. conversion is "" where the
-// process serves no model of conversions.
+// NewScorer returns a Scorer that reports unscored rows to log. Campaigns that name no models of their own are scored by
+// the models click and conversion; conversion is "" if the process serves no model of conversions.
 func NewScorer(models *Models, click, conversion string, log *slog.Logger) *Scorer {
 	return newScorer(func(name string) source {
 		if m := models.Find(name); m != nil {
 			return m
 		}
-		return nil // not a nil *Model in the interface
+		return nil // a nil *Model in the interface would not equal nil
 	}, click, conversion, log)
 }
 
 func newScorer(find func(name string) source, click, conversion string, log *slog.Logger) *Scorer {
 	s := &Scorer{find: find, click: click, conversion: conversion, log: log}
-	s.scratch.New = func() any { return new(work) }
+	s.works.New = func() any { return new(work) }
 	return s
 }
 
-// work is one auction's working memory.
+// work is the memory that scoring one auction needs. Later auctions reuse it.
 type work struct {
-	asked []asked // models, each once; those beyond n are memory of earlier auctions
-	n     int
+	models []modelRows // the first n are in use, each model once; the others keep their memory for reuse
+	n      int
 }
 
-// asked is one model's part of an auction.
-type asked struct {
+// modelRows is the part of an auction that one model scores.
+type modelRows struct {
 	model   string
-	picked  []pick
-	version *Version // nil: none is loaded
+	rows    []row
+	version *Version // nil: no version is loaded
 	ticket  *batcher.Ticket
-	results []batcher.Result // one for each pick
+	results []batcher.Result // one for each row
 }
 
-// pick is one row: a candidate, and what of it is predicted.
-type pick struct {
-	candidate  int
+// row is one prediction: P(click) of a candidate, or its P(conversion | click).
+type row struct {
+	candidate  int // index
 	conversion bool
 }
 
 var keySeed = maphash.MakeSeed()
 
-// versionKey decides who gets a canary: a user always or never. Where the user is unknown, each auction decides anew, so
-// that the share holds there too.
+// versionKey returns the key that decides whether the stable version or the canary scores. One user always gets the same.
+// If the user is unknown, the key is the auction's, so that the canary's share also holds for unknown users.
 func versionKey(req *auction.Request) uint64 {
 	return maphash.String(keySeed, cmp.Or(req.User.ID, req.User.BuyerUID, req.ID))
 }
 
-// Score implements auction.Scorer. Every candidate has its probability of a click predicted, and one whose goal is CPA that
-// of a conversion too. A model that fails costs only the candidates that need it: they are not ok. Where a model has no
-// version, those that pay per impression stay ok: their value needs no prediction. An error is returned only if no
-// candidate is left and a model failed: auction.ErrShed or auction.ErrExpired if one did for that, auction.ErrNoModel if
-// all of those that failed have no version.
+// Score implements auction.Scorer. It predicts P(click) for every candidate, and P(conversion | click) for those whose
+// goal is CPA. If a model fails, only the candidates that need it are not ok. If a model has no version, candidates with
+// the goal CPM stay ok, because their value needs no prediction.
+//
+// Score returns an error only if no candidate is ok and a model failed. The error wraps auction.ErrShed or
+// auction.ErrExpired if a model failed for that reason. It is auction.ErrNoModel if no failed model has a version.
 func (s *Scorer) Score(ctx context.Context, req *auction.Request, candidates []auction.Candidate, out []auction.Prediction, ok []bool) error {
-	w := s.scratch.Get().(*work)
-	defer s.scratch.Put(w)
+	w := s.works.Get().(*work)
+	defer s.works.Put(w)
 	defer w.release()
-	w.pick(s, candidates)
+	w.group(s, candidates)
 	for i := range candidates {
 		out[i], ok[i] = auction.Prediction{Conversion: 1}, true
 	}
 	missing, failed := w.claim(s, req, candidates)
 	for i := range w.n {
-		if a := &w.asked[i]; a.ticket == nil {
-			s.hand(a, candidates, out, ok)
+		if m := &w.models[i]; m.ticket == nil {
+			s.fill(m, candidates, out, ok)
 		}
 	}
-	if !slices.Contains(ok, true) { // then no row need be run
+	if !slices.Contains(ok, true) { // no row needs to run
 		return cmp.Or(failed, missing)
 	}
 	w.commit()
 	for i := range w.n {
-		if a := &w.asked[i]; a.ticket != nil {
-			failed = errors.Join(failed, a.wait(ctx))
-			s.hand(a, candidates, out, ok)
+		if m := &w.models[i]; m.ticket != nil {
+			failed = errors.Join(failed, m.wait(ctx))
+			s.fill(m, candidates, out, ok)
 		}
 	}
 	if failed != nil && !slices.Contains(ok, true) {
@@ -113,40 +114,40 @@ func (s *Scorer) Score(ctx context.Context, req *auction.Request, candidates []a
 	return nil
 }
 
-// pick sorts rows by the model that predicts them.
-func (w *work) pick(s *Scorer, candidates []auction.Candidate) {
+// group makes the rows of an auction, grouped by the model that scores them.
+func (w *work) group(s *Scorer, candidates []auction.Candidate) {
 	w.n = 0
 	for i := range candidates {
 		c := candidates[i].Campaign
-		w.add(cmp.Or(c.Models.Click, s.click), pick{candidate: i})
+		w.add(cmp.Or(c.Models.Click, s.click), row{candidate: i})
 		if c.Goal.Kind == auction.CPA {
-			w.add(cmp.Or(c.Models.Conversion, s.conversion), pick{candidate: i, conversion: true})
+			w.add(cmp.Or(c.Models.Conversion, s.conversion), row{candidate: i, conversion: true})
 		}
 	}
 }
 
-func (w *work) add(model string, p pick) {
+func (w *work) add(model string, r row) {
 	for i := range w.n {
-		if a := &w.asked[i]; a.model == model {
-			a.picked = append(a.picked, p)
+		if m := &w.models[i]; m.model == model {
+			m.rows = append(m.rows, r)
 			return
 		}
 	}
-	if w.n == len(w.asked) {
-		w.asked = append(w.asked, asked{})
+	if w.n == len(w.models) {
+		w.models = append(w.models, modelRows{})
 	}
-	a := &w.asked[w.n]
-	a.model, a.picked = model, append(a.picked[:0], p)
+	m := &w.models[w.n]
+	m.model, m.rows = model, append(m.rows[:0], r)
 	w.n++
 }
 
-// claim takes places in batches of every model and encodes rows there. Of the models that gave no ticket it returns one
-// that has no version, and the faults of the others.
+// claim claims the rows of every model, and encodes them. It returns two errors: missing is auction.ErrNoModel if a model
+// has no version, and failed joins the errors of the other models that gave no ticket.
 func (w *work) claim(s *Scorer, req *auction.Request, candidates []auction.Candidate) (missing, failed error) {
 	key := versionKey(req)
 	for i := range w.n {
-		a := &w.asked[i]
-		switch err := a.claim(s.find(a.model), key, req, candidates); {
+		m := &w.models[i]
+		switch err := m.claim(s.find(m.model), key, req, candidates); {
 		case err == nil:
 		case errors.Is(err, auction.ErrNoModel):
 			missing = err
@@ -157,101 +158,103 @@ func (w *work) claim(s *Scorer, req *auction.Request, candidates []auction.Candi
 	return missing, failed
 }
 
-// commit hands several tickets over, so that their batches run side by side. A single one is left to Wait, which may run it
-// in this goroutine.
+// commit commits the tickets if there are several, so that their batches run concurrently. It leaves a single ticket to
+// Wait, which may then run the batch in this goroutine.
 func (w *work) commit() {
 	tickets := 0
 	for i := range w.n {
-		if w.asked[i].ticket != nil {
+		if w.models[i].ticket != nil {
 			tickets++
 		}
 	}
 	for i := range w.n {
-		if t := w.asked[i].ticket; t != nil && tickets > 1 {
+		if t := w.models[i].ticket; t != nil && tickets > 1 {
 			t.Commit()
 		}
 	}
 }
 
-// claim acquires the version that serves key, claims a row for each pick, and encodes them; the ticket is not committed. If
-// the version takes no rows, that is the result of each.
-func (a *asked) claim(model source, key uint64, req *auction.Request, candidates []auction.Candidate) error {
+// claim acquires the version that serves key, claims the rows, and encodes them; it does not commit the ticket. If the
+// queue accepts no rows, claim returns the queue's error, and makes it the result of every row.
+func (m *modelRows) claim(model source, key uint64, req *auction.Request, candidates []auction.Candidate) error {
 	if model == nil {
-		return fmt.Errorf("%w: model %q is not served", auction.ErrNoModel, a.model)
+		return fmt.Errorf("%w: model %q is not served", auction.ErrNoModel, m.model)
 	}
 	version, err := model.Acquire(key)
 	if err != nil {
 		return fmt.Errorf("%w: %w", auction.ErrNoModel, err)
 	}
-	a.version = version
-	a.results = slices.Grow(a.results[:0], len(a.picked))[:len(a.picked)]
-	ticket, err := version.queue.Claim(len(a.picked), req.Deadline)
+	m.version = version
+	m.results = slices.Grow(m.results[:0], len(m.rows))[:len(m.rows)]
+	ticket, err := version.queue.Claim(len(m.rows), req.Deadline)
 	if err != nil {
-		for at := range a.results {
-			a.results[at] = batcher.Result{Err: err}
+		for i := range m.results {
+			m.results[i] = batcher.Result{Err: err}
 		}
 		return scoringError(err)
 	}
-	a.ticket = ticket
-	rows := version.encoder.Begin(req)
-	for at, p := range a.picked {
-		rows.Encode(&candidates[p.candidate], ticket.Row(at))
+	m.ticket = ticket
+	encoding := version.encoder.Begin(req)
+	for i, r := range m.rows {
+		encoding.Encode(&candidates[r.candidate], ticket.Row(i))
 	}
-	rows.End()
+	encoding.End()
 	return nil
 }
 
-// wait fills the results. It returns an error if no row was answered; a refused row is in the results alone.
-func (a *asked) wait(ctx context.Context) error {
-	err := a.ticket.Wait(ctx, a.results)
-	a.ticket = nil
+// wait fills the results. It returns an error if the version neither scored nor refused any row. A refusal is only in the
+// results, because it concerns one row and not the model.
+func (m *modelRows) wait(ctx context.Context) error {
+	err := m.ticket.Wait(ctx, m.results)
+	m.ticket = nil
 	answered := func(r batcher.Result) bool { return r.Err == nil || errors.Is(r.Err, batcher.ErrRow) }
-	if err == nil || slices.ContainsFunc(a.results, answered) {
+	if err == nil || slices.ContainsFunc(m.results, answered) {
 		return nil
 	}
 	return scoringError(err)
 }
 
-// hand writes one model's results to the candidates that they are of.
-func (s *Scorer) hand(a *asked, candidates []auction.Candidate, out []auction.Prediction, ok []bool) {
-	for at, p := range a.picked {
-		i := p.candidate
-		if a.version == nil {
+// fill writes the results of one model into out and ok.
+func (s *Scorer) fill(m *modelRows, candidates []auction.Candidate, out []auction.Prediction, ok []bool) {
+	for k, row := range m.rows {
+		i := row.candidate
+		if m.version == nil {
 			ok[i] = ok[i] && candidates[i].Campaign.Goal.Kind == auction.CPM
 			continue
 		}
-		r, number := a.results[at], a.version.Version()
-		if p.conversion {
+		r, number := m.results[k], m.version.Version()
+		if row.conversion {
 			out[i].Conversion, out[i].ConversionVersion = r.Probability, number
 		} else {
 			out[i].Click, out[i].ClickVersion = r.Probability, number
 		}
 		if r.Err != nil {
 			ok[i] = false
-			if !errors.Is(r.Err, batcher.ErrShed) && !errors.Is(r.Err, batcher.ErrExpired) { // overload, which metrics tell
-				s.refused.Warn(s.log, "a row was not scored", "model", a.model, "error", r.Err) // the domain only counts it
+			// Overload shows in the metrics. Other errors are logged here, because the auctioneer only counts such rows.
+			if !errors.Is(r.Err, batcher.ErrShed) && !errors.Is(r.Err, batcher.ErrExpired) {
+				s.unscored.Warn(s.log, "a row was not scored", "model", m.model, "error", r.Err)
 			}
 		}
 	}
 }
 
-// release gives back what was claimed and acquired, however far the auction came.
+// release abandons open tickets and releases versions. It runs however Score ends, a panic included.
 func (w *work) release() {
 	for i := range w.n {
-		a := &w.asked[i]
-		if a.ticket != nil {
-			a.ticket.Abandon()
-			a.ticket = nil
+		m := &w.models[i]
+		if m.ticket != nil {
+			m.ticket.Abandon()
+			m.ticket = nil
 		}
-		if a.version != nil {
-			a.version.Release()
-			a.version = nil
+		if m.version != nil {
+			m.version.Release()
+			m.version = nil
 		}
-		clear(a.results) // errors
+		clear(m.results) // so that the pool keeps no row's error
 	}
 }
 
-// scoringError maps the batcher's errors to those that the domain branches on.
+// scoringError wraps the batcher's errors in the domain's: ErrShed and ErrExpired.
 func scoringError(err error) error {
 	switch {
 	case errors.Is(err, batcher.ErrShed):

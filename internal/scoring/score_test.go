@@ -8,6 +8,7 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/batcher"
+	"gavel/internal/batcher/batchertest"
 	"gavel/internal/race"
 )
 
@@ -17,20 +18,20 @@ func TestScore(t *testing.T) {
 		versions          [2]int64
 		ok                bool
 	}
-	f := func(name string, set func(click, conversion *testEngine) (noConversion bool), ids []string, want ...answer) {
+	f := func(name string, set func(click, conversion *testEngine) (unloadConversion bool), ids []string, want ...answer) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			pool := newPool(t)
+			pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
 			click := newVersion(t, pool, 7, batcher.QueueOptions{}, new(testEngine))
 			conversion := newVersion(t, pool, 9, batcher.QueueOptions{}, new(testEngine))
 			models := map[string]source{"ctr": click, "cvr": conversion}
 			if set(click.engine, conversion.engine) {
-				models["cvr"] = none
+				models["cvr"] = noVersion{}
 			}
 			s := scorerOf(models)
 			candidates := candidatesOf(ids...)
-			req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
-			for range 2 { // the second on the first one's memory
+			req := newRequest()
+			for range 2 { // the second call reuses the memory of the first
 				out, ok := make([]auction.Prediction, len(ids)), make([]bool, len(ids))
 				if err := s.Score(context.Background(), req, candidates, out, ok); err != nil {
 					t.Fatal(err)
@@ -43,35 +44,35 @@ func TestScore(t *testing.T) {
 				}
 			}
 			if n := click.users.Load() + conversion.users.Load(); n != 0 {
-				t.Errorf("%d versions were not released", n)
+				t.Errorf("%d acquisitions were not released", n)
 			}
 		})
 	}
 	sound := func(*testEngine, *testEngine) bool { return false }
-	index := func(id string) float32 { // what the engines answer
+	probability := func(id string) float32 { // by testEngine
 		return float32(map[string]int{"a": 1, "b": 2, "c": 3}[id]) / 8
 	}
-	a, b, c := index("a"), index("b"), index("c")
-	f("clicks alone", sound, []string{"a", "b"}, answer{a, 1, [2]int64{7, 0}, true}, answer{b, 1, [2]int64{7, 0}, true})
-	f("conversions of some", sound, []string{"a", "B", "c"},
+	a, b, c := probability("a"), probability("b"), probability("c")
+	f("no candidate needs a conversion", sound, []string{"a", "b"}, answer{a, 1, [2]int64{7, 0}, true}, answer{b, 1, [2]int64{7, 0}, true})
+	f("one candidate needs a conversion", sound, []string{"a", "B", "c"},
 		answer{a, 1, [2]int64{7, 0}, true}, answer{b, b, [2]int64{7, 9}, true}, answer{c, 1, [2]int64{7, 0}, true})
-	f("no model of conversions", func(*testEngine, *testEngine) bool { return true }, []string{"A", "b"},
+	f("the conversion model has no version", func(*testEngine, *testEngine) bool { return true }, []string{"A", "b"},
 		answer{}, answer{b, 1, [2]int64{7, 0}, true})
-	f("a row that the click model refuses", func(click, _ *testEngine) bool { click.refuse = 4; return false }, []string{"a", "bad", "c"},
+	f("the click model refuses a row", func(click, _ *testEngine) bool { click.refuse = 4; return false }, []string{"a", "bad", "c"},
 		answer{a, 1, [2]int64{7, 0}, true}, answer{}, answer{c, 1, [2]int64{7, 0}, true})
-	f("a row that the conversion model refuses", func(_, conversion *testEngine) bool { conversion.refuse = 2; return false },
+	f("the conversion model refuses a row", func(_, conversion *testEngine) bool { conversion.refuse = 2; return false },
 		[]string{"A", "B"}, answer{a, a, [2]int64{7, 9}, true}, answer{})
-	f("every row refused", func(click, _ *testEngine) bool { click.refuse = 4; return false }, []string{"bad"}, answer{})
+	f("the model refuses every row", func(click, _ *testEngine) bool { click.refuse = 4; return false }, []string{"bad"}, answer{})
 }
 
-func TestScoreErrors(t *testing.T) {
+func TestScoreErrorGivesNoBidReason(t *testing.T) {
 	f := func(name string, want auction.NoBidReason, o batcher.QueueOptions, e *testEngine, set func(models map[string]source, req *auction.Request) context.Context) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			v := newVersion(t, newPool(t), 1, o, e)
+			v := newVersion(t, batchertest.NewPool(t, batcher.PoolOptions{Runners: 1}), 1, o, e)
 			models := map[string]source{"ctr": v, "cvr": v}
 			s := scorerOf(models)
-			req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
+			req := newRequest()
 			ctx := set(models, req)
 			candidates := candidatesOf("a", "B", "c")
 			err := s.Score(ctx, req, candidates, make([]auction.Prediction, 3), make([]bool, 3))
@@ -82,13 +83,13 @@ func TestScoreErrors(t *testing.T) {
 				t.Errorf("got %v (%s), want reason %s", err, got, want)
 			}
 			if n := v.users.Load(); n != 0 {
-				t.Errorf("%d versions were not released", n)
+				t.Errorf("%d acquisitions were not released", n)
 			}
 		})
 	}
 	plain := func(map[string]source, *auction.Request) context.Context { return context.Background() }
-	f("no version", auction.NoBidNoModel, batcher.QueueOptions{}, new(testEngine), func(models map[string]source, _ *auction.Request) context.Context {
-		models["ctr"], models["cvr"] = none, none
+	f("no version is loaded", auction.NoBidNoModel, batcher.QueueOptions{}, new(testEngine), func(models map[string]source, _ *auction.Request) context.Context {
+		models["ctr"], models["cvr"] = noVersion{}, noVersion{}
 		return context.Background()
 	})
 	f("the queue is full for the click rows", auction.NoBidShed, batcher.QueueOptions{MaxRows: 2, QueueRows: 2}, new(testEngine), plain)
@@ -96,52 +97,44 @@ func TestScoreErrors(t *testing.T) {
 		req.Deadline = time.Now().Add(-time.Second)
 		return context.Background()
 	})
-	f("the caller leaves", auction.NoBidExpired, batcher.QueueOptions{}, &testEngine{gate: make(chan struct{})},
+	f("the caller's context ends", auction.NoBidExpired, batcher.QueueOptions{}, &testEngine{gate: make(chan struct{})},
 		func(map[string]source, *auction.Request) context.Context {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
 			return ctx
 		})
-	f("the engine fails", auction.NoBidInternal, batcher.QueueOptions{}, &testEngine{broken: true}, plain)
+	f("the runs fail", auction.NoBidInternal, batcher.QueueOptions{}, &testEngine{broken: true}, plain)
 }
 
-// A ticket alone is left to Wait, so that its caller may run the batch.
-func TestScoreRunsInItsCaller(t *testing.T) {
-	v := newVersion(t, newPool(t), 1, batcher.QueueOptions{Policy: batcher.Eager}, new(testEngine))
+// If an auction needs one model, Score may run the batch in its own goroutine.
+func TestScoreRunsBatchInItsCaller(t *testing.T) {
+	v := newVersion(t, batchertest.NewPool(t, batcher.PoolOptions{Runners: 1}), 1, batcher.QueueOptions{Policy: batcher.Eager}, new(testEngine))
 	s := scorerOf(map[string]source{"ctr": v})
-	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
+	req := newRequest()
 	for range 100 {
 		if err := s.Score(context.Background(), req, candidatesOf("a"), make([]auction.Prediction, 1), make([]bool, 1)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if v.engine.inline.Load() == 0 {
-		t.Error("of 100 batches of one caller none was run by it, though nobody else wanted the runner")
+		t.Error("the caller ran none of 100 batches, although it was the only caller")
 	}
 }
 
-// Two tickets are committed before either is waited for: the runs of these engines wait for each other.
-func TestScoreRunsBothModelsAtOnce(t *testing.T) {
-	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := pool.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
-	begun := make(chan struct{}, 2) // both
-	meet := make(chan struct{})
+// The runs of the two engines wait for each other. So Score ends only if it commits both tickets before it waits for one.
+func TestScoreRunsModelsConcurrently(t *testing.T) {
+	pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 2})
+	begun := make(chan struct{}, 2) // room for both runs
+	bothBegan := make(chan struct{})
 	o := batcher.QueueOptions{Policy: batcher.Eager, RescueAfter: -1}
-	click := newVersion(t, pool, 1, o, &testEngine{begun: begun, gate: meet})
-	conversion := newVersion(t, pool, 2, o, &testEngine{begun: begun, gate: meet})
+	click := newVersion(t, pool, 1, o, &testEngine{begun: begun, gate: bothBegan})
+	conversion := newVersion(t, pool, 2, o, &testEngine{begun: begun, gate: bothBegan})
 	s := scorerOf(map[string]source{"ctr": click, "cvr": conversion})
 	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	go func() {
-		defer close(meet)
+		defer close(bothBegan)
 		for range 2 {
 			select {
 			case <-begun:
@@ -154,20 +147,20 @@ func TestScoreRunsBothModelsAtOnce(t *testing.T) {
 	}
 }
 
-// Campaigns may name models of their own; each model scores the rows of all that name it.
-func TestScoreByCampaignsModels(t *testing.T) {
-	pool := newPool(t)
-	of := map[string]*fakeVersion{}
-	served := map[string]source{"away": none}
+// Campaigns may name models of their own. Each model scores the rows of all campaigns that name it.
+func TestScoreWithCampaignModels(t *testing.T) {
+	pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
+	versions := map[string]*fakeVersion{}
+	served := map[string]source{"unloaded": noVersion{}}
 	for i, name := range []string{"ctr", "cvr", "shoes"} {
-		of[name] = newVersion(t, pool, int64(i+1), batcher.QueueOptions{}, new(testEngine))
-		served[name] = of[name]
+		versions[name] = newVersion(t, pool, int64(i+1), batcher.QueueOptions{}, new(testEngine))
+		served[name] = versions[name]
 	}
 	candidates := candidatesOf("a", "b", "C", "a", "b", "c", "B")
 	candidates[1].Campaign.Models.Click = "shoes"
 	candidates[2].Campaign.Models.Conversion = "shoes"
-	candidates[3].Campaign.Models.Click = "away"
-	candidates[4].Campaign.Models.Click = "away"
+	candidates[3].Campaign.Models.Click = "unloaded"
+	candidates[4].Campaign.Models.Click = "unloaded"
 	candidates[4].Campaign.Goal.Kind = auction.CPM
 	candidates[5].Campaign.Models.Click = "unknown"
 	candidates[6].Campaign.Models = auction.CampaignModels{Click: "shoes", Conversion: "shoes"}
@@ -176,14 +169,14 @@ func TestScoreByCampaignsModels(t *testing.T) {
 		{Click: 2. / 8, Conversion: 1, ClickVersion: 3},
 		{Click: 3. / 8, Conversion: 3. / 8, ClickVersion: 1, ConversionVersion: 3},
 		{},
-		{Conversion: 1}, // pays per impression: needs no prediction
+		{Conversion: 1}, // its goal is CPM, which needs no prediction
 		{},
 		{Click: 2. / 8, Conversion: 2. / 8, ClickVersion: 3, ConversionVersion: 3},
 	}
 	wantOK := []bool{true, true, true, false, true, false, true}
 	s := scorerOf(served)
-	req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
-	for range 2 { // the second in the memory of the first
+	req := newRequest()
+	for range 2 { // the second call reuses the memory of the first
 		out, ok := make([]auction.Prediction, len(candidates)), make([]bool, len(candidates))
 		if err := s.Score(context.Background(), req, candidates, out, ok); err != nil {
 			t.Fatal(err)
@@ -194,24 +187,24 @@ func TestScoreByCampaignsModels(t *testing.T) {
 			}
 		}
 	}
-	for name, v := range of {
+	for name, v := range versions {
 		if n := v.users.Load(); n != 0 {
 			t.Errorf("%d acquisitions of %s were not released", n, name)
 		}
 	}
 }
 
-// A model that fails costs the candidates that need it, and no others.
-func TestScoreWhereOneModelFails(t *testing.T) {
+// If a model fails, only the candidates that need it are not ok.
+func TestScoreIfOneModelFails(t *testing.T) {
 	f := func(name string, o batcher.QueueOptions, e *testEngine, ids []string, own auction.CampaignModels, want auction.NoBidReason, wantOK ...bool) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			pool := newPool(t)
+			pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
 			ctr, bad := newVersion(t, pool, 1, batcher.QueueOptions{}, new(testEngine)), newVersion(t, pool, 2, o, e)
-			s := scorerOf(map[string]source{"ctr": ctr, "cvr": bad, "bad": bad, "away": none})
+			s := scorerOf(map[string]source{"ctr": ctr, "cvr": bad, "bad": bad, "unloaded": noVersion{}})
 			candidates := candidatesOf(ids...)
 			candidates[0].Campaign.Models = own
-			req := &auction.Request{ID: "r", Impressions: []auction.Impression{{ID: "1"}}, Deadline: time.Now().Add(time.Minute)}
+			req := newRequest()
 			out, ok := make([]auction.Prediction, len(ids)), make([]bool, len(ids))
 			err := s.Score(context.Background(), req, candidates, out, ok)
 			if got := auction.ReasonFor(err); got != want {
@@ -221,26 +214,26 @@ func TestScoreWhereOneModelFails(t *testing.T) {
 				t.Errorf("got %v, want %v", ok, wantOK)
 			}
 			if n := ctr.users.Load() + bad.users.Load(); n != 0 {
-				t.Errorf("%d versions were not released", n)
+				t.Errorf("%d acquisitions were not released", n)
 			}
 		})
 	}
 	own := auction.CampaignModels{Click: "bad"}
 	full := batcher.QueueOptions{MaxRows: 1, QueueRows: 1}
 	f("its runs fail", batcher.QueueOptions{}, &testEngine{broken: true}, []string{"a", "b"}, own, auction.NoBidNone, false, true)
-	f("its runs fail, all need it", batcher.QueueOptions{}, &testEngine{broken: true}, []string{"A"}, auction.CampaignModels{}, auction.NoBidInternal)
+	f("its runs fail, and all candidates need it", batcher.QueueOptions{}, &testEngine{broken: true}, []string{"A"}, auction.CampaignModels{}, auction.NoBidInternal)
 	f("its queue is full", full, new(testEngine), []string{"A", "B", "c"}, auction.CampaignModels{}, auction.NoBidNone, false, false, true)
-	f("its queue is full, all need it", full, new(testEngine), []string{"A", "B"}, auction.CampaignModels{}, auction.NoBidShed)
-	f("its queue is full, the others have no version", full, new(testEngine), []string{"a", "B", "C"}, auction.CampaignModels{Click: "away"}, auction.NoBidShed)
+	f("its queue is full, and all candidates need it", full, new(testEngine), []string{"A", "B"}, auction.CampaignModels{}, auction.NoBidShed)
+	f("its queue is full, and the other model has no version", full, new(testEngine), []string{"a", "B", "C"}, auction.CampaignModels{Click: "unloaded"}, auction.NoBidShed)
 }
 
-func TestScoreAllocs(t *testing.T) {
+func TestScoreDoesNotAllocate(t *testing.T) {
 	if race.Enabled {
-		t.Skip("the race detector makes pools drop items")
+		t.Skip("with the race detector, sync.Pool drops items")
 	}
-	pool := newPool(t)
+	pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
 	click := newVersion(t, pool, 1, batcher.QueueOptions{}, new(testEngine))
-	queue, err := pool.NewQueue(silent{click.rowLen}, batcher.QueueOptions{})
+	queue, err := pool.NewQueue(idleEngine{click.rowLen}, batcher.QueueOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,18 +247,18 @@ func TestScoreAllocs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}); n > 0 {
-		t.Errorf("%v allocations for 3 candidates", n)
+		t.Errorf("%v allocations for 3 candidates, want none", n)
 	}
 }
 
 func TestVersionKey(t *testing.T) {
-	of := func(user, buyer, id string) uint64 {
+	key := func(user, buyer, id string) uint64 {
 		return versionKey(&auction.Request{ID: id, User: auction.User{ID: user, BuyerUID: buyer}})
 	}
-	if of("u", "", "1") != of("u", "", "2") || of("", "u", "1") != of("", "u", "2") {
-		t.Error("a user gets another version with every auction")
+	if key("u", "", "1") != key("u", "", "2") || key("", "u", "1") != key("", "u", "2") {
+		t.Error("two auctions of one user have different keys")
 	}
-	if of("", "", "1") == of("", "", "2") {
-		t.Error("all unknown users get the same version")
+	if key("", "", "1") == key("", "", "2") {
+		t.Error("two auctions of unknown users have the same key")
 	}
 }

@@ -1,12 +1,12 @@
-// Package scoring scores rows by the model of a name. It brings together what a version needs to answer: the version
-// itself (models), the encoder of its own recipe (features), and a queue of the batcher.
+// Package scoring scores candidates and rows with a named model. A version scores with three parts from other rooms: its
+// servable (models), the encoder of its recipe (features), and a queue of the batcher.
 //
 //	auction ──► Scorer.Score ──┐ candidates, encoded by each version's own recipe
 //	                           ├──► Model.Acquire ──► Version ──► its queue ──► probabilities
 //	predict ──► Version.Score ─┘ rows that the caller has encoded
 //
-// Models holds every model that a process serves. Each version has an encoder and a queue of its own. A batch therefore
-// never mixes versions, and a row is always encoded by the recipe of the version that scores it.
+// Models holds every model that a process serves. Each version has its own encoder and its own queue. So a batch never
+// mixes versions, and the recipe of the version that scores a row also encodes it.
 package scoring
 
 import (
@@ -22,51 +22,52 @@ import (
 	"gavel/internal/models"
 )
 
-// What callers branch on. Errors wrap at most one of these.
+// Errors that callers branch on. An error of this package wraps at most one of them.
 var (
 	// ErrNoVersion: no version of the model is loaded.
 	ErrNoVersion = errors.New("scoring: no version of the model is loaded")
-	// ErrOtherVersion: the model serves, but not the version that was asked for.
+	// ErrOtherVersion: versions of the model serve, but not the requested one.
 	ErrOtherVersion = errors.New("scoring: the version does not serve")
-	// The batcher's own: the model refuses the row, the queue takes no more, the deadline passed, the model is closed.
+	// The batcher's errors. ErrRow: the model refuses the row. ErrShed: the queue accepts no more rows, or the row would be
+	// late. ErrExpired: the deadline passed. ErrClosed: the version was removed.
 	ErrRow, ErrShed, ErrExpired, ErrClosed = batcher.ErrRow, batcher.ErrShed, batcher.ErrExpired, batcher.ErrClosed
 )
 
-// Result is the answer to one row: a probability, or why there is none.
+// Result holds the probability of one row, or the error that explains why there is none.
 type Result = batcher.Result
 
 // Signature names a version's one input, int32[?, row length], and its one output, float32[?].
 type Signature = engine.Signature
 
-// Queues is told of the queue of each version, for metrics and pages.
+// Queues receives the queue of each version, for metrics and pages. Its methods are called concurrently.
 type Queues interface {
-	// Add is called before the queue takes its first claim of a caller.
+	// Add is called before callers can claim rows of the queue.
 	Add(model string, queue *batcher.Queue)
-	// Retire is called once, after the queue has closed.
+	// Retire is called once for each queue, after it has closed.
 	Retire(queue *batcher.Queue)
 }
 
-// Options are the parts of Models. Group is required.
+// Options configure Models. Group is required.
 type Options struct {
-	Group  *models.Group
-	Queues Queues       // nil: nobody is told
-	Logger *slog.Logger // default slog.Default
+	Group  *models.Group // follows the store
+	Queues Queues        // nil: queues are not reported
+	Logger *slog.Logger  // default slog.Default
 }
 
-// Models are the models that a process serves, by name. Serve adds them when the process starts; after that all methods
-// are safe for concurrent use.
+// Models holds the models that a process serves, by name. The process calls Serve only while it starts; the other methods
+// are then safe for concurrent use.
 type Models struct {
 	options Options
 	byName  map[string]*Model
 }
 
-// New returns Models without a model.
+// New returns Models that hold no model yet. It returns an error if o.Group is nil.
 func New(o Options) (*Models, error) {
 	if o.Group == nil {
-		return nil, errors.New("scoring: cannot serve models without a group that follows their store")
+		return nil, errors.New("scoring: cannot serve models: Options.Group is nil")
 	}
 	if o.Queues == nil {
-		o.Queues = nobody{}
+		o.Queues = discardQueues{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -74,14 +75,15 @@ func New(o Options) (*Models, error) {
 	return &Models{options: o, byName: map[string]*Model{}}, nil
 }
 
-// nobody implements Queues.
-type nobody struct{}
+// discardQueues implements Queues, and reports nothing.
+type discardQueues struct{}
 
-func (nobody) Add(string, *batcher.Queue) {}
-func (nobody) Retire(*batcher.Queue)      {}
+func (discardQueues) Add(string, *batcher.Queue) {}
+func (discardQueues) Retire(*batcher.Queue)      {}
 
-// Serve starts to follow a model; it does not wait for a version. Its batches are run by pool, and queue holds the options
-// of each version's queue. The caller closes the model. A name can be served once.
+// Serve starts to follow a model in the store. It does not wait until a version is loaded: see Model.Ready. The pool runs
+// the model's batches, and queue holds the options of each version's queue. The caller closes the model, before the pool.
+// Serve returns an error if the group cannot follow the model, for example because it already does.
 func (m *Models) Serve(name string, pool *batcher.Pool, queue batcher.QueueOptions) (*Model, error) {
 	model := &Model{name: name, pool: pool, queue: queue, options: m.options}
 	manager, err := m.options.Group.Manage(models.Options{
@@ -97,8 +99,8 @@ func (m *Models) Serve(name string, pool *batcher.Pool, queue batcher.QueueOptio
 	return model, nil
 }
 
-// Find is the model of that name, nil if it is not served.
+// Find returns the model with that name, nil if the process does not serve it.
 func (m *Models) Find(name string) *Model { return m.byName[name] }
 
-// Names are the models' names, sorted.
+// Names returns the models' names, sorted.
 func (m *Models) Names() []string { return slices.Sorted(maps.Keys(m.byName)) }

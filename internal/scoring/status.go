@@ -2,28 +2,28 @@ package scoring
 
 import "gavel/internal/models"
 
-// VersionStatus is a version as its model's owner sees it.
+// VersionStatus says whether one version of a model is loading, serving or refused.
 type VersionStatus struct {
 	Version int64
 	State   State
-	Error   string // why it was refused
+	Error   string // why the version was refused; "" in other states
 }
 
-// State is where a version is in its life, in TensorFlow Serving's words.
+// State is the state of a version, by TensorFlow Serving's names.
 type State string
 
-// The states of versions.
+// The states that versions can have.
 const (
 	StateLoading   State = "LOADING"
 	StateAvailable State = "AVAILABLE"
 	StateEnd       State = "END" // refused
 )
 
-// Versions are those that serve, load, or were refused; each once.
+// Versions returns the versions that serve, load or were refused, each once.
 func (m *Model) Versions() []VersionStatus { return versionsOf(m.manager.Status()) }
 
 func versionsOf(st models.Status) (all []VersionStatus) {
-	known := map[int64]bool{0: true} // 0: the pointer names none
+	known := map[int64]bool{0: true} // 0 in a pointer means no version
 	add := func(number int64, state State, why string) {
 		if !known[number] {
 			known[number] = true

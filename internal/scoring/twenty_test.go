@@ -2,11 +2,9 @@ package scoring_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -17,77 +15,40 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"gavel/internal/batcher"
+	"gavel/internal/batcher/batchertest"
 	"gavel/internal/engine"
 	"gavel/internal/engine/tensorflow"
+	"gavel/internal/engine/tensorflow/tensorflowtest"
 	"gavel/internal/models"
 	"gavel/internal/models/dir"
+	"gavel/internal/models/modelstest"
 	"gavel/internal/race"
 	"gavel/internal/scoring"
 )
 
-// What a further model that nobody asks may cost.
+// The most that one more model may cost while nobody uses it.
 const (
-	idleCPU    = 0.002   // of a core
-	idleMemory = 2 << 20 // bytes beyond its weights, which are 10 KB here
+	idleCPU    = 0.002   // CPU seconds a second
+	idleMemory = 2 << 20 // bytes, including 10 KB of weights
 )
 
-// writeVersions has Python write models, and returns the directory of one.
-func writeVersions(t *testing.T) string {
-	t.Helper()
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := t.TempDir()
-	cmd := exec.Command(filepath.Join(root, ".venv/bin/python"), "internal/engine/tensorflow/testdata/make_versions.py", out)
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "PYTHONPATH=.") // for pytrain
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("cannot make the models (is the virtual environment set up? make setup): %v\n%s", err, text)
-	}
-	return filepath.Join(out, "pytrain_logreg")
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		tensorflowtest.Remove()
+		os.Exit(code)
+	}))
 }
 
-// publish makes a copy of the version at from the stable version of a model.
-func publish(t *testing.T, s models.Store, from, model string, version int64) {
-	t.Helper()
-	staging, err := s.Staging(t.Context(), model)
-	if err != nil {
-		t.Fatal(err)
-	}
-	staged := filepath.Join(staging, strconv.FormatInt(version, 10))
-	if err := os.CopyFS(staged, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-	name := filepath.Join(staged, filepath.FromSlash(models.ManifestFile))
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var manifest map[string]any
-	if err := json.Unmarshal(data, &manifest); err != nil {
-		t.Fatal(err)
-	}
-	manifest["model"], manifest["version"] = model, version
-	if data, err = json.Marshal(manifest); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := models.Publish(t.Context(), s, model, version, staged); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// resident is the process's memory, after a collection.
+// resident returns the process's resident memory in bytes, after a garbage collection.
 func resident(t *testing.T) int64 {
 	t.Helper()
 	debug.FreeOSMemory()
 	data, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
-		t.Skip("no /proc here")
+		t.Skip("this system has no /proc")
 	}
 	pages, err := strconv.ParseInt(strings.Fields(string(data))[1], 10, 64)
 	if err != nil {
@@ -96,8 +57,8 @@ func resident(t *testing.T) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// cpuWithin is the CPU time that the process uses within a duration of doing nothing.
-func cpuWithin(t *testing.T, d time.Duration) time.Duration {
+// idleCPUTime returns the CPU time that the process uses in d while the test does nothing.
+func idleCPUTime(t *testing.T, d time.Duration) time.Duration {
 	t.Helper()
 	used := func() time.Duration {
 		var u syscall.Rusage
@@ -107,16 +68,17 @@ func cpuWithin(t *testing.T, d time.Duration) time.Duration {
 		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
 	before := used()
-	<-time.After(d) // what is measured is idleness
+	<-time.After(d)
 	return used() - before
 }
 
-// Twenty models serve in one process. Each further one that is idle costs little, and the swap of one stops no other.
+// Twenty models serve in one process. An idle model costs little, and swapping a version of one model does not stop
+// another.
 func TestTwentyModels(t *testing.T) {
 	if testing.Short() || race.Enabled {
 		t.Skip("measures memory and CPU time, with TensorFlow")
 	}
-	version := writeVersions(t)
+	version := filepath.Join(tensorflowtest.Versions(t), "pytrain_logreg")
 	store := dir.New(t.TempDir())
 	group, err := models.NewGroup(models.GroupOptions{
 		Store: store, Loaders: engine.Loaders{models.DefaultFormat: tensorflow.Loader(tensorflow.Options{})}, Logger: slog.New(slog.DiscardHandler),
@@ -125,10 +87,7 @@ func TestTwentyModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer group.Close()
-	pool, err := batcher.NewPool(batcher.PoolOptions{Runners: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1}) // closed after the models
 	all, err := scoring.New(scoring.Options{Group: group, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -141,23 +100,20 @@ func TestTwentyModels(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := pool.Close(ctx); err != nil {
-			t.Error(err)
-		}
 	}()
 	serve := func(i int) {
 		name := fmt.Sprintf("m%02d", i)
-		publish(t, store, version, name, 1)
+		modelstest.PublishCopy(t, store, version, name, 1)
 		if _, err := all.Serve(name, pool, batcher.QueueOptions{CalibrationRuns: 8}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	settled := func(n int, version int64) {
+	settled := func(n int, versionOfSecond int64) {
 		t.Helper()
-		waitFor(t, fmt.Sprintf("%d models", n), func() bool {
+		waitFor(t, fmt.Sprintf("each of %d models has one version, the second one version %d", n, versionOfSecond), func() bool {
 			for i := range n {
 				st := all.Find(fmt.Sprintf("m%02d", i)).Status()
-				if st.Stable == nil || i == 1 && st.Stable.Version != version || st.Live != 1 {
+				if st.Stable == nil || i == 1 && st.Stable.Version != versionOfSecond || st.Live != 1 {
 					return false
 				}
 			}
@@ -168,23 +124,23 @@ func TestTwentyModels(t *testing.T) {
 	serve(1)
 	settled(2, 1)
 	const quiet = 4 * time.Second
-	memory, cpu := resident(t), cpuWithin(t, quiet)
+	memory, cpu := resident(t), idleCPUTime(t, quiet)
 	for i := 2; i < 20; i++ {
 		serve(i)
 	}
 	settled(20, 1)
-	moreMemory, moreCPU := (resident(t)-memory)/18, (cpuWithin(t, quiet)-cpu)/18
-	t.Logf("a further idle model: %d KiB, %.3f %% of a core", moreMemory>>10, 100*moreCPU.Seconds()/quiet.Seconds())
+	moreMemory, moreCPU := (resident(t)-memory)/18, (idleCPUTime(t, quiet)-cpu)/18
+	t.Logf("one more idle model: %d KiB, %.3f %% of a core", moreMemory>>10, 100*moreCPU.Seconds()/quiet.Seconds())
 	if moreMemory > idleMemory {
-		t.Errorf("a further idle model takes %d KiB, want at most %d", moreMemory>>10, idleMemory>>10)
+		t.Errorf("one more idle model takes %d KiB, want at most %d", moreMemory>>10, idleMemory>>10)
 	}
 	if limit := time.Duration(idleCPU * float64(quiet)); moreCPU > limit {
-		t.Errorf("a further idle model takes %v of CPU in %v, want at most %v", moreCPU, quiet, limit)
+		t.Errorf("one more idle model takes %v of CPU time in %v, want at most %v", moreCPU, quiet, limit)
 	}
 
 	var answers atomic.Int64
 	stop := make(chan struct{})
-	ended := make(chan error, 1) // of the one goroutine
+	ended := make(chan error, 1) // room for the one error, so that the goroutine can end
 	go func() {
 		rows, results := make([]int32, 6), make([]scoring.Result, 1)
 		for {
@@ -207,18 +163,18 @@ func TestTwentyModels(t *testing.T) {
 			runtime.Gosched()
 		}
 	}()
-	waitFor(t, "an answer", func() bool { return answers.Load() > 0 })
+	waitFor(t, "an answer came", func() bool { return answers.Load() > 0 })
 	before := answers.Load()
-	publish(t, store, version, "m01", 2)
+	modelstest.PublishCopy(t, store, version, "m01", 2)
 	settled(20, 2)
 	during := answers.Load() - before
 	close(stop)
 	if err := <-ended; err != nil {
-		t.Errorf("while another model was swapped: %v", err)
+		t.Errorf("model m00 failed while m01 was swapped: %v", err)
 	}
-	t.Logf("%d answers of one model during the swap of another", during)
+	t.Logf("m00 answered %d times while m01 was swapped", during)
 	if during < 100 {
-		t.Errorf("%d answers of one model during the swap of another, want hundreds", during)
+		t.Errorf("m00 answered %d times while m01 was swapped, want at least 100", during)
 	}
 }
 
@@ -226,7 +182,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !done(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s did not come within a minute", what)
+			t.Fatalf("waited a minute in vain: %s", what)
 		}
 		<-time.After(10 * time.Millisecond)
 	}

@@ -12,7 +12,7 @@ import (
 	"gavel/internal/recipe"
 )
 
-// retireTimeout bounds how long a version that was swapped out may still be answering.
+// retireTimeout bounds how long a retired version's queue may take to answer its last rows.
 const retireTimeout = 10 * time.Second
 
 // Model is one model that the process serves. All methods are safe for concurrent use.
@@ -20,21 +20,22 @@ type Model struct {
 	name    string
 	manager *models.Manager
 	pool    *batcher.Pool
-	queue   batcher.QueueOptions // of each version's queue
+	queue   batcher.QueueOptions // for each version's queue
 	options Options
 }
 
-// Status is what serves, loads and was refused, for people.
+// Status describes the versions that serve, load or were refused. It is meant for people; Versions is for programs.
 func (m *Model) Status() models.Status { return m.manager.Status() }
 
-// Ready says whether a warm version serves.
+// Ready reports whether a version is loaded, warmed up and serving.
 func (m *Model) Ready() bool { return m.manager.Ready() }
 
-// Close takes the model out of service, and waits until its versions are freed or ctx ends.
+// Close takes the model out of service. It waits until all versions are freed, and returns an error if ctx ends first.
 func (m *Model) Close(ctx context.Context) error { return m.manager.Close(ctx) }
 
-// Acquire returns the version that serves key, for the caller to Release: equal keys get the same version, and a share of
-// them the canary. It returns ErrNoVersion if none is loaded. It takes no lock and allocates nothing.
+// Acquire returns the version that serves key; the caller must Release it. Equal keys get the same version. If there is a
+// canary, its share of the keys gets it. Acquire returns ErrNoVersion if no version is loaded. It takes no lock and does
+// not allocate.
 func (m *Model) Acquire(key uint64) (*Version, error) {
 	s, err := m.manager.Acquire(key)
 	if err != nil {
@@ -43,8 +44,8 @@ func (m *Model) Acquire(key uint64) (*Version, error) {
 	return s.Attached().(*Version), nil
 }
 
-// AcquireVersion is Acquire of the version with that number, or of the stable one where number is 0. It returns
-// ErrOtherVersion if versions serve but not that one.
+// AcquireVersion returns the version with that number, or the stable one if number is 0; the caller must Release it. It
+// returns ErrNoVersion if no version is loaded, and ErrOtherVersion if versions serve but not this one.
 func (m *Model) AcquireVersion(number int64) (*Version, error) {
 	s, err := m.manager.AcquireVersion(number)
 	switch {
@@ -57,34 +58,35 @@ func (m *Model) AcquireVersion(number int64) (*Version, error) {
 	}
 }
 
-// Version is a loaded version of a model with its encoder and its queue. Who acquired it may use it until Release.
+// Version is a loaded version of a model, with its encoder and its queue. A caller that acquired it may use it until it
+// calls Release. All methods are safe for concurrent use.
 type Version struct {
 	loaded  loaded
-	rowLen  int
+	rowLen  int // indices in a row
 	encoder *features.Encoder
 	queue   *batcher.Queue
 }
 
-// loaded is what a Version needs of a *models.Servable.
+// loaded is the part of *models.Servable that a Version needs. Tests replace it.
 type loaded interface {
 	Version() int64
 	Manifest() *models.Manifest
 	Release()
 }
 
-// Version is the version's number.
+// Version returns the version's number.
 func (v *Version) Version() int64 { return v.loaded.Version() }
 
-// Shape is how many indices a row holds, and the bound below which they lie.
+// Shape returns the number of indices in a row. Every index i of a row satisfies 0 ≤ i < tableRows.
 func (v *Version) Shape() (rowLen, tableRows int) { return v.rowLen, v.encoder.TableRows() }
 
-// Signature is what the version's SavedModel declares.
+// Signature returns the signature of the version's SavedModel.
 func (v *Version) Signature() Signature { return v.loaded.Manifest().Signature }
 
-// Release gives back what Acquire gave.
+// Release ends one use of the version. Each Acquire or AcquireVersion needs exactly one Release.
 func (v *Version) Release() { v.loaded.Release() }
 
-// prepare makes a loaded version fit to answer. An error refuses the version.
+// prepare gives a loaded version its encoder and its queue. If it returns an error, the model refuses the version.
 func (m *Model) prepare(s *models.Servable) error {
 	encoder, err := EncoderOf(s)
 	if err != nil {
@@ -101,18 +103,19 @@ func (m *Model) prepare(s *models.Servable) error {
 	return nil
 }
 
-// retire closes the queue of a version that nobody uses any more, and with it the batches.
+// retire closes the queue and the batches of a version that has no user any more.
 func (m *Model) retire(s *models.Servable) {
 	queue := s.Attached().(*Version).queue
 	ctx, cancel := context.WithTimeout(context.Background(), retireTimeout)
 	defer cancel()
 	if err := queue.Close(ctx); err != nil {
-		m.options.Logger.Error("the queue of a retired version did not close", "version", s.String(), "error", err)
+		m.options.Logger.Error("cannot close the queue of a retired version", "version", s.String(), "error", err)
 	}
 	m.options.Queues.Retire(queue)
 }
 
-// EncoderOf is the encoder by the version's own recipe. An error means that the version cannot serve.
+// EncoderOf returns an encoder that follows the version's own recipe. It returns an error if the recipe is invalid or does
+// not match the manifest; the version cannot serve then.
 func EncoderOf(s *models.Servable) (*features.Encoder, error) {
 	r, err := recipe.Decode(fmt.Sprintf("%s/%s", s, models.RecipeFile), s.Recipe())
 	if err != nil {
@@ -120,7 +123,7 @@ func EncoderOf(s *models.Servable) (*features.Encoder, error) {
 	}
 	encoder := r.Encoder()
 	if m := s.Manifest(); encoder.RowLen() != m.RowLen || encoder.TableRows() != m.TableRows {
-		return nil, fmt.Errorf("scoring: the recipe of %s makes rows of %d indices below %d, its manifest says %d and %d; export it again",
+		return nil, fmt.Errorf("scoring: cannot encode rows for %s: its recipe gives rows of %d indices below %d, its manifest says %d below %d; export the version again",
 			s, encoder.RowLen(), encoder.TableRows(), m.RowLen, m.TableRows)
 	}
 	return encoder, nil

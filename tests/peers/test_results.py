@@ -137,7 +137,7 @@ def test_page_and_plot_are_written(tmp_path: Path) -> None:
         versions={"b": "2", "a": "1"},
         decision="0000-peers.md",
     )
-    assert "Medians of 3 × 10 s" in text
+    assert "medians of 3 rounds of 10 s" in text
     assert "the best peer by requests a second is Slow" in text
     assert "a 1, b 2" in text
     page.write(tmp_path / "benchmarks.md", text)

@@ -1,4 +1,4 @@
-// Drawing. Every chart is drawn in CSS pixels of its element's width, so that text keeps its size on a narrow screen.
+// The charts. A chart's coordinates are CSS pixels, as wide as its element, so that text keeps its size on a narrow screen.
 import {age, count, octaves, percent, short, time} from "./numbers.js";
 
 export function element(tag, text, className) {
@@ -15,7 +15,7 @@ function draw(tag, attributes, text) {
   return e;
 }
 
-// canvas sets an svg's coordinates to pixels and returns its width.
+// canvas makes the svg's coordinates CSS pixels. It returns the width.
 function canvas(svg, height) {
   const width = Math.max(svg.clientWidth, 200);
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -25,8 +25,8 @@ function canvas(svg, height) {
 const horizontal = (x1, x2, y) => draw("line", {class: "axis", x1, x2, y1: y, y2: y});
 const path = points => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
 
-// broken is a path that leaves out points without a value; one that stands alone is a dot.
-function broken(points) {
+// gappedPath returns a path that leaves a gap at each point without a value. A point between two gaps becomes a dot.
+function gappedPath(points) {
   let text = "", joined = false;
   for (const [x, y] of points) {
     const known = Number.isFinite(y);
@@ -36,8 +36,8 @@ function broken(points) {
   return text;
 }
 
-// linear is a scale from 0 to a round number; logarithmic one from power of ten to power of ten. Each has the values to
-// label, and the place of a value from 0 (lowest) to 1.
+// linear returns a scale from 0 to a round number, logarithmic one between two powers of ten. A scale has the values to label,
+// and a function from a value to its place, 0 (lowest) to 1.
 function linear(values) {
   const highest = Math.max(...values, 0);
   if (!highest) return {labels: [0], place: () => 0};
@@ -51,7 +51,7 @@ function logarithmic(values, least) {
   return {labels, place: v => Math.max((Math.log10(Math.max(v, least)) - low) / (high - low), 0)};
 }
 
-// What a chart over time shows: how its values are written, their scale, and the names of its lines.
+// The charts over time, by their data-trend: the format of a value, the scale, the unit, and the lines' names.
 const TRENDS = {
   rows: {write: count, scale: linear, unit: "rows per second", lines: [""]},
   batches: {write: count, scale: linear, unit: "batches per second", lines: [""]},
@@ -60,8 +60,8 @@ const TRENDS = {
   run: {write: time, scale: v => logarithmic(v, 1e-6), unit: "run time", lines: ["p50", "p99"]},
 };
 
-// trend draws the values of one kind over time, with a scale, the latest values at the right and the highest below.
-// Without any value it is an empty axis.
+// trend draws one chart over time, with the latest values at the right and the highest value below. If points has no value for
+// it, the chart is an empty axis.
 export function trend(svg, points) {
   const kind = svg.dataset.trend, {write, scale, unit, lines} = TRENDS[kind];
   const height = 96, left = 46, upper = 8, lower = 74, width = canvas(svg, height), right = width - 52;
@@ -73,7 +73,7 @@ export function trend(svg, points) {
     draw("text", {x: right, y: height - 5, "text-anchor": "end"}, "now"),
   ];
   if (!values.length) {
-    svg.setAttribute("aria-label", `${unit}: nothing was measured`);
+    svg.setAttribute("aria-label", `${unit}: no data`);
     svg.replaceChildren(horizontal(left, right, lower), ...parts);
     return;
   }
@@ -82,25 +82,26 @@ export function trend(svg, points) {
   const highest = write(Math.max(...values)), named = lines.length > 1 ? ` ${lines[lines.length - 1]}` : "";
   parts.push(draw("text", {x: (left + right) / 2, y: height - 5, "text-anchor": "middle"}, `highest${named} ${highest}`));
   const latest = points[points.length - 1][kind], names = ["first", "second"];
-  const places = latest.map(v => y(v) + 4);
-  if (places.length > 1 && places[0] - places[1] < 12) places[1] = places[0] - 12; // the labels would overlap
+  const labelY = latest.map(v => y(v) + 4);
+  if (labelY.length > 1 && labelY[0] - labelY[1] < 12) labelY[1] = labelY[0] - 12; // keeps the labels apart
   lines.forEach((_, i) => {
-    parts.push(draw("path", {class: `line ${names[i]}`, d: broken(points.map(p => [x(p.at), Number.isFinite(p[kind][i]) ? y(p[kind][i]) : NaN]))}));
+    parts.push(draw("path", {class: `line ${names[i]}`, d: gappedPath(points.map(p => [x(p.at), Number.isFinite(p[kind][i]) ? y(p[kind][i]) : NaN]))}));
     if (!Number.isFinite(latest[i])) return;
     parts.push(draw("circle", {class: `${names[i]} last`, cx: right, cy: y(latest[i]), r: 2.5}));
-    parts.push(draw("text", {class: `${names[i]} last`, x: right + 6, y: places[i]}, write(latest[i])));
+    parts.push(draw("text", {class: `${names[i]} last`, x: right + 6, y: labelY[i]}, write(latest[i])));
   });
   svg.setAttribute("aria-label", `${unit}, last ${age(span)}: now ${latest.map((v, i) => `${lines[i]} ${write(v)}`.trim()).join(", ")}, highest ${highest}`);
   svg.replaceChildren(...parts);
 }
 
-// costs draws run time over rows, both logarithmic: the expected curve, the band up to the high estimate, and dots for
-// what was measured. curve is a list of [rows, expected, high]; sizes of {runs, rows, seconds}.
+// costs draws run time over rows, both on logarithmic scales: the expected curve, the band up to the high estimate, and a dot
+// for the measured mean of each size. curve is a list of [rows, expected seconds, high seconds], and sizes one of
+// {runs, rows, seconds}.
 export function costs(svg, curve, sizes, maxRows) {
   const height = 250, left = 58, upper = 22, lower = 205, width = canvas(svg, height), right = width - 12;
   const times = [...curve.flatMap(c => [c[1], c[2]]), ...sizes.map(s => s.seconds / s.runs)].filter(t => t > 0);
   if (!times.length) {
-    svg.replaceChildren(draw("text", {class: "none", x: width / 2, y: height / 2, "text-anchor": "middle"}, "no run was measured yet"));
+    svg.replaceChildren(draw("text", {class: "none", x: width / 2, y: height / 2, "text-anchor": "middle"}, "no run has been measured yet"));
     return;
   }
   const lowest = Math.log10(Math.min(...times)) - .1, highest = Math.max(Math.log10(Math.max(...times)) + .1, lowest + .5);
@@ -127,15 +128,15 @@ export function costs(svg, curve, sizes, maxRows) {
   svg.replaceChildren(...parts);
 }
 
-// sizesOf draws the share of batches by rows, an octave a bar. idle is what to say where there was no batch.
-export function sizesOf(svg, histogram, maxRows, idle) {
+// batchSizes draws the share of batches by rows, an octave a bar. If there was no batch, it shows the text idle.
+export function batchSizes(svg, histogram, maxRows, idle) {
   const height = 126, upper = 20, lower = 94, width = canvas(svg, height), bars = Math.ceil(Math.log2(Math.max(maxRows, 2))) + 1;
   const shares = octaves(histogram, bars), step = width / bars, top = Math.max(...shares, .01);
   const parts = shares.flatMap((share, i) => {
-    const tall = Math.max((lower - upper) * share / top, .5), low = 2 ** (i - 1) + 1, high = Math.min(2 ** i, maxRows), middle = (i + .5) * step;
+    const barHeight = Math.max((lower - upper) * share / top, .5), low = 2 ** (i - 1) + 1, high = Math.min(2 ** i, maxRows), middle = (i + .5) * step;
     return [
-      draw("rect", {class: "bars", x: i * step + step * .12, width: step * .76, y: lower - tall, height: tall}),
-      draw("text", {x: middle, y: lower - 6 - tall, "text-anchor": "middle"}, share ? percent(share) : ""),
+      draw("rect", {class: "bars", x: i * step + step * .12, width: step * .76, y: lower - barHeight, height: barHeight}),
+      draw("text", {x: middle, y: lower - 6 - barHeight, "text-anchor": "middle"}, share ? percent(share) : ""),
       draw("text", {x: middle, y: lower + 15, "text-anchor": "middle"}, i < 2 || low >= high ? high : `${low}–${high}`),
     ];
   });
@@ -144,8 +145,8 @@ export function sizesOf(svg, histogram, maxRows, idle) {
   svg.replaceChildren(...parts);
 }
 
-// causesOf draws the share of each cause as one bar, and its key below. causes are pairs of count and text.
-export function causesOf(bar, keys, counts, causes) {
+// flushCauses draws the share of each cause in one bar, and the key below it. causes is a list of [name in counts, text].
+export function flushCauses(bar, keys, counts, causes) {
   const all = causes.reduce((sum, [k]) => sum + counts[k], 0);
   bar.replaceChildren(...causes.map(([k]) => {
     const part = element("span", "", k);

@@ -1,8 +1,8 @@
-// Numbers for people, and differences between two answers of batcher.json.
+// Formats of numbers, and the differences between two answers of batcher.json.
 
 const round = x => x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2);
 
-// Each of these returns "no data" for what is not a number: nothing was observed.
+// Every format below shows NONE for a value that is not finite: nothing was observed.
 const NONE = "no data";
 
 export function count(x) {
@@ -28,13 +28,13 @@ export function percent(x) {
 
 export const ratio = x => Number.isFinite(x) ? round(x) + " ×" : NONE;
 
-// short leaves out the zeros of a label on an axis: "2.00 ms" is "2 ms".
+// short drops a decimal part that is all zeros: "2.00 ms" becomes "2 ms".
 export const short = text => text.replace(/\.0+(?=\D|$)/, "");
 
-// bound is the upper bound of a native histogram bucket: eight buckets an octave.
+// bound returns the upper bound of a native histogram bucket. There are eight buckets an octave.
 const bound = index => 2 ** (index / 8);
 
-// quantile interpolates within a bucket on a logarithmic scale, as Prometheus does. NaN: the histogram is empty.
+// quantile interpolates within a bucket on a logarithmic scale, as Prometheus does. It returns NaN if the histogram is empty.
 export function quantile(h, q) {
   if (!h.count) return NaN;
   let rank = q * h.count - h.zero;
@@ -48,17 +48,19 @@ export function quantile(h, q) {
 
 export const mean = h => h.count ? h.sum / h.count : NaN;
 
-// octaves sums a histogram's shares by octave: [0] is of values up to 1, [i] of those above 2^(i-1), up to 2^i.
+// octaves returns the shares of a histogram's values by octave: [0] is the share of values v ≤ 1, [i] that of
+// 2^(i-1) < v ≤ 2^i. The last octave includes all greater values.
 export function octaves(h, number) {
   const shares = new Array(number).fill(0);
   h.counts.forEach((n, i) => { shares[Math.min(Math.max(Math.ceil((h.first + i) / 8), 0), number - 1)] += n / (h.count || 1); });
   return shares;
 }
 
-// A count that fell belongs to a model that started again: all it has now is the difference.
-const grown = (now, then) => now >= then ? now - then : now;
+// increase returns by how much a count grew. A count that is lower than before was reset, and has grown from 0.
+const increase = (now, then) => now >= then ? now - then : now;
 
-function histogramGrown(now, then) {
+// histogramIncrease does the same for a histogram of batcher.json; then may be missing.
+function histogramIncrease(now, then) {
   if (!then || now.count < then.count) then = {first: now.first, counts: [], zero: 0, sum: 0, count: 0};
   return {
     first: now.first, zero: now.zero - then.zero, sum: now.sum - then.sum, count: now.count - then.count,
@@ -66,12 +68,13 @@ function histogramGrown(now, then) {
   };
 }
 
-// between is what a model did from one answer to a later one.
+// between returns what the model did between two answers, as increases of its counts and histograms, and the seconds between
+// them.
 export function between(then, now, name) {
   const a = then.models.find(m => m.model === name), b = now.models.find(m => m.model === name);
   const seconds = now.at - then.at, d = {seconds};
-  for (const k in b.counts) d[k] = grown(b.counts[k], a ? a.counts[k] : 0);
-  for (const k of ["batch_rows", "queue_seconds", "run_seconds", "prediction_ratio"]) d[k] = histogramGrown(b[k], a && a[k]);
+  for (const k in b.counts) d[k] = increase(b.counts[k], a ? a.counts[k] : 0);
+  for (const k of ["batch_rows", "queue_seconds", "run_seconds", "prediction_ratio"]) d[k] = histogramIncrease(b[k], a && a[k]);
   d.sizes = b.sizes.map(([size, runs, rows, secs]) => {
     const was = (a ? a.sizes : []).find(s => s[0] === size && s[1] <= runs) ?? [0, 0, 0, 0];
     return {runs: runs - was[1], rows: rows - was[2], seconds: secs - was[3]};
@@ -79,7 +82,8 @@ export function between(then, now, name) {
   return d;
 }
 
-// point is what the charts show of the time between two neighbouring answers, the later of which came at `at` seconds.
+// point returns the values of all charts over time for d, the difference of two successive answers. The later one is of
+// `at`, in seconds.
 export const point = (at, d) => ({
   at, rows: [d.rows / d.seconds], batches: [d.batches / d.seconds], mean: [mean(d.batch_rows)],
   queue: [quantile(d.queue_seconds, .5), quantile(d.queue_seconds, .99)],

@@ -11,24 +11,24 @@ import (
 	"gavel/internal/engine"
 )
 
-// Fake is an engine in pure Go, for tests: each output is a hash of the whole row, so that a row in the wrong place, or
-// one that another has overwritten, gives another result. Its functions may be set before it is used; each may be nil.
+// Fake is an engine in pure Go, for tests. Each output is a hash of the whole row, so that a misplaced or overwritten row
+// gives another result. The functions may be set before the Fake is used; each may be nil.
 type Fake struct {
-	// Refuse is Validate's answer for row i; nil: every row is valid.
+	// Refuse returns what Validate returns for row i. Nil: every row is valid.
 	Refuse func(inputs []engine.Column, i int) error
-	// Before is called when a run of n rows begins. It may take its time, and may panic. Its error fails the run and names
-	// no row.
+	// Before is called at the start of a run of n rows. It may block, and may panic. Its error fails the run and names no
+	// row.
 	Before func(n int) error
-	// Fail is asked of each row of a run. Its error fails the run, named by a *engine.RowError; it may panic.
+	// Fail is called for each row of a run. Its error fails the run as a *engine.RowError; it may panic.
 	Fail func(inputs []engine.Column, i int) error
 	// Several: all rows that Fail fails are named together, by a *engine.RowErrors, and the others are scored.
 	Several bool
-	// Make is called for each new batch. Its error is NewBatch's; it may panic.
+	// Make is called for each new batch. NewBatch returns its error; it may panic.
 	Make func(capacity int) error
 
 	schema  engine.Schema
-	batches atomic.Int64 // open
-	made    atomic.Int64 // ever
+	batches atomic.Int64 // open now
+	made    atomic.Int64 // since the start
 	runs    atomic.Int64
 	closed  atomic.Bool
 }
@@ -39,7 +39,7 @@ var (
 	_ engine.Sampler   = (*Fake)(nil)
 )
 
-// Indices is the schema of most models: rows of int32[rowLen], one probability.
+// Indices returns the schema of most models: a row is int32[rowLen], its output one float32, the probability.
 func Indices(rowLen int) engine.Schema {
 	return engine.Schema{
 		Inputs:  []engine.Field{{Name: "rows", Type: engine.Int32, Width: rowLen}},
@@ -47,7 +47,7 @@ func Indices(rowLen int) engine.Schema {
 	}
 }
 
-// Typed is a schema with every type of column, most of them wider than one value.
+// Typed returns a schema with every type of column, most of them wider than one value.
 func Typed() engine.Schema {
 	return engine.Schema{
 		Inputs: []engine.Field{
@@ -61,7 +61,7 @@ func Typed() engine.Schema {
 	}
 }
 
-// NewFake is an engine of that schema. It panics if the schema is unsound.
+// NewFake returns an engine with that schema. It panics if the schema is unsound.
 func NewFake(schema engine.Schema) *Fake {
 	if err := schema.Check(); err != nil {
 		panic(err)
@@ -72,13 +72,13 @@ func NewFake(schema engine.Schema) *Fake {
 // Schema implements engine.Engine.
 func (f *Fake) Schema() *engine.Schema { return &f.schema }
 
-// Open is how many batches are open, Made how many there ever were, Runs how often they were run.
+// Open returns how many batches are open.
 func (f *Fake) Open() int64 { return f.batches.Load() }
 
-// Made counts NewBatch.
+// Made returns how many batches were ever made.
 func (f *Fake) Made() int64 { return f.made.Load() }
 
-// Runs counts Batch.Run.
+// Runs returns how many times Batch.Run was called.
 func (f *Fake) Runs() int64 { return f.runs.Load() }
 
 // Validate implements engine.Validator.
@@ -89,7 +89,7 @@ func (f *Fake) Validate(inputs []engine.Column, i int) error {
 	return f.Refuse(inputs, i)
 }
 
-// Sample implements engine.Sampler: values of every size, some zero, some texts empty.
+// Sample implements engine.Sampler. It writes values of every size, some zero, and some empty texts.
 func (f *Fake) Sample(inputs []engine.Column, i int) {
 	for k := range inputs {
 		c := &inputs[k]
@@ -110,7 +110,7 @@ func (f *Fake) Sample(inputs []engine.Column, i int) {
 	}
 }
 
-// Score is what a run gives row i: the values of all outputs, in the order of the schema. A float32 is exact in its float64.
+// Score returns the outputs that a run computes for row i, in the order of the schema. A float32 keeps its exact value.
 func (f *Fake) Score(inputs []engine.Column, i int) (values []float64) {
 	h := hash(inputs, i)
 	for _, field := range f.schema.Outputs {
@@ -161,13 +161,13 @@ type fakeBatch struct {
 func (b *fakeBatch) Inputs() []engine.Column  { return b.inputs }
 func (b *fakeBatch) Outputs() []engine.Column { return b.outputs }
 
-// Run panics where the caller breaks the contract of engine.Batch, so that its tests notice.
+// Run panics if the caller breaks the contract of engine.Batch, so that the caller's tests fail.
 func (b *fakeBatch) Run(n int) error {
 	if n < 1 || n > b.capacity {
 		panic(fmt.Sprintf("enginetest: run of %d rows in a batch for %d", n, b.capacity))
 	}
 	if b.closed.Load() || b.busy.Swap(true) {
-		panic("enginetest: a batch was run after Close, or twice at once")
+		panic("enginetest: a batch was run after Close, or by two goroutines at once")
 	}
 	defer b.busy.Store(false)
 	f := b.f
@@ -218,26 +218,6 @@ func (b *fakeBatch) Close() {
 	b.f.batches.Add(-1)
 }
 
-// columns is memory for capacity rows of fields.
-func columns(fields []engine.Field, capacity int) []engine.Column {
-	all := make([]engine.Column, len(fields))
-	for k, field := range fields {
-		c := &all[k]
-		c.Type, c.Width = field.Type, field.Width
-		switch n := capacity * field.Width; field.Type {
-		case engine.Int32:
-			c.Int32 = make([]int32, n)
-		case engine.Float32:
-			c.Float32 = make([]float32, n)
-		case engine.Float64:
-			c.Float64 = make([]float64, n)
-		case engine.Text:
-			c.Text = make([]string, n)
-		}
-	}
-	return all
-}
-
 // hash is FNV-1a over the values of row i.
 func hash(inputs []engine.Column, i int) uint64 {
 	h := uint64(0xcbf29ce484222325)
@@ -256,14 +236,15 @@ func hash(inputs []engine.Column, i int) uint64 {
 				for _, letter := range []byte(c.Text[j]) {
 					add(uint64(letter))
 				}
-				add(1 << 32) // the text's end
+				add(1 << 32) // no letter: marks the text's end
 			}
 		}
 	}
 	return h
 }
 
-// value is the next output of a row whose hash is h, in [0, 1): as many bits as its type holds exactly. (splitmix64)
+// value returns the next output of a row whose hash is h. It lies in [0, 1), with as many bits as its type holds exactly.
+// The generator is splitmix64.
 func value(h *uint64, t engine.Type) float64 {
 	*h += 0x9e3779b97f4a7c15
 	x := *h

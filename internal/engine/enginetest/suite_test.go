@@ -13,7 +13,7 @@ import (
 	"gavel/internal/engine"
 )
 
-// errSpoilt is what the fake engines of these tests say of a spoilt row.
+// errSpoilt is the error of these tests' engines for a spoilt row.
 var errSpoilt = errors.New("the row is spoilt")
 
 func spoil(inputs []engine.Column, i int) { inputs[0].Int32[i*inputs[0].Width] = -1 }
@@ -25,7 +25,7 @@ func spoilt(inputs []engine.Column, i int) error {
 	return nil
 }
 
-// subject is a fake engine's; its batches are counted over all engines that it opens.
+// subject returns a Subject that opens Fakes. Its Live counts the batches of all of them.
 func subject(schema engine.Schema, set func(f *Fake)) Subject {
 	var mu sync.Mutex
 	var opened []*Fake
@@ -77,7 +77,7 @@ func TestFakeConforms(t *testing.T) {
 	f("indices", Indices(8), func(f *Fake) { f.Refuse = spoilt })
 }
 
-// TestSuiteFindsFaults breaks an engine in every way that the suite is to notice.
+// TestSuiteFindsFaults breaks an engine in every way that the suite must find.
 func TestSuiteFindsFaults(t *testing.T) {
 	f := func(rule string, b broken) {
 		t.Helper()
@@ -99,18 +99,18 @@ func TestSuiteFindsFaults(t *testing.T) {
 				return strings.Contains(r.name, rule)
 			})
 			if at < 0 {
-				t.Fatal("there is no such rule")
+				t.Fatal("the suite has no such rule")
 			}
 			faults := record(t, func(tb testing.TB) { rules[at].check(tb, &s) })
 			if len(faults) == 0 {
-				t.Error("the fault was not noticed")
+				t.Error("the rule did not find the fault")
 			} else {
 				t.Log(faults[0])
 			}
 		})
 	}
-	f("the schema is sound", broken{says: func(s *engine.Schema) { s.Outputs = nil }})
-	f("the schema is sound", broken{says: func(s *engine.Schema) { s.Inputs[1].Width = 2 }})
+	f("the schema is sound", broken{editSchema: func(s *engine.Schema) { s.Outputs = nil }})
+	f("the schema is sound", broken{editSchema: func(s *engine.Schema) { s.Inputs[1].Width = 2 }})
 	f("zeros scores", broken{run: func(b *brokenBatch, n int) error { return errSpoilt }})
 	f("golden rows", broken{run: func(b *brokenBatch, n int) error { b.Outputs()[1].Float64[2]++; return nil }})
 	f("depend on that row alone", broken{run: func(b *brokenBatch, n int) error {
@@ -124,8 +124,8 @@ func TestSuiteFindsFaults(t *testing.T) {
 		return nil
 	}})
 	f("leaves inputs and further rows alone", broken{run: func(b *brokenBatch, n int) error { b.Inputs()[4].Text[0] += "x"; return nil }})
-	f("a bad row is named", broken{})
-	f("a bad row is named", broken{run: func(b *brokenBatch, n int) error {
+	f("a bad row is refused or named", broken{})
+	f("a bad row is refused or named", broken{run: func(b *brokenBatch, n int) error {
 		for i := range n {
 			if spoilt(b.Inputs(), i) != nil {
 				return &engine.RowError{Row: (i + 1) % n, Err: errSpoilt}
@@ -133,7 +133,7 @@ func TestSuiteFindsFaults(t *testing.T) {
 		}
 		return nil
 	}})
-	f("a bad row is named", broken{run: func(b *brokenBatch, n int) error { // and another is changed
+	f("a bad row is refused or named", broken{run: func(b *brokenBatch, n int) error { // it also changes another row
 		for i := range n {
 			if err := spoilt(b.Inputs(), i); err != nil {
 				b.Inputs()[0].Int32[(i+1)%n*3]++
@@ -152,10 +152,10 @@ func TestSuiteFindsFaults(t *testing.T) {
 			return nil
 		}
 	}
-	f("a bad row is named", broken{run: several(func(b *brokenBatch, bad int) int { return (bad + 1) % rows })})
-	f("a bad row is named", broken{run: several(func(b *brokenBatch, bad int) int { b.Outputs()[0].Float32[2*((bad+1)%rows)] = 5; return bad })})
+	f("a bad row is refused or named", broken{run: several(func(b *brokenBatch, bad int) int { return (bad + 1) % rows })})
+	f("a bad row is refused or named", broken{run: several(func(b *brokenBatch, bad int) int { b.Outputs()[0].Float32[2*((bad+1)%rows)] = 5; return bad })})
 	var inside atomic.Int64
-	f("batches run side by side", broken{run: func(b *brokenBatch, n int) error { // wrong when another runs at the same time
+	f("batches run concurrently", broken{run: func(b *brokenBatch, n int) error { // the output is wrong if another run is under way
 		inside.Add(1)
 		defer inside.Add(-1)
 		runtime.Gosched()
@@ -164,17 +164,17 @@ func TestSuiteFindsFaults(t *testing.T) {
 		}
 		return nil
 	}})
-	f("memory is given back", broken{leak: true})
+	f("memory is freed", broken{leak: true})
 	var kept [][]byte
 	f("allocates nothing", broken{indices: true, run: func(b *brokenBatch, n int) error { kept = append(kept, make([]byte, 64)); return nil }})
 	runtime.KeepAlive(kept)
 }
 
 type broken struct {
-	indices bool
-	says    func(s *engine.Schema)            // changes what the engine says of itself
-	run     func(b *brokenBatch, n int) error // after a sound run
-	leak    bool                              // batches are not closed
+	indices    bool
+	editSchema func(s *engine.Schema)            // changes the schema that the engine declares
+	run        func(b *brokenBatch, n int) error // is called after a sound run
+	leak       bool                              // batches are not closed
 }
 
 type brokenEngine struct {
@@ -184,9 +184,9 @@ type brokenEngine struct {
 
 func (e *brokenEngine) Schema() *engine.Schema {
 	s := *e.Fake.Schema()
-	if e.says != nil {
+	if e.editSchema != nil {
 		s.Inputs, s.Outputs = slices.Clone(s.Inputs), slices.Clone(s.Outputs)
-		e.says(&s)
+		e.editSchema(&s)
 	}
 	return &s
 }
@@ -214,11 +214,11 @@ func (b *brokenBatch) Close() {
 	}
 }
 
-// record collects what a check finds.
+// record returns the faults that a check finds.
 func record(t *testing.T, check func(testing.TB)) []string {
 	r := &recorder{TB: t}
 	done := make(chan struct{})
-	go func() { // Fatal ends it
+	go func() { // Fatal ends this goroutine only
 		defer close(done)
 		check(r)
 	}()

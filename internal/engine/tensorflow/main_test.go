@@ -7,49 +7,20 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/vmihailenco/msgpack/v5"
 	"go.uber.org/goleak"
 
 	"gavel/internal/engine"
+	"gavel/internal/engine/tensorflow/tensorflowtest"
 )
-
-// fixtures is where testdata/make_versions.py wrote its versions, once a run of the tests. A process that a test starts
-// is told.
-var fixtures = sync.OnceValues(func() (string, error) {
-	if dir := os.Getenv(fixtureVariable); dir != "" {
-		return dir, nil
-	}
-	dir, err := os.MkdirTemp("", "gavel-tensorflow-")
-	if err != nil {
-		return "", err
-	}
-	fixtureDir = dir
-	root, err := filepath.Abs("../../..")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command(filepath.Join(root, ".venv/bin/python"), "internal/engine/tensorflow/testdata/make_versions.py", dir)
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "PYTHONPATH=.") // for pytrain
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot make the models (is the virtual environment set up? make setup): %w\n%s", err, out)
-	}
-	return dir, nil
-})
-
-const fixtureVariable = "GAVEL_TENSORFLOW_FIXTURES"
-
-var fixtureDir string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
-	_ = os.RemoveAll(fixtureDir)
+	tensorflowtest.Remove()
 	if s, b, r := Live(); code == 0 && s+b+r != 0 {
 		fmt.Fprintf(os.Stderr, "left behind: %d sessions, %d batches, %d row memories\n", s, b, r)
 		code = 1
@@ -64,11 +35,7 @@ func TestMain(m *testing.M) {
 // fixture is a version that Python wrote, as its manifest describes it.
 func fixture(t testing.TB, name string) engine.Version {
 	t.Helper()
-	root, err := fixtures()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(root, name)
+	dir := filepath.Join(tensorflowtest.Versions(t), name)
 	var manifest struct {
 		RowLen    int              `json:"row_len"`
 		TableRows int              `json:"table_rows"`

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gavel/internal/batcher"
+	"gavel/internal/batcher/batchertest"
 )
 
 // BenchmarkReservation asks a small model for a row every 700 µs while a larger one has full batches to run without end:
@@ -19,10 +20,10 @@ func BenchmarkReservation(b *testing.B) {
 	slow, _ := opened(b, "deepfm")
 	run := func(name string, own *batcher.PoolOptions, maxRunners int) {
 		b.Run(name, func(b *testing.B) {
-			shared := newPool(b, batcher.PoolOptions{Runners: 2})
+			shared := batchertest.NewPool(b, batcher.PoolOptions{Runners: 2})
 			of := shared
 			if own != nil {
-				of = newPool(b, *own)
+				of = batchertest.NewPool(b, *own)
 			}
 			fastQueue := newQueue(b, shared, fast, batcher.QueueOptions{CalibrationRuns: 3})
 			slowQueue := newQueue(b, of, slow, batcher.QueueOptions{CalibrationRuns: 3, MaxRunners: maxRunners, RescueAfter: -1})
@@ -83,20 +84,6 @@ func BenchmarkReservation(b *testing.B) {
 	for _, nice := range []int{0, 5, 10, 19} {
 		run(fmt.Sprintf("runners=own/nice=%d", nice), &batcher.PoolOptions{Runners: 2, Nice: nice}, 0)
 	}
-}
-
-// newPool is closed, with its queues, when the benchmark ends.
-func newPool(b *testing.B, o batcher.PoolOptions) *batcher.Pool {
-	p, err := batcher.NewPool(o)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := p.Close(context.Background()); err != nil {
-			b.Error(err)
-		}
-	})
-	return p
 }
 
 func newQueue(b *testing.B, p *batcher.Pool, s *Session, o batcher.QueueOptions) *batcher.Queue {

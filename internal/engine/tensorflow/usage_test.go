@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gavel/internal/engine"
+	"gavel/internal/engine/tensorflow/tensorflowtest"
 )
 
 // What TensorFlow uses is found, whichever threads it computes in. Its pools are made once a process, so that the other
@@ -21,12 +22,8 @@ func TestUsage(t *testing.T) {
 		other = CallerThread
 	}
 	t.Run(string(other), func(t *testing.T) {
-		dir, err := fixtures()
-		if err != nil {
-			t.Fatal(err)
-		}
 		cmd := exec.Command(os.Args[0], "-test.run=^TestUsageHere$", "-test.v")
-		cmd.Env = append(os.Environ(), "GAVEL_THREADING="+string(other), fixtureVariable+"="+dir)
+		cmd.Env = append(os.Environ(), "GAVEL_THREADING="+string(other), tensorflowtest.DirVariable+"="+tensorflowtest.Versions(t))
 		out, err := cmd.CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "--- PASS: TestUsageHere") {
 			t.Errorf("%v\n%s", err, out)
@@ -36,7 +33,7 @@ func TestUsage(t *testing.T) {
 
 // TestUsageHere is what TestUsage runs in a process of its own.
 func TestUsageHere(t *testing.T) {
-	if os.Getenv(fixtureVariable) == "" {
+	if os.Getenv(tensorflowtest.DirVariable) == "" {
 		t.Skip("TestUsage runs it")
 	}
 	testUsage(t)

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -121,4 +122,41 @@ func Publish(t testing.TB, s models.Store, model string, version int64, bias flo
 	if _, err := models.Publish(t.Context(), s, model, version, Stage(t, s, model, version, bias)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// PublishCopy publishes a copy of the version in directory from, as that version of that model. The original is not
+// changed.
+func PublishCopy(t testing.TB, s models.Store, from, model string, version int64) {
+	t.Helper()
+	staging, err := s.Staging(t.Context(), model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	staged := filepath.Join(staging, fmt.Sprint("copy-", version))
+	if err := os.CopyFS(staged, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	EditManifest(t, staged, func(m map[string]any) { m["model"], m["version"] = model, version })
+	if _, err := models.Publish(t.Context(), s, model, version, staged); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// EditManifest writes the manifest of the version in dir anew, after edit.
+func EditManifest(t testing.TB, dir string, edit func(m map[string]any)) {
+	t.Helper()
+	name := filepath.Join(dir, filepath.FromSlash(models.ManifestFile))
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(data, &m); err != nil {
+		t.Fatal(err)
+	}
+	edit(m)
+	if data, err = json.Marshal(m); err != nil {
+		t.Fatal(err)
+	}
+	WriteFile(t, name, string(data))
 }

@@ -1,4 +1,4 @@
-"""Write the model versions that the Go tests of internal/engine/tensorflow and internal/models load.
+"""Write the model versions that Go tests load, in internal/engine/tensorflow, internal/models and internal/scoring.
 
 Usage: make_versions.py OUT
 

@@ -1,6 +1,8 @@
-package main
+package operator
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -10,12 +12,44 @@ import (
 	"gavel/internal/models"
 )
 
-// writeListings prints a table with a line for each version, the newest first.
-func writeListings(out io.Writer, store string, all []models.Listing) error {
-	if len(all) == 0 {
-		_, err := fmt.Fprintf(out, "%s holds no model\n", store)
+// List prints the versions of a model, or of all models if model is "": as JSON for programs, or as a table for people.
+func (c *Commands) List(ctx context.Context, model string, asJSON bool) error {
+	names := []string{model}
+	var err error
+	if model != "" {
+		err = c.checkModel(ctx, model)
+	} else {
+		names, err = c.Store.Models(ctx)
+	}
+	if err != nil {
 		return err
 	}
+	all := []models.Listing{}
+	for _, name := range names {
+		l, err := models.List(ctx, c.Store, name)
+		if err != nil {
+			return err
+		}
+		all = append(all, l)
+	}
+	if asJSON {
+		e := json.NewEncoder(c.Out)
+		e.SetIndent("", "  ")
+		return e.Encode(all)
+	}
+	if len(all) == 0 {
+		_, err := fmt.Fprintf(c.Out, "%s holds no model\n", c.Store)
+		return err
+	}
+	if err := writeTable(c.Out, all); err != nil {
+		return err
+	}
+	writeFaults(c.Out, all)
+	return nil
+}
+
+// writeTable prints a line for each version, the newest first.
+func writeTable(out io.Writer, all []models.Listing) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "MODEL\tVERSION\tROLE\tAGE\tROWS\tLOG LOSS\tCALIBRATION\tSIZE\tPINNED")
 	for _, l := range all {
@@ -37,10 +71,12 @@ func writeListings(out io.Writer, store string, all []models.Listing) error {
 				bytesText(v.Bytes), pinned)
 		}
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, l := range all { // what the table has no room for
+	return w.Flush()
+}
+
+// writeFaults prints the faults of pointers and versions, which are too long for the table.
+func writeFaults(out io.Writer, all []models.Listing) {
+	for _, l := range all {
 		if l.Fault != "" {
 			fmt.Fprintf(out, "\n%s: %s\n", l.Model, l.Fault)
 		}
@@ -50,7 +86,6 @@ func writeListings(out io.Writer, store string, all []models.Listing) error {
 			}
 		}
 	}
-	return nil
 }
 
 func pinText(p *models.Pin) string {
@@ -71,7 +106,7 @@ func metricText(value *float64, digits int) string {
 	return strconv.FormatFloat(*value, 'f', digits, 64)
 }
 
-// ageText is an age in the largest unit that fits, "3h" or "12d".
+// ageText returns an age in seconds, minutes, hours or days, such as "3h" or "12d".
 func ageText(age time.Duration) string {
 	switch {
 	case age < 2*time.Minute:
