@@ -16,7 +16,7 @@ static size_t aligned(size_t bytes) { return (bytes + GV_ALIGN - 1) / GV_ALIGN *
 
 void *gv_take(gv_arena *arena, size_t bytes) {
   if (bytes > SIZE_MAX / 4) return NULL;
-  bytes = aligned(bytes);
+  bytes = aligned(bytes > 0 ? bytes : 1);  // NULL means that there is no memory
   if (arena->size - arena->used >= bytes) {
     void *p = arena->memory + arena->used;
     arena->used += bytes;

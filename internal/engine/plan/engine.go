@@ -24,6 +24,8 @@ const planFile = "plan.msgpack"
 type Options struct {
 	// MaxText bounds a text, in bytes; a row with a longer one is refused. Default 64 KiB.
 	MaxText int
+	// AsWritten runs the nodes of a plan one by one, and rewrites none: to see what a rewrite does.
+	AsWritten bool
 }
 
 // Loader opens plans: Version.Dir is the folder of plan.msgpack. It checks all of a plan and of its objects, but no golden row.
@@ -80,18 +82,20 @@ func open(objects *Objects, v engine.Version, o Options) (*Engine, error) {
 		return nil, err
 	}
 	h := objects.hold(fmt.Sprintf("%s version %d", v.Model, v.Number))
-	e, err := assemble(document, h)
+	e, err := assemble(document, h, o)
 	if err != nil {
 		h.release()
 		return nil, err
 	}
-	e.maxText = o.MaxText
 	return e, nil
 }
 
 // assemble makes an engine of a document and the objects that it opens in h, which the engine then owns.
-func assemble(p *document, h *held) (*Engine, error) {
+func assemble(p *document, h *held, o Options) (*Engine, error) {
 	g, err := check(p, h)
+	if err == nil && !o.AsWritten {
+		g, err = check(rewrite(p), h)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +106,7 @@ func assemble(p *document, h *held) (*Engine, error) {
 	h.from.runs.added()
 	return &Engine{
 		schema: engine.Schema{Inputs: g.inputs, Outputs: g.outputs},
-		labels: p.labels, tolerance: p.tolerance, source: p.source,
+		labels: p.labels, tolerance: p.tolerance, source: p.source, maxText: o.MaxText,
 		objects: h.from, held: h, program: made,
 	}, nil
 }

@@ -68,6 +68,10 @@ func (c *checker) node(n *node) {
 	if len(c.faults) >= maxFaults {
 		return
 	}
+	if n.made != nil {
+		out, b = n.out, n.made
+		return
+	}
 	o, ok := operators[n.op]
 	if !ok {
 		n.fault("there is no operator of that name; upgrade the program if the plan is newer")
@@ -86,7 +90,7 @@ func (c *checker) node(n *node) {
 		c.faults = append(c.faults, n.faults...)
 		return
 	}
-	n.asked, n.objects = map[string]bool{}, map[string]*Object{}
+	n.asked, n.objects, n.contents = map[string]bool{}, map[string]*Object{}, nil
 	for _, name := range slices.Sorted(maps.Keys(n.obj)) {
 		object, err := c.h.get(n.obj[name])
 		if err != nil {
@@ -103,7 +107,7 @@ func (c *checker) node(n *node) {
 		c.faults = append(c.faults, err)
 		return
 	}
-	out, b = k, made
+	n.out, out, b = k, k, made
 }
 
 // outputs checks what the plan's outputs name.

@@ -166,8 +166,7 @@ static int all_finite(const gv_value *in, int32_t row) {
 }
 
 // products computes out[row][c] = matrix[c] · x[row], and fails rows that are not finite.
-static void products(const gv_stage *stage, gv_run *run, const gv_matrix_params *p, double *out) {
-  const gv_value *in = &run->values[stage->in[0]];
+static void products(const gv_stage *stage, gv_run *run, const gv_value *in, const gv_matrix_params *p, double *out) {
 #ifdef __x86_64__
   if (__builtin_cpu_supports("avx2")) {
     products_avx2(p, in, run->rows, out);
@@ -187,8 +186,43 @@ static void products(const gv_stage *stage, gv_run *run, const gv_matrix_params 
 int gv_linear(const gv_stage *stage, gv_run *run) {
   const gv_matrix_params *p = stage->params;
   double *out = run->values[stage->out].f64;
-  products(stage, run, p, out);
+  products(stage, run, &run->values[stage->in[0]], p, out);
   if (!p->intercept) return 0;
+  for (int32_t row = 0; row < run->rows; row++) {
+    for (int32_t c = 0; c < p->k; c++) out[(size_t)row * p->k + c] += p->intercept[c];
+  }
+  return 0;
+}
+
+static void add_rows_of_table(const gv_part *part, const gv_value *in, int32_t rows, double *out) {
+  int32_t k = part->matrix.k;
+  for (int32_t row = 0; row < rows; row++, out += k) {
+    const double *x = in->f64 + (size_t)row * in->width;
+    for (int32_t j = 0; j < in->width; j++) {
+      if (!(x[j] >= 0 && x[j] < part->start[j + 1] - part->start[j])) continue;  // nor NaN
+      int32_t number = (int32_t)x[j];
+      if (number != x[j]) continue;
+      const double *of = part->table + (size_t)(part->start[j] + number) * k;
+      for (int32_t c = 0; c < k; c++) out[c] += of[c];
+    }
+  }
+}
+
+int gv_parts(const gv_stage *stage, gv_run *run) {
+  const gv_parts_params *p = stage->params;
+  double *out = run->values[stage->out].f64, *product = NULL;
+  size_t n = (size_t)run->rows * (size_t)p->k;
+  memset(out, 0, sizeof(double) * n);
+  for (int32_t i = 0; i < stage->inputs; i++) {
+    const gv_value *in = &run->values[stage->in[i]];
+    if (p->parts[i].table) {
+      add_rows_of_table(&p->parts[i], in, run->rows, out);
+      continue;
+    }
+    if (!product && !(product = gv_alloc(&run->arena, sizeof(double) * n))) return GV_MEMORY;
+    products(stage, run, in, &p->parts[i].matrix, product);
+    for (size_t at = 0; at < n; at++) out[at] += product[at];
+  }
   for (int32_t row = 0; row < run->rows; row++) {
     for (int32_t c = 0; c < p->k; c++) out[(size_t)row * p->k + c] += p->intercept[c];
   }
@@ -199,7 +233,7 @@ int gv_distances(const gv_stage *stage, gv_run *run) {
   const gv_matrix_params *p = stage->params;
   const gv_value *in = &run->values[stage->in[0]];
   double *out = run->values[stage->out].f64;
-  products(stage, run, p, out);
+  products(stage, run, &run->values[stage->in[0]], p, out);
   for (int32_t row = 0; row < run->rows; row++, out += p->k) {
     double squares = in->sparse ? squares_of(in->entry + in->start[row], in->start[row + 1] - in->start[row])
                                 : squares_of(in->f64 + (size_t)row * p->w, p->w);
@@ -216,7 +250,7 @@ int gv_nearest(const gv_stage *stage, gv_run *run) {
   double *out = run->values[stage->out].f64;
   double *product = gv_alloc(&run->arena, sizeof(double) * (size_t)run->rows * (size_t)p->k);
   if (!product) return GV_MEMORY;
-  products(stage, run, p, product);
+  products(stage, run, &run->values[stage->in[0]], p, product);
   for (int32_t row = 0; row < run->rows; row++, product += p->k) {
     int32_t best = 0;
     double least = p->norms[0] - 2 * product[0];

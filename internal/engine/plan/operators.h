@@ -119,6 +119,19 @@ int gv_linear(const gv_stage *, gv_run *);  // and project
 int gv_distances(const gv_stage *, gv_run *);
 int gv_nearest(const gv_stage *, gv_run *);
 
+// A linear model in parts, which rewriting makes: the intercept and the sum of products with several values.
+typedef struct {
+  gv_matrix_params matrix;  // k and w are those of the part; of numbers: only k
+  const double *table;      // of numbers of rows of a table, [start[width of in]][k], or NULL
+  const int32_t *start;     // [width of in + 1]: the first row of each column; a number outside of its rows adds nothing
+} gv_part;
+typedef struct {
+  const gv_part *parts;  // [inputs]
+  const double *intercept;
+  int32_t k;
+} gv_parts_params;
+int gv_parts(const gv_stage *, gv_run *);
+
 #define GV_LANES 4
 #define GV_TRANSPOSED 3
 static inline int32_t gv_stride(int32_t k) { return (k + GV_LANES - 1) / GV_LANES * GV_LANES; }

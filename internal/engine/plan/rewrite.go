@@ -1,0 +1,305 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Rewriting. A plan that has been checked is rewritten before it is compiled, so that a better rule serves every plan that was
+// ever published. A rule looks at one vertex and what it reads. Rules of a phase are tried until none changes anything.
+//
+//	checked ──► exact rules: merge equal nodes, join selects and concats ──► linear rules, in rewrite_linear.go ──► checked again
+//
+// Exact rules leave every result as it is, bit for bit. Linear rules change the order of sums, and so are left out where the plan
+// wants more than 1e-6, or where a result is compared later: a tree may turn on the last bit.
+
+// vertex is a node, or an input, with pointers to the vertices that it reads.
+type vertex struct {
+	node   *node // nil: an input
+	out    kind
+	from   []*vertex
+	linear *linear // in place of the node's op, if a linear rule has applied
+	same   *vertex // what stands for it, once it is replaced
+	exact  bool    // no linear rule may change it
+	users  int     // how many vertices and outputs read it, at the start of a pass
+}
+
+func (v *vertex) is(op string) bool { return v.node != nil && v.linear == nil && v.node.op == op }
+
+// end is the vertex that stands for v.
+func (v *vertex) end() *vertex {
+	for v.same != nil {
+		v = v.same
+	}
+	return v
+}
+
+// rule changes v, or has another stand for it, and says whether it did. What it creates goes before v.
+type rule func(r *rewriter, v *vertex) bool
+
+var exactRules = []rule{mergeEqual, joinConcats, dropConcatOfOne, joinSelects, dropSelectOfAll, selectFromParts}
+
+type rewriter struct {
+	vertices []*vertex // inputs first, each before those that read it
+	outputs  []*vertex
+	next     []*vertex          // the vertices of the pass under way
+	seen     map[string]*vertex // by what mergeEqual compares
+}
+
+// maxPasses bounds the passes of a phase. Each rule makes a plan smaller, or moves work to where no rule moves it back.
+const maxPasses = 1000
+
+// rewrite returns a document that gives the same results. The document was checked; it is used up.
+func rewrite(p *document) *document {
+	r := newRewriter(p)
+	r.run(exactRules)
+	if p.tolerance >= 1e-6 {
+		r.protect()
+		r.run(linearRules)
+		r.run(append([]rule{joinNarrow}, exactRules...))
+	}
+	return r.document(p)
+}
+
+func newRewriter(p *document) *rewriter {
+	r := &rewriter{}
+	for _, f := range p.inputs {
+		r.vertices = append(r.vertices, &vertex{out: kind{of: f.Type, width: f.Width}})
+	}
+	for _, n := range p.nodes {
+		v := &vertex{node: n, out: n.out}
+		for _, from := range n.reads {
+			v.from = append(v.from, r.vertices[from])
+		}
+		r.vertices = append(r.vertices, v)
+	}
+	for _, o := range p.outputs {
+		r.outputs = append(r.outputs, r.vertices[o.value])
+	}
+	return r
+}
+
+// run tries rules on each vertex, pass after pass, until a pass changes nothing.
+func (r *rewriter) run(rules []rule) {
+	for range maxPasses {
+		r.sweep()
+		changed := false
+		r.next, r.seen = nil, map[string]*vertex{}
+		for _, v := range r.vertices {
+			for i := range v.from {
+				v.from[i] = v.from[i].end()
+			}
+			for _, apply := range rules {
+				if v.node != nil && v.same == nil && apply(r, v) {
+					changed = true
+				}
+			}
+			r.next = append(r.next, v)
+		}
+		r.vertices = r.next
+		if !changed {
+			break
+		}
+	}
+	r.sweep()
+}
+
+// sweep drops what no output needs, and counts users.
+func (r *rewriter) sweep() {
+	for _, v := range r.vertices {
+		v.users = 0
+	}
+	for i := range r.outputs {
+		r.outputs[i] = r.outputs[i].end()
+		r.outputs[i].users++
+	}
+	for _, v := range slices.Backward(r.vertices) {
+		if v.users == 0 {
+			continue
+		}
+		for i := range v.from {
+			v.from[i] = v.from[i].end()
+			v.from[i].users++
+		}
+	}
+	r.vertices = slices.DeleteFunc(r.vertices, func(v *vertex) bool { return v.node != nil && v.users == 0 })
+}
+
+// create adds a vertex in place of at, whose name it bears in messages.
+func (r *rewriter) create(at *vertex, op string, set map[string]any, out kind, from ...*vertex) *vertex {
+	v := &vertex{node: &node{index: at.node.index, op: op, at: at.node.at, set: set, out: out}, out: out, from: from, exact: at.exact}
+	r.next = append(r.next, v)
+	return v
+}
+
+// document is the rewritten plan.
+func (r *rewriter) document(p *document) *document {
+	number := map[*vertex]int{}
+	q := *p
+	q.nodes, q.outputs = nil, slices.Clone(p.outputs)
+	for i, v := range r.vertices {
+		number[v] = i
+		if v.node == nil {
+			continue
+		}
+		n := v.node
+		if v.linear != nil {
+			n = &node{index: n.index, op: n.op, at: n.at, obj: n.obj, out: v.out, made: v.linear.build(v.from)}
+		}
+		n.number, n.reads = i, nil
+		for _, from := range v.from {
+			n.reads = append(n.reads, number[from])
+		}
+		q.nodes = append(q.nodes, n)
+	}
+	for i := range q.outputs {
+		q.outputs[i].value = number[r.outputs[i]]
+	}
+	return &q
+}
+
+// mergeEqual has the first of equal vertices stand for the others.
+func mergeEqual(r *rewriter, v *vertex) bool {
+	if v.linear != nil {
+		return false
+	}
+	key := fmt.Sprintf("%s %#v %#v", v.node.op, v.node.set, v.node.obj)
+	for _, from := range v.from {
+		key += fmt.Sprintf(" %p", from)
+	}
+	if first, ok := r.seen[key]; ok {
+		v.same = first
+		first.exact = first.exact || v.exact
+		return true
+	}
+	r.seen[key] = v
+	return false
+}
+
+// joinConcats: concat(concat(a, b), c) is concat(a, b, c).
+func joinConcats(_ *rewriter, v *vertex) bool {
+	if !v.is("concat") {
+		return false
+	}
+	var all []*vertex
+	for _, from := range v.from {
+		if from.is("concat") {
+			all = append(all, from.from...)
+		} else {
+			all = append(all, from)
+		}
+	}
+	if slices.Equal(all, v.from) || len(all) > maxInputs {
+		return false
+	}
+	v.from = all
+	return true
+}
+
+// dropConcatOfOne: concat(a) is a.
+func dropConcatOfOne(_ *rewriter, v *vertex) bool {
+	if !v.is("concat") || len(v.from) > 1 {
+		return false
+	}
+	v.same = v.from[0]
+	return true
+}
+
+// columns is the setting of a select.
+func (v *vertex) columns() []int { return integers(v.node.set["columns"]) }
+
+// integers is a setting that was checked.
+func integers(setting any) []int {
+	var values []int
+	for _, v := range setting.([]any) {
+		values = append(values, int(v.(int64)))
+	}
+	return values
+}
+
+func columnsSet(columns []int) map[string]any {
+	list := make([]any, len(columns))
+	for i, c := range columns {
+		list[i] = int64(c)
+	}
+	return map[string]any{"columns": list}
+}
+
+// counts whether the columns are 0, 1, …, width − 1.
+func counts(columns []int, width int) bool {
+	for i, c := range columns {
+		if i != c {
+			return false
+		}
+	}
+	return len(columns) == width
+}
+
+// joinSelects: a selection of a selection is one.
+func joinSelects(_ *rewriter, v *vertex) bool {
+	if !v.is("select") || !v.from[0].is("select") {
+		return false
+	}
+	inner := v.from[0].columns()
+	columns := v.columns()
+	for i, c := range columns {
+		columns[i] = inner[c]
+	}
+	n := *v.node
+	n.set = columnsSet(columns)
+	v.node, v.from = &n, v.from[0].from
+	return true
+}
+
+// dropSelectOfAll: all columns in their order are the value itself.
+func dropSelectOfAll(_ *rewriter, v *vertex) bool {
+	if !v.is("select") || !counts(v.columns(), v.from[0].out.width) {
+		return false
+	}
+	v.same = v.from[0]
+	return true
+}
+
+// selectFromParts: a selection of concat(a, b, c) is a concat of selections, if these are no more than a, b and c, and if it
+// stays as sparse as it was.
+func selectFromParts(r *rewriter, v *vertex) bool {
+	if !v.is("select") || !v.from[0].is("concat") {
+		return false
+	}
+	type run struct {
+		of      *vertex
+		columns []int
+	}
+	joined := v.from[0]
+	var runs []run
+	last := -1
+	for _, c := range v.columns() {
+		part := 0
+		for c >= joined.from[part].out.width {
+			c -= joined.from[part].out.width
+			part++
+		}
+		if part != last {
+			runs = append(runs, run{of: joined.from[part]})
+			last = part
+		}
+		of := &runs[len(runs)-1]
+		of.columns = append(of.columns, c)
+	}
+	sparse := slices.ContainsFunc(runs, func(of run) bool { return of.of.out.sparse })
+	if len(runs) > len(joined.from) || sparse != v.out.sparse {
+		return false
+	}
+	var pieces []*vertex
+	for _, of := range runs {
+		if counts(of.columns, of.of.out.width) {
+			pieces = append(pieces, of.of)
+			continue
+		}
+		out := kind{of.of.out.of, len(of.columns), of.of.out.sparse}
+		pieces = append(pieces, r.create(v, "select", columnsSet(of.columns), out, of.of))
+	}
+	v.node = &node{index: v.node.index, op: "concat", at: v.node.at, out: v.out}
+	v.from = pieces
+	return true
+}

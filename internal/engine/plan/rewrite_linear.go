@@ -1,0 +1,344 @@
+package plan
+
+// #include "operators.h"
+import "C"
+
+import (
+	"math"
+	"slices"
+	"unsafe"
+)
+
+// linear is a linear model that a rule has taken apart: intercept + Σ coef · part. The vertex reads the parts in their order.
+//
+//	linear(concat(div(sub(x)), expand(lookup(city)))) ──► intercept + coef · x + table[lookup(city)]
+type linear struct {
+	k         int
+	intercept []float64
+	finite    bool
+	parts     []part
+}
+
+// part is what a value adds to the model.
+type part struct {
+	coef   []float64 // [k][w], w the width of the value, or the last of start
+	mapped bool      // coef lies in an object that the vertex names
+	start  []int     // of whole numbers, the input of an expand: the first column of coef of each; else nil
+}
+
+func (p *part) width(k int) int { return len(p.coef) / k }
+
+// maxFolded bounds Σ |coef · value| of an add that moves into the intercept. The sum with the part then loses at most some 12
+// digits of those, so that 1e-12 are left.
+const maxFolded = 1e4
+
+// maxNarrow is how wide dense parts are, at most, that are joined, so that one product is made of them.
+const maxNarrow = 64
+
+var linearRules = []rule{takeApart, splitConcat, readSparse, readNumbers, foldNumbers, foldLinear}
+
+// compared are operators whose result jumps where what they read changes by the last bit.
+var compared = []string{"trees", "leaves", "nearest", "bins", "binarize", "lookup", "expand", "gather", "equal_missing"}
+
+// protect marks all that a comparison depends on.
+func (r *rewriter) protect() {
+	for _, v := range slices.Backward(r.vertices) {
+		if v.node == nil {
+			continue
+		}
+		jumps := v.exact || slices.Contains(compared, v.node.op)
+		if v.node.op == "function" {
+			jumps = jumps || slices.Contains([]any{"floor", "ceil", "rint", "sign"}, v.node.set["name"])
+		}
+		for _, from := range v.from {
+			from.exact = from.exact || jumps
+		}
+	}
+}
+
+// foldable are the operators that a rule takes into a linear model that reads them.
+var foldable = []string{"concat", "expand", "dense", "add", "sub", "mul", "div", "project", "linear"}
+
+// takeApart begins with a linear or project whose input another rule can do something with.
+func takeApart(_ *rewriter, v *vertex) bool {
+	if v.exact || v.from[0].node == nil || !slices.Contains(foldable, v.from[0].node.op) {
+		return false
+	}
+	l := v.parts()
+	if v.linear != nil || l == nil || !allFinite(l.parts[0].coef) { // 0 times infinity is not 0
+		return false
+	}
+	v.linear = l
+	return true
+}
+
+// parts is the model of a linear or project, taken apart or not; nil for another vertex.
+func (v *vertex) parts() *linear {
+	if v.linear != nil || !v.is("linear") && !v.is("project") {
+		return v.linear
+	}
+	k := v.out.width
+	l := &linear{k: k, intercept: make([]float64, k), finite: v.node.set["finite"] == true, parts: []part{{coef: v.matrix(), mapped: true}}}
+	if v.is("linear") {
+		copy(l.intercept, values[float64](v.node.objects["intercept"]))
+	}
+	return l
+}
+
+// matrix is that of a linear or project.
+func (v *vertex) matrix() []float64 {
+	if v.node.op == "project" {
+		return values[float64](v.node.objects["matrix"])
+	}
+	return values[float64](v.node.objects["coef"])
+}
+
+func allFinite(values []float64) bool {
+	return !slices.ContainsFunc(values, func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) })
+}
+
+// eachPart applies a rule to the parts of a linear model, and says whether one has changed. change returns what stands for the
+// part, and the vertices to read; nil, nil if it stays. It may replace v.linear, but for its parts.
+func eachPart(v *vertex, change func(p part, from *vertex) ([]part, []*vertex)) bool {
+	if v.linear == nil {
+		return false
+	}
+	changed := false
+	for i := 0; i < len(v.from); i++ {
+		parts, read := change(v.linear.parts[i], v.from[i])
+		if parts == nil {
+			continue
+		}
+		l := *v.linear
+		l.parts = slices.Replace(slices.Clone(l.parts), i, i+1, parts...)
+		v.linear, v.from = &l, slices.Replace(slices.Clone(v.from), i, i+1, read...)
+		i += len(parts) - 1
+		changed = true
+	}
+	return changed
+}
+
+// room says whether a part may become so many.
+func (v *vertex) room(parts int) bool { return len(v.from)-1+parts <= maxInputs }
+
+// splitConcat: of concat(a, b), the columns of a and of b are parts.
+func splitConcat(_ *rewriter, v *vertex) bool {
+	return eachPart(v, func(p part, from *vertex) (parts []part, read []*vertex) {
+		if !from.is("concat") || !v.room(len(from.from)) {
+			return nil, nil
+		}
+		first := 0
+		for _, of := range from.from {
+			low, high, start := first, first+of.out.width, []int(nil)
+			if p.start != nil {
+				low, high = p.start[low], p.start[high]
+				for _, at := range p.start[first : first+of.out.width+1] {
+					start = append(start, at-low)
+				}
+			}
+			parts = append(parts, p.cut(v.linear.k, low, high, start))
+			first += of.out.width
+		}
+		return parts, from.from
+	})
+}
+
+// cut is the part of columns [low, high) of coef.
+func (p *part) cut(k, low, high int, start []int) part {
+	if k == 1 {
+		return part{coef: p.coef[low:high:high], mapped: p.mapped, start: start}
+	}
+	w := p.width(k)
+	coef := make([]float64, 0, k*(high-low))
+	for c := range k {
+		coef = append(coef, p.coef[c*w+low:c*w+high]...)
+	}
+	return part{coef: coef, start: start}
+}
+
+// readSparse: what was made dense is read as it was.
+func readSparse(_ *rewriter, v *vertex) bool {
+	return eachPart(v, func(p part, from *vertex) ([]part, []*vertex) {
+		if p.start != nil || !from.is("dense") {
+			return nil, nil
+		}
+		return []part{p}, from.from
+	})
+}
+
+// readNumbers: the columns that a number was expanded to are rows of a table.
+func readNumbers(_ *rewriter, v *vertex) bool {
+	return eachPart(v, func(p part, from *vertex) ([]part, []*vertex) {
+		if p.start != nil || !from.is("expand") {
+			return nil, nil
+		}
+		return []part{{coef: p.coef, mapped: p.mapped, start: running(integers(from.node.set["sizes"]))}}, from.from
+	})
+}
+
+// foldNumbers: coef · (x ∘ value) is another coef · x, plus a constant.
+func foldNumbers(_ *rewriter, v *vertex) bool {
+	return eachPart(v, func(p part, from *vertex) ([]part, []*vertex) {
+		if p.start != nil || !slices.ContainsFunc([]string{"add", "sub", "mul", "div"}, from.is) {
+			return nil, nil
+		}
+		value := values[float64](from.node.objects["value"])
+		w := len(value)
+		coef, constant := slices.Clone(p.coef), make([]float64, v.linear.k)
+		for i := range coef {
+			c, j := i/w, i%w
+			switch from.node.op {
+			case "mul":
+				coef[i] *= value[j]
+			case "div":
+				coef[i] /= value[j]
+			case "add":
+				constant[c] += coef[i] * value[j]
+			case "sub":
+				constant[c] -= coef[i] * value[j]
+			}
+		}
+		if !allFinite(coef) || !moves(p.coef, value, from.node.op) {
+			return nil, nil
+		}
+		v.linear = v.linear.plus(constant)
+		return []part{{coef: coef}}, from.from
+	})
+}
+
+// moves says whether it makes no difference that counts if the value comes after the product, not before.
+func moves(coef, value []float64, op string) bool {
+	if !allFinite(value) {
+		return false
+	}
+	if op == "mul" || op == "div" {
+		return !slices.Contains(value, 0)
+	}
+	for of := range slices.Chunk(coef, len(value)) {
+		sum := 0.0
+		for j, c := range of {
+			sum += math.Abs(c * value[j])
+		}
+		if !(sum <= maxFolded) {
+			return false
+		}
+	}
+	return true
+}
+
+// plus adds to the intercept.
+func (l *linear) plus(constant []float64) *linear {
+	sum := *l
+	sum.intercept = slices.Clone(l.intercept)
+	for c := range sum.intercept {
+		sum.intercept[c] += constant[c]
+	}
+	return &sum
+}
+
+// foldLinear: coef · (matrix · x + b) is (coef · matrix) · x + coef · b, which is less work if it has no more rows than the matrix.
+func foldLinear(_ *rewriter, v *vertex) bool {
+	return eachPart(v, func(p part, from *vertex) (parts []part, read []*vertex) {
+		inner := from.parts()
+		if p.start != nil || inner == nil || from.exact || from.users > 1 || v.linear.k > inner.k || !v.room(len(inner.parts)) {
+			return nil, nil
+		}
+		for _, of := range inner.parts {
+			if !allFinite(of.coef) {
+				return nil, nil
+			}
+			parts = append(parts, part{coef: product(p.coef, of.coef, v.linear.k, inner.k), start: of.start})
+		}
+		v.linear = v.linear.plus(product(p.coef, inner.intercept, v.linear.k, inner.k))
+		v.linear.finite = v.linear.finite || inner.finite
+		return parts, from.from
+	})
+}
+
+// product is that of a [k][n] with b [n][…].
+func product(a, b []float64, k, n int) []float64 {
+	w := len(b) / n
+	ab := make([]float64, k*w)
+	for c := range k {
+		for i := range n {
+			for j, x := range b[i*w : (i+1)*w] {
+				ab[c*w+j] += a[c*n+i] * x
+			}
+		}
+	}
+	return ab
+}
+
+// joinNarrow makes one part of dense ones that are narrow, so that one product is made of them.
+func joinNarrow(r *rewriter, v *vertex) bool {
+	if v.linear == nil {
+		return false
+	}
+	narrow := func(i int) bool {
+		return v.linear.parts[i].start == nil && !v.from[i].out.sparse && v.from[i].out.width <= maxNarrow
+	}
+	var join, rest []int
+	for i := range v.from {
+		if narrow(i) {
+			join = append(join, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	if len(join) < 2 {
+		return false
+	}
+	var from []*vertex
+	var coef []float64
+	width := 0
+	for _, i := range join {
+		from = append(from, v.from[i])
+		width += v.from[i].out.width
+	}
+	for c := range v.linear.k {
+		for _, i := range join {
+			w := v.from[i].out.width
+			coef = append(coef, v.linear.parts[i].coef[c*w:(c+1)*w]...)
+		}
+	}
+	l := *v.linear
+	l.parts = []part{{coef: coef}}
+	read := []*vertex{r.create(v, "concat", nil, dense(width), from...)}
+	for _, i := range rest {
+		l.parts, read = append(l.parts, v.linear.parts[i]), append(read, v.from[i])
+	}
+	v.linear, v.from = &l, read
+	return true
+}
+
+// build makes the stage that reads from.
+func (l *linear) build(from []*vertex) build {
+	return func(m *memory) stage {
+		p := params[C.gv_parts_params](m)
+		p.k, p.intercept = C.int32_t(l.k), (*C.double)(unsafe.Pointer(copied(m, l.intercept)))
+		parts := array[C.gv_part](m, len(l.parts))
+		p.parts = unsafe.SliceData(parts)
+		for i, of := range l.parts {
+			to := &parts[i]
+			to.matrix.k, to.matrix.w, to.matrix.finite = p.k, C.int32_t(of.width(l.k)), flag(l.finite)
+			coef := (*C.double)(unsafe.Pointer(unsafe.SliceData(of.coef)))
+			switch {
+			case of.start != nil:
+				table := array[C.double](m, len(of.coef))
+				to.table, to.start = unsafe.SliceData(table), copiedInts(m, of.start)
+				for j := range of.coef {
+					table[j%of.width(l.k)*l.k+j/of.width(l.k)] = C.double(of.coef[j])
+				}
+			case l.k >= C.GV_TRANSPOSED:
+				transposed := array[C.double](m, of.width(l.k)*int(C.gv_stride(p.k)))
+				to.matrix.transposed = unsafe.SliceData(transposed)
+				C.gv_transpose(coef, p.k, to.matrix.w, unsafe.SliceData(transposed))
+			case of.mapped:
+				to.matrix.matrix = coef
+			default:
+				to.matrix.matrix = (*C.double)(unsafe.Pointer(copied(m, of.coef)))
+			}
+		}
+		return stage{unsafe.Pointer(C.gv_parts), unsafe.Pointer(p)}
+	}
+}
