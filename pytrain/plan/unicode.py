@@ -43,8 +43,12 @@ class Unicode:
     @cached_property
     def objects(self) -> Mapping[str, Tensor]:
         """The tables by the names they have in a plan."""
-        tables = {"blocks": self.blocks, "classes": self.classes, "lower": self.lower, "special": self.special}
-        return {name: Tensor(table) for name, table in tables.items()}
+        return {
+            "blocks": Tensor(self.blocks),
+            "classes": Tensor(self.classes),
+            "lower": Tensor(self.lower),
+            "special": Tensor(self.special),
+        }
 
 
 @cache
@@ -111,4 +115,5 @@ def _before_final_sigma(before: str, every: npt.NDArray[np.uint32]) -> npt.NDArr
     """Return for each code point c whether the sigma of `before` c Σ is final."""
     columns = [np.full(len(every), ord(c), np.uint32) for c in before]
     lowered, ends = _lower_each(np.column_stack([*columns, every, np.full(len(every), _SIGMA, np.uint32)]))
-    return lowered[ends - 1] == _FINAL_SIGMA
+    final: npt.NDArray[np.bool_] = lowered[ends - 1] == _FINAL_SIGMA
+    return final
