@@ -36,6 +36,18 @@ void *gv_alloc(gv_arena *arena, size_t bytes) {
   return p;
 }
 
+void *gv_zeros(gv_arena *arena, size_t bytes) {
+  if (bytes > SIZE_MAX / 4) return NULL;
+  if (bytes > arena->zeros_size) {
+    free(arena->zeros);
+    bytes = aligned(bytes);
+    arena->zeros = aligned_alloc(GV_ALIGN, bytes);
+    arena->zeros_size = arena->zeros ? bytes : 0;
+    if (arena->zeros) memset(arena->zeros, 0, bytes);
+  }
+  return arena->zeros;
+}
+
 void gv_reset(gv_arena *arena) {
   size_t wanted = arena->used;
   while (arena->more) {
@@ -59,6 +71,7 @@ void gv_arena_free(gv_arena *arena) {
     free(more);
   }
   free(arena->memory);
+  free(arena->zeros);
   *arena = (gv_arena){0};
 }
 

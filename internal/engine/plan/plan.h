@@ -55,10 +55,16 @@ typedef struct {
   uint8_t *memory;
   size_t size, used;
   void *more;  // blocks that did not fit; joined into one at the next gv_reset
+  uint8_t *zeros;  // of gv_zeros
+  size_t zeros_size;
 } gv_arena;
 
-// gv_alloc returns zeroed memory of the run, aligned to GV_ALIGN, or NULL. gv_reset frees all of it at once.
+// gv_alloc returns zeroed memory of the run, aligned to GV_ALIGN, or NULL; gv_take what is not zeroed. gv_reset frees all of it
+// at once. gv_zeros returns zeros that a stage must leave all zero when it returns, also if it fails: stages that mark little of
+// much use them one after another, and nobody clears them. A second call within a stage may move them.
 void *gv_alloc(gv_arena *, size_t bytes);
+void *gv_take(gv_arena *, size_t bytes);
+void *gv_zeros(gv_arena *, size_t bytes);
 void gv_reset(gv_arena *);
 void gv_arena_free(gv_arena *);
 

@@ -4,9 +4,6 @@
 
 #include "plan.h"
 
-// gv_take is gv_alloc without the zeros.
-void *gv_take(gv_arena *, size_t bytes);
-
 // What a value is, and where it lies in the scratch memory of a run.
 typedef struct {
   uint8_t type, sparse;
