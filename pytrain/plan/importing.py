@@ -24,6 +24,7 @@ from pytrain.plan import (
     linear,
     scale,
     select,
+    text,
     trees,
     xgboost,
 )
@@ -33,7 +34,10 @@ from pytrain.plan.registry import Imported, convert
 from pytrain.plan.rewriting import simplified
 
 # Importing these modules registers their importers.
-FAMILIES = (compose, impute, scale, discretize, encode, select, decompose, linear, calibrate, trees, lightgbm, xgboost)
+FAMILIES = (
+    *(compose, impute, scale, discretize, encode, select, decompose, text),
+    *(linear, calibrate, trees, lightgbm, xgboost),
+)
 
 _TOLERANCE = 1e-6
 

@@ -99,10 +99,16 @@ def tfidf_transformer(estimator: Any, value: Value, place: Place) -> Value:
 
 def _is_positive(value: Value) -> bool:
     """Say whether all that the value lists is above 0."""
-    if value.op in ("concat", "select"):
-        return all(_is_positive(part) for part in value.inputs)
-    counts = value.op == "hashing" and (value.settings["binary"] or not value.settings["alternate_sign"])
-    return value.op == "ngrams" or counts
+    match value.op:
+        case "ngrams":
+            return True
+        case "hashing":
+            return value.settings["binary"] or not value.settings["alternate_sign"]
+        case "concat" | "select" | "normalize":
+            return all(_is_positive(part) for part in value.inputs)
+        case "tfidf" if not value.settings["sublinear"]:
+            return _is_positive(value.inputs[0]) and bool((value.tensors["idf"].array > 0).all())
+    return False
 
 
 def _check_dtype(estimator: Any, place: Place, *types: type) -> None:

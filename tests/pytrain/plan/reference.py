@@ -5,11 +5,13 @@ Trees alone are run by the engine's C code.
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, softmax
+from sklearn.utils import murmurhash3_32
 
 from pytrain.plan.operators import FUNCTIONS
 from tests.pytrain.plan import native
@@ -39,7 +41,7 @@ def run(plan: Plan, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
             tensors = {name: t.array for name, t in value.tensors.items()}
             read = [values[v.digest] for v in value.inputs]
             values[value.digest] = _STEPS[value.op](read, value, tensors, refused)
-            assert values[value.digest].shape == (n, value.width), value
+            assert value.type == "text" or values[value.digest].shape == (n, value.width), value
     return {name: values[v.digest] for name, v in plan.outputs.items()}, refused
 
 
@@ -137,7 +139,66 @@ def _mean(read: Any, _v: Value, _t: Any, _r: Any) -> Any:
     return sum(read[1:], start=read[0]) / len(read)
 
 
+def _lower(read: Any, _v: Value, _t: Any, refused: Any) -> Any:
+    refused |= np.array([t == MISSING for t in read[0]], bool)
+    return [t.decode(errors="replace").lower().encode() for t in read[0]]
+
+
+def grams(text: str, s: Mapping[str, Any], stop: set[str]) -> list[str]:
+    """Return a text's n-grams."""
+    if s["analyzer"] == "word":
+        words = [w for w in re.findall(r"\w+", text) if len(w) >= s["token"] and w not in stop]
+        return [" ".join(words[i : i + n]) for n in range(s["low"], s["high"] + 1) for i in range(len(words) - n + 1)]
+    if s["analyzer"] == "char":
+        text = re.sub(r"\s\s+", " ", text)
+        return [text[i : i + n] for n in range(s["low"], s["high"] + 1) for i in range(len(text) - n + 1)]
+    found = []
+    for word in (f" {w} " for w in text.split()):
+        for n in range(s["low"], s["high"] + 1):
+            found += [word[i : i + n] for i in range(max(1, len(word) - n + 1))]
+            if n >= len(word):
+                break
+    return found
+
+
+def _texts(t: Mapping[str, Any], prefix: str = "") -> list[bytes]:
+    if f"{prefix}offsets" not in t:
+        return []
+    data = t[f"{prefix}bytes"].tobytes()
+    return [data[a:b] for a, b in pairwise(t[f"{prefix}offsets"].tolist())]
+
+
+def _ngrams(read: Any, value: Value, t: Any, refused: Any) -> Any:
+    s = value.settings
+    refused |= np.array([x == MISSING for x in read[0]], bool)
+    stop = {w.decode(errors="replace") for w in _texts(t, "stop_")}
+    columns = {w.decode(): i for i, w in enumerate(_texts(t))}
+    out, seen = np.zeros((len(read[0]), value.width)), np.zeros((len(read[0]), value.width), bool)
+    for row, text in enumerate(read[0]):
+        for gram in grams(text.decode(errors="replace"), s, stop):
+            if value.op == "hashing":
+                h = int(murmurhash3_32(gram.encode(), seed=0))
+                column, by = abs(h) % value.width, -1 if h < 0 and s["alternate_sign"] else 1
+            else:
+                column, by = columns.get(gram, -1), 1
+            if column >= 0:
+                out[row, column] += by
+                seen[row, column] = True
+    return seen.astype(float) if s["binary"] else out
+
+
+def _tfidf(read: Any, value: Value, t: Any, _r: Any) -> Any:
+    x = read[0]
+    if value.settings["sublinear"]:
+        x = np.where(x > 0, np.log(np.where(x > 0, x, 1)) + 1, 0)
+    return x * t["idf"] if "idf" in t else x
+
+
 _STEPS: dict[str, Any] = {
+    "lower": _lower,
+    "ngrams": _ngrams,
+    "hashing": _ngrams,
+    "tfidf": _tfidf,
     "concat": lambda r, _v, _t, _r: np.hstack(r),
     "select": lambda r, v, _t, _r: r[0][:, list(v.settings["columns"])],
     "cast": lambda r, v, _t, _r: r[0].astype(v.settings["to"]),
