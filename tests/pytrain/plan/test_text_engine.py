@@ -19,7 +19,8 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.preprocessing import normalize
 
-from pytrain.plan import Inputs, Place, convert
+from pytrain.plan import Inputs, Place
+from pytrain.plan.registry import transform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,7 @@ class Chain:
     """A fitted vectorizer, imported, in the engine. Its norm is scikit-learn's own."""
 
     def __init__(self, library: ctypes.CDLL, vectorizer: Any) -> None:
-        value = convert(vectorizer, Inputs(["text"]).value(), Place())
+        value = transform(vectorizer, Inputs(["text"]).value(), Place())
         nodes = {}
         while value.op != "input":
             nodes[value.op] = value
