@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"internal/race":                 {"STANDARD"},
 	"internal/throttle":             {"STANDARD"},
 	"internal/strictyaml":           {},
+	"internal/columns":              {"internal/engine"},
 	"internal/console":              {"ALL"}, // reads every room; only commands import it
 	"internal/campaigns":            {"internal/auction", "internal/iso", "internal/strictyaml"},
 	"internal/features":             {"internal/auction", "internal/iso"},
@@ -38,7 +39,7 @@ var allowed = map[string][]string{
 	"internal/predict":              {"internal/httpd", "internal/scoring", "internal/throttle"},
 	"internal/scoring": {"internal/auction", "internal/batcher", "internal/engine", "internal/features", "internal/models",
 		"internal/recipe", "internal/throttle"},
-	"internal/models":            {"internal/engine", "internal/host"},
+	"internal/models":            {"internal/columns", "internal/engine", "internal/host"},
 	"internal/models/dir":        {"internal/models"},
 	"internal/models/modelstest": {"internal/engine", "internal/models"},
 	"internal/models/operator":   {"internal/engine", "internal/models", "internal/scoring"},

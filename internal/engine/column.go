@@ -32,6 +32,16 @@ func (t Type) String() string {
 	}
 }
 
+// TypeOf is the type of that name.
+func TypeOf(name string) (t Type, ok bool) {
+	for t := Int32; t <= Text; t++ {
+		if t.String() == name {
+			return t, true
+		}
+	}
+	return 0, false
+}
+
 // Field is one column of a schema.
 type Field struct {
 	Name  string

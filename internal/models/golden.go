@@ -7,27 +7,28 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"gavel/internal/columns"
 	"gavel/internal/engine"
 )
 
 const (
-	goldenTolerance = 1e-6     // the largest difference from Python's probability
+	goldenTolerance = 1e-6     // the largest difference from Python's outputs, if the file names no smaller one
 	goldenMinRows   = 16       // fewer rows prove little
 	goldenMaxBytes  = 64 << 20 // bounds golden.msgpack
 	goldenChunk     = 256      // rows run at a time
 )
 
-// golden holds rows and the probabilities that were computed for them when the version was exported.
+// golden holds rows and the outputs that were computed for them when the version was exported.
 type golden struct {
-	n, f int
-	x    []int32   // [n, f]
-	p    []float32 // [n]
+	inputs, outputs columns.Table
+	tolerance       float64
 }
 
-// readGolden reads golden.msgpack and checks its sizes and indices against the manifest.
+// readGolden reads golden.msgpack, in either form: rows of indices with probabilities, or columns.
 func readGolden(name string, m *Manifest) (*golden, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -41,67 +42,167 @@ func readGolden(name string, m *Manifest) (*golden, error) {
 	if len(data) > goldenMaxBytes {
 		return nil, fmt.Errorf("%s is larger than %d bytes; a few dozen rows suffice", name, goldenMaxBytes)
 	}
-	var wire struct {
-		N int    `msgpack:"n"`
-		F int    `msgpack:"f"`
-		X []byte `msgpack:"x"`
-		P []byte `msgpack:"p"`
-	}
+	var wire goldenWire
 	dec := msgpack.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields(true)
 	if err := dec.Decode(&wire); err != nil {
 		return nil, fmt.Errorf("%s cannot be decoded: %w", name, err)
 	}
-	switch {
-	case wire.N < goldenMinRows:
-		return nil, fmt.Errorf("%s has %d rows, at least %d are needed", name, wire.N, goldenMinRows)
-	case wire.F != m.RowLen:
-		return nil, fmt.Errorf("%s has rows of %d indices, the manifest says %d", name, wire.F, m.RowLen)
-	case wire.N > goldenMaxBytes || len(wire.X) != 4*wire.N*wire.F:
-		return nil, fmt.Errorf("%s: x has %d bytes, %d rows of %d int32 need %d", name, len(wire.X), wire.N, wire.F, 4*wire.N*wire.F)
-	case len(wire.P) != 4*wire.N:
-		return nil, fmt.Errorf("%s: p has %d bytes, %d float32 need %d", name, len(wire.P), wire.N, 4*wire.N)
+	g, err := wire.indices(m)
+	if wire.Inputs != nil {
+		g, err = wire.columns()
 	}
-	g := &golden{n: wire.N, f: wire.F, x: make([]int32, wire.N*wire.F), p: make([]float32, wire.N)}
-	for i := range g.x {
-		g.x[i] = int32(binary.LittleEndian.Uint32(wire.X[4*i:]))
-		if g.x[i] < 0 || int(g.x[i]) >= m.TableRows {
-			return nil, fmt.Errorf("%s: row %d has index %d, not in [0, %d)", name, i/g.f, g.x[i], m.TableRows)
-		}
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", name, err)
 	}
-	for i := range g.p {
-		g.p[i] = math.Float32frombits(binary.LittleEndian.Uint32(wire.P[4*i:]))
+	if g.inputs.Rows < goldenMinRows {
+		return nil, fmt.Errorf("%s has %d rows, at least %d are needed", name, g.inputs.Rows, goldenMinRows)
 	}
 	return g, nil
 }
 
-// check runs the rows and compares the probabilities. The refusal names the row with the largest difference.
+// goldenWire is golden.msgpack. A file has the keys of one form only.
+type goldenWire struct {
+	// Rows of indices with one probability each.
+	N int    `msgpack:"n"`
+	F int    `msgpack:"f"`
+	X []byte `msgpack:"x"`
+	P []byte `msgpack:"p"`
+	// Columns.
+	Inputs    msgpack.RawMessage `msgpack:"inputs"`
+	Outputs   msgpack.RawMessage `msgpack:"outputs"`
+	Tolerance float64            `msgpack:"tolerance"`
+}
+
+// indices checks sizes and indices against the manifest.
+func (w *goldenWire) indices(m *Manifest) (*golden, error) {
+	switch {
+	case !m.Indexed():
+		return nil, fmt.Errorf("has no columns, which the rows of this version are")
+	case w.F != m.RowLen:
+		return nil, fmt.Errorf("has rows of %d indices, the manifest says %d", w.F, m.RowLen)
+	case w.N < 0 || w.N > goldenMaxBytes || len(w.X) != 4*w.N*w.F:
+		return nil, fmt.Errorf("has %d bytes of x, %d rows of %d int32 need %d", len(w.X), w.N, w.F, 4*w.N*w.F)
+	case len(w.P) != 4*w.N:
+		return nil, fmt.Errorf("has %d bytes of p, %d float32 need %d", len(w.P), w.N, 4*w.N)
+	}
+	x, p := make([]int32, w.N*w.F), make([]float32, w.N)
+	for i := range x {
+		x[i] = int32(binary.LittleEndian.Uint32(w.X[4*i:]))
+		if x[i] < 0 || int(x[i]) >= m.TableRows {
+			return nil, fmt.Errorf("has the index %d in row %d, not in [0, %d)", x[i], i/w.F, m.TableRows)
+		}
+	}
+	for i := range p {
+		p[i] = math.Float32frombits(binary.LittleEndian.Uint32(w.P[4*i:]))
+	}
+	return &golden{
+		inputs:    columns.Table{Columns: []engine.Column{{Type: engine.Int32, Width: w.F, Int32: x}}, Rows: w.N},
+		outputs:   columns.Table{Columns: []engine.Column{{Type: engine.Float32, Width: 1, Float32: p}}, Rows: w.N},
+		tolerance: goldenTolerance,
+	}, nil
+}
+
+// columns reads the other form.
+func (w *goldenWire) columns() (*golden, error) {
+	g := &golden{tolerance: w.Tolerance}
+	var err error
+	if g.inputs, err = columns.Decode(w.Inputs); err != nil {
+		return nil, fmt.Errorf("has unsound inputs: %w", err)
+	}
+	if g.outputs, err = columns.Decode(w.Outputs); err != nil {
+		return nil, fmt.Errorf("has unsound outputs: %w", err)
+	}
+	switch {
+	case w.N != 0 || w.F != 0 || w.X != nil || w.P != nil:
+		return nil, fmt.Errorf("has rows of indices beside columns; it may have one of them")
+	case g.inputs.Rows != g.outputs.Rows:
+		return nil, fmt.Errorf("has %d rows of inputs and %d of outputs", g.inputs.Rows, g.outputs.Rows)
+	case !(w.Tolerance > 0 && w.Tolerance <= goldenTolerance):
+		return nil, fmt.Errorf("has the tolerance %g, must be above 0 and at most %g", w.Tolerance, goldenTolerance)
+	}
+	return g, nil
+}
+
+// checkSchema checks that the engine takes and gives the golden columns. Rows of indices name none; the manifest describes them.
+func (g *golden) checkSchema(s *engine.Schema, m *Manifest) error {
+	in, out := s.Inputs, s.Outputs
+	if m.Indexed() && (len(in) != 1 || in[0].Type != engine.Int32 || in[0].Width != m.RowLen ||
+		len(out) != 1 || out[0].Type != engine.Float32 || out[0].Width != 1) {
+		return refuse(ReasonSignature, fmt.Errorf("the engine takes %v and gives %v; by the manifest it takes int32[%d] and gives float32", in, out, m.RowLen))
+	}
+	if g.inputs.Fields != nil && (!slices.Equal(g.inputs.Fields, in) || !slices.Equal(g.outputs.Fields, out)) {
+		return refuse(ReasonGolden, fmt.Errorf("the engine takes %v and gives %v; golden rows have %v and %v", in, out, g.inputs.Fields, g.outputs.Fields))
+	}
+	return nil
+}
+
+// check runs the rows and compares the outputs. The refusal names the row with the largest difference.
 func (g *golden) check(e engine.Engine) error {
-	b, err := e.NewBatch(min(g.n, goldenChunk))
+	b, err := e.NewBatch(min(g.inputs.Rows, goldenChunk))
 	if err != nil {
 		return refuse(ReasonGolden, err)
 	}
 	defer b.Close()
-	worst, at, got, off := 0.0, 0, float32(0), 0
-	for from := 0; from < g.n; from += goldenChunk {
-		n := min(goldenChunk, g.n-from)
-		copy(b.Inputs()[0].Int32, g.x[from*g.f:(from+n)*g.f])
+	worst := difference{}
+	for from := 0; from < g.inputs.Rows; from += goldenChunk {
+		n := min(goldenChunk, g.inputs.Rows-from)
+		for i := range n {
+			engine.CopyRow(b.Inputs(), i, g.inputs.Columns, from+i)
+		}
 		if err := b.Run(n); err != nil {
 			return refuse(ReasonGolden, fmt.Errorf("golden rows %d to %d: %w", from, from+n-1, err))
 		}
-		for i, p := range b.Outputs()[0].Float32[:n] {
-			diff := math.Abs(float64(p) - float64(g.p[from+i]))
-			if diff <= goldenTolerance { // false for NaN
+		for i := range n {
+			g.compare(b.Outputs(), i, from+i, &worst)
+		}
+	}
+	if worst.rows > 0 {
+		return refuse(ReasonGolden, fmt.Errorf("%d of %d golden rows differ by more than %g; row %d gives %v, Python had %v",
+			worst.rows, g.inputs.Rows, g.tolerance, worst.row, worst.got, worst.want))
+	}
+	return nil
+}
+
+// difference is the largest difference found, and in how many rows there is one.
+type difference struct {
+	rows, row int
+	by        float64
+	got, want float64
+}
+
+// compare compares row i of the outputs with golden row number row. A number may differ by the tolerance, or by that part of
+// itself where it is larger than 1. NaN equals NaN alone.
+func (g *golden) compare(outputs []engine.Column, i, row int, worst *difference) {
+	found := false
+	for k := range outputs {
+		for j := range outputs[k].Width {
+			got, want := number(&outputs[k], i, j), number(&g.outputs.Columns[k], row, j)
+			by := math.Abs(got-want) / max(1, math.Abs(want))
+			if by <= g.tolerance || got == want || math.IsNaN(got) && math.IsNaN(want) { // the first is false for NaN
 				continue
 			}
-			if off++; off == 1 || diff > worst {
-				worst, at, got = diff, from+i, p
+			if !found {
+				found = true
+				worst.rows++
+			}
+			if worst.rows == 1 && worst.by == 0 || by > worst.by {
+				worst.row, worst.by, worst.got, worst.want = row, by, got, want
 			}
 		}
 	}
-	if off > 0 {
-		return refuse(ReasonGolden, fmt.Errorf("%d of %d golden rows differ by more than %g; row %d gives %v, Python had %v",
-			off, g.n, goldenTolerance, at, got, g.p[at]))
+}
+
+// number is a value of an output.
+func number(c *engine.Column, row, j int) float64 {
+	if at := row*c.Width + j; c.Type == engine.Float32 {
+		return float64(c.Float32[at])
+	} else {
+		return c.Float64[at]
 	}
-	return nil
+}
+
+// samples are rows like those of traffic.
+func (g *golden) samples() engine.Samples {
+	return engine.Samples{Columns: g.inputs.Columns, Rows: g.inputs.Rows}
 }

@@ -106,9 +106,11 @@ func Load(ctx context.Context, loaders engine.Loaders, dir, model string, versio
 	if err != nil {
 		return nil, err
 	}
-	recipe, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(RecipeFile)))
-	if err != nil {
-		return nil, refuse(Reason(FaultRead), err)
+	var recipe []byte
+	if _, ok := m.Files[RecipeFile]; ok {
+		if recipe, err = os.ReadFile(filepath.Join(dir, filepath.FromSlash(RecipeFile))); err != nil {
+			return nil, refuse(Reason(FaultRead), err)
+		}
 	}
 	gold, err := readGolden(filepath.Join(dir, filepath.FromSlash(GoldenFile)), m)
 	if err != nil {
@@ -118,19 +120,22 @@ func Load(ctx context.Context, loaders engine.Loaders, dir, model string, versio
 		return nil, err
 	}
 	e, err := loaders.Load(ctx, m.Format, engine.Version{
-		Model: m.Model, Number: m.Version, Dir: dir, RowLen: m.RowLen, TableRows: m.TableRows, Signature: m.Signature,
+		Model: m.Model, Number: m.Version, Dir: filepath.Join(dir, m.Folder()), RowLen: m.RowLen, TableRows: m.TableRows, Signature: m.Signature,
 	})
 	if err != nil {
 		return nil, err
 	}
 	s := &Servable{manifest: m, recipe: recipe, engine: e}
-	if err := checkSchema(e.Schema(), m); err != nil {
+	if err := gold.checkSchema(e.Schema(), m); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	if err := gold.check(e); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
-	if s.unwarmed, err = warm(ctx, e, m.TableRows, opts); err != nil {
+	if taker, ok := e.(engine.SampleTaker); ok {
+		taker.TakeSamples(gold.samples())
+	}
+	if s.unwarmed, err = warm(ctx, e, m.TableRows, gold, opts); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	s.loadedAt, s.loadTime = time.Now(), time.Since(began)
@@ -139,18 +144,8 @@ func Load(ctx context.Context, loaders engine.Loaders, dir, model string, versio
 	return s, nil
 }
 
-// checkSchema checks an engine's schema against the manifest: rows of indices in, one probability out, as golden rows have.
-func checkSchema(s *engine.Schema, m *Manifest) error {
-	in, out := s.Inputs, s.Outputs
-	if len(in) != 1 || in[0].Type != engine.Int32 || in[0].Width != m.RowLen ||
-		len(out) != 1 || out[0].Type != engine.Float32 || out[0].Width != 1 {
-		return refuse(ReasonSignature, fmt.Errorf("the engine takes %v and gives %v; by the manifest it takes int32[%d] and gives float32", in, out, m.RowLen))
-	}
-	return nil
-}
-
 // warm runs batches of the given sizes until the budget is used, and returns the sizes that it skipped.
-func warm(ctx context.Context, e engine.Engine, tableRows int, opts LoadOptions) (skipped []int, err error) {
+func warm(ctx context.Context, e engine.Engine, tableRows int, gold *golden, opts LoadOptions) (skipped []int, err error) {
 	until := time.Now().Add(opts.WarmBudget)
 	for i, n := range opts.WarmRows {
 		if err := ctx.Err(); err != nil {
@@ -159,21 +154,30 @@ func warm(ctx context.Context, e engine.Engine, tableRows int, opts LoadOptions)
 		if i > 0 && !time.Now().Before(until) {
 			return opts.WarmRows[i:], nil
 		}
-		if err := warmSize(e, tableRows, n); err != nil {
+		if err := warmSize(e, tableRows, gold, n); err != nil {
 			return nil, refuse(ReasonWarm, fmt.Errorf("a batch of %d rows: %w", n, err))
 		}
 	}
 	return nil, nil
 }
 
-// warmSize runs n rows twice: with zeros, then with the table's last index in every place. The second run fails if the table
-// is shorter than the manifest says.
-func warmSize(e engine.Engine, tableRows, n int) error {
+// warmSize runs n rows twice. Rows of indices: with zeros, then with the table's last index in every place. The second run fails
+// if the table is shorter than the manifest says. Other rows: golden ones, since an engine may refuse rows of zeros.
+func warmSize(e engine.Engine, tableRows int, gold *golden, n int) error {
 	b, err := e.NewBatch(n)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
+	if tableRows == 0 {
+		for i := range n {
+			engine.CopyRow(b.Inputs(), i, gold.inputs.Columns, i%gold.inputs.Rows)
+		}
+		if err := b.Run(n); err != nil {
+			return fmt.Errorf("golden rows: %w", err)
+		}
+		return b.Run(n)
+	}
 	if err := b.Run(n); err != nil {
 		return fmt.Errorf("rows of zeros: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,8 +24,13 @@ import (
 // ManifestSchema is the schema of manifest.json that this code reads.
 const ManifestSchema = 1
 
-// DefaultFormat is TensorFlow's SavedModel, at the version's root.
-const DefaultFormat = "savedmodel"
+// The formats that this package knows. The files of others are not checked.
+const (
+	// DefaultFormat is TensorFlow's SavedModel, at the version's root.
+	DefaultFormat = "savedmodel"
+	// PlanFormat is a plan, in the folder of that name.
+	PlanFormat = "plan"
+)
 
 // maxManifestBytes bounds manifest.json; a real one is a few KB.
 const maxManifestBytes = 4 << 20
@@ -32,15 +38,18 @@ const maxManifestBytes = 4 << 20
 // Manifest is assets.extra/manifest.json: it describes a version and its files. All values of a Manifest from
 // ParseManifest are valid.
 type Manifest struct {
-	Schema    int       `json:"schema"`
-	Model     string    `json:"model"`
-	Version   int64     `json:"version"`
-	Label     string    `json:"label"` // what is predicted: "click" or "conversion"
-	Created   time.Time `json:"created"`
-	RowLen    int       `json:"row_len"`    // F: indices a row
-	TableRows int       `json:"table_rows"` // indices are in [0, TableRows)
+	Schema  int       `json:"schema"`
+	Model   string    `json:"model"`
+	Version int64     `json:"version"`
+	Label   string    `json:"label"` // what is predicted: "click" or "conversion"
+	Created time.Time `json:"created"`
+	// RowLen and TableRows describe rows of indices, int32[RowLen], each in [0, TableRows), which the version's recipe encodes.
+	// Both are 0 where rows are other columns; then there is no recipe.
+	RowLen    int `json:"row_len"`
+	TableRows int `json:"table_rows"`
 	// Format is the format of the version's files, which decides the engine; DefaultFormat if the manifest has no such key.
-	Format    string           `json:"format"`
+	Format string `json:"format"`
+	// Signature is that of a SavedModel; empty where another format has none.
 	Signature engine.Signature `json:"signature"`
 	// Files maps the slash-separated path of each file in the version to its sha256 in hex. The manifest itself is not in it.
 	Files    map[string]string `json:"files"`
@@ -100,14 +109,20 @@ func noManifest(dir string) error {
 func ParseManifest(name string, data []byte) (*Manifest, error) {
 	m := &Manifest{Format: DefaultFormat}
 	d := &objectReader{name: name}
+	need := func(field any) any { // that only some formats have
+		if formatOf(data) == DefaultFormat {
+			return field
+		}
+		return optional{field}
+	}
 	d.object("", data, map[string]any{
 		"schema": &m.Schema, "model": &m.Model, "version": &m.Version, "label": &m.Label, "created": &m.Created,
-		"row_len": &m.RowLen, "table_rows": &m.TableRows, "files": &m.Files, "metrics": &m.Metrics,
+		"row_len": need(&m.RowLen), "table_rows": need(&m.TableRows), "files": &m.Files, "metrics": &m.Metrics,
 		"format": optional{&m.Format},
-		"signature": map[string]any{
+		"signature": need(map[string]any{
 			"name": &m.Signature.Name, "input": &m.Signature.Input, "output": &m.Signature.Output,
 			"input_tensor": &m.Signature.InputTensor, "output_tensor": &m.Signature.OutputTensor,
-		},
+		}),
 		"training": map[string]any{
 			"rows": &m.Training.Rows, "from_ms": &m.Training.FromMs, "to_ms": &m.Training.ToMs,
 			"position": &m.Training.Position,
@@ -120,6 +135,26 @@ func ParseManifest(name string, data []byte) (*Manifest, error) {
 		return nil, errors.Join(d.faults...)
 	}
 	return m, nil
+}
+
+// formatOf is the manifest's format. It decides which other keys there must be.
+func formatOf(data []byte) string {
+	f := struct {
+		Format string `json:"format"`
+	}{DefaultFormat}
+	_ = json.Unmarshal(data, &f) // what is wrong with the manifest is reported when all of it is read
+	return f.Format
+}
+
+// Indexed says whether rows are indices that the version's recipe encodes.
+func (m *Manifest) Indexed() bool { return m.RowLen > 0 }
+
+// Folder is where the files of the version's format are, within the version.
+func (m *Manifest) Folder() string {
+	if m.Format == DefaultFormat {
+		return "."
+	}
+	return m.Format
 }
 
 // check reports every value that has the right type but is out of range.
@@ -139,22 +174,19 @@ func (m *Manifest) check(d *objectReader) {
 	if m.Created.IsZero() {
 		d.fault("created", "is the zero time")
 	}
-	if m.RowLen <= 0 || m.RowLen > 1<<16 {
-		d.fault("row_len", "is %d, must be in [1, %d]", m.RowLen, 1<<16)
-	}
-	if m.TableRows <= 1 || m.TableRows > math.MaxInt32 {
-		d.fault("table_rows", "is %d, must be in [2, %d]", m.TableRows, math.MaxInt32)
-	}
-	if m.Format == "" {
-		d.fault("format", "is empty; leave it out for %q", DefaultFormat)
-	}
-	for _, s := range []struct{ key, value string }{
-		{"name", m.Signature.Name}, {"input", m.Signature.Input}, {"output", m.Signature.Output},
-		{"input_tensor", m.Signature.InputTensor}, {"output_tensor", m.Signature.OutputTensor},
-	} {
-		if s.value == "" {
-			d.fault("signature."+s.key, "is empty")
+	if indices := m.Format == DefaultFormat || m.RowLen != 0 || m.TableRows != 0; indices {
+		if m.RowLen <= 0 || m.RowLen > 1<<16 {
+			d.fault("row_len", "is %d, must be in [1, %d]", m.RowLen, 1<<16)
 		}
+		if m.TableRows <= 1 || m.TableRows > math.MaxInt32 {
+			d.fault("table_rows", "is %d, must be in [2, %d]", m.TableRows, math.MaxInt32)
+		}
+	}
+	if !formatName.MatchString(m.Format) {
+		d.fault("format", "is %q; a format is named by lower-case letters, and left out for %q", m.Format, DefaultFormat)
+	}
+	if m.Format == DefaultFormat {
+		m.checkSignature(d)
 	}
 	if m.Training.Rows < 0 {
 		d.fault("training.rows", "is negative")
@@ -163,6 +195,20 @@ func (m *Manifest) check(d *objectReader) {
 		d.fault("training.from_ms", "is after training.to_ms")
 	}
 	m.checkFiles(d)
+}
+
+// formatName also makes a format's name fit to be a folder.
+var formatName = regexp.MustCompile(`^[a-z]{1,30}$`)
+
+func (m *Manifest) checkSignature(d *objectReader) {
+	for _, s := range []struct{ key, value string }{
+		{"name", m.Signature.Name}, {"input", m.Signature.Input}, {"output", m.Signature.Output},
+		{"input_tensor", m.Signature.InputTensor}, {"output_tensor", m.Signature.OutputTensor},
+	} {
+		if s.value == "" {
+			d.fault("signature."+s.key, "is empty")
+		}
+	}
 }
 
 func (m *Manifest) checkFiles(d *objectReader) {
@@ -181,9 +227,19 @@ func (m *Manifest) checkFiles(d *objectReader) {
 			d.fault(key, "%q is not a sha256 in lower-case hex", sum)
 		}
 	}
-	for _, name := range []string{savedModelFile, RecipeFile, GoldenFile} {
+	needed := []string{GoldenFile}
+	if m.Indexed() {
+		needed = append(needed, RecipeFile)
+	}
+	switch m.Format {
+	case DefaultFormat:
+		needed = append(needed, savedModelFile)
+	case PlanFormat:
+		needed = append(needed, planFile)
+	}
+	for _, name := range needed {
 		if _, ok := m.Files[name]; !ok {
-			d.fault("files", "lacks %q, which every version has", name)
+			d.fault("files", "lacks %q, which every such version has", name)
 		}
 	}
 }

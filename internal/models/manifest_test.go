@@ -21,7 +21,7 @@ func TestParseManifest(t *testing.T) {
 			}
 			m, err := models.ParseManifest("m.json", data)
 			if len(wants) == 0 {
-				if err != nil || m.Version != 7 || m.Files["saved_model.pb"] == "" || m.Format != models.DefaultFormat {
+				if err != nil || m.Version != 7 || m.Files[models.GoldenFile] == "" || m.Format == "" {
 					t.Fatalf("%+v, %v", m, err)
 				}
 				return
@@ -32,7 +32,18 @@ func TestParseManifest(t *testing.T) {
 	in := func(m map[string]any, key string) map[string]any { return m[key].(map[string]any) }
 	f("a sound one", func(map[string]any) {})
 	f("a format", func(m map[string]any) { m["format"] = "savedmodel" })
-	f("no format to speak of", func(m map[string]any) { m["format"] = "" }, "m.json: format: is empty")
+	f("a plan, which needs neither indices nor a signature", func(m map[string]any) {
+		m["format"] = "plan"
+		for _, key := range []string{"row_len", "table_rows", "signature"} {
+			delete(m, key)
+		}
+		m["files"] = map[string]any{"plan/plan.msgpack": strings.Repeat("a", 64), models.GoldenFile: strings.Repeat("b", 64)}
+	})
+	f("a plan without its file, of rows by half", func(m map[string]any) { m["format"], m["table_rows"] = "plan", 0 },
+		`files: lacks "plan/plan.msgpack"`, "m.json: table_rows: is 0")
+	f("a SavedModel without a signature", func(m map[string]any) { delete(m, "signature") }, "m.json: signature: is missing")
+	f("a format that is no folder", func(m map[string]any) { m["format"] = "../x" }, `m.json: format: is "../x"`)
+	f("no format to speak of", func(m map[string]any) { m["format"] = "" }, `m.json: format: is ""`)
 	f("a format of null", func(m map[string]any) { m["format"] = nil }, "m.json: format: is null")
 	f("a position of null", func(m map[string]any) { in(m, "training")["position"] = nil })
 	f("every missing and unknown key", func(m map[string]any) {
@@ -102,7 +113,7 @@ func FuzzParseManifest(f *testing.F) {
 		if (m == nil) == (err == nil) {
 			t.Errorf("%v, %v", m, err)
 		}
-		if m != nil && (m.RowLen <= 0 || m.Version <= 0 || m.Files[models.RecipeFile] == "") {
+		if m != nil && (m.RowLen < 0 || m.Version <= 0 || m.Files[models.GoldenFile] == "" || m.Indexed() && m.Files[models.RecipeFile] == "") {
 			t.Errorf("an unsound manifest passed: %+v", m)
 		}
 	})

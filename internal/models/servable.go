@@ -50,7 +50,7 @@ func (s *Servable) String() string { return fmt.Sprintf("%s version %d", s.Model
 // Manifest is read-only.
 func (s *Servable) Manifest() *Manifest { return s.manifest }
 
-// Recipe is the version's own recipe.yaml, from which its rows must be encoded. It is read-only.
+// Recipe is the version's own recipe.yaml, from which its rows must be encoded; nil if it has none. It is read-only.
 func (s *Servable) Recipe() []byte { return s.recipe }
 
 // Engine scores rows.

@@ -15,6 +15,10 @@ const (
 	GoldenFile   = "assets.extra/golden.msgpack"
 
 	savedModelFile = "saved_model.pb"
+	planFile       = "plan/plan.msgpack"
+
+	// ObjectsDir is where the parameters of plans lie in a store that is a directory. No model has this name.
+	ObjectsDir = "objects"
 )
 
 // The errors that callers distinguish.
@@ -103,10 +107,10 @@ type Notices interface {
 
 var modelName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
-// CheckModel returns an error unless name is a valid model name, [a-z][a-z0-9_]{0,62}. Only such names become part of a path.
+// CheckModel returns an error unless name is a valid model name, [a-z][a-z0-9_]{0,62}, and not ObjectsDir. Only such names become part of a path.
 func CheckModel(name string) error {
-	if !modelName.MatchString(name) {
-		return fmt.Errorf("models: model name %q is not allowed; use a lower-case letter, then up to 62 of a-z, 0-9 and _", name)
+	if !modelName.MatchString(name) || name == ObjectsDir {
+		return fmt.Errorf("models: model name %q is not allowed; use a lower-case letter, then up to 62 of a-z, 0-9 and _, but not %q", name, ObjectsDir)
 	}
 	return nil
 }

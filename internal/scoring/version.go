@@ -117,6 +117,9 @@ func (m *Model) retire(s *models.Servable) {
 // EncoderOf returns an encoder that follows the version's own recipe. It returns an error if the recipe is invalid or does
 // not match the manifest; the version cannot serve then.
 func EncoderOf(s *models.Servable) (*features.Encoder, error) {
+	if s.Recipe() == nil {
+		return nil, fmt.Errorf("scoring: %s has no %s, so its rows are columns that no auction fills", s, models.RecipeFile)
+	}
 	r, err := recipe.Decode(fmt.Sprintf("%s/%s", s, models.RecipeFile), s.Recipe())
 	if err != nil {
 		return nil, err

@@ -139,13 +139,10 @@ func (d *decoder) input(i int) (f engine.Field) {
 		"width": func() { f.Width = int(d.integer("width")) },
 		"type": func() {
 			name := d.text("type", maxText)
-			for _, t := range []engine.Type{engine.Text, engine.Float64, engine.Float32, engine.Int32} {
-				if t.String() == name {
-					f.Type = t
-					return
-				}
+			of, ok := engine.TypeOf(name)
+			if f.Type = of; !ok {
+				d.fault("inputs[%d]: type %s is not text, float64, float32 or int32", i, show(name))
 			}
-			d.fault("inputs[%d]: type %s is not text, float64, float32 or int32", i, show(name))
 		},
 	})
 	return f
