@@ -42,7 +42,7 @@ var allowed = map[string][]string{
 	"internal/models":            {"internal/columns", "internal/engine", "internal/host"},
 	"internal/models/dir":        {"internal/models"},
 	"internal/models/modelstest": {"internal/engine", "internal/models"},
-	"internal/models/operator":   {"internal/engine", "internal/models", "internal/scoring"},
+	"internal/models/operator":   {"internal/columns", "internal/engine", "internal/features", "internal/models", "internal/scoring"},
 	"internal/process":           {},
 	"internal/recipe":            {"internal/features", "internal/strictyaml"},
 	// The interface imports nothing; the suite and the in-memory form know it alone.

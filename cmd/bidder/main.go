@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,13 +10,16 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"gavel/internal/engine"
 	"gavel/internal/engine/tensorflow"
 	"gavel/internal/host"
+	"gavel/internal/models"
 	"gavel/internal/models/operator"
 	"gavel/internal/process"
 )
@@ -34,6 +38,7 @@ type commands struct {
 	Baseline serveCommand  `cmd:"" help:"Decode every bid request and answer with a no-bid. For benchmarks."`
 	Models   modelsCommand `cmd:"" help:"Show the versions in the model store; promote, canary, roll back, pin."`
 	Verify   verifyCommand `cmd:"" help:"Load a model version as serving would, and print what it holds. Status 1 if it is refused."`
+	Score    scoreCommand  `cmd:"" help:"Score rows from stdin with a model version of any format. Rows and outputs are msgpack (docs/contracts.md)."`
 }
 
 type configFlag struct {
@@ -46,6 +51,16 @@ type checkCommand struct{ configFlag }
 
 type verifyCommand struct {
 	Directory string `arg:"" help:"The version: <store>/<model>/<version>, or a copy of one." placeholder:"DIRECTORY"`
+	Objects   string `help:"Directory of the parameters of plans. Default: <store>/objects." placeholder:"DIRECTORY"`
+}
+
+type scoreCommand struct {
+	verifyCommand
+	Batch int `help:"Most rows of one run." default:"128"`
+}
+
+func (c *verifyCommand) loaders() engine.Loaders {
+	return loaders(tensorflow.CallerThread, cmp.Or(c.Objects, filepath.Join(c.Directory, "..", "..", models.ObjectsDir)))
 }
 
 func main() {
@@ -95,7 +110,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "models":
 		return cli.Models.run(ctx, command[1], stdout)
 	case "verify":
-		return operator.Verify(ctx, loaders(tensorflow.CallerThread), cli.Verify.Directory, stdout)
+		return operator.Verify(ctx, cli.Verify.loaders(), cli.Verify.Directory, stdout)
+	case "score":
+		return operator.Score(ctx, cli.Score.loaders(), cli.Score.Directory, cli.Score.Batch, os.Stdin, stdout)
 	case "baseline":
 		return withConfig(ctx, cli.Baseline.Config, stderr, baseline)
 	default:

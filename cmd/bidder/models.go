@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 
 	"gavel/internal/batcher"
 	"gavel/internal/console"
 	"gavel/internal/engine"
+	"gavel/internal/engine/plan"
 	"gavel/internal/engine/tensorflow"
 	"gavel/internal/host"
 	"gavel/internal/models"
@@ -24,7 +26,7 @@ func (b *bidder) startModels(context.Context) error {
 	threading := b.config.TensorFlow.Threading
 	b.page = &console.Page{Bidder: b.config.Name, Threading: threading, Queues: b.queues}
 	group, err := models.NewGroup(models.GroupOptions{
-		Store: modelsdir.New(b.config.ModelStore), Loaders: loaders(tensorflow.Threading(threading)),
+		Store: modelsdir.New(b.config.ModelStore), Loaders: loaders(tensorflow.Threading(threading), filepath.Join(b.config.ModelStore, models.ObjectsDir)),
 		Registerer: b.metrics, Logger: b.log,
 	})
 	if err != nil {
@@ -46,9 +48,12 @@ func (b *bidder) startModels(context.Context) error {
 	return nil
 }
 
-// loaders are the engines that the bidder has.
-func loaders(threading tensorflow.Threading) engine.Loaders {
-	return engine.Loaders{models.DefaultFormat: tensorflow.Loader(tensorflow.Options{Threading: threading})}
+// loaders are the engines that the bidder has. objects is the directory of plans' parameters.
+func loaders(threading tensorflow.Threading, objects string) engine.Loaders {
+	return engine.Loaders{
+		models.DefaultFormat: tensorflow.Loader(tensorflow.Options{Threading: threading}),
+		models.PlanFormat:    plan.Loader(plan.NewObjects(objects), plan.Options{}),
+	}
 }
 
 // startPools starts the runners, and returns the pool of each served model: its own, or the shared one. The shared pool

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"gavel/internal/engine/tensorflow"
+	"gavel/internal/models"
 	modelsdir "gavel/internal/models/dir"
 	"gavel/internal/models/operator"
 )
@@ -52,7 +54,7 @@ func (c *modelsCommand) run(ctx context.Context, command string, stdout io.Write
 		}
 		store = config.ModelStore
 	}
-	do := operator.Commands{Store: modelsdir.New(store), Loaders: loaders(tensorflow.CallerThread), Out: stdout}
+	do := operator.Commands{Store: modelsdir.New(store), Loaders: loaders(tensorflow.CallerThread, filepath.Join(store, models.ObjectsDir)), Out: stdout}
 	switch command {
 	case "list":
 		return do.List(ctx, c.List.Model, c.List.JSON)

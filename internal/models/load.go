@@ -125,7 +125,7 @@ func Load(ctx context.Context, loaders engine.Loaders, dir, model string, versio
 	if err != nil {
 		return nil, err
 	}
-	s := &Servable{manifest: m, recipe: recipe, engine: e}
+	s := &Servable{manifest: m, recipe: recipe, engine: e, tolerance: gold.tolerance}
 	if err := gold.checkSchema(e.Schema(), m); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}

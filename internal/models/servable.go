@@ -25,13 +25,14 @@ import (
 // Servable is a loaded version. It is reference-counted, and immutable except for the value that Prepare attaches. A caller
 // that acquired it may use it, its Engine and the attached value until Release.
 type Servable struct {
-	manifest *Manifest
-	recipe   []byte
-	engine   engine.Engine
-	loadTime time.Duration
-	loadedAt time.Time
-	attached any
-	unwarmed []int // sizes of batches that the warm-up had no time for
+	manifest  *Manifest
+	recipe    []byte
+	engine    engine.Engine
+	loadTime  time.Duration
+	loadedAt  time.Time
+	attached  any
+	tolerance float64
+	unwarmed  []int // sizes of batches that the warm-up had no time for
 
 	// refs counts 1 for the owner (the manager, or the caller of Load), and 1 for each Acquire. It never rises from 0.
 	refs   atomic.Int64
@@ -55,6 +56,9 @@ func (s *Servable) Recipe() []byte { return s.recipe }
 
 // Engine scores rows.
 func (s *Servable) Engine() engine.Engine { return s.engine }
+
+// Tolerance is how far the outputs of golden rows may be from Python's.
+func (s *Servable) Tolerance() float64 { return s.tolerance }
 
 // Attach stores a value with the version, such as the encoder and the batcher's queue that Prepare made. It may be called
 // until Prepare returns.

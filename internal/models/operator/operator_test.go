@@ -222,7 +222,7 @@ func TestVerify(t *testing.T) {
 	writeVersion(t, version, 1)
 	r.ok(verify(version), "ctr version 1: sound\n  predicts    click\n  created     2026-01-02T03:04:05Z\n  learnt from 10 rows\n"+
 		"  rows        4 indices below 100, from 4 features\n  files       4, each as its sha256 says\n"+
-		"  signature   serving_default: rows → probability\n  golden rows as Python computed them, to 1e-6\n  loaded in   ",
+		"  signature   serving_default: rows → probability\n  golden rows as Python computed them, to 1e-06\n  loaded in   ",
 		" ms, warm up included\n  auc         0.7\n  calibration 1.01\n  log_loss    0.25\n")
 	aside := filepath.Join(root, "aside")
 	if err := os.CopyFS(aside, os.DirFS(version)); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gavel/internal/engine"
+	"gavel/internal/features"
 	"gavel/internal/models"
 	"gavel/internal/scoring"
 )
@@ -33,20 +34,29 @@ func Verify(ctx context.Context, loaders engine.Loaders, dir string, out io.Writ
 	}
 	took := time.Since(began)
 	defer v.Release()
-	encoder, err := scoring.EncoderOf(v)
-	if err != nil {
-		return err
-	}
 	m := v.Manifest()
+	var encoder *features.Encoder
+	if m.Indexed() {
+		if encoder, err = scoring.EncoderOf(v); err != nil {
+			return err
+		}
+	}
 	report := fmt.Sprintf("%s: sound\n", v)
 	line := func(format string, args ...any) { report += fmt.Sprintf("  "+format+"\n", args...) }
 	line("predicts    %s", m.Label)
 	line("created     %s", m.Created.UTC().Format(time.RFC3339))
 	line("learnt from %d rows", m.Training.Rows)
-	line("rows        %d indices below %d, from %d features", m.RowLen, m.TableRows, len(encoder.Columns()))
+	if encoder != nil {
+		line("rows        %d indices below %d, from %d features", m.RowLen, m.TableRows, len(encoder.Columns()))
+	} else {
+		line("rows        %v", v.Engine().Schema().Inputs)
+		line("outputs     %v", v.Engine().Schema().Outputs)
+	}
 	line("files       %d, each as its sha256 says", len(m.Files))
-	line("signature   %s: %s → %s", m.Signature.Name, m.Signature.Input, m.Signature.Output)
-	line("golden rows as Python computed them, to 1e-6")
+	if m.Signature.Name != "" {
+		line("signature   %s: %s → %s", m.Signature.Name, m.Signature.Input, m.Signature.Output)
+	}
+	line("golden rows as Python computed them, to %g", v.Tolerance())
 	line("loaded in   %d ms, warm up included", took.Milliseconds())
 	for _, name := range slices.Sorted(maps.Keys(m.Metrics)) {
 		if value, ok := m.Metric(name); ok {
