@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"sort"
 )
 
 // Rewriting. A plan that has been checked is rewritten before it is compiled, so that a better rule serves every plan that was
@@ -21,7 +22,9 @@ type vertex struct {
 	linear *linear // in place of the node's op, if a linear rule has applied
 	same   *vertex // what stands for it, once it is replaced
 	exact  bool    // no linear rule may change it
-	users  int     // how many vertices and outputs read it, at the start of a pass
+	known  *node   // whose op, settings and objects key has
+	key    string
+	users  int // how many vertices and outputs read it, at the start of a pass
 }
 
 func (v *vertex) is(op string) bool { return v.node != nil && v.linear == nil && v.node.op == op }
@@ -163,7 +166,10 @@ func mergeEqual(r *rewriter, v *vertex) bool {
 	if v.linear != nil {
 		return false
 	}
-	key := fmt.Sprintf("%s %#v %#v", v.node.op, v.node.set, v.node.obj)
+	if v.known != v.node { // settings may be long lists: written once
+		v.known, v.key = v.node, fmt.Sprintf("%s %#v %#v", v.node.op, v.node.set, v.node.obj)
+	}
+	key := v.key
 	for _, from := range v.from {
 		key += fmt.Sprintf(" %p", from)
 	}
@@ -271,23 +277,28 @@ func selectFromParts(r *rewriter, v *vertex) bool {
 		columns []int
 	}
 	joined := v.from[0]
+	ends := make([]int, len(joined.from)) // of the parts' columns
+	for i, part := range joined.from {
+		ends[i] = part.out.width
+		if i > 0 {
+			ends[i] += ends[i-1]
+		}
+	}
 	var runs []run
 	last := -1
 	for _, c := range v.columns() {
-		part := 0
-		for c >= joined.from[part].out.width {
-			c -= joined.from[part].out.width
-			part++
-		}
+		part := sort.SearchInts(ends, c+1)
 		if part != last {
+			if last = part; len(runs) == len(joined.from) {
+				return false
+			}
 			runs = append(runs, run{of: joined.from[part]})
-			last = part
 		}
 		of := &runs[len(runs)-1]
-		of.columns = append(of.columns, c)
+		of.columns = append(of.columns, c-ends[part]+joined.from[part].out.width)
 	}
 	sparse := slices.ContainsFunc(runs, func(of run) bool { return of.of.out.sparse })
-	if len(runs) > len(joined.from) || sparse != v.out.sparse {
+	if sparse != v.out.sparse {
 		return false
 	}
 	var pieces []*vertex

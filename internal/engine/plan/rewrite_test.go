@@ -364,3 +364,19 @@ func (p *randomPlanner) finish() {
 		p.s.output(v.number)
 	}
 }
+
+// A value may be read by no more than maxInputs others, so parts that would be too many stay together.
+func TestRewritingKeepsToMaxInputs(t *testing.T) {
+	s := &sketch{}
+	x := s.input(engine.Float64, 1)
+	var both []int
+	for i := range 2 {
+		var parts []int
+		for j := range 700 {
+			parts = append(parts, s.node("add", nil, vectorOf(float64(i*1000+j)/1e6), x))
+		}
+		both = append(both, s.node("concat", nil, nil, parts...))
+	}
+	s.output(s.node("linear", nil, model(3, 1400), s.node("concat", nil, nil, both...)))
+	s.same(t, []any{drawn(10, normal)}, 10, 1e-11)
+}
