@@ -19,8 +19,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.preprocessing import normalize
 
-from pytrain.plan import Inputs, Place
-from pytrain.plan.registry import transform
+from pytrain.plan.importing import import_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +62,7 @@ class Chain:
     """A fitted vectorizer, imported, in the engine. Its norm is scikit-learn's own."""
 
     def __init__(self, library: ctypes.CDLL, vectorizer: Any) -> None:
-        value = transform(vectorizer, Inputs(["text"]).value(), Place())
+        value = import_model(vectorizer, file="").plan.outputs["value"]
         nodes = {}
         while value.op != "input":
             nodes[value.op] = value
