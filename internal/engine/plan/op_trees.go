@@ -109,6 +109,7 @@ func (e *ensemble) stage(m *memory) (stage, *C.gv_trees) {
 	p := params[C.gv_trees](m)
 	p.forest = forests.take(e)
 	m.later(func() { forests.release(e.key) })
+	m.bytes += int64(p.forest.bytes) // each program that shares it counts it
 	p.divide, p.accepts = 1, e.accepts
 	return stage{unsafe.Pointer(C.gv_trees_run), unsafe.Pointer(p)}, p
 }

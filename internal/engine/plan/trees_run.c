@@ -106,11 +106,12 @@ int gv_trees_run(const gv_stage *stage, gv_run *run) {
   for (int32_t r = 0; r < run->rows; r++)
     for (int64_t j = 0; j < k; j++) out[r * k + j] = p->base ? p->base[j] : 0;
 
-  int quick = f->mask_bits && p->form != 1;
-  double *x = gv_alloc(&run->arena, sizeof *x * GV_BLOCK * (size_t)(f->columns + 1));
+  int32_t row = 0, quick_rows = p->form == 2 ? 1 : f->quick_rows;
+  int quick = f->mask_bits && p->form != 1 && run->rows >= quick_rows;
+  int32_t at_once = quick ? GV_BLOCK : run->rows < GV_LANES ? 1 : GV_LANES;
+  double *x = gv_alloc(&run->arena, sizeof *x * (size_t)at_once * (size_t)(f->columns + 1));
   void *words = quick ? gv_alloc(&run->arena, GV_QUICK_BYTES) : NULL;
   if (!x || (quick && !words)) return GV_MEMORY;
-  int32_t row = 0, quick_rows = p->form == 2 ? 1 : f->quick_rows;
   while (quick && run->rows - row >= quick_rows) {
     int32_t n = run->rows - row < GV_BLOCK ? run->rows - row : GV_BLOCK;
     const uint8_t *places = gv_quick_places(f);

@@ -52,13 +52,15 @@ class _Trees(ctypes.Structure):
 
 
 @cache
-def library() -> ctypes.CDLL:
-    """Compile the C files, unless they have been."""
+def library(*, portable: bool = False) -> ctypes.CDLL:
+    """Compile the C files, unless they have been; `portable` without the kernels for AVX2."""
     text = b"".join(p.read_bytes() for p in sorted([*ENGINE.glob("*.[ch]"), *ENGINE.glob("testdata/*.c")]))
-    path = ROOT / "build" / f"plan-trees-{hashlib.sha256(text).hexdigest()[:16]}.so"
+    name = f"plan-trees-{hashlib.sha256(text).hexdigest()[:16]}{'-portable' if portable else ''}.so"
+    path = ROOT / "build" / name
     if not path.exists():
         made = path.with_suffix(".new")
-        subprocess.run(["gcc", *FLAGS, *(ENGINE / s for s in SOURCES), "-lm", "-o", made], check=True)
+        flags = (*FLAGS, "-DGV_PORTABLE") if portable else FLAGS
+        subprocess.run(["gcc", *flags, *(ENGINE / s for s in SOURCES), "-lm", "-o", made], check=True)
         made.rename(path)
     found = ctypes.CDLL(str(path))
     found.gv_forest_build.restype = ctypes.c_void_p
@@ -101,12 +103,14 @@ class Trees:
         if getattr(self, "forest", None):
             library().gv_forest_free(self.forest)
 
-    def run(self, x: Any, *, form: str = "by rows", tile: int = 64, times: int = 1) -> tuple[Any, Any]:
+    def run(
+        self, x: Any, *, form: str = "by rows", tile: int = 64, times: int = 1, portable: bool = False
+    ) -> tuple[Any, Any]:
         """Return the output (n, k), and which rows are refused (n,). `ns` is how long one time took."""
         x = np.ascontiguousarray(x)
         out, fault = np.full((len(x), self.k), np.nan), np.zeros(len(x), np.uint8)
         self.params.form = FORMS[form]
-        self.ns = library().harness_run(
+        self.ns = library(portable=portable).harness_run(
             ctypes.byref(self.params), {"float64": 1, "float32": 2}[x.dtype.name], x.shape[1],
             ctypes.c_void_p(x.ctypes.data),
             ctypes.c_int64(len(x)), tile, ctypes.c_void_p(out.ctypes.data), ctypes.c_void_p(fault.ctypes.data), times,
@@ -116,11 +120,13 @@ class Trees:
 
 
 def step(read: Any, value: Value, tensors: Mapping[str, Any], refused: Any) -> Any:
-    """Run a node of a plan in both forms and three sizes of batches, which must agree to the last bit."""
+    """Run a node of a plan in all forms and three sizes of batches, which must agree to the last bit."""
     trees = Trees(value.op, value.settings, tensors, value.inputs[0].width)
     out, fault = trees.run(read[0])
-    for form, tile in (("walk", 1), ("walk", 64), ("quick", 64), ("by rows", 21)):
-        again, fault_again = trees.run(read[0], form=form, tile=tile)
+    for form, tile, portable in (
+        ("walk", 1, False), ("walk", 64, False), ("quick", 64, False), ("quick", 64, True), ("by rows", 21, False),
+    ):  # fmt: skip
+        again, fault_again = trees.run(read[0], form=form, tile=tile, portable=portable)
         assert again.tobytes() == out.tobytes(), f"{form} of {tile} rows differs"
         assert np.array_equal(fault_again, fault)
     refused |= fault
