@@ -21,6 +21,7 @@ format and a version's files.
     scoring       read, verify and run a version
     files         Parquet and CSV in, through the Go encoder where values are raw
     report        evaluations as tables and a plot
+    skops_file    what a .skops file holds, if all of its types are trusted
     sklearn_port  a fitted scikit-learn pipeline into a recipe and a version
     plan          models as data: a graph of operators, and its parameters
     build         the version and commit that --version prints

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from pytrain import build, cli_file, cli_fit, cli_port
+from pytrain import build, cli_file, cli_fit, cli_plan, cli_port
 from pytrain.errors import PytrainError
 
 app = typer.Typer(
@@ -52,6 +52,7 @@ app.command("fit-file")(cli_file.fit_file)
 app.command("evaluate")(cli_file.evaluate)
 app.command("inspect")(cli_file.inspect)
 app.command("port-sklearn")(cli_port.port_sklearn)
+app.command("port")(cli_plan.port)
 
 
 def main() -> NoReturn:

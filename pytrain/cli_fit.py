@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -57,7 +57,14 @@ def init(recipe: RecipeOption, store_dir: StoreOption, threads: ThreadsOption = 
     typer.echo(str(path))
 
 
-def publish(store_dir: Path, model: str, writer: VersionWriter, learnt: loop.Learnt) -> Path:
+class Writer(Protocol):
+    """What fills an empty directory with a complete version."""
+
+    def write(self, directory: Path, version: int, learnt: loop.Learnt) -> None:
+        """Write the version's files; the caller syncs and renames the directory."""
+
+
+def publish(store_dir: Path, model: str, writer: Writer, learnt: loop.Learnt) -> Path:
     """Write the next version straight into a store, point at it unless the pointer is pinned; return its directory."""
     model_dir = store_dir / model
     with store.locked(model_dir):

@@ -73,7 +73,7 @@ class InputError(PytrainError):
 
 
 class Refusal(InputError):
-    """A model holds what no plan can express exactly. Place, message and remedy name operator, reason and substitute."""
+    """A model holds what no plan can express exactly. The message names operator and place, the remedy a substitute."""
 
 
 class StreamError(PytrainError):

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import skops.io
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -29,6 +28,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from pytrain.errors import InputError
 from pytrain.recipe import Architecture, Feature, Recipe, Training
+from pytrain.skops_file import load_skops
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,23 +69,7 @@ def load_pipeline(path: Path) -> Pipeline:
     InputError
         It is a pickle, damaged, holds other types, or is no pipeline.
     """
-    if path.suffix != ".skops":
-        raise InputError(
-            "is not a .skops file; a pickle could run any code, so none is opened",
-            where=str(path),
-            remedy='write the pipeline with skops.io.dump(pipeline, "model.skops") where it was fitted',
-        )
-    try:
-        untrusted = skops.io.get_untrusted_types(file=path)
-        pipeline = None if untrusted else skops.io.load(path, trusted=[])
-    except OSError as e:
-        raise InputError(f"cannot be read: {e.strerror or e}", where=str(path), remedy="name a file that exists") from e
-    except Exception as e:
-        raise InputError(
-            f"is no whole skops file: {e}", where=str(path), remedy="write it again with skops.io.dump"
-        ) from e
-    if untrusted:
-        raise InputError(f"holds types that are not trusted: {', '.join(untrusted)}", where=str(path), remedy=_SHAPE)
+    pipeline = load_skops(path, trusted=frozenset(), remedy=_SHAPE)
     if not isinstance(pipeline, Pipeline):
         raise InputError(f"holds a {type(pipeline).__name__}", where=str(path), remedy=_SHAPE)
     return pipeline

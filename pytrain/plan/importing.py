@@ -7,7 +7,7 @@ text has one text input.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sklearn
@@ -39,7 +39,11 @@ FAMILIES = (
     *(linear, calibrate, trees, lightgbm, xgboost),
 )
 
-_TOLERANCE = 1e-6
+_TREES = 1e-12
+_EXACT = {
+    *("trees", "leaves", "concat", "select", "cast", "dense", "finite", "mean", "add", "sub", "mul", "div", "clip"),
+    *("impute", "missing", "equal_missing", "binarize", "bins", "lookup", "expand", "gather", "link", "argmax"),
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Model:
     missing: dict[str, object]
 
 
-def import_model(estimator: Any, *, file: str, text: str = "text", tolerance: float = _TOLERANCE) -> Model:
+def import_model(estimator: Any, *, file: str, text: str = "text") -> Model:
     """Turn a fitted estimator into a plan.
 
     Parameters
@@ -94,14 +98,21 @@ def import_model(estimator: Any, *, file: str, text: str = "text", tolerance: fl
         if names is None and columns and all(v.type == "float64" for v in inputs.used()):
             inputs = Inputs(columns, together=True)
             outputs, labels = _outputs(convert(estimator, inputs.value(), place), place)
-        plan = Plan(
-            inputs=inputs.used(),
-            outputs=simplified(outputs),
-            labels=labels,
-            tolerance=tolerance,
-            source=f"scikit-learn {sklearn.__version__}: {estimator!r}",
-        )
+        plan = Plan(inputs=inputs.used(), outputs=simplified(outputs), labels=labels, source=_source(estimator))
+        if _is_exact(plan):
+            plan = replace(plan, tolerance=_TREES)
     return Model(estimator, plan, tuple(columns), names is not None, dict(inputs.missing))
+
+
+def _source(estimator: Any) -> str:
+    module = type(estimator).__module__
+    return f"scikit-learn {sklearn.__version__}: {estimator!r}" if module.startswith("sklearn.") else repr(estimator)
+
+
+def _is_exact(plan: Plan) -> bool:
+    """Whether trees give the answer, and nothing before them adds in an order of its own."""
+    operators = {value.op for value in plan.nodes}
+    return "trees" in operators and operators <= _EXACT
 
 
 def _first(estimator: Any) -> Any:

@@ -16,6 +16,17 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+    RandomTreesEmbedding,
+)
 from sklearn.feature_selection import SelectKBest, VarianceThreshold
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
@@ -49,6 +60,7 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 from sklearn.svm import LinearSVC, LinearSVR
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,6 +149,7 @@ TRANSFORMERS: dict[str, Maker] = {
     "TruncatedSVD": lambda _d: TruncatedSVD(2, random_state=0),
     "KMeans": lambda d: KMeans(draw_small(d), n_init=1, random_state=0),
     "SimpleImputer": lambda d: SimpleImputer(strategy=one_of(d, "mean", "median", "most_frequent", "constant")),
+    "RandomTreesEmbedding": lambda d: RandomTreesEmbedding(3, max_depth=2, sparse_output=yes(d), random_state=0),
     "FeatureUnion": _union,
     "ColumnTransformer": _by_place,
 }
@@ -170,6 +183,7 @@ def _ordinal(draw: Draw) -> Any:
     )
 
 
+TREES: dict[str, Any] = {"max_depth": 4, "random_state": 0}
 CLASSIFIERS: dict[str, Maker] = {
     "LogisticRegression": lambda d: LogisticRegression(C=one_of(d, 0.1, 1.0, 10.0)),
     "RidgeClassifier": lambda _d: RidgeClassifier(),
@@ -185,6 +199,12 @@ CLASSIFIERS: dict[str, Maker] = {
         ensemble=yes(d),
     ),
     "FrozenEstimator": lambda _d: _Frozen(),
+    "DecisionTreeClassifier": lambda _d: DecisionTreeClassifier(**TREES),
+    "ExtraTreeClassifier": lambda _d: ExtraTreeClassifier(**TREES),
+    "RandomForestClassifier": lambda _d: RandomForestClassifier(4, **TREES),
+    "ExtraTreesClassifier": lambda _d: ExtraTreesClassifier(4, **TREES),
+    "GradientBoostingClassifier": lambda _d: GradientBoostingClassifier(n_estimators=4, random_state=0),
+    "HistGradientBoostingClassifier": lambda _d: HistGradientBoostingClassifier(max_iter=4, min_samples_leaf=5),
 }
 REGRESSIONS: dict[str, Maker] = {
     "LinearRegression": lambda d: LinearRegression(fit_intercept=yes(d)),
@@ -196,6 +216,12 @@ REGRESSIONS: dict[str, Maker] = {
     "PoissonRegressor": lambda _d: PoissonRegressor(),
     "GammaRegressor": lambda _d: GammaRegressor(),
     "TweedieRegressor": lambda d: TweedieRegressor(power=one_of(d, 0, 1.5)),
+    "DecisionTreeRegressor": lambda _d: DecisionTreeRegressor(**TREES),
+    "ExtraTreeRegressor": lambda _d: ExtraTreeRegressor(**TREES),
+    "RandomForestRegressor": lambda _d: RandomForestRegressor(4, **TREES),
+    "ExtraTreesRegressor": lambda _d: ExtraTreesRegressor(4, **TREES),
+    "GradientBoostingRegressor": lambda _d: GradientBoostingRegressor(n_estimators=4, random_state=0),
+    "HistGradientBoostingRegressor": lambda _d: HistGradientBoostingRegressor(max_iter=4, min_samples_leaf=5),
 }
 CLUSTERS: dict[str, Maker] = {"KMeans": TRANSFORMERS["KMeans"]}
 # Texts to numbers, sparse or dense; each is fitted on one column of text.
@@ -310,7 +336,8 @@ def cases(draw: Draw) -> Case:
     )
     if missing:
         frame.loc[rng.random(n) < 0.1, ["price", "weight"]] = np.nan
-        colours = [kind if gone else c for c, gone in zip(frame["colour"], np.asarray(rng.random(n)) < 0.1, strict=True)]
+        gone = [bool(r < 0.1) for r in rng.random(n)]
+        colours = [kind if g else c for c, g in zip(frame["colour"], gone, strict=True)]
         frame["colour"] = pd.Series(colours, dtype=object)
     numeric = ["price", "weight", "count"]
     parts = [

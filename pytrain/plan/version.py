@@ -1,0 +1,87 @@
+"""A version whose format is a plan: the plan, golden rows in columns, the manifest."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytrain import manifest as mf
+from pytrain.errors import InputError
+from pytrain.plan.codec import read_plan, write_plan
+from pytrain.plan.columns import columns, pack
+from pytrain.plan.golden import golden_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytrain.loop import Learnt
+    from pytrain.plan.importing import Model
+
+OBJECTS = "objects"  # within a store; no model has this name
+_FEWEST_ROWS = 16
+
+
+@dataclass(frozen=True)
+class PlanWriter:
+    """Writes versions of one ported model.
+
+    Attributes
+    ----------
+    name
+        The model's name in the store.
+    label
+        What it predicts.
+    objects
+        Where parameters are stored.
+    """
+
+    model: Model
+    name: str
+    label: str
+    objects: Path
+    where: str
+
+    def write(self, directory: Path, version: int, learnt: Learnt) -> None:
+        """Fill an empty directory with a complete version; the caller syncs and renames it.
+
+        Raises
+        ------
+        InputError
+            scikit-learn answers too few rows to prove the version by.
+        VersionError
+            What was written cannot be read.
+        """
+        plan = self.model.plan
+        inputs, outputs = golden_rows(self.model, seed=0)
+        rows = len(next(iter(outputs.values())))
+        if rows < _FEWEST_ROWS:
+            raise InputError(
+                f"answers only {rows} golden rows; at least {_FEWEST_ROWS} are needed",
+                where=self.where,
+                remedy="let its encoders ignore unknown categories, and its imputers fill what is missing",
+            )
+        write_plan(plan, directory, self.objects)
+        (directory / mf.GOLDEN).parent.mkdir()
+        (directory / mf.GOLDEN).write_bytes(
+            pack(
+                inputs=columns(inputs, {v.name: (v.type, v.width) for v in plan.inputs}),
+                outputs=columns(outputs, {name: (v.type, v.width) for name, v in plan.outputs.items()}),
+                tolerance=plan.tolerance,
+            )
+        )
+        trained = mf.TrainedOn(rows=learnt.rows, from_ms=learnt.from_ms, to_ms=learnt.to_ms, position=None)
+        document = {
+            "schema": 1,
+            "model": self.name,
+            "version": version,
+            "label": self.label,
+            "created": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "format": "plan",
+            "files": mf.hash_files(directory),
+            "training": trained.model_dump(),
+            "metrics": learnt.metrics,
+        }
+        (directory / mf.MANIFEST).write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        read_plan(directory, self.objects)
