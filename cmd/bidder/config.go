@@ -121,7 +121,7 @@ func Defaults() Config {
 	c.Predict.Connections = 1024
 	c.Limits.BodyBytes = 256 << 10
 	c.Limits.Auctions = 4096
-	c.Limits.CPUWait = time.Millisecond
+	c.Limits.CPUWait = 2 * time.Millisecond
 	c.Limits.GCPercent = 400
 	c.Limits.GCBytes = 256 << 20
 	c.Limits.Connections = 16384
