@@ -202,6 +202,7 @@ def leaves(value: Value, trees: Sequence[Tree], *, accepts: str = "any") -> Valu
 
 def find_leaves(tree: Tree, x: Floats, *, less: bool = False) -> Ints:
     """Return the leaf (n,) of each row of x (n, w), as the numbers of nodes. For golden rows, not for speed."""
+    packed = _sets([tree], np.zeros(1, np.int32), len(tree.feature)) if tree.sets else {}
     at = np.zeros(len(x), np.int32)
     while len(rows := np.flatnonzero(tree.feature[at] >= 0)):
         nodes = at[rows]
@@ -209,13 +210,22 @@ def find_leaves(tree: Tree, x: Floats, *, less: bool = False) -> Ints:
         found[np.isnan(found) & (flags & NAN_MISSING == 0)] = 0.0
         missing = np.isnan(found) | ((flags & ZERO_MISSING > 0) & (np.abs(found) <= ZERO))
         left = found < tree.threshold[nodes] if less else found <= tree.threshold[nodes]
-        for i in np.flatnonzero(flags & CATEGORICAL):
-            words, value = tree.sets[int(nodes[i])], found[i]
-            inside = (0 if flags[i] & NO_NEGATIVE else -1 + 2**-53) <= value < 32 * len(words)
-            left[i] = inside and bool(int(words[int(value) // 32]) >> int(value) % 32 & 1)
+        if len(sets := np.flatnonzero(flags & CATEGORICAL)):
+            left[sets] = _in_sets(packed, nodes[sets], found[sets], flags[sets])
         left[missing] = flags[missing] & MISSING_LEFT > 0
         at[rows] = np.where(left, tree.left[nodes], tree.right[nodes])
     return at
+
+
+def _in_sets(
+    packed: Mapping[str, Any], nodes: Ints, values: Floats, flags: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.bool_]:
+    """Return whether each node's set has the value."""
+    count = packed["bit_count"][nodes]
+    inside = (values > -1) & (values < 32 * count) & ((flags & NO_NEGATIVE == 0) | (values >= 0))
+    code = np.where(inside, values, 0).astype(np.int64)
+    words = np.append(packed["bits"], np.uint32(0))[np.where(inside, packed["bit_start"][nodes] + code // 32, -1)]
+    return np.asarray(inside & (words >> (code % 32).astype(np.uint32) & 1 > 0))
 
 
 def evaluate(
