@@ -256,7 +256,8 @@ func (d *decoder) scalar(at string, t token) any {
 	case isNil:
 		return nil
 	default:
-		d.breaks("%s holds a %s, which no setting does", at, t.is)
+		d.fault("%s holds a %s, which no setting does", at, t.is)
+		d.broken = d.broken || t.n > 0
 		return nil
 	}
 }
