@@ -38,8 +38,8 @@ Text = str | None  # None is a missing text
 # How much is known of a value's numbers.
 ANY, NO_INFINITY, FINITE = 0, 1, 2
 
-_KEEP = {"concat", "select", "dense", "add", "sub", "mul", "div", "clip", "normalize", "polynomial", "cast", "mean"}
-_NEW = {"function": ANY, "equal_missing": NO_INFINITY}
+_KEEP = {"concat", "select", "dense", "add", "sub", "mul", "div", "clip", "normalize", "polynomial", "mean"}
+_NEW = {"function": ANY, "cast": ANY, "equal_missing": NO_INFINITY}
 
 
 class Value:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # A number that is not finite stays so through these, in some column that is kept.
-_PASS = {"concat", "dense", "add", "sub", "mul", "div", "normalize"}
+_PASS = {"concat", "cast", "dense", "add", "sub", "mul", "div", "normalize"}
 _FULL = {"linear", "project", "distances", "nearest"}
 # These compute the same of sparse values, but not "normalize", which leaves tiny rows of dense values as they are.
 _SPARSE = {"concat", "select", "mul", "div", "finite", *_FULL}
@@ -77,6 +77,9 @@ def _refuses(reader: Value, after: tuple[bool, bool]) -> tuple[bool, bool]:
         return (nan or not reader.settings["nan"], True)
     if reader.op in _FULL:
         return (True, True) if reader.settings["finite"] else (False, False)
+    accepts = reader.settings.get("accepts", "any")
+    if accepts != "any":
+        return (accepts == "finite", True)
     if reader.op in _PASS:
         return (nan, infinite)
     if reader.op == "impute":

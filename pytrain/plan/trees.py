@@ -266,9 +266,9 @@ def _tree(estimator: Any, place: Place, *, missing: bool, scale: float = 1.0) ->
     )
 
 
-def _fitted(estimator: Any, members: Sequence[Any], place: Place) -> tuple[list[Tree], str]:
-    """Return the members' trees, and which numbers they accept."""
-    missing = members[0].__sklearn_tags__().input_tags.allow_nan
+def _fitted(estimator: Any, members: Sequence[Any], value: Value, place: Place) -> tuple[list[Tree], str]:
+    """Return the members' trees, and which numbers they accept. Of sparse columns scikit-learn takes no NaN."""
+    missing = members[0].__sklearn_tags__().input_tags.allow_nan and not value.sparse
     places = (
         [place] if members[0] is estimator else [place.child(f"estimators_[{i}]", m) for i, m in enumerate(members)]
     )
@@ -281,7 +281,7 @@ def _labels(estimator: Any) -> tuple[Any, ...]:
 
 
 def _mean(estimator: Any, members: Sequence[Any], value: Value, place: Place) -> Value:
-    trees, accepts = _fitted(estimator, members, place)
+    trees, accepts = _fitted(estimator, members, value, place)
     base = np.zeros(trees[0].values.shape[1])
     return ensemble(value.narrow(), trees, base=base, divide=len(trees), accepts=accepts)
 
@@ -313,14 +313,15 @@ def forest_regressor(estimator: Any, value: Value, place: Place) -> Prediction:
 @importer(RandomTreesEmbedding)
 def random_trees_embedding(estimator: Any, value: Value, place: Place) -> Value:
     """One column a leaf, 1 where the row is."""
-    trees, accepts = _fitted(estimator, estimator.estimators_, place)
+    trees, accepts = _fitted(estimator, estimator.estimators_, value, place)
     sizes = []
     for tree, categories in zip(trees, estimator.one_hot_encoder_.categories_, strict=True):
-        found = np.flatnonzero(tree.feature < 0)
-        if not np.array_equal(found, categories):
+        places = np.flatnonzero(tree.feature < 0)
+        if not np.array_equal(places, categories):
             raise place.refuse("has leaves that no row of its training fell in", "fit it again")
-        sizes.append(len(found))
-    return leaves(value.narrow(), trees, accepts=accepts).expand(sizes)
+        sizes.append(len(places))
+    found = leaves(value.narrow(), trees, accepts=accepts).expand(sizes)
+    return found if estimator.sparse_output else found.dense()
 
 
 # --- gradient boosting

@@ -27,6 +27,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
     RandomTreesEmbedding,
 )
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.feature_selection import SelectKBest, VarianceThreshold
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
@@ -65,7 +66,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Draw = Callable[[st.SearchStrategy[Any]], Any]
+    Draw = np.random.Generator
     Maker = Callable[[Draw], Any]
 
 ANY_NUMBER = "cbrt square abs negative sign sin cos tanh floor ceil rint expm1 exp".split()  # noqa: SIM905
@@ -87,16 +88,16 @@ class Case:
 
 
 def one_of(draw: Draw, *values: Any) -> Any:
-    return draw(st.sampled_from(values))
+    return values[int(draw.integers(len(values)))]
 
 
 def yes(draw: Draw) -> bool:
-    return bool(draw(st.booleans()))
+    return bool(draw.integers(2))
 
 
 def _bins(draw: Draw) -> Any:
     return KBinsDiscretizer(
-        draw(st.integers(2, 6)),
+        int(draw.integers(2, 7)),
         encode=one_of(draw, "ordinal", "onehot", "onehot-dense"),
         strategy=one_of(draw, "uniform", "quantile", "kmeans"),
         quantile_method="averaged_inverted_cdf",
@@ -156,7 +157,7 @@ TRANSFORMERS: dict[str, Maker] = {
 
 
 def draw_small(draw: Draw) -> int:
-    return int(draw(st.integers(2, 4)))
+    return int(draw.integers(2, 5))
 
 
 def transformer(draw: Draw) -> Any:
@@ -225,7 +226,22 @@ REGRESSIONS: dict[str, Maker] = {
 }
 CLUSTERS: dict[str, Maker] = {"KMeans": TRANSFORMERS["KMeans"]}
 # Texts to numbers, sparse or dense; each is fitted on one column of text.
-TEXT: dict[str, Maker] = {}
+TEXT: dict[str, Maker] = {
+    "CountVectorizer": lambda d: CountVectorizer(**_grams(d), binary=yes(d), lowercase=yes(d)),
+    "TfidfVectorizer": lambda d: TfidfVectorizer(**_grams(d), sublinear_tf=yes(d), norm=one_of(d, "l2", "l1", None)),
+    "HashingVectorizer": lambda d: HashingVectorizer(n_features=32, **_grams(d), alternate_sign=yes(d)),
+    "TfidfTransformer": lambda d: make_pipeline(CountVectorizer(**_grams(d)), TfidfTransformer(use_idf=yes(d))),
+}
+
+
+def _grams(draw: Draw) -> dict[str, Any]:
+    analyzer = one_of(draw, "word", "word", "char", "char_wb")
+    return {
+        "analyzer": analyzer,
+        "ngram_range": one_of(draw, (1, 1), (1, 2), (2, 3)),
+        "stop_words": one_of(draw, None, ["the", "very"]) if analyzer == "word" else None,
+        "token_pattern": one_of(draw, r"(?u)\b\w\w+\b", r"(?u)\b\w+\b"),
+    }
 
 
 class _Frozen(LogisticRegression):  # type: ignore[misc] # scikit-learn has no types
@@ -257,7 +273,7 @@ def _numeric_part(draw: Draw, *, missing: bool) -> Any:
                 keep_empty_features=yes(draw),
             )
         )
-    steps += [transformer(draw) for _ in range(draw(st.integers(0, 2)))]
+    steps += [transformer(draw) for _ in range(int(draw.integers(0, 3)))]
     return make_pipeline(*steps) if steps else "passthrough"
 
 
@@ -305,9 +321,14 @@ def words(rng: np.random.Generator, n: int) -> list[str]:
 
 
 @st.composite
-def cases(draw: Draw) -> Case:
-    seed = draw(st.integers(0, 2**16))
-    n = draw(st.sampled_from([40, 60, 90]))
+def cases(draw: Any) -> Case:
+    """Random pipelines. One seed decides all, so that each choice is as likely as any other."""
+    return case(np.random.default_rng(draw(st.integers(0, 2**64 - 1))))
+
+
+def case(draw: Draw) -> Case:
+    seed = int(draw.integers(2**16))
+    n = one_of(draw, 40, 60, 90)
     rng = np.random.default_rng(seed)
     final, target = _final(draw, seed, n)
     shape = one_of(draw, "array", "array", "table", "table", "table", *(["text"] if TEXT else []))
@@ -316,7 +337,7 @@ def cases(draw: Draw) -> Case:
         return Case(_joined(steps, final), words(rng, n), target)
     missing = yes(draw)
     if shape == "array":
-        x = rng.normal(size=(n, draw(st.integers(2, 5)))).round(draw(st.integers(0, 3)))
+        x = rng.normal(size=(n, int(draw.integers(2, 6)))).round(int(draw.integers(0, 4)))
         x *= one_of(draw, 1.0, 1.0, 30.0)
         if missing:
             x[rng.random(x.shape) < 0.1] = np.nan
@@ -336,7 +357,7 @@ def cases(draw: Draw) -> Case:
     )
     if missing:
         frame.loc[rng.random(n) < 0.1, ["price", "weight"]] = np.nan
-        gone = [bool(r < 0.1) for r in rng.random(n)]
+        gone = [bool(rng.random() < 0.1) for _ in range(n)]
         colours = [kind if g else c for c, g in zip(frame["colour"], gone, strict=True)]
         frame["colour"] = pd.Series(colours, dtype=object)
     numeric = ["price", "weight", "count"]
@@ -348,7 +369,7 @@ def cases(draw: Draw) -> Case:
         parts.append(("words", TEXT[one_of(draw, *TEXT)](draw), "words"))
     if yes(draw):
         parts.append(("bins", _bins(draw), ["count"]))
-    parts = draw(st.permutations(parts))
+    parts = [parts[int(i)] for i in draw.permutation(len(parts))]
     split = ColumnTransformer(
         parts,
         transformer_weights=one_of(draw, None, {"numbers": 0.5}),
