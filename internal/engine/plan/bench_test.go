@@ -132,3 +132,24 @@ func BenchmarkOperators(b *testing.B) {
 		})
 	}
 }
+
+// What a run costs besides its stages.
+func BenchmarkRun(b *testing.B) {
+	for _, rows := range []int{1, 64, 512} {
+		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
+			e, _ := opened(b, logistic())
+			batch, err := e.NewBatch(rows)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer batch.Close()
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := batch.Run(rows); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(rows), "ns/row")
+		})
+	}
+}
