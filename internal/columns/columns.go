@@ -4,7 +4,6 @@
 package columns
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -14,6 +13,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"gavel/internal/engine"
+	"gavel/internal/packed"
 )
 
 // Table is rows in columns. Columns[i] holds Rows rows of Fields[i].
@@ -23,27 +23,30 @@ type Table struct {
 	Rows    int
 }
 
-// wire is a column as it is written.
-type wire struct {
-	Name  string             `msgpack:"name"`
-	Type  string             `msgpack:"type"`
-	Width int                `msgpack:"width"`
-	Data  msgpack.RawMessage `msgpack:"data"`
+// Decode reads a list of columns and nothing behind it.
+func Decode(data []byte) (Table, error) {
+	r := packed.NewReader(data)
+	t, err := Read(r)
+	if err == nil && r.Rest() > 0 {
+		err = fmt.Errorf("columns: %d bytes follow them", r.Rest())
+	}
+	return t, err
 }
 
-// Decode reads a list of columns. Its memory is of the order of the input's.
-func Decode(data []byte) (Table, error) {
-	var list []wire
-	d := msgpack.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields(true)
-	if err := d.Decode(&list); err != nil {
-		return Table{}, fmt.Errorf("columns: cannot decode them: %w", err)
-	}
+// Read reads a list of columns. Its memory is of the order of the input's.
+func Read(r *packed.Reader) (Table, error) {
 	t := Table{Rows: -1}
-	for i := range list {
-		if err := t.add(&list[i]); err != nil {
-			return Table{}, fmt.Errorf("columns: column %d %q: %w", i, list[i].Name, err)
+	for i := range r.Want("the list of columns", packed.List).N {
+		w := read(r)
+		if r.Err() != nil {
+			break
 		}
+		if err := t.add(&w); err != nil {
+			return Table{}, fmt.Errorf("columns: column %d %q: %w", i, w.name, err)
+		}
+	}
+	if r.Err() != nil {
+		return Table{}, fmt.Errorf("columns: column %d: %w", len(t.Fields), r.Err())
 	}
 	if t.Rows < 0 {
 		return Table{}, fmt.Errorf("columns: there are none")
@@ -51,102 +54,120 @@ func Decode(data []byte) (Table, error) {
 	return t, nil
 }
 
-func (t *Table) add(w *wire) error {
-	of, ok := engine.TypeOf(w.Type)
-	if !ok || w.Width < 1 || w.Width > math.MaxInt32 || w.Name == "" {
-		return fmt.Errorf("type %q and width %d: a column has a name, a type int32, float32, float64 or text, and a width of at least 1", w.Type, w.Width)
+// wire is a column as it is written.
+type wire struct {
+	name, of string
+	width    int64
+	numbers  []byte   // of the input
+	texts    []string // nil: data is numbers
+}
+
+func read(r *packed.Reader) (w wire) {
+	r.Object("a column", func(key string) bool {
+		switch key {
+		case "name":
+			w.name = r.Text(key, 4096)
+		case "type":
+			w.of = r.Text(key, 100)
+		case "width":
+			w.width = r.Want(key, packed.Integer).Integer
+		case "data":
+			w.data(r)
+		default:
+			return false
+		}
+		return true
+	})
+	return w
+}
+
+func (w *wire) data(r *packed.Reader) {
+	switch t := r.Next(); t.Is {
+	case packed.Binary:
+		w.numbers = t.Bytes
+	case packed.List:
+		w.texts = []string{}
+		for i := 0; i < t.N && r.Err() == nil; i++ {
+			text := r.Next()
+			if text.Is != packed.Text && text.Is != packed.Binary {
+				r.Break("text %d is a %s", i, text.Is)
+			}
+			w.texts = append(w.texts, string(text.Bytes))
+		}
+	default:
+		r.Break("data is a %s, must be a binary or a list of texts", t.Is)
 	}
-	if slices.ContainsFunc(t.Fields, func(f engine.Field) bool { return f.Name == w.Name }) {
+}
+
+func (t *Table) add(w *wire) error {
+	of, ok := engine.TypeOf(w.of)
+	if !ok || w.width < 1 || w.width > math.MaxInt32 || w.name == "" || (of == engine.Text) != (w.texts != nil) {
+		return fmt.Errorf("type %q and width %d: a column has a name, a type int32, float32, float64 or text, a width of at least 1, and data of its type", w.of, w.width)
+	}
+	if slices.ContainsFunc(t.Fields, func(f engine.Field) bool { return f.Name == w.name }) {
 		return fmt.Errorf("the name stands twice")
 	}
-	c := engine.Column{Type: of, Width: w.Width}
-	n, err := decodeValues(&c, w.Data)
+	f := engine.Field{Name: w.name, Type: of, Width: int(w.width)}
+	c := engine.Column{Type: of, Width: f.Width, Text: w.texts}
+	n, err := len(w.texts), error(nil)
+	switch of {
+	case engine.Int32:
+		c.Int32, err = numbers[int32](w.numbers, 4)
+		n = len(c.Int32)
+	case engine.Float32:
+		c.Float32, err = numbers[float32](w.numbers, 4)
+		n = len(c.Float32)
+	case engine.Float64:
+		c.Float64, err = numbers[float64](w.numbers, 8)
+		n = len(c.Float64)
+	}
 	if err != nil {
 		return err
 	}
-	if n%w.Width != 0 || t.Rows >= 0 && n/w.Width != t.Rows {
-		return fmt.Errorf("%d values are no whole rows of width %d, or not as many rows as other columns have", n, w.Width)
+	if n%f.Width != 0 || t.Rows >= 0 && n/f.Width != t.Rows {
+		return fmt.Errorf("%d values are no whole rows of width %d, or not as many rows as other columns have", n, f.Width)
 	}
-	t.Fields = append(t.Fields, engine.Field{Name: w.Name, Type: of, Width: w.Width})
-	t.Columns = append(t.Columns, c)
-	t.Rows = n / w.Width
+	t.Fields, t.Columns, t.Rows = append(t.Fields, f), append(t.Columns, c), n/f.Width
 	return nil
 }
 
-// decodeValues returns how many values there are.
-func decodeValues(c *engine.Column, data []byte) (int, error) {
-	d := msgpack.NewDecoder(bytes.NewReader(data))
-	if c.Type == engine.Text {
-		return decodeTexts(c, d, len(data))
-	}
-	var raw []byte
-	if err := d.Decode(&raw); err != nil {
-		return 0, err
-	}
-	size := 4
-	if c.Type == engine.Float64 {
-		size = 8
-	}
+func numbers[T int32 | float32 | float64](raw []byte, size int) ([]T, error) {
 	if len(raw)%size != 0 {
-		return 0, fmt.Errorf("%d bytes are no whole number of %v", len(raw), c.Type)
+		return nil, fmt.Errorf("%d bytes are no whole number of values of %d bytes", len(raw), size)
 	}
-	n := len(raw) / size
-	switch c.Type {
-	case engine.Int32:
-		c.Int32 = make([]int32, n)
-		return n, read(raw, c.Int32)
-	case engine.Float32:
-		c.Float32 = make([]float32, n)
-		return n, read(raw, c.Float32)
-	default:
-		c.Float64 = make([]float64, n)
-		return n, read(raw, c.Float64)
-	}
-}
-
-func read[T int32 | float32 | float64](raw []byte, to []T) error {
+	to := make([]T, len(raw)/size)
 	_, err := binary.Decode(raw, binary.LittleEndian, to)
-	return err
-}
-
-func decodeTexts(c *engine.Column, d *msgpack.Decoder, bytes int) (int, error) {
-	n, err := d.DecodeArrayLen()
-	if err != nil {
-		return 0, err
-	}
-	if n < 0 || n > bytes { // an element has a byte at least
-		return 0, fmt.Errorf("data is no list of texts")
-	}
-	c.Text = make([]string, n)
-	for i := range c.Text {
-		if c.Text[i], err = d.DecodeString(); err != nil { // takes binaries too
-			return 0, fmt.Errorf("text %d: %w", i, err)
-		}
-	}
-	return n, nil
+	return to, err
 }
 
 // Encode writes the first rows of columns of the fields.
 func Encode(e *msgpack.Encoder, fields []engine.Field, columns []engine.Column, rows int) error {
-	list := make([]wire, len(fields))
+	type column struct { // not a map, whose order is another each time
+		Name  string `msgpack:"name"`
+		Type  string `msgpack:"type"`
+		Width int    `msgpack:"width"`
+		Data  any    `msgpack:"data"`
+	}
+	list := make([]column, len(fields))
 	for i, f := range fields {
-		data, err := encodeValues(&columns[i], rows*f.Width)
+		data, err := encodable(&columns[i], rows*f.Width)
 		if err != nil {
 			return fmt.Errorf("columns: cannot encode %q: %w", f.Name, err)
 		}
-		list[i] = wire{f.Name, f.Type.String(), f.Width, data}
+		list[i] = column{f.Name, f.Type.String(), f.Width, data}
 	}
 	return e.Encode(list)
 }
 
-func encodeValues(c *engine.Column, n int) (msgpack.RawMessage, error) {
+// encodable is the first n values of a column: bytes, or texts.
+func encodable(c *engine.Column, n int) (any, error) {
 	switch c.Type {
 	case engine.Int32:
-		return encodeNumbers(c.Int32[:n])
+		return binary.Append(nil, binary.LittleEndian, c.Int32[:n])
 	case engine.Float32:
-		return encodeNumbers(c.Float32[:n])
+		return binary.Append(nil, binary.LittleEndian, c.Float32[:n])
 	case engine.Float64:
-		return encodeNumbers(c.Float64[:n])
+		return binary.Append(nil, binary.LittleEndian, c.Float64[:n])
 	}
 	texts := make([]any, n)
 	for i, s := range c.Text[:n] {
@@ -154,13 +175,5 @@ func encodeValues(c *engine.Column, n int) (msgpack.RawMessage, error) {
 			texts[i] = []byte(s)
 		}
 	}
-	return msgpack.Marshal(texts)
-}
-
-func encodeNumbers[T int32 | float32 | float64](values []T) (msgpack.RawMessage, error) {
-	raw, err := binary.Append(nil, binary.LittleEndian, values)
-	if err != nil {
-		return nil, err
-	}
-	return msgpack.Marshal(raw)
+	return texts, nil
 }

@@ -1,7 +1,6 @@
 package models
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -9,10 +8,9 @@ import (
 	"os"
 	"slices"
 
-	"github.com/vmihailenco/msgpack/v5"
-
 	"gavel/internal/columns"
 	"gavel/internal/engine"
+	"gavel/internal/packed"
 )
 
 const (
@@ -43,13 +41,11 @@ func readGolden(name string, m *Manifest) (*golden, error) {
 		return nil, fmt.Errorf("%s is larger than %d bytes; a few dozen rows suffice", name, goldenMaxBytes)
 	}
 	var wire goldenWire
-	dec := msgpack.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields(true)
-	if err := dec.Decode(&wire); err != nil {
+	if err := wire.read(data); err != nil {
 		return nil, fmt.Errorf("%s cannot be decoded: %w", name, err)
 	}
 	g, err := wire.indices(m)
-	if wire.Inputs != nil {
+	if wire.typed {
 		g, err = wire.columns()
 	}
 	if err != nil {
@@ -63,15 +59,59 @@ func readGolden(name string, m *Manifest) (*golden, error) {
 
 // goldenWire is golden.msgpack. A file has the keys of one form only.
 type goldenWire struct {
-	// Rows of indices with one probability each.
-	N int    `msgpack:"n"`
-	F int    `msgpack:"f"`
-	X []byte `msgpack:"x"`
-	P []byte `msgpack:"p"`
-	// Columns.
-	Inputs    msgpack.RawMessage `msgpack:"inputs"`
-	Outputs   msgpack.RawMessage `msgpack:"outputs"`
-	Tolerance float64            `msgpack:"tolerance"`
+	indexed bool // rows of indices with one probability each: int32[n, f], float32[n]
+	n, f    int
+	x, p    []byte
+
+	typed           bool // columns
+	inputs, outputs columns.Table
+	tolerance       float64
+}
+
+func (w *goldenWire) read(data []byte) error {
+	r := packed.NewReader(data)
+	table := func() columns.Table {
+		t, err := columns.Read(r)
+		if err != nil {
+			r.Break("%v", err)
+		}
+		return t
+	}
+	number := func(key string) int {
+		n := r.Want(key, packed.Integer).Integer
+		if n < 0 || n > goldenMaxBytes {
+			r.Break("%s is %d, must be in [0, %d]", key, n, goldenMaxBytes)
+			return 0
+		}
+		return int(n)
+	}
+	r.Object("the file", func(key string) bool {
+		switch key {
+		case "n":
+			w.n = number(key)
+		case "f":
+			w.f = number(key)
+		case "x":
+			w.x = r.Want(key, packed.Binary).Bytes
+		case "p":
+			w.p = r.Want(key, packed.Binary).Bytes
+		case "inputs":
+			w.inputs = table()
+		case "outputs":
+			w.outputs = table()
+		case "tolerance":
+			w.tolerance = r.Want(key, packed.Float).Float
+		default:
+			return false
+		}
+		w.indexed = w.indexed || len(key) == 1
+		w.typed = w.typed || len(key) > 1
+		return true
+	})
+	if r.Err() == nil && r.Rest() > 0 {
+		return fmt.Errorf("%d bytes follow it", r.Rest())
+	}
+	return r.Err()
 }
 
 // indices checks sizes and indices against the manifest.
@@ -79,47 +119,42 @@ func (w *goldenWire) indices(m *Manifest) (*golden, error) {
 	switch {
 	case !m.Indexed():
 		return nil, fmt.Errorf("has no columns, which the rows of this version are")
-	case w.F != m.RowLen:
-		return nil, fmt.Errorf("has rows of %d indices, the manifest says %d", w.F, m.RowLen)
-	case w.N < 0 || w.N > goldenMaxBytes || len(w.X) != 4*w.N*w.F:
-		return nil, fmt.Errorf("has %d bytes of x, %d rows of %d int32 need %d", len(w.X), w.N, w.F, 4*w.N*w.F)
-	case len(w.P) != 4*w.N:
-		return nil, fmt.Errorf("has %d bytes of p, %d float32 need %d", len(w.P), w.N, 4*w.N)
+	case w.f != m.RowLen:
+		return nil, fmt.Errorf("has rows of %d indices, the manifest says %d", w.f, m.RowLen)
+	case len(w.x) != 4*w.n*w.f:
+		return nil, fmt.Errorf("has %d bytes of x, %d rows of %d int32 need %d", len(w.x), w.n, w.f, 4*w.n*w.f)
+	case len(w.p) != 4*w.n:
+		return nil, fmt.Errorf("has %d bytes of p, %d float32 need %d", len(w.p), w.n, 4*w.n)
 	}
-	x, p := make([]int32, w.N*w.F), make([]float32, w.N)
+	x, p := make([]int32, w.n*w.f), make([]float32, w.n)
 	for i := range x {
-		x[i] = int32(binary.LittleEndian.Uint32(w.X[4*i:]))
+		x[i] = int32(binary.LittleEndian.Uint32(w.x[4*i:]))
 		if x[i] < 0 || int(x[i]) >= m.TableRows {
-			return nil, fmt.Errorf("has the index %d in row %d, not in [0, %d)", x[i], i/w.F, m.TableRows)
+			return nil, fmt.Errorf("has the index %d in row %d, not in [0, %d)", x[i], i/w.f, m.TableRows)
 		}
 	}
 	for i := range p {
-		p[i] = math.Float32frombits(binary.LittleEndian.Uint32(w.P[4*i:]))
+		p[i] = math.Float32frombits(binary.LittleEndian.Uint32(w.p[4*i:]))
 	}
 	return &golden{
-		inputs:    columns.Table{Columns: []engine.Column{{Type: engine.Int32, Width: w.F, Int32: x}}, Rows: w.N},
-		outputs:   columns.Table{Columns: []engine.Column{{Type: engine.Float32, Width: 1, Float32: p}}, Rows: w.N},
+		inputs:    columns.Table{Columns: []engine.Column{{Type: engine.Int32, Width: w.f, Int32: x}}, Rows: w.n},
+		outputs:   columns.Table{Columns: []engine.Column{{Type: engine.Float32, Width: 1, Float32: p}}, Rows: w.n},
 		tolerance: goldenTolerance,
 	}, nil
 }
 
 // columns reads the other form.
 func (w *goldenWire) columns() (*golden, error) {
-	g := &golden{tolerance: w.Tolerance}
-	var err error
-	if g.inputs, err = columns.Decode(w.Inputs); err != nil {
-		return nil, fmt.Errorf("has unsound inputs: %w", err)
-	}
-	if g.outputs, err = columns.Decode(w.Outputs); err != nil {
-		return nil, fmt.Errorf("has unsound outputs: %w", err)
-	}
+	g := &golden{w.inputs, w.outputs, w.tolerance}
 	switch {
-	case w.N != 0 || w.F != 0 || w.X != nil || w.P != nil:
+	case w.indexed:
 		return nil, fmt.Errorf("has rows of indices beside columns; it may have one of them")
+	case g.inputs.Fields == nil || g.outputs.Fields == nil:
+		return nil, fmt.Errorf("lacks inputs or outputs")
 	case g.inputs.Rows != g.outputs.Rows:
 		return nil, fmt.Errorf("has %d rows of inputs and %d of outputs", g.inputs.Rows, g.outputs.Rows)
-	case !(w.Tolerance > 0 && w.Tolerance <= goldenTolerance):
-		return nil, fmt.Errorf("has the tolerance %g, must be above 0 and at most %g", w.Tolerance, goldenTolerance)
+	case !(w.tolerance > 0 && w.tolerance <= goldenTolerance):
+		return nil, fmt.Errorf("has the tolerance %g, must be above 0 and at most %g", w.tolerance, goldenTolerance)
 	}
 	return g, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"gavel/internal/engine"
+	"gavel/internal/packed"
 )
 
 // The limits of docs/plan-format.md.
@@ -43,7 +44,7 @@ func decode(data []byte) (*document, error) {
 	if len(data) > maxPlanBytes {
 		return nil, fmt.Errorf("plan: plan.msgpack has %d bytes, at most %d are read", len(data), maxPlanBytes)
 	}
-	d := &decoder{rest: data, size: len(data)}
+	d := &decoder{Reader: packed.NewReader(data)}
 	p := &document{}
 	version := int64(0)
 	d.object("", map[string]func(){
@@ -55,8 +56,8 @@ func decode(data []byte) (*document, error) {
 		"tolerance": func() { p.tolerance = d.float("tolerance") },
 		"source":    func() { p.source = d.text("source", maxSource) },
 	})
-	if !d.broken && len(d.rest) > 0 {
-		d.fault("%d bytes follow the plan", len(d.rest))
+	if !d.broken && d.Rest() > 0 {
+		d.fault("%d bytes follow the plan", d.Rest())
 	}
 	if !d.broken {
 		d.check(p, version)

@@ -86,7 +86,7 @@ func TestDecodeRefusesBytes(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}
-	f("nothing", nil, "byte 0: the file ends within a value")
+	f("nothing", nil, "byte 0: the data ends within a value")
 	f("more behind it", append(bytes.Clone(data), 0xc0), "1 bytes follow the plan")
 	f("a key twice", []byte("\x82\xa4plan\x01\xa4plan\x01"), `the plan has the key "plan" twice`)
 	f("no such value", []byte("\x81\xa4plan\xc1"), "no msgpack value that begins with 0xc1")
