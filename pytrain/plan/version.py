@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytrain import manifest as mf
 from pytrain.errors import InputError
@@ -14,9 +14,15 @@ from pytrain.plan.columns import columns, pack
 from pytrain.plan.golden import golden_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
+    import numpy.typing as npt
+
     from pytrain.loop import Learnt
+    from pytrain.plan.asking import Column
+    from pytrain.plan.graph import Plan
     from pytrain.plan.importing import Model
 
 OBJECTS = "objects"  # within a store; no model has this name
@@ -62,26 +68,57 @@ class PlanWriter:
                 where=self.where,
                 remedy="let its encoders ignore unknown categories, and its imputers fill what is missing",
             )
-        write_plan(plan, directory, self.objects)
-        (directory / mf.GOLDEN).parent.mkdir()
-        (directory / mf.GOLDEN).write_bytes(
-            pack(
-                inputs=columns(inputs, {v.name: (v.type, v.width) for v in plan.inputs}),
-                outputs=columns(outputs, {name: (v.type, v.width) for name, v in plan.outputs.items()}),
-                tolerance=plan.tolerance,
-            )
+        write_version(
+            directory,
+            plan,
+            inputs,
+            outputs,
+            objects=self.objects,
+            described={"model": self.name, "version": version, "label": self.label, "metrics": learnt.metrics},
+            trained=mf.TrainedOn(rows=learnt.rows, from_ms=learnt.from_ms, to_ms=learnt.to_ms),
         )
-        trained = mf.TrainedOn(rows=learnt.rows, from_ms=learnt.from_ms, to_ms=learnt.to_ms, position=None)
-        document = {
-            "schema": 1,
-            "model": self.name,
-            "version": version,
-            "label": self.label,
-            "created": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "format": "plan",
-            "files": mf.hash_files(directory),
-            "training": trained.model_dump(),
-            "metrics": learnt.metrics,
-        }
-        (directory / mf.MANIFEST).write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
-        read_plan(directory, self.objects)
+
+
+def write_version(
+    directory: Path,
+    plan: Plan,
+    inputs: Mapping[str, Column],
+    outputs: Mapping[str, npt.NDArray[np.float64]],
+    *,
+    objects: Path,
+    described: Mapping[str, Any],
+    trained: mf.TrainedOn,
+) -> None:
+    """Write plan, golden rows and manifest into an empty directory.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Golden rows by name.
+    described
+        The manifest's `model`, `version`, `label` and `metrics`.
+
+    Raises
+    ------
+    VersionError
+        What was written cannot be read.
+    """
+    write_plan(plan, directory, objects)
+    (directory / mf.GOLDEN).parent.mkdir()
+    (directory / mf.GOLDEN).write_bytes(
+        pack(
+            inputs=columns(inputs, {v.name: (v.type, v.width) for v in plan.inputs}),
+            outputs=columns(outputs, {name: (v.type, v.width) for name, v in plan.outputs.items()}),
+            tolerance=plan.tolerance,
+        )
+    )
+    document = {
+        "schema": 1,
+        **described,
+        "created": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "format": "plan",
+        "files": mf.hash_files(directory),
+        "training": trained.model_dump(),
+    }
+    (directory / mf.MANIFEST).write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    read_plan(directory, objects)
