@@ -266,8 +266,8 @@ func dropSelectOfAll(_ *rewriter, v *vertex) bool {
 	return true
 }
 
-// selectFromParts: a selection of concat(a, b, c) is a concat of selections, if these are no more than a, b and c, and if it
-// stays as sparse as it was.
+// selectFromParts: a selection of concat(a, b, c) is a concat of selections, if these are no more than a, b and c, if it stays as
+// sparse as it was, and if no part is left out that may refuse a row.
 func selectFromParts(r *rewriter, v *vertex) bool {
 	if !v.is("select") || !v.from[0].is("concat") {
 		return false
@@ -301,6 +301,11 @@ func selectFromParts(r *rewriter, v *vertex) bool {
 	if sparse != v.out.sparse {
 		return false
 	}
+	for _, part := range joined.from {
+		if !slices.ContainsFunc(runs, func(of run) bool { return of.of == part }) && refuses(part, map[*vertex]bool{}) {
+			return false
+		}
+	}
 	var pieces []*vertex
 	for _, of := range runs {
 		if counts(of.columns, of.of.out.width) {
@@ -313,4 +318,32 @@ func selectFromParts(r *rewriter, v *vertex) bool {
 	v.node = &node{index: v.node.index, op: "concat", at: v.node.at, out: v.out}
 	v.from = pieces
 	return true
+}
+
+// refuses says whether v, or what it needs and seen does not have, may refuse a row.
+func refuses(v *vertex, seen map[*vertex]bool) bool {
+	if v.node == nil || seen[v] {
+		return false
+	}
+	seen[v] = true
+	if v.linear != nil { // its checks are its own
+		return true
+	}
+	switch v.node.op {
+	case "finite", "gather", "lower", "ngrams", "hashing":
+		return true
+	case "lookup":
+		if v.node.set["unknown"] == nil {
+			return true
+		}
+	case "linear", "project", "distances", "nearest":
+		if v.node.set["finite"] == true {
+			return true
+		}
+	case "trees", "leaves":
+		if accepts := v.node.set["accepts"]; accepts != nil && accepts != "any" {
+			return true
+		}
+	}
+	return slices.ContainsFunc(v.from, func(from *vertex) bool { return refuses(from, seen) })
 }

@@ -111,6 +111,14 @@ func TestRules(t *testing.T) {
 	f("a select that mixes parts stays", func(s *sketch, x, y, c, d int) {
 		s.node("select", columns(0, 3, 1, 3), nil, s.node("concat", nil, nil, x, y))
 	}, 0, "concat", "select")
+	f("a select that leaves out what may refuse a row stays", func(s *sketch, x, y, c, d int) {
+		checked := s.node("missing", nil, nil, s.node("finite", map[string]any{"nan": false}, nil, x))
+		s.node("select", columns(3), nil, s.node("concat", nil, nil, checked, y))
+	}, 0, "finite", "missing", "concat", "select")
+	f("a select that keeps what may refuse a row", func(s *sketch, x, y, c, d int) {
+		checked := s.node("missing", nil, nil, s.node("finite", map[string]any{"nan": false}, nil, x))
+		s.node("select", columns(3, 1), nil, s.node("concat", nil, nil, checked, y))
+	}, 0, "finite", "missing", "select", "concat")
 	f("a select that would become dense stays", func(s *sketch, x, y, c, d int) {
 		s.node("dense", nil, nil, s.node("select", columns(0, 1, 2), nil, s.node("concat", nil, nil, x, s.node("expand", sizes(2), nil, c))))
 	}, 0, "expand", "concat", "select", "dense")

@@ -56,8 +56,13 @@ def check(estimator: Any, data: Any, tolerance: float = 1e-6) -> None:
 def adult() -> tuple[pd.DataFrame, Any, list[str], list[str]]:
     frame = read("adult/adult_train.csv").head(8000)
     target = frame.pop(frame.columns[-1])
-    text = [c for c in frame if not pd.api.types.is_numeric_dtype(frame[c])]
-    return frame, target, text, [c for c in frame if c not in text]
+    return frame, target, *kinds(frame)
+
+
+def kinds(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the columns of text, and those of numbers."""
+    text = [str(c) for c in frame if not pd.api.types.is_numeric_dtype(frame[c])]
+    return text, [str(c) for c in frame if c not in text]
 
 
 def prepared(text: list[str], numbers: list[str], encoder: Any) -> ColumnTransformer:
@@ -92,8 +97,7 @@ def test_adult_by_boosting() -> None:
 def test_abalone() -> None:
     frame = read("abalone/abalone.csv")
     target = frame.pop(frame.columns[-1])
-    text = [c for c in frame if not pd.api.types.is_numeric_dtype(frame[c])]
-    numbers = [c for c in frame if c not in text]
+    text, numbers = kinds(frame)
     encoder = OneHotEncoder(drop="first", handle_unknown="ignore")
     polynomial = make_pipeline(StandardScaler(), PolynomialFeatures(2, include_bias=False))
     split = ColumnTransformer([("n", polynomial, numbers), ("t", encoder, text)])
