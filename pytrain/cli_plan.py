@@ -52,7 +52,7 @@ def port(
     for read in plan.inputs:
         typer.echo(f"  reads {read.name}: {read.type}" + (f"[{read.width}]" if read.width > 1 else ""))
     for name, output in plan.outputs.items():
-        classes = f" of {', '.join(map(str, plan.labels))}" if plan.labels and name != "value" else ""
+        classes = f" of {', '.join(map(str, plan.labels))}" if name in ("probability", "class") else ""
         typer.echo(f"  gives {name}: {output.type}[{output.width}]{classes}")
     objects = {tensor.sha256: tensor.array.nbytes for value in plan.nodes for tensor in value.tensors.values()}
     summary = {
