@@ -48,8 +48,7 @@ def column_transformer(estimator: Any, value: Value, place: Place) -> Value:
         if not (isinstance(part, str) and part == "passthrough"):
             found = transform(part, found, place.child(f"transformers[{i}] {name}", part))
         parts.append(found.mul(weights[name]) if name in weights else found)
-    value = _beside(parts, place)
-    return value.dense() if value.sparse and not estimator.sparse_output_ else value
+    return _beside(parts, place, sparse=estimator.sparse_output_)
 
 
 @importer(FeatureUnion)
@@ -64,7 +63,7 @@ def feature_union(estimator: Any, value: Value, place: Place) -> Value:
         if not (isinstance(part, str) and part == "passthrough"):
             found = transform(part, value, place.child(f"transformer_list[{i}] {name}", part))
         parts.append(found.mul(weights[name]) if name in weights else found)
-    return _beside(parts, place)
+    return _beside(parts, place, sparse=any(part.sparse for part in parts))
 
 
 @importer(FrozenEstimator)
@@ -73,10 +72,11 @@ def frozen(estimator: Any, value: Value, place: Place) -> Imported:
     return convert(estimator.estimator, value, place.child("estimator", estimator.estimator))
 
 
-def _beside(parts: Sequence[Value], place: Place) -> Value:
+def _beside(parts: Sequence[Value], place: Place, *, sparse: bool) -> Value:
+    """Return all columns, sparse only if scikit-learn has them so. What is sparse holds no text."""
     if not parts:
         raise place.refuse("returns no column", "leave it out")
-    return concat(parts)
+    return concat([part.numbers() if sparse else part.dense() if part.sparse else part for part in parts])
 
 
 def positions(columns: Any, names: Sequence[str], width: int) -> list[int]:

@@ -26,13 +26,18 @@ if TYPE_CHECKING:
 _UFUNCS = {getattr(np, name): name for name in FUNCTIONS}
 
 
+def _divided(value: Value, scale: Any) -> Value:
+    """Return x / scale. Sparse columns are multiplied by 1 / scale, as in scikit-learn: the last place may differ."""
+    return value.mul(1.0 / np.asarray(scale, np.float64)) if value.sparse else value.div(scale)
+
+
 @importer(StandardScaler)
 def standard_scaler(estimator: Any, value: Value, _place: Place) -> Value:
     """Compute (x − mean) / deviation."""
     value = value.finite(nan=True)
     if estimator.with_mean:
         value = value.sub(estimator.mean_)
-    return value.div(estimator.scale_) if estimator.with_std else value
+    return _divided(value, estimator.scale_) if estimator.with_std else value
 
 
 @importer(MinMaxScaler)
@@ -45,7 +50,7 @@ def min_max_scaler(estimator: Any, value: Value, _place: Place) -> Value:
 @importer(MaxAbsScaler)
 def max_abs_scaler(estimator: Any, value: Value, _place: Place) -> Value:
     """Compute x / scale."""
-    value = value.finite(nan=True).div(estimator.scale_)
+    value = _divided(value.finite(nan=True), estimator.scale_)
     return value.clip(-1, 1) if getattr(estimator, "clip", False) else value
 
 
@@ -55,7 +60,7 @@ def robust_scaler(estimator: Any, value: Value, _place: Place) -> Value:
     value = value.finite(nan=True)
     if estimator.with_centering:
         value = value.sub(estimator.center_)
-    return value.div(estimator.scale_) if estimator.with_scaling else value
+    return _divided(value, estimator.scale_) if estimator.with_scaling else value
 
 
 @importer(Normalizer)
