@@ -279,12 +279,12 @@ class Value:
 
     # Models.
 
-    def linear(self, coef: npt.NDArray[Any], intercept: Array | float) -> Value:
-        """Return coef (k, w) · x + intercept (k,). Rows with numbers that are not finite are refused."""
+    def linear(self, coef: npt.NDArray[Any], intercept: Array | float, *, finite: bool = True) -> Value:
+        """Return coef (k, w) · x + intercept (k,). If `finite`, rows with other numbers are refused."""
         value = self.numbers()
         matrix = np.atleast_2d(np.asarray(coef, np.float64))
         bias = np.broadcast_to(np.asarray(intercept, np.float64), (len(matrix),))
-        return node("linear", [value], {"finite": True}, {"coef": matrix, "intercept": bias})
+        return node("linear", [value], {"finite": finite}, {"coef": matrix, "intercept": bias})
 
     def _rows(self, op: str, name: str, matrix: npt.NDArray[Any]) -> Value:
         value = self.numbers()

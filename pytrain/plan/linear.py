@@ -30,14 +30,21 @@ if TYPE_CHECKING:
     from pytrain.plan.places import Place
 
 
-def _linear(estimator: Any, value: Value) -> Value:
+def _linear(estimator: Any, value: Value, *, finite: bool = True) -> Value:
     coef = estimator.coef_
     if sparse.issparse(coef):
         coef = coef.toarray()
-    return value.linear(np.atleast_2d(coef), np.ravel(estimator.intercept_))
+    return value.linear(np.atleast_2d(coef), np.ravel(estimator.intercept_), finite=finite)
 
 
-@importer(LinearRegression, Ridge, Lasso, ElasticNet, SGDRegressor, LinearSVR)
+@importer(Lasso, ElasticNet)
+def sparse_regression(estimator: Any, value: Value, _place: Place) -> Prediction:
+    """One column an output. Of sparse columns scikit-learn checks nothing here: NaN gives NaN."""
+    value = value.numbers()
+    return Prediction(value=_linear(estimator, value, finite=not value.sparse))
+
+
+@importer(LinearRegression, Ridge, SGDRegressor, LinearSVR)
 def regression(estimator: Any, value: Value, _place: Place) -> Prediction:
     """One column an output."""
     return Prediction(value=_linear(estimator, value))
