@@ -64,6 +64,9 @@ var allowed = map[string][]string{
 	// The exchange is the other side of the wire: it shares money, country codes, OpenRTB's rules and how to log, nothing else.
 	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/throttle", "internal/strictyaml"},
 
+	// What measures engines: a program that only bench/plans starts.
+	"bench/plans/driver": {"ALL"},
+
 	// Fixtures that several rooms' tests share.
 	"internal/batcher/batchertest":              {"STANDARD", "internal/batcher"},
 	"internal/engine/tensorflow/tensorflowtest": {"STANDARD"},
