@@ -33,7 +33,8 @@ def run(plan: Plan, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         if value.type == "text":
             values[value.digest] = [MISSING if t is None else t.encode() for t in given]
         else:
-            values[value.digest] = np.asarray(given, np.float64).reshape(len(given), value.width)
+            kind = np.int32 if value.type == "int32" else np.float64
+            values[value.digest] = np.asarray(given, kind).reshape(len(given), value.width)
         n = len(given)
     refused = np.zeros(n, bool)
     with np.errstate(all="ignore"):
@@ -194,7 +195,27 @@ def _tfidf(read: Any, value: Value, t: Any, _r: Any) -> Any:
     return x * t["idf"] if "idf" in t else x
 
 
+def _indices(read: Any, value: Value, t: Any, refused: Any) -> Any:
+    """Return the logits of indices_linear, fm and deepfm, computed in float64."""
+    table = t["table"].astype(np.float64)
+    outside = ((read[0] < 0) | (read[0] >= len(table))).any(axis=1)
+    refused |= outside
+    e = table[np.where(outside[:, None], 0, read[0])]  # (n, F, 1 + k)
+    s, q = e.sum(axis=1), (e * e).sum(axis=1)
+    if value.op == "indices_linear":
+        logit = s
+    elif value.op == "fm":
+        logit = s[:, :1] + 0.5 * (s * s - q)[:, 1:].sum(axis=1, keepdims=True)
+    else:
+        h = e.reshape(len(e), -1)
+        for i in range(value.settings["layers"]):
+            h = np.maximum(h @ t[f"kernel{i}"] + t[f"layer_bias{i}"], 0)
+        logit = np.hstack([s, s * s - q, h]) @ t["head"]
+    return (logit + t["bias"]).astype(np.float32)
+
+
 _STEPS: dict[str, Any] = {
+    **dict.fromkeys(("indices_linear", "fm", "deepfm"), _indices),
     "lower": _lower,
     "ngrams": _ngrams,
     "hashing": _ngrams,
