@@ -8,7 +8,7 @@
 //	t.Commit()                           // the engine checks the rows (ErrRow); from here on they are the batch's
 //	err = t.Wait(ctx, out)               // commits if the caller has not; one wake-up for all n rows
 //
-// WaitOutputs replaces Wait for engines with several outputs. Then replaces it for callers that do not wait.
+// WaitColumns replaces Wait for engines with several outputs. Then replaces it for callers that do not wait.
 //
 // A Pool owns runner threads and a clock. A Queue belongs to one engine (one version of one model), so that versions
 // never mix in a batch. Its Policy decides when a batch that is not full leaves. Queues share runners by CPU time.
@@ -42,7 +42,7 @@ var (
 // Result is the answer to one row.
 type Result struct {
 	// Probability is the first value of the engine's first output. It is valid if Err is nil. A float64 is rounded;
-	// WaitOutputs gives it exactly.
+	// WaitColumns gives it exactly.
 	Probability float32
 	Err         error // nil, or wraps ErrRow, ErrExpired, ErrRun or ErrClosed
 }

@@ -101,8 +101,8 @@ func (p *Pool) NewQueue(e engine.Engine, o QueueOptions) (*Queue, error) {
 	return q, nil
 }
 
-// OutputWidth is the number of values of a row's outputs, of all fields together.
-func (q *Queue) OutputWidth() int { return max(q.outputWidth, 1) }
+// Schema is what a row holds and what a run gives. It is read-only.
+func (q *Queue) Schema() *engine.Schema { return q.engine.Schema() }
 
 // newBatch makes a batch. A panic of the engine becomes an error, because other callers may wait for the batch.
 func (q *Queue) newBatch() (b *batch, err error) {
@@ -185,7 +185,7 @@ func (q *Queue) calibrate() error {
 const cacheBytes, cacheLine = 4 << 20, 64
 
 // Claim takes n ≥ 1 places for rows that must be answered by deadline, all or none. A zero deadline means none. The places
-// may lie in several batches. The caller must end the ticket with Wait, WaitOutputs, Then or Abandon.
+// may lie in several batches. The caller must end the ticket with Wait, WaitColumns, Then or Abandon.
 //
 // The error wraps ErrShed if the queue is full, if no answer is expected in time, or if the engine cannot make a batch. It
 // is ErrExpired if the deadline has passed, and ErrClosed if the queue is closing.

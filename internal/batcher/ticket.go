@@ -10,7 +10,7 @@ import (
 
 // Ticket is a claim: one caller's n places in one batch or in several. One goroutine at a time may use it.
 //
-// Exactly one of Wait, WaitOutputs, Then and Abandon must follow every Claim, even if the caller panics: until the caller
+// Exactly one of Wait, WaitColumns, Then and Abandon must follow every Claim, even if the caller panics: until the caller
 // commits, its batch cannot run, and its queue cannot close. Afterwards the caller must not use the ticket, which may
 // belong to another claim.
 type Ticket struct {
@@ -95,6 +95,14 @@ func (t *Ticket) place(i int) (b *batch, slot int) {
 		}
 	}
 	panic(fmt.Sprintf("batcher: row %d of a ticket with %d rows", i, t.n))
+}
+
+// Write writes rows [0,n) of columns of the schema's inputs into the ticket's places, in place of Row or Place.
+func (t *Ticket) Write(inputs []engine.Column) {
+	for k := range t.parts {
+		p := &t.parts[k]
+		engine.CopyRows(p.b.inputs, p.slot, inputs, p.first, p.n)
+	}
 }
 
 // Commit has the engine check the rows, and hands them over. Wait does so if the caller has not. A caller that holds
@@ -219,28 +227,53 @@ func (t *Ticket) Collect(out []Result) error {
 	return err
 }
 
-// WaitOutputs is Wait that also fills outputs with all values that the engine computed: n × OutputWidth, row by row, each
-// row in the order of the schema. A float32 is exact in its float64. The values of a row with an error are zeros.
-func (t *Ticket) WaitOutputs(ctx context.Context, out []Result, outputs []float64) error {
-	if want := t.n * t.q.OutputWidth(); len(outputs) != want {
-		panic(fmt.Sprintf("batcher: WaitOutputs with room for %d outputs on a ticket of %d", len(outputs), want))
+// WaitColumns is Wait for engines of columns. It fills outputs, columns of the schema's outputs for n rows or more, and errs,
+// whose length must be n: errs[i] is nil if row i has outputs, else the row's error, and its outputs are zeros.
+func (t *Ticket) WaitColumns(ctx context.Context, outputs []engine.Column, errs []error) error {
+	err := t.wait(ctx, len(errs))
+	if err == nil && t.state.Load() == ticketExpired {
+		err = ErrExpired
+		t.q.count.expired.Add(uint64(t.n))
+		defer t.release()
 	}
-	if err := t.wait(ctx, len(out)); err != nil {
-		fill(out, err)
-		clear(outputs)
+	if err != nil {
+		engine.Clear(outputs, 0, len(errs))
+		for i := range errs {
+			errs[i] = err
+		}
 		return err
 	}
-	switch {
-	case t.state.Load() == ticketExpired:
-		clear(outputs)
-	case t.q.outputWidth > 0:
-		copy(outputs, t.outputs)
-	default:
-		for i := range t.results {
-			outputs[i] = float64(t.results[i].Probability)
-		}
+	defer t.release()
+	for i := range t.results {
+		errs[i] = t.results[i].Err
 	}
-	return t.Collect(out)
+	t.fill(outputs)
+	return t.q.count.tally(t.results)
+}
+
+// fill writes the outputs of the rows into columns.
+func (t *Ticket) fill(outputs []engine.Column) {
+	if t.q.outputWidth == 0 {
+		for i := range t.results {
+			outputs[0].Float32[i] = t.results[i].Probability
+		}
+		return
+	}
+	from := t.outputs // a row's values follow each other
+	for k := range outputs {
+		c := &outputs[k]
+		for i := range t.n {
+			values := from[i*t.q.outputWidth:][:c.Width]
+			if c.Type == engine.Float64 {
+				copy(c.Float64[i*c.Width:], values)
+				continue
+			}
+			for j, v := range values {
+				c.Float32[i*c.Width+j] = float32(v)
+			}
+		}
+		from = from[min(c.Width, len(from)):]
+	}
 }
 
 // Abandon ends the ticket without results: rows whose run has not begun are not run. Call it in place of Wait, before or

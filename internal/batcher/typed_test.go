@@ -60,10 +60,7 @@ func TestTypedRows(t *testing.T) {
 			e := enginetest.NewFake(enginetest.Typed())
 			e.Refuse, e.Fail = marked(2000, refused), marked(2001, failed)
 			served(t, PoolOptions{Runners: 2}, e, QueueOptions{Policy: policy, MaxRows: 8, MaxWait: time.Millisecond, CalibrationRuns: 1}, func(q *Queue) {
-				width := q.OutputWidth()
-				if width != 5 {
-					t.Errorf("a row has %d outputs, want 5", width)
-				}
+				const width = 5
 				var callers sync.WaitGroup
 				for range 8 {
 					callers.Go(func() {
@@ -86,7 +83,10 @@ func TestTypedRows(t *testing.T) {
 									own.Inputs()[0].Int32[3*i] = 2000 + rand.Int32N(2)
 								}
 								inputs, row := tk.Place(i)
-								copyRow(inputs, row, own.Inputs(), i)
+								engine.CopyRow(inputs, row, own.Inputs(), i)
+							}
+							if rand.IntN(2) == 0 {
+								tk.Write(own.Inputs())
 							}
 							if rand.IntN(10) == 0 {
 								tk.Abandon()
@@ -95,8 +95,8 @@ func TestTypedRows(t *testing.T) {
 							if rand.IntN(2) == 0 {
 								tk.Commit()
 							}
-							out, outputs := make([]Result, n), make([]float64, n*width)
-							_ = tk.WaitOutputs(context.Background(), out, outputs)
+							errs := make([]error, n)
+							_ = tk.WaitColumns(context.Background(), own.Outputs(), errs)
 							for i := range n {
 								want, wantErr := e.Score(own.Inputs(), i), error(nil)
 								switch own.Inputs()[0].Int32[3*i] {
@@ -105,10 +105,9 @@ func TestTypedRows(t *testing.T) {
 								case 2001:
 									want, wantErr = make([]float64, width), failed
 								}
-								got := outputs[i*width : (i+1)*width]
-								if !slices.Equal(got, want) || !errors.Is(out[i].Err, wantErr) || (wantErr == nil) != (out[i].Err == nil) ||
-									out[i].Probability != float32(want[0]) {
-									t.Errorf("row %d of %d: %v, %v; want %v, %v", i, n, got, out[i], want, wantErr)
+								got := values(own.Outputs(), i)
+								if !slices.Equal(got, want) || !errors.Is(errs[i], wantErr) || (wantErr == nil) != (errs[i] == nil) {
+									t.Errorf("row %d of %d: %v, %v; want %v, %v", i, n, got, errs[i], want, wantErr)
 									return
 								}
 							}
@@ -121,55 +120,53 @@ func TestTypedRows(t *testing.T) {
 	}
 }
 
-func copyRow(to []engine.Column, i int, from []engine.Column, j int) {
-	for k := range to {
-		a, b, w := &to[k], &from[k], to[k].Width
-		switch a.Type {
-		case engine.Int32:
-			copy(a.Int32[i*w:(i+1)*w], b.Int32[j*w:])
-		case engine.Float32:
-			copy(a.Float32[i*w:(i+1)*w], b.Float32[j*w:])
-		case engine.Float64:
-			copy(a.Float64[i*w:(i+1)*w], b.Float64[j*w:])
-		case engine.Text:
-			copy(a.Text[i*w:(i+1)*w], b.Text[j*w:])
+// values are those of row i of columns of floats.
+func values(columns []engine.Column, i int) (out []float64) {
+	for k := range columns {
+		c := &columns[k]
+		for j := i * c.Width; j < (i+1)*c.Width; j++ {
+			if c.Type == engine.Float64 {
+				out = append(out, c.Float64[j])
+			} else {
+				out = append(out, float64(c.Float32[j]))
+			}
 		}
 	}
+	return out
 }
 
-// WaitOutputs gives zeros for rows without an answer. For an engine of one float32 it gives the probability.
-func TestWaitOutputs(t *testing.T) {
+// WaitColumns gives zeros and the error for rows without an answer. For an engine of one float32 it gives the probability.
+func TestWaitColumns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := enginetest.NewFake(enginetest.Indices(2))
 		e.Before = func(int) error { time.Sleep(10 * time.Millisecond); return nil }
 		served(t, PoolOptions{Runners: 1, RuntimeTimer: true}, e, QueueOptions{}, func(q *Queue) {
-			ask := func(ctx context.Context, deadline time.Time) ([]Result, []float64, error) {
+			ask := func(ctx context.Context, deadline time.Time) (outputs []float32, errs []error, err error) {
+				t.Helper()
 				tk, err := q.Claim(2, deadline)
 				if err != nil {
 					t.Fatal(err)
 				}
 				copy(tk.Row(1), []int32{3, 4})
-				out, outputs := make([]Result, 2), []float64{7, 7}
-				return out, outputs, tk.WaitOutputs(ctx, out, outputs)
+				tk.Commit()
+				outputs, errs = []float32{7, 7}, make([]error, 2)
+				return outputs, errs, tk.WaitColumns(ctx, []engine.Column{{Type: engine.Float32, Width: 1, Float32: outputs}}, errs)
 			}
-			if out, outputs, err := ask(context.Background(), time.Time{}); err != nil || outputs[0] == outputs[1] ||
-				outputs[0] != float64(out[0].Probability) || outputs[1] != float64(out[1].Probability) {
-				t.Errorf("%v, %v, %v", out, outputs, err)
+			if outputs, errs, err := ask(context.Background(), time.Time{}); err != nil || errs[1] != nil || outputs[0] == outputs[1] ||
+				float64(outputs[0]) != e.Score([]engine.Column{{Type: engine.Int32, Width: 2, Int32: make([]int32, 2)}}, 0)[0] {
+				t.Errorf("%v, %v, %v", outputs, errs, err)
 			}
-			if out, outputs, err := ask(context.Background(), time.Now().Add(5*time.Millisecond)); !errors.Is(err, ErrExpired) ||
-				!slices.Equal(outputs, []float64{0, 0}) || !errors.Is(out[1].Err, ErrExpired) {
-				t.Errorf("expired: %v, %v, %v", out, outputs, err)
-			}
-			ctx, cancel := context.WithCancel(context.Background())
+			canceled, cancel := context.WithCancel(context.Background())
 			cancel()
-			tk, err := q.Claim(1, time.Time{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			tk.Commit()
-			outputs := []float64{7}
-			if err := tk.WaitOutputs(ctx, make([]Result, 1), outputs); err != nil && (!errors.Is(err, ErrExpired) || outputs[0] != 0) {
-				t.Errorf("canceled: %v, %v", outputs, err)
+			for name, end := range map[string]func() ([]float32, []error, error){
+				"expired": func() ([]float32, []error, error) {
+					return ask(context.Background(), time.Now().Add(5*time.Millisecond))
+				},
+				"canceled": func() ([]float32, []error, error) { return ask(canceled, time.Time{}) },
+			} {
+				if outputs, errs, err := end(); !errors.Is(err, ErrExpired) || !slices.Equal(outputs, []float32{0, 0}) || !errors.Is(errs[1], ErrExpired) {
+					t.Errorf("%s: %v, %v, %v", name, outputs, errs, err)
+				}
 			}
 		})
 	})
@@ -368,13 +365,19 @@ func TestOutputsAllocateNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := enginetest.NewFake(schema)
 			served(t, PoolOptions{Runners: 1}, e, QueueOptions{Policy: Eager}, func(q *Queue) {
-				out, outputs := make([]Result, 3), make([]float64, 3*q.OutputWidth())
+				own, err := e.NewBatch(3)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer own.Close()
+				errs := make([]error, 3)
 				if n := testing.AllocsPerRun(200, func() {
 					tk, err := q.Claim(3, time.Time{})
 					if err != nil {
 						t.Fatal(err)
 					}
-					if err := tk.WaitOutputs(context.Background(), out, outputs); err != nil {
+					tk.Write(own.Inputs())
+					if err := tk.WaitColumns(context.Background(), own.Outputs(), errs); err != nil {
 						t.Fatal(err)
 					}
 				}); n > 0 && !race.Enabled {

@@ -115,37 +115,26 @@ func Fit(columns []Column, fields []Field, rows int) error {
 }
 
 // Move copies n rows of every column from row src to row dst; the ranges may overlap.
-func Move(columns []Column, dst, src, n int) {
-	for i := range columns {
-		c := &columns[i]
-		to, from, end := dst*c.Width, src*c.Width, (src+n)*c.Width
-		switch c.Type {
-		case Int32:
-			copy(c.Int32[to:], c.Int32[from:end])
-		case Float32:
-			copy(c.Float32[to:], c.Float32[from:end])
-		case Float64:
-			copy(c.Float64[to:], c.Float64[from:end])
-		case Text:
-			copy(c.Text[to:], c.Text[from:end])
-		}
-	}
-}
+func Move(columns []Column, dst, src, n int) { CopyRows(columns, dst, columns, src, n) }
 
 // CopyRow copies row j of the columns from into row i of to. They are columns of the same fields.
-func CopyRow(to []Column, i int, from []Column, j int) {
+func CopyRow(to []Column, i int, from []Column, j int) { CopyRows(to, i, from, j, 1) }
+
+// CopyRows copies n rows of the columns from, from row j on, to row i and the following ones of to. They are columns of the
+// same fields.
+func CopyRows(to []Column, i int, from []Column, j, n int) {
 	for k := range to {
 		a, b := &to[k], &from[k]
 		w := a.Width
 		switch a.Type {
 		case Int32:
-			copy(a.Int32[i*w:(i+1)*w], b.Int32[j*w:(j+1)*w])
+			copy(a.Int32[i*w:(i+n)*w], b.Int32[j*w:(j+n)*w])
 		case Float32:
-			copy(a.Float32[i*w:(i+1)*w], b.Float32[j*w:(j+1)*w])
+			copy(a.Float32[i*w:(i+n)*w], b.Float32[j*w:(j+n)*w])
 		case Float64:
-			copy(a.Float64[i*w:(i+1)*w], b.Float64[j*w:(j+1)*w])
+			copy(a.Float64[i*w:(i+n)*w], b.Float64[j*w:(j+n)*w])
 		case Text:
-			copy(a.Text[i*w:(i+1)*w], b.Text[j*w:(j+1)*w])
+			copy(a.Text[i*w:(i+n)*w], b.Text[j*w:(j+n)*w])
 		}
 	}
 }

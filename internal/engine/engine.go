@@ -69,6 +69,13 @@ type Samples struct {
 	Rows    int
 }
 
+// Labeler is what an Engine implements whose output "probability" has a column for each class.
+type Labeler interface {
+	// Labels are the classes in the order of those columns: all string, all int64 or all float64. They are read-only; nil
+	// if the model has none.
+	Labels() []any
+}
+
 // Meter is what a Batch implements that can tell the CPU time of its runs. It differs from their duration where
 // processors are scarce.
 type Meter interface {

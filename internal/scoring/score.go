@@ -175,7 +175,7 @@ func (w *work) commit() {
 }
 
 // claim acquires the version that serves key, claims the rows, and encodes them; it does not commit the ticket. If the
-// queue accepts no rows, claim returns the queue's error, and makes it the result of every row.
+// version has no recipe or its queue accepts no rows, claim returns why, and makes it the result of every row.
 func (m *modelRows) claim(model source, key uint64, req *auction.Request, candidates []auction.Candidate) error {
 	if model == nil {
 		return fmt.Errorf("%w: model %q is not served", auction.ErrNoModel, m.model)
@@ -186,7 +186,10 @@ func (m *modelRows) claim(model source, key uint64, req *auction.Request, candid
 	}
 	m.version = version
 	m.results = slices.Grow(m.results[:0], len(m.rows))[:len(m.rows)]
-	ticket, err := version.queue.Claim(len(m.rows), req.Deadline)
+	var ticket *batcher.Ticket
+	if err = version.auctionable(); err == nil {
+		ticket, err = version.queue.Claim(len(m.rows), req.Deadline)
+	}
 	if err != nil {
 		for i := range m.results {
 			m.results[i] = batcher.Result{Err: err}

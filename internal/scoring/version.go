@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gavel/internal/batcher"
+	"gavel/internal/engine"
 	"gavel/internal/features"
 	"gavel/internal/models"
 	"gavel/internal/recipe"
@@ -29,6 +30,19 @@ func (m *Model) Status() models.Status { return m.manager.Status() }
 
 // Ready reports whether a version is loaded, warmed up and serving.
 func (m *Model) Ready() bool { return m.manager.Ready() }
+
+// Auctions returns nil if the model can score candidates of auctions as soon as it is ready, and otherwise why it cannot.
+func (m *Model) Auctions() error {
+	v, err := m.AcquireVersion(0)
+	if err != nil {
+		return nil // not known yet
+	}
+	defer v.Release()
+	if err := v.auctionable(); err != nil {
+		return fmt.Errorf("model %s: %w", m.name, err)
+	}
+	return nil
+}
 
 // Close takes the model out of service. It waits until all versions are freed, and returns an error if ctx ends first.
 func (m *Model) Close(ctx context.Context) error { return m.manager.Close(ctx) }
@@ -61,10 +75,11 @@ func (m *Model) AcquireVersion(number int64) (*Version, error) {
 // Version is a loaded version of a model, with its encoder and its queue. A caller that acquired it may use it until it
 // calls Release. All methods are safe for concurrent use.
 type Version struct {
-	loaded  loaded
-	rowLen  int // indices in a row
-	encoder *features.Encoder
-	queue   *batcher.Queue
+	loaded            loaded
+	rowLen, tableRows int               // of rows of indices; 0 if rows are typed columns
+	encoder           *features.Encoder // nil if rows are typed columns: no auction fills those
+	labels            []any
+	queue             *batcher.Queue
 }
 
 // loaded is the part of *models.Servable that a Version needs. Tests replace it.
@@ -77,11 +92,28 @@ type loaded interface {
 // Version returns the version's number.
 func (v *Version) Version() int64 { return v.loaded.Version() }
 
-// Shape returns the number of indices in a row. Every index i of a row satisfies 0 ≤ i < tableRows.
-func (v *Version) Shape() (rowLen, tableRows int) { return v.rowLen, v.encoder.TableRows() }
+// Shape returns the number of indices in a row. Every index i of a row satisfies 0 ≤ i < tableRows. Both are 0 if the
+// version's rows are typed columns: see Schema.
+func (v *Version) Shape() (rowLen, tableRows int) { return v.rowLen, v.tableRows }
+
+// Schema returns what a row holds and what it is given. It is read-only.
+func (v *Version) Schema() *engine.Schema { return v.queue.Schema() }
+
+// Labels returns the classes in the order of the columns of the output "probability": all string, all int64 or all float64. It
+// is nil if the engine has none, and read-only.
+func (v *Version) Labels() []any { return v.labels }
 
 // Signature returns the signature of the version's SavedModel.
 func (v *Version) Signature() Signature { return v.loaded.Manifest().Signature }
+
+// auctionable returns why the version cannot score candidates, or nil.
+func (v *Version) auctionable() error {
+	if v.encoder != nil {
+		return nil
+	}
+	return fmt.Errorf("scoring: version %d has no recipe: its rows are typed columns, which predictions fill and auctions cannot; "+
+		"name another model in auction.click, auction.conversion or the campaign", v.Version())
+}
 
 // Release ends one use of the version. Each Acquire or AcquireVersion needs exactly one Release.
 func (v *Version) Release() { v.loaded.Release() }
@@ -99,7 +131,11 @@ func (m *Model) prepare(s *models.Servable) error {
 		return err
 	}
 	m.options.Queues.Add(m.name, queue)
-	s.Attach(&Version{loaded: s, rowLen: encoder.RowLen(), encoder: encoder, queue: queue})
+	v := &Version{loaded: s, rowLen: s.Manifest().RowLen, tableRows: s.Manifest().TableRows, encoder: encoder, queue: queue}
+	if e, ok := s.Engine().(engine.Labeler); ok {
+		v.labels = e.Labels()
+	}
+	s.Attach(v)
 	return nil
 }
 
@@ -114,11 +150,15 @@ func (m *Model) retire(s *models.Servable) {
 	m.options.Queues.Retire(queue)
 }
 
-// EncoderOf returns an encoder that follows the version's own recipe. It returns an error if the recipe is invalid or does
-// not match the manifest; the version cannot serve then.
+// EncoderOf returns an encoder that follows the version's own recipe, or nil if the version's rows are typed columns, which
+// only predictions fill. It returns an error if the recipe is missing, is invalid or does not match the manifest; the version
+// cannot serve then.
 func EncoderOf(s *models.Servable) (*features.Encoder, error) {
+	if !s.Manifest().Indexed() {
+		return nil, nil
+	}
 	if s.Recipe() == nil {
-		return nil, fmt.Errorf("scoring: %s has no %s, so its rows are columns that no auction fills", s, models.RecipeFile)
+		return nil, fmt.Errorf("scoring: %s has no %s, so nothing encodes its rows", s, models.RecipeFile)
 	}
 	r, err := recipe.Decode(fmt.Sprintf("%s/%s", s, models.RecipeFile), s.Recipe())
 	if err != nil {

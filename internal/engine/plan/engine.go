@@ -70,6 +70,7 @@ var (
 	_ engine.Engine      = (*Engine)(nil)
 	_ engine.Validator   = (*Engine)(nil)
 	_ engine.SampleTaker = (*Engine)(nil)
+	_ engine.Labeler     = (*Engine)(nil)
 )
 
 func open(objects *Objects, v engine.Version, o Options) (*Engine, error) {

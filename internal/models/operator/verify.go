@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"gavel/internal/engine"
-	"gavel/internal/features"
 	"gavel/internal/models"
 	"gavel/internal/scoring"
 )
@@ -35,11 +34,9 @@ func Verify(ctx context.Context, loaders engine.Loaders, dir string, out io.Writ
 	took := time.Since(began)
 	defer v.Release()
 	m := v.Manifest()
-	var encoder *features.Encoder
-	if m.Indexed() {
-		if encoder, err = scoring.EncoderOf(v); err != nil {
-			return err
-		}
+	encoder, err := scoring.EncoderOf(v)
+	if err != nil {
+		return err
 	}
 	report := fmt.Sprintf("%s: sound\n", v)
 	line := func(format string, args ...any) { report += fmt.Sprintf("  "+format+"\n", args...) }
