@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"internal/leases":               {"internal/auction", "internal/stream"},
 	"internal/httpd":                {},
 	"internal/openrtb":              {"internal/auction", "internal/httpd", "internal/iso", "internal/throttle"},
-	"internal/predict":              {"internal/httpd", "internal/scoring", "internal/throttle"},
+	"internal/predict":              {"internal/auction", "internal/engine", "internal/httpd", "internal/scoring", "internal/throttle"},
 	"internal/scoring": {"internal/auction", "internal/batcher", "internal/engine", "internal/features", "internal/models",
 		"internal/recipe", "internal/throttle"},
 	"internal/models":            {"internal/columns", "internal/engine", "internal/host", "internal/packed"},

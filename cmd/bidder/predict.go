@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"gavel/internal/auction"
+	"gavel/internal/openrtb"
 	"gavel/internal/predict"
 	"gavel/internal/process"
 )
@@ -17,7 +20,7 @@ func (b *bidder) startPredict(context.Context) error {
 	server, err := predict.NewServer(predict.Served(b.models), predict.Options{
 		Timeout: c.Timeout, MaxBody: c.BodyBytes, MaxRows: c.Rows, MaxConnections: c.Connections,
 		ReadTimeout: limits.ReadTimeout, WriteTimeout: limits.WriteTimeout, IdleTimeout: limits.IdleTimeout,
-		Logger: b.log, Registerer: b.metrics,
+		Auctions: requested{b}, Version: build().Version, Logger: b.log, Registerer: b.metrics,
 	})
 	if err != nil {
 		return err
@@ -34,4 +37,22 @@ func (b *bidder) startPredict(context.Context) error {
 	b.parts.OnStop("predict", drainTimeout, server.Shutdown)
 	b.log.Info("serving predictions", "listen", c.Listen)
 	return nil
+}
+
+// requested implements predict.Auctions: bid requests are read as at the edge, and candidates are those of the campaigns in
+// use.
+type requested struct{ *bidder }
+
+// Decode implements predict.Auctions.
+func (b requested) Decode(body []byte, exchange string, received time.Time, dst *auction.Request) error {
+	c := b.config.Auction
+	_, err := openrtb.Decode(body, dst, &openrtb.DecodeOptions{
+		Exchange: exchange, Received: received, Timing: openrtb.Timing{Default: c.TmaxDefault, Margin: c.TmaxMargin},
+	})
+	return err
+}
+
+// Candidate implements predict.Auctions.
+func (b requested) Candidate(req *auction.Request, impression, campaign, creative string) (auction.Candidate, error) {
+	return b.campaigns.Set().Pair(req, impression, campaign, creative)
 }

@@ -64,8 +64,8 @@ func (o *SetOptions) fill() error {
 type CampaignSet struct {
 	options  SetOptions
 	compiled []compiledCampaign // by ordinal
-	byID     map[string]*Campaign
-	all      []*Campaign // as given
+	byID     map[string]int     // ordinals
+	all      []*Campaign        // as given
 
 	everyone     *posting
 	countries    dimension[string]
@@ -111,7 +111,7 @@ func NewCampaignSet(campaigns []Campaign, options SetOptions) (*CampaignSet, err
 	if err := options.fill(); err != nil {
 		return nil, err
 	}
-	s := &CampaignSet{options: options, byID: make(map[string]*Campaign, len(campaigns))}
+	s := &CampaignSet{options: options, byID: make(map[string]int, len(campaigns))}
 	own := slices.Clone(campaigns)
 	first := make(map[string]int, len(own))
 	var errs []error
@@ -125,7 +125,6 @@ func NewCampaignSet(campaigns []Campaign, options SetOptions) (*CampaignSet, err
 			errs = append(errs, &Fault{i, c.ID, "id", fmt.Sprintf("is also the id of campaigns[%d]; ids are unique", j)})
 		}
 		first[c.ID] = i
-		s.byID[c.ID] = c
 		s.all = append(s.all, c)
 	}
 	if len(errs) > 0 {
@@ -155,8 +154,10 @@ func (s *CampaignSet) All() []*Campaign { return s.all }
 
 // Lookup finds a campaign by its id.
 func (s *CampaignSet) Lookup(id string) (*Campaign, bool) {
-	c, ok := s.byID[id]
-	return c, ok
+	if o, ok := s.byID[id]; ok {
+		return s.compiled[o].Campaign, true
+	}
+	return nil, false
 }
 
 // Len is the number of campaigns.
@@ -201,6 +202,7 @@ func (s *CampaignSet) compile() {
 	s.compiled = make([]compiledCampaign, n)
 	for i, c := range ordered {
 		o, t := int32(i), &c.Targeting
+		s.byID[c.ID] = i
 		cc := compiledCampaign{Campaign: c, seat: cmp.Or(c.Seat, s.options.DefaultSeat)}
 		if !c.Start.IsZero() {
 			cc.start = c.Start.UnixNano()

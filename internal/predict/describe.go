@@ -10,6 +10,7 @@ import (
 	"github.com/bytedance/sonic"
 	"github.com/valyala/fasthttp"
 
+	"gavel/internal/engine"
 	"gavel/internal/scoring"
 )
 
@@ -42,7 +43,22 @@ type modelMetadata struct {
 		Map struct {
 			Signatures map[string]signatureDef `json:"signature_def"`
 		} `json:"signature_def"`
+		// Columns are an addition to TensorFlow Serving's answer, for formats that have no signature.
+		Columns *columnsInfo `json:"columns,omitempty"`
 	} `json:"metadata"`
+}
+
+type columnsInfo struct {
+	Inputs  []columnInfo `json:"inputs"` // in the model's order
+	Outputs []columnInfo `json:"outputs"`
+	Labels  []any        `json:"labels,omitempty"` // the classes, in the order of the columns of probability
+}
+
+type columnInfo struct {
+	Name    string `json:"name"`
+	Type    string `json:"type"`
+	Width   int    `json:"width"`             // a row holds a value if it is 1, else a list of so many
+	Missing *bool  `json:"missing,omitempty"` // whether null is accepted
 }
 
 type signatureDef struct {
@@ -71,7 +87,7 @@ type dimension struct {
 func (s *Server) describe(c *fasthttp.RequestCtx, w *work, path []byte) {
 	if !c.IsGet() && !c.IsHead() {
 		c.Response.Header.Set("Allow", "GET, HEAD")
-		writeError(c, fasthttp.StatusMethodNotAllowed, "use GET for this path; the path of a prediction (POST) ends in "+predictVerb)
+		writeError(c, fasthttp.StatusMethodNotAllowed, "use GET for this path; the path of a prediction (POST) ends in "+predictVerb+" or "+scoreVerb)
 		return
 	}
 	path, metadata := bytes.CutSuffix(path, []byte(metadataTail))
@@ -116,23 +132,64 @@ func status(c *fasthttp.RequestCtx, t target) {
 }
 
 func metadataOf(model string, v Version) *modelMetadata {
-	signature := v.Signature()
-	rowLen, _ := v.Shape()
-	rows := dimension{Size: "-1"}
+	signature, schema, labels := v.Signature(), v.Schema(), v.Labels()
+	def := signatureDef{Inputs: map[string]tensorInfo{}, Outputs: map[string]tensorInfo{}, Method: "tensorflow/serving/predict"}
+	for _, f := range schema.Inputs {
+		name, tensor := cmp.Or(signature.Input, f.Name), cmp.Or(signature.InputTensor, f.Name)
+		def.Inputs[name] = tensorInfo{Type: tensorType(wire(f.Type)), Name: tensor, Shape: shapeInfo(&f, signature.Input != "")}
+	}
+	for i, f := range schema.Outputs {
+		name, tensor := cmp.Or(signature.Output, f.Name), cmp.Or(signature.OutputTensor, f.Name)
+		def.Outputs[name] = tensorInfo{Type: tensorType(outputType(schema, labels, i)), Name: tensor, Shape: shapeInfo(&f, false)}
+	}
 	m := new(modelMetadata)
 	m.Spec.Name, m.Spec.Version = model, strconv.FormatInt(v.Version(), 10)
-	m.Metadata.Map.Signatures = map[string]signatureDef{signature.Name: {
-		Inputs: map[string]tensorInfo{signature.Input: {
-			Type: "DT_INT32", Name: signature.InputTensor,
-			Shape: tensorShape{Dim: []dimension{rows, {Size: strconv.Itoa(rowLen)}}},
-		}},
-		Outputs: map[string]tensorInfo{signature.Output: {
-			Type: "DT_FLOAT", Name: signature.OutputTensor,
-			Shape: tensorShape{Dim: []dimension{rows}},
-		}},
-		Method: "tensorflow/serving/predict",
-	}}
+	m.Metadata.Map.Signatures = map[string]signatureDef{cmp.Or(signature.Name, defaultSignature): def}
+	if signature.Name == "" {
+		m.Metadata.Columns = columnsOf(schema, labels)
+	}
 	return m
+}
+
+// shapeInfo is the shape of a field: rows, and values a row if there are several or lists is true.
+func shapeInfo(f *engine.Field, lists bool) tensorShape {
+	dim := []dimension{{Size: "-1"}}
+	if f.Width > 1 || lists {
+		dim = append(dim, dimension{Size: strconv.Itoa(f.Width)})
+	}
+	return tensorShape{Dim: dim}
+}
+
+// tensorType is TensorFlow's name of a type.
+func tensorType(d datatype) string {
+	switch d {
+	case typeFP64:
+		return "DT_DOUBLE"
+	case typeFP32:
+		return "DT_FLOAT"
+	case typeINT32:
+		return "DT_INT32"
+	case typeINT64:
+		return "DT_INT64"
+	default:
+		return "DT_STRING"
+	}
+}
+
+func columnsOf(schema *engine.Schema, labels []any) *columnsInfo {
+	all := &columnsInfo{Labels: labels}
+	for _, f := range schema.Inputs {
+		missing := mayMiss(f.Type)
+		all.Inputs = append(all.Inputs, columnInfo{f.Name, f.Type.String(), f.Width, &missing})
+	}
+	for i, f := range schema.Outputs {
+		of := f.Type.String()
+		if isClass(&f, labels) {
+			of = map[datatype]string{typeBYTES: "text", typeINT64: "int64", typeFP64: "float64"}[outputType(schema, labels, i)]
+		}
+		all.Outputs = append(all.Outputs, columnInfo{f.Name, of, f.Width, nil})
+	}
+	return all
 }
 
 // writeError answers with a status and a sentence for people.

@@ -27,7 +27,7 @@ func (s *Server) begin(call *httpd.Call) bool {
 	if name, ok = bytes.CutSuffix(name, []byte(predictVerb)); !ok {
 		return false
 	}
-	model := s.models[string(name)]
+	model := s.model(name)
 	if model == nil {
 		return false
 	}
@@ -53,7 +53,11 @@ func (w *work) start(model Model) (ok bool) {
 	}
 	w.version = v
 	o := &w.server.options
-	if err := w.request.parse(w.call.Body, shapeOf(v, min(directRows, o.MaxRows))); err != nil {
+	shape, ok := shapeOf(v, min(directRows, o.MaxRows))
+	if !ok {
+		return false
+	}
+	if err := w.request.parse(w.call.Body, shape); err != nil {
 		return false
 	}
 	return v.Start(w.request.rows, w.request.n, w.call.Received.Add(o.Timeout), w)

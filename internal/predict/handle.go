@@ -2,10 +2,10 @@ package predict
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -27,6 +27,11 @@ type work struct {
 	results []scoring.Result
 	out     []byte
 	call    *httpd.Call // of a request on the event loop; else nil
+
+	part  part // of a request whose rows are columns
+	infer infer
+	many  []*part // of a request to several models
+	score candidates
 }
 
 // maxKept bounds each buffer that is kept for the next request, in bytes.
@@ -34,34 +39,64 @@ const maxKept = 256 << 10
 
 const (
 	pathPrefix    = "/v1/models/"
+	manyPath      = "/v1/models:predict"
 	versionsInfix = "/versions/"
 	metadataTail  = "/metadata"
 	predictVerb   = ":predict"
+	scoreVerb     = ":score"
 
 	// timeoutHeader is a request's timeout in ms.
 	timeoutHeader = "X-Timeout-Ms"
+
+	contentJSON = "application/json"
 )
 
 // handle routes a request.
 func (s *Server) handle(c *fasthttp.RequestCtx) {
 	w := s.work.Get().(*work)
 	defer s.end(c, w)
-	name, ok := bytes.CutPrefix(c.Path(), []byte(pathPrefix))
-	if !ok {
+	path := c.Path()
+	if name, ok := bytes.CutPrefix(path, []byte(pathPrefix)); ok {
+		if model, ok := bytes.CutSuffix(name, []byte(predictVerb)); ok {
+			s.answer(c, w, model, (*Server).predict)
+		} else if model, ok := bytes.CutSuffix(name, []byte(scoreVerb)); ok && s.options.Auctions != nil {
+			s.answer(c, w, model, (*Server).candidates)
+		} else {
+			s.describe(c, w, name)
+		}
+		return
+	}
+	switch rest, isV2 := bytes.CutPrefix(path, []byte(v2Path)); {
+	case string(path) == manyPath:
+		s.answer(c, w, nil, (*Server).predictMany)
+	case isV2 && (len(rest) == 0 || rest[0] == '/'):
+		s.v2(c, w, rest)
+	default:
 		writeError(c, fasthttp.StatusNotFound, "the paths are "+pathPrefix+"{model}, with or without /versions/{n}, "+
-			"followed by "+predictVerb+" (POST), "+metadataTail+" or nothing (GET)")
-		return
+			"followed by "+predictVerb+" or "+scoreVerb+" (POST), "+metadataTail+" or nothing (GET); "+manyPath+" (POST); and those below "+v2Path)
 	}
-	if name, ok = bytes.CutSuffix(name, []byte(predictVerb)); !ok {
-		s.describe(c, w, name)
-		return
-	}
-	o, err := s.predict(c, w, name)
+}
+
+// predictor answers one prediction, of the model that its path names. If it cannot, it returns the outcome and an error.
+type predictor func(s *Server, c *fasthttp.RequestCtx, w *work, name []byte) (outcome, error)
+
+// answer has a prediction answered, and counts it.
+func (s *Server) answer(c *fasthttp.RequestCtx, w *work, name []byte, predict predictor) {
+	o, err := s.checked(c, w, name, predict)
 	if err != nil {
 		writeError(c, statuses[o], err.Error())
 	}
 	s.metrics.requests[o].Inc()
 	s.metrics.latency.Observe(time.Since(httpd.Received(c)).Seconds())
+}
+
+// checked checks what is the same for every prediction.
+func (s *Server) checked(c *fasthttp.RequestCtx, w *work, name []byte, predict predictor) (outcome, error) {
+	if !c.IsPost() {
+		c.Response.Header.Set("Allow", "POST")
+		return outcomeMethod, errors.New("use POST for a prediction")
+	}
+	return predict(s, c, w, name)
 }
 
 // end gives back what a request held. After a panic it does not pool w, which may still be in use.
@@ -81,6 +116,15 @@ func (w *work) done() {
 	w.release()
 	w.call = nil
 	w.trim()
+	w.part.trim()
+	if len(w.many) > keptParts {
+		clear(w.many[keptParts:])
+		w.many = w.many[:keptParts]
+	}
+	for _, p := range w.many {
+		p.trim()
+	}
+	w.score.trim()
 	w.server.work.Put(w)
 }
 
@@ -95,11 +139,15 @@ func (s *Server) panics(cause any) {
 	}
 }
 
-// release releases the version, if there is one.
+// release releases the versions that are held.
 func (w *work) release() {
 	if w.version != nil {
 		w.version.Release()
 		w.version = nil
+	}
+	w.part.release()
+	for _, p := range w.many {
+		p.release()
 	}
 }
 
@@ -117,52 +165,100 @@ func (w *work) trim() {
 	clear(w.results)
 }
 
-// predict reads the rows, scores them and writes the answer. If it cannot, it returns the outcome and an error.
+// predict reads the rows, scores them and writes the answer.
 func (s *Server) predict(c *fasthttp.RequestCtx, w *work, name []byte) (outcome, error) {
-	if !c.IsPost() {
-		c.Response.Header.Set("Allow", "POST")
-		return outcomeMethod, errors.New("use POST for a prediction")
-	}
-	t, err := s.find(name)
+	v, deadline, o, err := s.acquire(c, name)
 	if err != nil {
-		return outcomeUnknown, err
-	}
-	deadline, err := s.deadline(c)
-	if err != nil {
-		return outcomeInvalid, err
-	}
-	if e := c.Request.Header.ContentEncoding(); len(e) > 0 && string(e) != "identity" {
-		return outcomeInvalid, fmt.Errorf("the body has content encoding %q; send it without", e)
-	}
-	v, err := t.model.Acquire(t.version)
-	if err != nil {
-		return classify(err), err
+		return o, err
 	}
 	w.version = v
+	shape, ok := shapeOf(v, s.options.MaxRows)
+	if !ok {
+		return s.predictColumns(c, w, deadline)
+	}
 	r := &w.request
-	err = r.parse(c.Request.Body(), shapeOf(v, s.options.MaxRows))
-	switch {
-	case errors.Is(err, errTooManyRows):
-		return outcomeTooLarge, fmt.Errorf("the body has more than %d rows; send fewer at a time (or raise predict.rows)", s.options.MaxRows)
-	case err != nil:
-		return outcomeInvalid, err
+	if err := r.parse(c.Request.Body(), shape); err != nil {
+		return s.unread(err)
 	}
 	w.results = slices.Grow(w.results[:0], r.n)[:r.n]
 	if err := v.Score(r.rows, deadline, w.results); err != nil {
 		return classify(err), unscored(err, w.results)
 	}
 	w.answer(w.results)
-	c.Response.Header.SetContentType("application/json")
+	c.Response.Header.SetContentType(contentJSON)
 	c.Response.SetBody(w.out)
 	s.metrics.rows.Add(float64(r.n))
 	return outcomeOK, nil
 }
 
-// shapeOf returns the bounds of a request to v.
-func shapeOf(v Version, maxRows int) shape {
-	signature := v.Signature()
+// predictColumns is predict for rows of columns.
+func (s *Server) predictColumns(c *fasthttp.RequestCtx, w *work, deadline time.Time) (outcome, error) {
+	p := &w.part
+	p.version, w.version = w.version, nil
+	t := &p.table
+	t.begin(c.Request.Body(), p.version.Schema(), s.options.MaxRows)
+	if err := t.parse(); err != nil {
+		return s.unread(err)
+	}
+	if o, err := p.score(deadline); err != nil {
+		return o, err
+	}
+	var err error
+	if t.columnar {
+		w.out, err = p.outputs.appendColumns(append(w.out[:0], `{"outputs":`...))
+	} else {
+		w.out, err = p.outputs.appendRows(append(w.out[:0], `{"predictions":`...))
+	}
+	if err != nil {
+		return outcomeFailed, err
+	}
+	w.out = append(w.out, '}')
+	c.Response.Header.SetContentType(contentJSON)
+	c.Response.SetBody(w.out)
+	s.metrics.rows.Add(float64(t.n))
+	return outcomeOK, nil
+}
+
+// acquire returns the version that a path names, which the caller must release, and the deadline of the request.
+func (s *Server) acquire(c *fasthttp.RequestCtx, name []byte) (v Version, deadline time.Time, o outcome, err error) {
+	t, err := s.find(name)
+	if err != nil {
+		return nil, deadline, outcomeUnknown, err
+	}
+	if deadline, err = s.deadline(c); err != nil {
+		return nil, deadline, outcomeInvalid, err
+	}
+	if v, err = t.model.Acquire(t.version); err != nil {
+		return nil, deadline, classify(err), err
+	}
+	return v, deadline, outcomeOK, nil
+}
+
+// unread returns the outcome of a body that cannot be read.
+func (s *Server) unread(err error) (outcome, error) {
+	if errors.Is(err, errTooManyRows) {
+		return outcomeTooLarge, fmt.Errorf("the body has more than %d rows; send fewer at a time (or raise predict.rows)", s.options.MaxRows)
+	}
+	return outcomeInvalid, err
+}
+
+// defaultSignature is the name of a signature where the model's format has none.
+const defaultSignature = "serving_default"
+
+// shapeOf returns the bounds of a request to v; false if its rows are not indices with one probability each.
+func shapeOf(v Version, maxRows int) (shape, bool) {
 	rowLen, tableRows := v.Shape()
-	return shape{rowLen, tableRows, signature.Name, signature.Input, maxRows}
+	if rowLen == 0 {
+		return shape{}, false
+	}
+	schema, signature := v.Schema(), v.Signature()
+	if len(schema.Inputs) != 1 || len(schema.Outputs) != 1 || schema.Outputs[0].Width != 1 {
+		return shape{}, false
+	}
+	return shape{
+		rowLen: rowLen, tableRows: tableRows, maxRows: maxRows,
+		signature: cmp.Or(signature.Name, defaultSignature), input: cmp.Or(signature.Input, schema.Inputs[0].Name),
+	}, true
 }
 
 // target is the model, and the version if any, that a path names.
@@ -182,14 +278,31 @@ func (s *Server) find(path []byte) (t target, err error) {
 			return t, fmt.Errorf("version %q is not a positive number", show(number))
 		}
 	}
-	if t.model = s.models[string(t.name)]; t.model == nil {
-		return t, fmt.Errorf("model %q is unknown; the models are: %s", show(t.name), strings.Join(slices.Sorted(maps.Keys(s.models)), ", "))
+	if t.model = s.model(t.name); t.model == nil {
+		return t, fmt.Errorf("model %q is unknown; the models are: %s", show(t.name), listed(s.models.Names()))
 	}
 	return t, nil
 }
 
-// deadline returns when a request must be answered.
+// model returns the model with that name, or nil.
+func (s *Server) model(name []byte) Model {
+	return s.models.Find(unsafe.String(unsafe.SliceData(name), len(name)))
+}
+
+// listed lists names, the first of many.
+func listed(names []string) string {
+	const most = 32
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// deadline returns when a request must be answered. It refuses headers that it cannot follow.
 func (s *Server) deadline(c *fasthttp.RequestCtx) (time.Time, error) {
+	if e := c.Request.Header.ContentEncoding(); len(e) > 0 && string(e) != "identity" {
+		return time.Time{}, fmt.Errorf("the body has content encoding %q; send it without", e)
+	}
 	timeout := s.options.Timeout
 	if h := c.Request.Header.Peek(timeoutHeader); len(h) > 0 {
 		ms, err := strconv.Atoi(string(h))
@@ -208,7 +321,7 @@ func classify(err error) outcome {
 		return outcomeShed
 	case errors.Is(err, scoring.ErrExpired):
 		return outcomeExpired
-	case errors.Is(err, scoring.ErrRow):
+	case errors.Is(err, scoring.ErrRow), errors.Is(err, scoring.ErrNoRecipe):
 		return outcomeInvalid
 	case errors.Is(err, scoring.ErrOtherVersion):
 		return outcomeUnknown
@@ -221,20 +334,7 @@ func classify(err error) outcome {
 
 // unscored returns err, or, if rows were refused, an error that names them.
 func unscored(err error, results []scoring.Result) error {
-	if !errors.Is(err, scoring.ErrRow) {
-		return err
-	}
-	var text strings.Builder
-	bad := 0
-	for i, r := range results {
-		if !errors.Is(r.Err, scoring.ErrRow) {
-			continue
-		}
-		if bad++; bad <= maxFaults {
-			fmt.Fprintf(&text, "; row %d: %v", i, r.Err)
-		}
-	}
-	return fmt.Errorf("%d of %d rows are refused (rows are numbered from 0)%s", bad, len(results), text.String())
+	return refusedRows(err, len(results), func(i int) error { return results[i].Err })
 }
 
 // answer writes the predictions into w.out, each as the shortest decimal that reads back as the same float32.
@@ -250,16 +350,4 @@ func (w *work) answer(results []scoring.Result) {
 		out = appendFloat(out, results[i].Probability)
 	}
 	w.out = append(out, "]}"...)
-}
-
-// appendFloat appends p so that every JSON reader takes it for a float: 1.0, not 1.
-func appendFloat(out []byte, p float32) []byte {
-	start := len(out)
-	out = strconv.AppendFloat(out, float64(p), 'g', -1, 32)
-	for _, c := range out[start:] {
-		if c == '.' || c == 'e' {
-			return out
-		}
-	}
-	return append(out, ".0"...)
 }

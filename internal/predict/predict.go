@@ -1,26 +1,41 @@
-// Package predict serves predictions: TensorFlow Serving's REST predict API over the models that score auctions.
+// Package predict serves predictions on request, over the models that score auctions. Three APIs share one port:
 //
-//	POST /v1/models/{model}[/versions/{n}]:predict     {"instances": [[1, 2, …], …]} → {"predictions": [0.1, …]}
-//	                                                   {"inputs": [[1, 2, …], …]}    → {"outputs": [0.1, …]}
+//	POST /v1/models/{model}[/versions/{n}]:predict     TensorFlow Serving's predict API: rows of indices, or of named columns
+//	POST /v1/models:predict                            the same rows, by several models
+//	POST /v1/models/{model}[/versions/{n}]:score       candidates of an OpenRTB bid request
 //	GET  /v1/models/{model}[/versions/{n}]             the versions that serve, and those refused with the reason
-//	GET  /v1/models/{model}[/versions/{n}]/metadata    the signature
+//	GET  /v1/models/{model}[/versions/{n}]/metadata    inputs, outputs and labels
+//	/v2 …                                              the Open Inference Protocol (v2.go)
 //
-// A row may also be given under the name of the input: {"instances": [{"rows": [1, 2, …]}, …]} or {"inputs": {"rows":
-// [[1, 2, …], …]}}. "signature_name" may name the signature. Without a version, the stable one scores, never a canary,
-// so that equal rows get equal answers.
+// docs/predictions.md shows requests and answers. Without a version, the stable one scores, never a canary, so that equal
+// rows get equal answers. A request is answered whole or refused whole. Errors are {"error": "…"}; the text names each
+// refused row and what is accepted.
 //
-// The life of a prediction: while many requests come, the event loop itself starts those of few rows, and answers them
-// when their batch has run (direct.go). All others go to a worker, which waits. The body is read into rows in one pass
-// (request.go), against the shape of the acquired version. All rows go to that version's queue at once, where they
-// share batches with auctions. A request is answered whole or refused whole. Errors are {"error": "…"}; the text names
-// each refused row and what is accepted.
+// The life of a prediction of indices: while many requests come, the event loop itself starts those of few rows, and
+// answers them when their batch has run (direct.go). All others go to a worker, which waits. The body is read into rows in
+// one pass (request.go), against the shape of the acquired version. All rows go to that version's queue at once, where they
+// share batches with auctions.
+//
+// Rows of typed columns go to a worker. They are read in one pass too, into columns (table.go) whose texts lie in pooled
+// memory, by the form of the API: named.go, infer.go. The version scores the columns, and answer.go or v2.go writes the
+// outputs.
 package predict
 
 import (
 	"time"
 
+	"gavel/internal/auction"
+	"gavel/internal/engine"
 	"gavel/internal/scoring"
 )
+
+// Models are the models that a process serves. They may come and go. Its methods are called concurrently.
+type Models interface {
+	// Find returns the model with that name; nil if none is served now. It must not keep name, whose memory changes.
+	Find(name string) Model
+	// Names returns the names of all models, sorted.
+	Names() []string
+}
 
 // Model is a model with its versions. Its methods are called concurrently.
 type Model interface {
@@ -35,37 +50,66 @@ type Model interface {
 // which comes last.
 type Version interface {
 	Version() int64
-	// Shape returns how many indices a row has, and the bound: each must be in [0, tableRows).
+	// Schema returns the columns of a row and of its outputs. It is read-only.
+	Schema() *engine.Schema
+	// Labels returns the classes of a classifier, in the order of its probabilities: all string, all int64 or all float64.
+	// It is empty if the model has none.
+	Labels() []any
+	// Shape returns how many indices a row has, and the bound: each must be in [0, tableRows). Both are 0 if the rows are no
+	// indices of a recipe's encoder.
 	Shape() (rowLen, tableRows int)
+	// Signature returns the names of a SavedModel; empty ones for other formats.
 	Signature() scoring.Signature
-	// Score scores len(results) ≥ 1 rows, which follow each other in rows, by the deadline. It keeps neither slice. The
-	// error is nil if every row has a probability. Else it is scoring.ErrRow, ErrShed, ErrExpired or ErrClosed, or the
-	// model's own, and the result of each row at fault has an error too.
+	// Score scores len(results) ≥ 1 rows of indices, which follow each other in rows, by the deadline. It keeps neither
+	// slice. The error is nil if every row has a probability. Else it is scoring.ErrRow, ErrShed, ErrExpired or ErrClosed,
+	// or the model's own, and the result of each row at fault has an error too.
 	Score(rows []int32, deadline time.Time, results []scoring.Result) error
 	// Start is Score for callers that do not wait. It does not block, and calls done once, possibly before it returns.
 	// If no other rows are about to share the batch, a caller that waits is cheaper: then Start returns false and does
 	// nothing. It does not keep rows.
 	Start(rows []int32, n int, deadline time.Time, done scoring.Receiver) bool
+	// ScoreColumns scores n ≥ 1 rows of inputs, the columns of Schema().Inputs, into outputs, the columns of
+	// Schema().Outputs. Errors are as Score's; errs[i] says why row i has no outputs. Only if the error is nil, no batch
+	// reads the inputs' texts after it returns.
+	ScoreColumns(inputs []engine.Column, n int, deadline time.Time, outputs []engine.Column, errs []error) error
+	// ScoreCandidates scores candidates of req, encoded as in an auction. Errors are as Score's, or scoring.ErrNoRecipe.
+	ScoreCandidates(req *auction.Request, candidates []auction.Candidate, deadline time.Time, results []scoring.Result) error
 	Release()
 }
 
-// served implements Model over a model of the process.
-type served struct{ *scoring.Model }
+// Auctions reads what :score scores. Its methods are called concurrently.
+type Auctions interface {
+	// Decode reads an OpenRTB bid request of an exchange into dst, and does not keep body; exchange may be "". The error is
+	// the caller's fault.
+	Decode(body []byte, exchange string, received time.Time, dst *auction.Request) error
+	// Candidate returns the candidate that an impression makes with a campaign; creative may be "". The error names what is
+	// unknown.
+	Candidate(req *auction.Request, impression, campaign, creative string) (auction.Candidate, error)
+}
+
+// served implements Models over the models of the process.
+type served struct{ all *scoring.Models }
+
+// Served are all models that the process serves.
+func Served(all *scoring.Models) Models { return served{all} }
+
+func (s served) Names() []string { return s.all.Names() }
+
+func (s served) Find(name string) Model {
+	if m := s.all.Find(name); m != nil {
+		return servedModel{m}
+	}
+	return nil
+}
+
+// servedModel implements Model over a model of the process.
+type servedModel struct{ *scoring.Model }
 
 // Acquire implements Model.
-func (s served) Acquire(number int64) (Version, error) {
+func (s servedModel) Acquire(number int64) (Version, error) {
 	v, err := s.AcquireVersion(number)
 	if err != nil {
 		return nil, err // not a nil *scoring.Version in the interface
 	}
 	return v, nil
-}
-
-// Served are all models that the process serves, by name.
-func Served(all *scoring.Models) map[string]Model {
-	models := map[string]Model{}
-	for _, name := range all.Names() {
-		models[name] = served{all.Find(name)}
-	}
-	return models
 }

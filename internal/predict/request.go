@@ -23,12 +23,10 @@ type request struct {
 	columnar bool    // "inputs", not "instances"
 	rows     []int32 // the indices of the rows that are not refused
 	n        int     // rows read
-	refused  int     // how many of them are refused
-	faults   []byte  // the faults of the first maxFaults refused rows
+	refusals
 
+	scanner
 	shape shape
-	data  []byte
-	at    int
 	given bool // the body has instances or inputs
 }
 
@@ -36,18 +34,23 @@ const (
 	keyInstances = "instances"
 	keyInputs    = "inputs"
 	keySignature = "signature_name"
-
-	maxFaults = 8  // refused rows that an answer describes
-	maxShown  = 40 // bytes of a value that an answer repeats
 )
 
-// errTooManyRows is answered with 413, every other error of parse with 400.
+// errTooManyRows is answered with 413, every other error of a body with 400.
 var errTooManyRows = errors.New("predict: too many rows")
+
+var (
+	errNoRows = errors.New("the body has no rows; send at least one")
+	errTwice  = errors.New(`rows are given twice; send "instances" or "inputs", once`)
+)
 
 // parse reads data and does not keep it. It reuses the memory of r.
 func (r *request) parse(data []byte, s shape) error {
-	*r = request{rows: r.rows[:0], faults: r.faults[:0], shape: s, data: data}
-	err := r.object()
+	*r = request{rows: r.rows[:0], refusals: refusals{faults: r.faults[:0]}, shape: s, scanner: scanner{data: data}}
+	err := r.object(r.member)
+	if err == nil {
+		err = r.end()
+	}
 	r.data = nil
 	switch {
 	case err != nil:
@@ -55,51 +58,9 @@ func (r *request) parse(data []byte, s shape) error {
 	case !r.given:
 		return errors.New(`the body has neither "instances" nor "inputs"; send {"instances": [[…], …]}`)
 	case r.n == 0:
-		return errors.New("the body has no rows; send at least one")
+		return errNoRows
 	case r.refused > 0:
-		return r.refusal()
-	}
-	return nil
-}
-
-// refusal describes the refused rows.
-func (r *request) refusal() error {
-	more := ""
-	if r.refused > maxFaults {
-		more = fmt.Sprintf("; %d more are refused", r.refused-maxFaults)
-	}
-	return fmt.Errorf("%d of %d rows are refused (rows and indices are numbered from 0): %s%s", r.refused, r.n, r.faults, more)
-}
-
-// object reads the body: one JSON object.
-func (r *request) object() error {
-	if r.next() != '{' {
-		return r.unexpected("{")
-	}
-	r.at++
-	if r.next() == '}' {
-		r.at++
-		return r.end()
-	}
-	for {
-		if err := r.member(); err != nil {
-			return err
-		}
-		switch r.next() {
-		case ',':
-			r.at++
-		case '}':
-			r.at++
-			return r.end()
-		default:
-			return r.unexpected(", or }")
-		}
-	}
-}
-
-func (r *request) end() error {
-	if r.next(); r.at < len(r.data) {
-		return r.unexpected("the end")
+		return r.refusal(r.n, "rows and indices")
 	}
 	return nil
 }
@@ -113,7 +74,7 @@ func (r *request) member() error {
 	switch key {
 	case keyInstances, keyInputs:
 		if r.given {
-			return errors.New(`rows are given twice; send "instances" or "inputs", once`)
+			return errTwice
 		}
 		r.given, r.columnar = true, key == keyInputs
 		if !r.columnar || r.next() != '{' {
@@ -127,50 +88,11 @@ func (r *request) member() error {
 		}
 		return r.closeInput()
 	case keySignature:
-		return r.signature()
+		return r.signature(r.shape.signature)
 	default: // ignored, as TensorFlow Serving ignores it
 		_, err := r.value()
 		return err
 	}
-}
-
-// key reads a key and the colon after it.
-func (r *request) key(known ...string) (key string, err error) {
-	if r.next() != '"' {
-		return "", r.unexpected("a key")
-	}
-	for _, k := range known {
-		if r.quoted(k) {
-			key = k
-			break
-		}
-	}
-	if key == "" {
-		if key, err = r.text(); err != nil {
-			return "", err
-		}
-	}
-	if r.next() != ':' {
-		return "", r.unexpected(":")
-	}
-	r.at++
-	return key, nil
-}
-
-// signature reads the name of the signature.
-func (r *request) signature() error {
-	want := r.shape.signature
-	switch c := r.next(); {
-	case c != '"':
-		return r.unexpected("the name of a signature")
-	case r.quoted(want):
-		return nil
-	}
-	name, err := r.text()
-	if err == nil && name != want {
-		err = fmt.Errorf("signature_name is %q; the model has only %q", show(name), want)
-	}
-	return err
 }
 
 // openInput and closeInput read what encloses rows that are given under the name of the input.
@@ -195,47 +117,27 @@ func (r *request) closeInput() error {
 }
 
 // list reads all rows.
-func (r *request) list() error {
-	if r.next() != '[' {
-		return r.unexpected("a list of rows")
-	}
-	r.at++
-	if r.next() == ']' {
-		r.at++
-		return nil
-	}
-	for {
-		if r.n == r.shape.maxRows {
-			return errTooManyRows
-		}
-		if err := r.row(); err != nil {
-			return err
-		}
-		r.n++
-		switch r.next() {
-		case ',':
-			r.at++
-		case ']':
-			r.at++
-			return nil
-		default:
-			return r.unexpected(", or ]")
-		}
-	}
-}
+func (r *request) list() error { return r.scanner.list("a list of rows", r.row) }
 
 // row reads one row, with or without the name of the input.
 func (r *request) row() error {
-	if r.columnar || r.next() != '{' {
-		return r.indices()
+	if r.n == r.shape.maxRows {
+		return errTooManyRows
 	}
-	if err := r.openInput(); err != nil {
-		return err
+	named := !r.columnar && r.next() == '{'
+	if named {
+		if err := r.openInput(); err != nil {
+			return err
+		}
 	}
 	if err := r.indices(); err != nil {
 		return err
 	}
-	return r.closeInput()
+	r.n++
+	if named {
+		return r.closeInput()
+	}
+	return nil
 }
 
 // indices reads one row's list. It reports the first fault of the row.
@@ -301,15 +203,4 @@ func (r *request) odd() (v uint64, why string, err error) {
 	default:
 		return 0, show(text) + ", not an integer", nil
 	}
-}
-
-// refuse counts the current row as refused and records why.
-func (r *request) refuse(format string, args ...any) {
-	if r.refused++; r.refused > maxFaults {
-		return
-	}
-	if r.refused > 1 {
-		r.faults = append(r.faults, "; "...)
-	}
-	r.faults = fmt.Appendf(r.faults, format, args...)
 }

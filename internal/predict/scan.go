@@ -8,17 +8,105 @@ import (
 	"strings"
 )
 
-// The methods below read a request's data from r.at on, value by value.
+// scanner reads JSON from data[at:] on, value by value. It accepts what encoding/json accepts, and keeps nothing of data.
+type scanner struct {
+	data []byte
+	at   int
+}
+
+// object reads an object. member reads one key with its value.
+func (r *scanner) object(member func() error) error {
+	if r.next() != '{' {
+		return r.unexpected("{")
+	}
+	r.at++
+	if r.next() == '}' {
+		r.at++
+		return nil
+	}
+	for {
+		if err := member(); err != nil {
+			return err
+		}
+		switch r.next() {
+		case ',':
+			r.at++
+		case '}':
+			r.at++
+			return nil
+		default:
+			return r.unexpected(", or }")
+		}
+	}
+}
+
+// list reads a list of whatever item reads. what names it in errors.
+func (r *scanner) list(what string, item func() error) error {
+	if r.next() != '[' {
+		return r.unexpected(what)
+	}
+	r.at++
+	if r.next() == ']' {
+		r.at++
+		return nil
+	}
+	for {
+		if err := item(); err != nil {
+			return err
+		}
+		switch r.next() {
+		case ',':
+			r.at++
+		case ']':
+			r.at++
+			return nil
+		default:
+			return r.unexpected(", or ]")
+		}
+	}
+}
+
+// end checks that only white space follows.
+func (r *scanner) end() error {
+	if r.next(); r.at < len(r.data) {
+		return r.unexpected("the end")
+	}
+	return nil
+}
+
+// key reads a key and the colon after it. For a known key it allocates nothing, unless the key has escapes.
+func (r *scanner) key(known ...string) (key string, err error) {
+	if r.next() != '"' {
+		return "", r.unexpected("a key")
+	}
+	for _, k := range known {
+		if r.quoted(k) {
+			return k, r.colon()
+		}
+	}
+	if key, err = r.text(); err != nil {
+		return "", err
+	}
+	return key, r.colon()
+}
+
+func (r *scanner) colon() error {
+	if r.next() != ':' {
+		return r.unexpected(":")
+	}
+	r.at++
+	return nil
+}
 
 // next skips white space and returns the byte after it without reading it; 0 at the end.
-func (r *request) next() byte {
+func (r *scanner) next() byte {
 	if r.at < len(r.data) && r.data[r.at] > ' ' {
 		return r.data[r.at]
 	}
 	return r.skip()
 }
 
-func (r *request) skip() byte {
+func (r *scanner) skip() byte {
 	for ; r.at < len(r.data); r.at++ {
 		if c := r.data[r.at]; !space(c) {
 			return c
@@ -29,8 +117,23 @@ func (r *request) skip() byte {
 
 func space(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
 
+// signature reads the name of the signature, which must be want.
+func (r *scanner) signature(want string) error {
+	switch c := r.next(); {
+	case c != '"':
+		return r.unexpected("the name of a signature")
+	case r.quoted(want):
+		return nil
+	}
+	name, err := r.text()
+	if err == nil && name != want {
+		err = fmt.Errorf("signature_name is %q; the model has only %q", show(name), want)
+	}
+	return err
+}
+
 // quoted reads s in quotes, if that is what follows.
-func (r *request) quoted(s string) bool {
+func (r *scanner) quoted(s string) bool {
 	rest, n := r.data[r.at:], len(s)
 	if len(rest) < n+2 || rest[0] != '"' || rest[n+1] != '"' || string(rest[1:n+1]) != s {
 		return false
@@ -40,7 +143,7 @@ func (r *request) quoted(s string) bool {
 }
 
 // text reads any string.
-func (r *request) text() (s string, err error) {
+func (r *scanner) text() (s string, err error) {
 	data, err := r.value()
 	if err != nil {
 		return "", err
@@ -52,7 +155,7 @@ func (r *request) text() (s string, err error) {
 // digits reads a number of one to seven digits followed by a separator, which covers nearly all indices. If it returns
 // false, it has read nothing. It handles eight bytes together: it moves the digits to the end, after zeros. Then it
 // joins neighbours into numbers of two digits, these into numbers of four, and these into one.
-func (r *request) digits() (v uint64, ok bool) {
+func (r *scanner) digits() (v uint64, ok bool) {
 	r.next()
 	if len(r.data)-r.at < 8 {
 		return 0, false
@@ -73,7 +176,7 @@ func (r *request) digits() (v uint64, ok bool) {
 }
 
 // value reads any value and returns its text.
-func (r *request) value() ([]byte, error) {
+func (r *scanner) value() ([]byte, error) {
 	r.next()
 	text := r.data[r.at:r.extent()]
 	if len(text) == 0 {
@@ -87,7 +190,7 @@ func (r *request) value() ([]byte, error) {
 }
 
 // extent returns where the value that begins at r.at ends: by its quotes, its brackets, or the separator after it.
-func (r *request) extent() int {
+func (r *scanner) extent() int {
 	depth := 0
 	for at := r.at; at < len(r.data); at++ {
 		switch r.data[at] {
@@ -118,7 +221,7 @@ func (r *request) extent() int {
 }
 
 // unexpected is the error for another byte than the expected one.
-func (r *request) unexpected(want string) error {
+func (r *scanner) unexpected(want string) error {
 	if r.at >= len(r.data) {
 		return fmt.Errorf("the body ends where %s is expected, at byte %d", want, r.at)
 	}

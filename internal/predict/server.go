@@ -27,6 +27,9 @@ type Options struct {
 	WriteTimeout   time.Duration // to write a whole answer; 5 s
 	IdleTimeout    time.Duration // between requests of one connection; 2 min
 
+	Auctions Auctions // reads bid requests for :score; nil: there is no such path
+	Version  string   // of this program, for /v2
+
 	Logger     *slog.Logger          // required
 	Registerer prometheus.Registerer // required
 }
@@ -74,7 +77,7 @@ const MaxTimeout = time.Minute
 // Server answers on one port. A request is handled on the event loop (direct.go) or by a worker.
 type Server struct {
 	options Options
-	models  map[string]Model
+	models  Models
 	metrics *metrics
 	http    *httpd.Server
 	work    sync.Pool // *work
@@ -82,11 +85,12 @@ type Server struct {
 	panicked throttle.Line
 }
 
-// NewServer returns a server that does not listen yet. models are by name. The error joins every fault of the options.
-func NewServer(models map[string]Model, options Options) (*Server, error) {
+// NewServer returns a server that does not listen yet. It looks models up at each request. The error joins every fault of
+// the options.
+func NewServer(models Models, options Options) (*Server, error) {
 	err := options.fill()
-	if len(models) == 0 {
-		err = errors.Join(err, errors.New("predict: server: at least one model is required"))
+	if models == nil {
+		err = errors.Join(err, errors.New("predict: server: models are required"))
 	}
 	if err != nil {
 		return nil, err

@@ -1,0 +1,228 @@
+package predict
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/bytedance/sonic"
+	"github.com/valyala/fasthttp"
+)
+
+const (
+	keyModels = "models"
+
+	// keptParts is how many models' memory a pooled request keeps.
+	keptParts = 8
+)
+
+// asked is one of the models that a request names.
+type asked struct {
+	name    string
+	part    *part
+	rows    *table // of this part, or of an earlier one with the same inputs
+	outcome outcome
+	err     error
+}
+
+// predictMany scores the rows of one body with each of the models that it names, all at once:
+//
+//	{"models": ["a", "b/versions/3"], "instances": […]} → {"predictions": {"a": […], "b/versions/3": […]}}
+//
+// A row holds the columns of all the models. A model that fails is told under "errors", by its name; if all do, the request
+// fails as the first does. Every row counts once for each model.
+func (s *Server) predictMany(c *fasthttp.RequestCtx, w *work, _ []byte) (outcome, error) {
+	body := c.Request.Body()
+	deadline, err := s.deadline(c)
+	if err != nil {
+		return outcomeInvalid, err
+	}
+	names, err := modelsOf(body)
+	if err != nil {
+		return outcomeInvalid, err
+	}
+	if len(names) > s.options.MaxRows {
+		return outcomeTooLarge, fmt.Errorf("the body names %d models; rows count once for each, and at most %d are answered at a time", len(names), s.options.MaxRows)
+	}
+	models := w.acquireAll(names)
+	for i := range models {
+		if models[i].err == nil {
+			models[i].read(models, i, body, s.options.MaxRows/len(models))
+		}
+	}
+	scoreAll(models, deadline)
+	return s.answerMany(c, w, models)
+}
+
+// modelsOf reads the names of the models, each once.
+func modelsOf(body []byte) (names []string, err error) {
+	r := scanner{data: body}
+	found := errors.New("found")
+	err = r.object(func() error {
+		key, err := r.key(keyModels, keyInstances, keyInputs)
+		if err != nil {
+			return err
+		}
+		if key != keyModels {
+			_, err := r.value()
+			return err
+		}
+		err = r.list("a list of the models' names", func() error {
+			if r.next() != '"' {
+				return r.unexpected("the name of a model")
+			}
+			name, err := r.text()
+			if err == nil && slices.Contains(names, name) {
+				err = fmt.Errorf("model %q is named twice", show(name))
+			}
+			names = append(names, name)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return found // the rest is read with the rows
+	})
+	if err != nil && !errors.Is(err, found) {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, errors.New(`the body names no models; send {"models": ["…", …], "instances": […]}`)
+	}
+	return names, nil
+}
+
+// acquireAll acquires the version that each name stands for.
+func (w *work) acquireAll(names []string) []asked {
+	models := make([]asked, len(names))
+	for len(w.many) < len(names) {
+		w.many = append(w.many, new(part))
+	}
+	for i, name := range names {
+		a := &models[i]
+		a.name, a.part = name, w.many[i]
+		t, err := w.server.find([]byte(name))
+		if err != nil {
+			a.outcome, a.err = outcomeUnknown, err
+			continue
+		}
+		if v, err := t.model.Acquire(t.version); err != nil {
+			a.outcome, a.err = classify(err), err
+		} else {
+			a.part.version = v
+		}
+	}
+	return models
+}
+
+// read reads the rows of model i of all, unless an earlier model has the same inputs.
+func (a *asked) read(all []asked, i int, body []byte, maxRows int) {
+	schema := a.part.version.Schema()
+	a.rows = &a.part.table
+	a.rows.begin(body, schema, maxRows)
+	for k := range all {
+		other := &all[k]
+		if other.part.version == nil || k == i {
+			continue
+		}
+		theirs := other.part.version.Schema()
+		if k < i && slices.Equal(theirs.Inputs, schema.Inputs) {
+			a.rows, a.outcome, a.err = other.rows, other.outcome, other.err
+			return
+		}
+		a.rows.others = append(a.rows.others, theirs)
+	}
+	switch err := a.rows.parse(); {
+	case errors.Is(err, errTooManyRows):
+		a.outcome = outcomeTooLarge
+		a.err = fmt.Errorf("the body has more than %d rows, the most for %d models; send fewer at a time (or raise predict.rows)", maxRows, len(all))
+	case err != nil:
+		a.outcome, a.err = outcomeInvalid, err
+	}
+}
+
+// scoreAll scores the rows with every model that has them, at once.
+func scoreAll(models []asked, deadline time.Time) {
+	var running sync.WaitGroup
+	var first *asked
+	for i := range models {
+		a := &models[i]
+		switch {
+		case a.err != nil:
+		case first == nil:
+			first = a // in this goroutine, last
+		default:
+			running.Go(func() { a.outcome, a.err = a.scored(deadline) })
+		}
+	}
+	if first != nil {
+		first.outcome, first.err = first.scored(deadline)
+	}
+	running.Wait()
+	for i := range models {
+		if a := &models[i]; a.err != nil && a.rows != nil {
+			a.rows.lent = true
+		}
+	}
+}
+
+func (a *asked) scored(deadline time.Time) (o outcome, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			o, err = outcomeFailed, fmt.Errorf("panic: %v", cause)
+		}
+	}()
+	return a.part.scoreRows(a.rows, deadline)
+}
+
+// answerMany writes what each model answered.
+func (s *Server) answerMany(c *fasthttp.RequestCtx, w *work, models []asked) (outcome, error) {
+	out, good, columnar := w.out[:0], 0, false
+	for i := range models {
+		a := &models[i]
+		if a.err != nil {
+			continue
+		}
+		before := len(out)
+		if columnar = a.rows.columnar; good == 0 && columnar {
+			out = append(out, `{"outputs":`...)
+		} else if good == 0 {
+			out = append(out, `{"predictions":`...)
+		}
+		out = appendKey(out, good == 0, a.name)
+		if columnar {
+			out, a.err = a.part.outputs.appendColumns(out)
+		} else {
+			out, a.err = a.part.outputs.appendRows(out)
+		}
+		if a.err != nil {
+			a.outcome, out = outcomeFailed, out[:before]
+			continue
+		}
+		good++
+		s.metrics.rows.Add(float64(a.rows.n))
+	}
+	if w.out = out; good == 0 {
+		return models[0].outcome, fmt.Errorf("model %s: %w", models[0].name, models[0].err)
+	}
+	out = append(out, '}')
+	if good < len(models) {
+		failed := map[string]string{}
+		for i := range models {
+			if a := &models[i]; a.err != nil {
+				failed[a.name] = a.err.Error()
+			}
+		}
+		told, err := sonic.ConfigStd.Marshal(failed)
+		if err != nil {
+			return outcomeFailed, err
+		}
+		out = append(append(out, `,"errors":`...), told...)
+	}
+	w.out = append(out, '}')
+	c.Response.Header.SetContentType(contentJSON)
+	c.Response.SetBody(w.out)
+	return outcomeOK, nil
+}
