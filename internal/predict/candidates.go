@@ -26,7 +26,7 @@ type candidates struct {
 	exchange string
 	pairs    []pair
 	request  auction.Request
-	list     []auction.Candidate
+	all      []auction.Candidate
 	results  []scoring.Result
 }
 
@@ -50,8 +50,8 @@ func (s *Server) candidates(c *fasthttp.RequestCtx, w *work, name []byte) (outco
 	if err := r.find(s.options.Auctions); err != nil {
 		return outcomeInvalid, err
 	}
-	r.results = grown(r.results, len(r.list))
-	if err := v.ScoreCandidates(&r.request, r.list, deadline, r.results); err != nil {
+	r.results = grown(r.results, len(r.all))
+	if err := v.ScoreCandidates(&r.request, r.all, deadline, r.results); err != nil {
 		return classify(err), unscored(err, r.results)
 	}
 	w.request.columnar = false
@@ -145,7 +145,7 @@ func (r *candidates) id(to *string) (err error) {
 
 // find makes the candidates that the pairs name.
 func (r *candidates) find(auctions Auctions) error {
-	r.list = slices.Grow(r.list[:0], len(r.pairs))
+	r.all = slices.Grow(r.all[:0], len(r.pairs))
 	for i := range r.pairs {
 		p := &r.pairs[i]
 		candidate, err := auctions.Candidate(&r.request, p.imp, p.campaign, p.creative)
@@ -153,7 +153,7 @@ func (r *candidates) find(auctions Auctions) error {
 			r.refuse("candidate %d: %v", i, err)
 			continue
 		}
-		r.list = append(r.list, candidate)
+		r.all = append(r.all, candidate)
 	}
 	if r.refused > 0 {
 		return fmt.Errorf("%d of %d candidates are refused (they are numbered from 0): %s", r.refused, len(r.pairs), r.faults)

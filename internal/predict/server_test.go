@@ -1,12 +1,14 @@
 package predict
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -22,6 +24,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
+	"gavel/internal/auction"
+	"gavel/internal/engine"
 	"gavel/internal/httpd/httpdtest"
 	"gavel/internal/scoring"
 )
@@ -39,6 +43,10 @@ type fakeModel struct {
 	err   error                                                                                      // of Acquire
 	score func(rows []int32, deadline time.Time, results []scoring.Result) (handled bool, err error) // nil: as above
 	held  atomic.Int64                                                                               // acquired and not released
+
+	schema  *engine.Schema // nil: rows of two indices, and a probability
+	labels  []any
+	columns func(inputs []engine.Column, n int, outputs []engine.Column, errs []error) error // ScoreColumns
 
 	direct  bool         // Start takes rows,
 	bad     bool         // … and panics
@@ -67,11 +75,54 @@ type fakeVersion struct {
 	number int64
 }
 
-func (v *fakeVersion) Version() int64                 { return v.number }
-func (v *fakeVersion) Shape() (rowLen, tableRows int) { return 2, 10 }
-func (v *fakeVersion) Release()                       { v.model.held.Add(-1) }
+func (v *fakeVersion) Version() int64 { return v.number }
+func (v *fakeVersion) Release()       { v.model.held.Add(-1) }
+func (v *fakeVersion) Labels() []any  { return v.model.labels }
+
+func (v *fakeVersion) Shape() (rowLen, tableRows int) {
+	if v.model.schema != nil {
+		return 0, 0
+	}
+	return 2, 10
+}
+
+var indexSchema = &engine.Schema{
+	Inputs:  []engine.Field{{Name: "rows", Type: engine.Int32, Width: 2}},
+	Outputs: []engine.Field{{Name: "probability", Type: engine.Float32, Width: 1}},
+}
+
+func (v *fakeVersion) Schema() *engine.Schema { return cmp.Or(v.model.schema, indexSchema) }
+
+func (v *fakeVersion) ScoreColumns(inputs []engine.Column, n int, deadline time.Time, outputs []engine.Column, errs []error) error {
+	if err := errors.Join(engine.Fit(inputs, v.Schema().Inputs, n), engine.Fit(outputs, v.Schema().Outputs, n)); err != nil {
+		return err
+	}
+	if v.model.columns != nil {
+		return v.model.columns(inputs, n, outputs, errs)
+	}
+	results := make([]scoring.Result, n)
+	err := v.Score(inputs[0].Int32, deadline, results)
+	for i, r := range results {
+		outputs[0].Float32[i], errs[i] = r.Probability, r.Err
+	}
+	return err
+}
+
+func (v *fakeVersion) ScoreCandidates(req *auction.Request, candidates []auction.Candidate, deadline time.Time, results []scoring.Result) error {
+	if v.model.schema != nil {
+		return scoring.ErrNoRecipe
+	}
+	for i := range candidates {
+		c := &candidates[i]
+		results[i].Probability = float32(len(c.Campaign.ID)) + float32(len(req.Impressions[c.Impression].ID))/8
+	}
+	return nil
+}
 
 func (v *fakeVersion) Signature() scoring.Signature {
+	if v.model.schema != nil {
+		return scoring.Signature{}
+	}
 	return scoring.Signature{Name: "serving_default", Input: "rows", Output: "probability", InputTensor: "in:0", OutputTensor: "out:0"}
 }
 
@@ -103,6 +154,13 @@ func (v *fakeVersion) Start(rows []int32, n int, deadline time.Time, done scorin
 	return true
 }
 
+// fixed implements Models.
+type fixed map[string]Model
+
+func (f fixed) Names() []string { return slices.Sorted(maps.Keys(f)) }
+
+func (f fixed) Find(name string) Model { return f[name] }
+
 // startServer serves the models on a free port until the test ends.
 func startServer(t testing.TB, models map[string]Model, o Options) (*Server, *http.Client) {
 	t.Helper()
@@ -110,7 +168,7 @@ func startServer(t testing.TB, models map[string]Model, o Options) (*Server, *ht
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.Registerer = prometheus.NewRegistry()
-	s, err := NewServer(models, o)
+	s, err := NewServer(fixed(models), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +392,7 @@ func TestDeadline(t *testing.T) {
 
 func TestOptionsFaults(t *testing.T) {
 	_, err := NewServer(nil, Options{Timeout: time.Hour, MaxBody: -1, MaxRows: -1, MaxConnections: -1, ReadTimeout: -1})
-	for _, want := range []string{"timeout 1h", "max body", "max rows", "max connections", "timeouts must", "a logger is required", "registerer", "at least one model is required"} {
+	for _, want := range []string{"timeout 1h", "max body", "max rows", "max connections", "timeouts must", "a logger is required", "registerer", "models are required"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no fault %q in %v", want, err)
 		}

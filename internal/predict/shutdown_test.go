@@ -86,7 +86,7 @@ func TestShutdownTimeout(t *testing.T) {
 // A request that never ends is counted, and its connection closed.
 func TestSlowRequest(t *testing.T) {
 	o := Options{ReadTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()}
-	s, err := NewServer(map[string]Model{"ctr": &fakeModel{}}, o)
+	s, err := NewServer(fixed{"ctr": &fakeModel{}}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
