@@ -14,8 +14,8 @@ import (
 const maxLayers = 64
 
 func init() {
-	add("indices_linear", operator{1, 1, checkIndices(1, 1, unsafe.Pointer(C.gv_indices_linear))})
-	add("fm", operator{1, 1, checkIndices(2, maxWidth, unsafe.Pointer(C.gv_fm))})
+	add("indices_linear", operator{1, 1, checkIndicesLinear})
+	add("fm", operator{1, 1, checkFM})
 	add("deepfm", operator{1, 1, checkDeepFM})
 }
 
@@ -42,14 +42,30 @@ func (i indices) init(p *C.gv_indices_params) {
 // logit is the kind of what a model of indices gives.
 var logit = kind{of: engine.Float32, width: 1}
 
-func checkIndices(least, most int, run unsafe.Pointer) func(*node) (kind, build) {
-	return func(n *node) (kind, build) {
-		of := n.indices(least, most)
-		return logit, func(m *memory) stage {
-			p := params[C.gv_indices_params](m)
-			of.init(p)
-			return stage{run, unsafe.Pointer(p)}
+func checkIndicesLinear(n *node) (kind, build) {
+	of := n.indices(1, 1)
+	return logit, func(m *memory) stage {
+		p := params[C.gv_indices_params](m)
+		of.init(p)
+		return stage{unsafe.Pointer(C.gv_indices_linear), unsafe.Pointer(p)}
+	}
+}
+
+// checkFM has a deepfm without layers made, whose head adds weights and halves of pairs.
+func checkFM(n *node) (kind, build) {
+	of := n.indices(2, maxWidth)
+	return logit, func(m *memory) stage {
+		p := params[C.gv_deepfm_params](m)
+		of.init(&p.indices)
+		p.skip, p.group = 1, C.gv_fields_of_group(p.indices.width-1)
+		padded := int(C.gv_padded(C.size_t(p.indices.width), C.GV_VEC))
+		head := array[C.float](m, 2*padded)
+		head[0] = 1
+		for j := 1; j < int(p.indices.width); j++ {
+			head[padded+j] = 0.5
 		}
+		p.head = unsafe.SliceData(head)
+		return stage{unsafe.Pointer(C.gv_deepfm), unsafe.Pointer(p)}
 	}
 }
 
@@ -61,7 +77,6 @@ func checkDeepFM(n *node) (kind, build) {
 	if in > maxWidth {
 		n.fault("the first layer reads %d values, at most %d are allowed", in, maxWidth)
 	}
-	type layer struct{ kernel, bias *Object }
 	layers := make([]layer, count)
 	for i := range layers {
 		kernel := n.object(fmt.Sprint("kernel", i), Float32, in, -1)
@@ -76,11 +91,39 @@ func checkDeepFM(n *node) (kind, build) {
 		of.init(&p.indices)
 		made := array[C.gv_layer](m, count)
 		for i, l := range layers {
-			made[i] = C.gv_layer{kernel: floats(l.kernel), bias: floats(l.bias), in: C.int32_t(l.kernel.dims[0]), out: C.int32_t(l.kernel.dims[1])}
+			without := C.int32_t(0) // each so many-th row of the kernel
+			if i == 0 && C.gv_first_unused(floats(l.kernel), C.int32_t(l.kernel.dims[0]), C.int32_t(l.kernel.dims[1]), p.indices.width) != 0 {
+				p.skip, without = 1, p.indices.width
+			}
+			l.init(m, &made[i], without)
 		}
-		p.layers, p.layer_count, p.head = unsafe.SliceData(made), C.int32_t(count), floats(head)
+		p.group = C.gv_fields_of_group(p.indices.width - p.skip)
+		p.layers, p.layer_count = unsafe.SliceData(made), C.int32_t(count)
+		padded := int(C.gv_padded(C.size_t(width), C.GV_VEC))
+		to, from := array[float32](m, 2*padded+int(C.gv_padded(C.size_t(in), C.GV_PANEL))), values[float32](head)
+		copy(to, from[:width])
+		copy(to[padded:], from[width:2*width])
+		copy(to[2*padded:], from[2*width:])
+		p.head = (*C.float)(unsafe.SliceData(to))
 		return stage{unsafe.Pointer(C.gv_deepfm), unsafe.Pointer(p)}
 	}
+}
+
+// layer is a layer of the MLP.
+type layer struct{ kernel, bias *Object }
+
+// init packs the layer; without each so many-th row of the kernel unless without is 0.
+func (l layer) init(m *memory, to *C.gv_layer, without C.int32_t) {
+	in, out := C.int32_t(l.kernel.dims[0]), C.int32_t(l.kernel.dims[1])
+	to.in, to.out = in, out
+	if without > 0 {
+		to.in -= in / without
+	}
+	padded := int(C.gv_padded(C.size_t(out), C.GV_PANEL))
+	packed, bias := array[C.float](m, int(to.in)*padded), array[float32](m, padded)
+	C.gv_pack(floats(l.kernel), in, out, without, unsafe.SliceData(packed))
+	copy(bias, values[float32](l.bias))
+	to.packed, to.bias = unsafe.SliceData(packed), (*C.float)(unsafe.SliceData(bias))
 }
 
 // floats is where an object's float32 values are.
