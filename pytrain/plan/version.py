@@ -1,4 +1,4 @@
-"""A version whose format is a plan: the plan, golden rows in columns, the manifest."""
+"""A version whose format is a plan: the plan, golden rows, the manifest; and the recipe, where rows are its indices."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytrain.plan.asking import Column
     from pytrain.plan.graph import Plan
     from pytrain.plan.importing import Model
+    from pytrain.recipe import Recipe
 
 OBJECTS = "objects"  # within a store; no model has this name
 _FEWEST_ROWS = 16
@@ -79,6 +80,53 @@ class PlanWriter:
         )
 
 
+@dataclass(frozen=True)
+class LearnedWriter:
+    """Writes a version that pytrain learnt as a plan. Recipe and golden rows stay, so that auctions can use it.
+
+    Attributes
+    ----------
+    source
+        The version that was learnt, a SavedModel.
+    plan
+        Its plan, by `learned.plan_of`.
+    recipe, manifest
+        Its own.
+    name
+        The model's name in the store.
+    objects
+        Where parameters are stored.
+    """
+
+    source: Path
+    plan: Plan
+    recipe: Recipe
+    manifest: mf.Manifest
+    name: str
+    objects: Path
+
+    def write(self, directory: Path, version: int, learnt: Learnt) -> None:
+        """Fill an empty directory with a complete version; the caller syncs and renames it.
+
+        Raises
+        ------
+        VersionError
+            What was written cannot be read.
+        """
+        write_plan(self.plan, directory, self.objects)
+        (directory / mf.RECIPE).parent.mkdir()
+        for name in (mf.RECIPE, mf.GOLDEN):
+            (directory / name).write_bytes((self.source / name).read_bytes())
+        position = mf.json_position(learnt.pos)
+        _write_manifest(
+            directory,
+            {"model": self.name, "version": version, "label": self.recipe.label, "metrics": learnt.metrics}
+            | {"row_len": self.manifest.row_len, "table_rows": self.manifest.table_rows},
+            mf.TrainedOn(rows=learnt.rows, from_ms=learnt.from_ms, to_ms=learnt.to_ms, position=position),
+        )
+        read_plan(directory, self.objects)
+
+
 def write_version(
     directory: Path,
     plan: Plan,
@@ -112,6 +160,11 @@ def write_version(
             tolerance=plan.tolerance,
         )
     )
+    _write_manifest(directory, described, trained)
+    read_plan(directory, objects)
+
+
+def _write_manifest(directory: Path, described: Mapping[str, Any], trained: mf.TrainedOn) -> None:
     document = {
         "schema": 1,
         **described,
@@ -121,4 +174,3 @@ def write_version(
         "training": trained.model_dump(),
     }
     (directory / mf.MANIFEST).write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
-    read_plan(directory, objects)
