@@ -24,6 +24,7 @@ type Listed struct {
 	Share       float64   `json:"share,omitempty"` // of a canary
 	Bytes       int64     `json:"bytes"`
 	Created     time.Time `json:"created,omitzero"`
+	Formats     []string  `json:"formats,omitempty"`
 	Rows        int64     `json:"rows"` // learnt
 	LogLoss     *float64  `json:"log_loss,omitempty"`
 	Calibration *float64  `json:"calibration,omitempty"`
@@ -77,7 +78,7 @@ func listed(ctx context.Context, s Store, model string, version int64, p Pointer
 		v.Fault = err.Error()
 		return v
 	}
-	v.Created, v.Rows = m.Created, m.Training.Rows
+	v.Created, v.Formats, v.Rows = m.Created, m.Formats, m.Training.Rows
 	metric := func(name string) *float64 {
 		if value, ok := m.Metric(name); ok {
 			return &value

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"gavel/internal/engine"
@@ -18,7 +19,7 @@ type Reason string
 const (
 	ReasonLoad      Reason = "load"      // its engine cannot read the files
 	ReasonSignature Reason = "signature" // its signature, types or shapes are not the manifest's
-	ReasonFormat    Reason = "format"    // this program has no engine for its format
+	ReasonFormat    Reason = "format"    // it lacks the format that is wanted, or this program has no engine for it
 	ReasonGolden    Reason = "golden"    // its probabilities are not those that Python computed
 	ReasonWarm      Reason = "warm"      // it fails on rows that it must score
 	ReasonPrepare   Reason = "prepare"   // the bidder cannot use it, usually because of its recipe
@@ -62,6 +63,8 @@ func asRefusal(err error) *Refusal {
 
 // LoadOptions configures how a version is loaded. The zero value is usable.
 type LoadOptions struct {
+	// Format is the format to load, one of the manifest's. Default: its first.
+	Format string
 	// WarmRows are the batch sizes to run before a version serves, ascending. An engine's first run, and its first run of
 	// each size, can take many times as long as later ones. Default: the powers of two up to MaxRows, and MaxRows.
 	WarmRows []int
@@ -95,50 +98,103 @@ func (o *LoadOptions) fill() error {
 }
 
 // Load verifies, loads and warms the version at dir. It checks the files and the engine's schema against the manifest, and
-// the golden rows against the probabilities computed at the export. The caller owns the result and frees it by Release. If
+// the golden rows against the probabilities computed at the export. Of the version's formats it loads one; the others are verified
+// as files only (LoadEach loads all). The caller owns the result and frees it by Release. If
 // the version is at fault, the error is a *Refusal or *Fault, or wraps an error of package engine. Otherwise it is ctx's.
 func Load(ctx context.Context, loaders engine.Loaders, dir, model string, version int64, opts LoadOptions) (*Servable, error) {
 	if err := opts.fill(); err != nil {
 		return nil, fmt.Errorf("models: cannot load %s version %d: %w", model, version, err)
 	}
+	v, err := verified(dir, model, version)
+	if err != nil {
+		return nil, err
+	}
+	format := cmp.Or(opts.Format, v.manifest.Formats[0])
+	if !v.manifest.Has(format) {
+		return nil, refuse(ReasonFormat, fmt.Errorf("it has no %s, only %s: choose one of these (models.%s.engine, --engine), or list %s under export in the model's recipe, which holds from the next export on",
+			format, strings.Join(v.manifest.Formats, ", "), model, format))
+	}
+	return v.load(ctx, loaders, format, opts)
+}
+
+// LoadEach is like Load, but loads every format that the version has, one after the other in the manifest's order. It calls do
+// with each, and frees it then. The first error ends it.
+func LoadEach(ctx context.Context, loaders engine.Loaders, dir, model string, version int64, opts LoadOptions, do func(*Servable) error) error {
+	if err := opts.fill(); err != nil {
+		return fmt.Errorf("models: cannot load %s version %d: %w", model, version, err)
+	}
+	v, err := verified(dir, model, version)
+	if err != nil {
+		return err
+	}
+	for _, format := range v.manifest.Formats {
+		s, err := v.load(ctx, loaders, format, opts)
+		if err == nil {
+			err = do(s)
+			s.Release()
+		}
+		if err != nil {
+			return fmt.Errorf("models: the %s of %s version %d: %w", format, model, version, err)
+		}
+	}
+	return nil
+}
+
+// verifiedFiles is a version whose files are those of its manifest.
+type verifiedFiles struct {
+	dir      string
+	manifest *Manifest
+	recipe   []byte // nil if it has none
+	golden   *golden
+	took     time.Duration // reading them
+}
+
+func verified(dir, model string, version int64) (*verifiedFiles, error) {
 	began := time.Now()
 	m, err := VerifyVersion(dir, model, version)
 	if err != nil {
 		return nil, err
 	}
-	var recipe []byte
+	v := &verifiedFiles{dir: dir, manifest: m}
 	if _, ok := m.Files[RecipeFile]; ok {
-		if recipe, err = os.ReadFile(filepath.Join(dir, filepath.FromSlash(RecipeFile))); err != nil {
+		if v.recipe, err = os.ReadFile(filepath.Join(dir, filepath.FromSlash(RecipeFile))); err != nil {
 			return nil, refuse(Reason(FaultRead), err)
 		}
 	}
-	gold, err := readGolden(filepath.Join(dir, filepath.FromSlash(GoldenFile)), m)
-	if err != nil {
+	if v.golden, err = readGolden(filepath.Join(dir, filepath.FromSlash(GoldenFile)), m); err != nil {
 		return nil, refuse(ReasonGolden, err)
 	}
+	v.took = time.Since(began)
+	return v, nil
+}
+
+// load opens one format, holds its golden rows and warms it.
+func (v *verifiedFiles) load(ctx context.Context, loaders engine.Loaders, format string, opts LoadOptions) (*Servable, error) {
+	began := time.Now()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	e, err := loaders.Load(ctx, m.Format, engine.Version{
-		Model: m.Model, Number: m.Version, Dir: filepath.Join(dir, m.Folder()), RowLen: m.RowLen, TableRows: m.TableRows, Signature: m.Signature,
+	m := v.manifest
+	e, err := loaders.Load(ctx, format, engine.Version{
+		Model: m.Model, Number: m.Version, Dir: filepath.Join(v.dir, folder(format)), RowLen: m.RowLen, TableRows: m.TableRows, Signature: m.Signature,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &Servable{manifest: m, recipe: recipe, engine: e, tolerance: gold.tolerance}
-	if err := gold.checkSchema(e.Schema(), m); err != nil {
+	s := &Servable{manifest: m, recipe: v.recipe, format: format, engine: e, tolerance: v.golden.tolerance}
+	if err := v.golden.checkSchema(e.Schema(), m); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
-	if err := gold.check(e); err != nil {
+	if err := v.golden.check(e); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	if taker, ok := e.(engine.SampleTaker); ok {
-		taker.TakeSamples(gold.samples())
+		taker.TakeSamples(v.golden.samples())
 	}
-	if s.unwarmed, err = warm(ctx, e, m.TableRows, gold, opts); err != nil {
+	if s.unwarmed, err = warm(ctx, e, m.TableRows, v.golden, opts); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
-	s.loadedAt, s.loadTime = time.Now(), time.Since(began)
+	s.loadedAt, s.loadTime = time.Now(), v.took+time.Since(began)
 	s.onZero = func(s *Servable) { _ = s.engine.Close() } // if batches are still open, the last one that closes frees it
 	s.refs.Store(1)
 	return s, nil

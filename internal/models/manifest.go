@@ -21,16 +21,20 @@ import (
 	"gavel/internal/engine"
 )
 
-// ManifestSchema is the schema of manifest.json that this code reads.
-const ManifestSchema = 1
+// ManifestSchema is the schema of manifest.json that is written today. This code also reads schema 1, which has one `format`, or
+// none for DefaultFormat, in place of `formats`.
+const ManifestSchema = 2
 
-// The formats that this package knows. The files of others are not checked.
+// The formats that this package knows.
 const (
 	// DefaultFormat is TensorFlow's SavedModel, at the version's root.
 	DefaultFormat = "savedmodel"
 	// PlanFormat is a plan, in the folder of that name.
 	PlanFormat = "plan"
 )
+
+// fileOf is the file that every version of a format has. The files of other formats are not checked.
+var fileOf = map[string]string{DefaultFormat: savedModelFile, PlanFormat: planFile}
 
 // maxManifestBytes bounds manifest.json; a real one is a few KB.
 const maxManifestBytes = 4 << 20
@@ -47,9 +51,10 @@ type Manifest struct {
 	// Both are 0 where rows are other columns; then there is no recipe.
 	RowLen    int `json:"row_len"`
 	TableRows int `json:"table_rows"`
-	// Format is the format of the version's files, which decides the engine; DefaultFormat if the manifest has no such key.
-	Format string `json:"format"`
-	// Signature is that of a SavedModel; empty where another format has none.
+	// Formats are the formats that the version has, at least one. Each is a form of the same model: the golden rows hold for all.
+	// The first one serves where no other is chosen.
+	Formats []string `json:"formats"`
+	// Signature is that of the SavedModel; it may be empty where there is none.
 	Signature engine.Signature `json:"signature"`
 	// Files maps the slash-separated path of each file in the version to its sha256 in hex. The manifest itself is not in it.
 	Files    map[string]string `json:"files"`
@@ -107,18 +112,19 @@ func noManifest(dir string) error {
 // ParseManifest decodes a manifest strictly: unknown, missing and repeated keys and values out of range are faults. The
 // error joins every fault, each as "name: key: fault".
 func ParseManifest(name string, data []byte) (*Manifest, error) {
-	m := &Manifest{Format: DefaultFormat}
+	m := &Manifest{}
 	d := &objectReader{name: name}
-	need := func(field any) any { // that only some formats have
-		if formatOf(data) == DefaultFormat {
+	head := readHead(data)
+	d.schema = head.Schema
+	need := func(field any) any { // that a version without a SavedModel need not have
+		if slices.Contains(head.Formats, DefaultFormat) {
 			return field
 		}
 		return optional{field}
 	}
-	d.object("", data, map[string]any{
+	fields := map[string]any{
 		"schema": &m.Schema, "model": &m.Model, "version": &m.Version, "label": &m.Label, "created": &m.Created,
 		"row_len": need(&m.RowLen), "table_rows": need(&m.TableRows), "files": &m.Files, "metrics": &m.Metrics,
-		"format": optional{&m.Format},
 		"signature": need(map[string]any{
 			"name": &m.Signature.Name, "input": &m.Signature.Input, "output": &m.Signature.Output,
 			"input_tensor": &m.Signature.InputTensor, "output_tensor": &m.Signature.OutputTensor,
@@ -127,7 +133,17 @@ func ParseManifest(name string, data []byte) (*Manifest, error) {
 			"rows": &m.Training.Rows, "from_ms": &m.Training.FromMs, "to_ms": &m.Training.ToMs,
 			"position": &m.Training.Position,
 		},
-	})
+	}
+	format := DefaultFormat
+	if head.Schema == 1 {
+		fields["format"] = optional{&format}
+	} else {
+		fields["formats"] = &m.Formats
+	}
+	d.object("", data, fields)
+	if head.Schema == 1 {
+		m.Formats = []string{format}
+	}
 	if len(d.faults) == 0 {
 		m.check(d)
 	}
@@ -137,30 +153,41 @@ func ParseManifest(name string, data []byte) (*Manifest, error) {
 	return m, nil
 }
 
-// formatOf is the manifest's format. It decides which other keys there must be.
-func formatOf(data []byte) string {
-	f := struct {
-		Format string `json:"format"`
-	}{DefaultFormat}
-	_ = json.Unmarshal(data, &f) // what is wrong with the manifest is reported when all of it is read
-	return f.Format
+// manifestHead decides which other keys there must be.
+type manifestHead struct {
+	Schema  int      `json:"schema"`
+	Format  string   `json:"format"`
+	Formats []string `json:"formats"`
+}
+
+// readHead reads what it can. ParseManifest reports what is wrong with the manifest when it reads all of it.
+func readHead(data []byte) manifestHead {
+	h := manifestHead{Schema: ManifestSchema, Format: DefaultFormat}
+	_ = json.Unmarshal(data, &h)
+	if h.Schema == 1 {
+		h.Formats = []string{h.Format}
+	}
+	return h
 }
 
 // Indexed says whether rows are indices that the version's recipe encodes.
 func (m *Manifest) Indexed() bool { return m.RowLen > 0 }
 
-// Folder is where the files of the version's format are, within the version.
-func (m *Manifest) Folder() string {
-	if m.Format == DefaultFormat {
+// Has says whether the version has the format.
+func (m *Manifest) Has(format string) bool { return slices.Contains(m.Formats, format) }
+
+// folder is where a format's files are, within the version.
+func folder(format string) string {
+	if format == DefaultFormat {
 		return "."
 	}
-	return m.Format
+	return format
 }
 
 // check reports every value that has the right type but is out of range.
 func (m *Manifest) check(d *objectReader) {
-	if m.Schema != ManifestSchema {
-		d.fault("schema", "is %d, this program reads %d; upgrade whichever is older", m.Schema, ManifestSchema)
+	if m.Schema != 1 && m.Schema != ManifestSchema {
+		d.fault("schema", "is %d, this program reads 1 and %d; upgrade whichever is older", m.Schema, ManifestSchema)
 	}
 	if err := CheckModel(m.Model); err != nil {
 		d.fault("model", "%v", err)
@@ -174,7 +201,7 @@ func (m *Manifest) check(d *objectReader) {
 	if m.Created.IsZero() {
 		d.fault("created", "is the zero time")
 	}
-	if indices := m.Format == DefaultFormat || m.RowLen != 0 || m.TableRows != 0; indices {
+	if indices := m.Has(DefaultFormat) || m.RowLen != 0 || m.TableRows != 0; indices {
 		if m.RowLen <= 0 || m.RowLen > 1<<16 {
 			d.fault("row_len", "is %d, must be in [1, %d]", m.RowLen, 1<<16)
 		}
@@ -182,12 +209,7 @@ func (m *Manifest) check(d *objectReader) {
 			d.fault("table_rows", "is %d, must be in [2, %d]", m.TableRows, math.MaxInt32)
 		}
 	}
-	if !formatName.MatchString(m.Format) {
-		d.fault("format", "is %q; a format is named by lower-case letters, and left out for %q", m.Format, DefaultFormat)
-	}
-	if m.Format == DefaultFormat {
-		m.checkSignature(d)
-	}
+	m.checkFormats(d)
 	if m.Training.Rows < 0 {
 		d.fault("training.rows", "is negative")
 	}
@@ -199,6 +221,27 @@ func (m *Manifest) check(d *objectReader) {
 
 // formatName also makes a format's name fit to be a folder.
 var formatName = regexp.MustCompile(`^[a-z]{1,30}$`)
+
+func (m *Manifest) checkFormats(d *objectReader) {
+	key := "formats"
+	if m.Schema == 1 {
+		key = "format"
+	}
+	if len(m.Formats) == 0 {
+		d.fault(key, "is empty; a version has at least one, such as %q", DefaultFormat)
+	}
+	for i, format := range m.Formats {
+		if !formatName.MatchString(format) {
+			d.fault(key, "has %q; a format is named by lower-case letters", format)
+		}
+		if slices.Contains(m.Formats[:i], format) {
+			d.fault(key, "has %q twice", format)
+		}
+	}
+	if m.Has(DefaultFormat) {
+		m.checkSignature(d)
+	}
+}
 
 func (m *Manifest) checkSignature(d *objectReader) {
 	for _, s := range []struct{ key, value string }{
@@ -231,11 +274,10 @@ func (m *Manifest) checkFiles(d *objectReader) {
 	if m.Indexed() {
 		needed = append(needed, RecipeFile)
 	}
-	switch m.Format {
-	case DefaultFormat:
-		needed = append(needed, savedModelFile)
-	case PlanFormat:
-		needed = append(needed, planFile)
+	for _, format := range m.Formats {
+		if name, known := fileOf[format]; known {
+			needed = append(needed, name)
+		}
 	}
 	for _, name := range needed {
 		if _, ok := m.Files[name]; !ok {
@@ -247,6 +289,7 @@ func (m *Manifest) checkFiles(d *objectReader) {
 // objectReader decodes JSON objects against the keys they must have, collecting every fault.
 type objectReader struct {
 	name   string
+	schema int
 	faults []error
 }
 
@@ -288,7 +331,7 @@ func (d *objectReader) object(prefix string, data []byte, fields map[string]any)
 		field, known := fields[key]
 		switch {
 		case !known:
-			d.fault(prefix+key, "is unknown; schema %d has no such key", ManifestSchema)
+			d.fault(prefix+key, "is unknown; schema %d has no such key", d.schema)
 		case seen[key]:
 			d.fault(prefix+key, "stands twice")
 		default:

@@ -21,7 +21,7 @@ func TestParseManifest(t *testing.T) {
 			}
 			m, err := models.ParseManifest("m.json", data)
 			if len(wants) == 0 {
-				if err != nil || m.Version != 7 || m.Files[models.GoldenFile] == "" || m.Format == "" {
+				if err != nil || m.Version != 7 || m.Files[models.GoldenFile] == "" || len(m.Formats) == 0 {
 					t.Fatalf("%+v, %v", m, err)
 				}
 				return
@@ -42,8 +42,35 @@ func TestParseManifest(t *testing.T) {
 	f("a plan without its file, of rows by half", func(m map[string]any) { m["format"], m["table_rows"] = "plan", 0 },
 		`files: lacks "plan/plan.msgpack"`, "m.json: table_rows: is 0")
 	f("a SavedModel without a signature", func(m map[string]any) { delete(m, "signature") }, "m.json: signature: is missing")
-	f("a format that is no folder", func(m map[string]any) { m["format"] = "../x" }, `m.json: format: is "../x"`)
-	f("no format to speak of", func(m map[string]any) { m["format"] = "" }, `m.json: format: is ""`)
+	f("a format that is no folder", func(m map[string]any) { m["format"] = "../x" }, `m.json: format: has "../x"`)
+	f("no format to speak of", func(m map[string]any) { m["format"] = "" }, `m.json: format: has ""`)
+	sum := strings.Repeat("c", 64)
+	f("several formats", func(m map[string]any) {
+		modelstest.SetFormats(m, "savedmodel", "plan", "other")
+		in(m, "files")["plan/plan.msgpack"] = sum
+	})
+	f("a plan beside no SavedModel", func(m map[string]any) {
+		modelstest.SetFormats(m, "plan")
+		delete(m, "signature")
+		m["files"] = map[string]any{"plan/plan.msgpack": sum, models.GoldenFile: sum, models.RecipeFile: sum}
+	})
+	f("several formats, one without its files", func(m map[string]any) { modelstest.SetFormats(m, "plan", "savedmodel") },
+		`files: lacks "plan/plan.msgpack"`)
+	f("a SavedModel beside a plan, without a signature", func(m map[string]any) {
+		modelstest.SetFormats(m, "plan", "savedmodel")
+		delete(m, "signature")
+	}, "m.json: signature: is missing")
+	f("no formats", func(m map[string]any) { modelstest.SetFormats(m) }, "m.json: formats: is null")
+	f("an empty list of formats", func(m map[string]any) { modelstest.SetFormats(m, []string{}...); m["formats"] = []string{} },
+		`m.json: formats: is empty; a version has at least one, such as "savedmodel"`)
+	f("a format twice, and one that is no folder", func(m map[string]any) { modelstest.SetFormats(m, "savedmodel", "savedmodel", "a/b") },
+		`m.json: formats: has "savedmodel" twice`, `m.json: formats: has "a/b"; a format is named by lower-case letters`)
+	f("formats in schema 1", func(m map[string]any) { m["formats"] = []string{"savedmodel"} }, "m.json: formats: is unknown; schema 1 has no such key")
+	f("a format in schema 2", func(m map[string]any) {
+		modelstest.SetFormats(m, "savedmodel")
+		m["format"] = "savedmodel"
+	}, "m.json: format: is unknown; schema 2 has no such key")
+	f("formats that are no list", func(m map[string]any) { modelstest.SetFormats(m); m["formats"] = "plan" }, "m.json: formats: cannot unmarshal string")
 	f("a format of null", func(m map[string]any) { m["format"] = nil }, "m.json: format: is null")
 	f("a position of null", func(m map[string]any) { in(m, "training")["position"] = nil })
 	f("every missing and unknown key", func(m map[string]any) {
@@ -61,7 +88,8 @@ func TestParseManifest(t *testing.T) {
 	}, "m.json: row_len: cannot unmarshal string", "m.json: version: cannot unmarshal number 1.5", "m.json: created: ",
 		"m.json: label: is null", "m.json: signature: is not a JSON object")
 	f("every value out of range", func(m map[string]any) {
-		m["schema"] = 2
+		m["schema"] = 3
+		m["formats"] = []string{"savedmodel"}
 		m["model"] = "../ctr"
 		m["version"] = 0
 		m["row_len"] = 0
@@ -69,7 +97,7 @@ func TestParseManifest(t *testing.T) {
 		in(m, "signature")["name"] = ""
 		in(m, "training")["from_ms"] = 9
 		in(m, "training")["rows"] = -1
-	}, "schema: is 2, this program reads 1", `model: models: model name "../ctr" is not allowed`, "version: is 0, must be positive",
+	}, "schema: is 3, this program reads 1 and 2", `model: models: model name "../ctr" is not allowed`, "version: is 0, must be positive",
 		"row_len: is 0", "table_rows: is 2147483648", "signature.name: is empty", "training.from_ms: is after", "training.rows: is negative")
 	f("files that leave the version or have no sum", func(m map[string]any) {
 		files := in(m, "files")

@@ -53,6 +53,7 @@ type Status struct {
 // VersionStatus is one loaded version.
 type VersionStatus struct {
 	Version  int64
+	Format   string    // the one that is loaded
 	Created  time.Time // when it was trained
 	Loaded   time.Time
 	LoadTime time.Duration
@@ -75,7 +76,7 @@ func (s *Servable) status() *VersionStatus {
 		return nil
 	}
 	return &VersionStatus{
-		Version: s.Version(), Created: s.manifest.Created, Loaded: s.loadedAt, LoadTime: s.loadTime,
+		Version: s.Version(), Format: s.format, Created: s.manifest.Created, Loaded: s.loadedAt, LoadTime: s.loadTime,
 		Rows: s.manifest.Training.Rows, Users: s.refs.Load() - 1,
 	}
 }

@@ -65,7 +65,7 @@ func planVersion(t *testing.T, store, golden string) (dir string) {
 	file, objects := double().Encode()
 	contents := map[string]string{"plan/plan.msgpack": string(file), models.GoldenFile: golden}
 	document := modelstest.Document("m", 1, contents)
-	document["format"] = models.PlanFormat
+	modelstest.SetFormats(document, models.PlanFormat)
 	for _, key := range []string{"row_len", "table_rows", "signature"} {
 		delete(document, key)
 	}

@@ -226,7 +226,7 @@ func (m *Manager) load(version int64) (*Servable, error) {
 	m.live++
 	m.mu.Unlock()
 	m.metrics.loadSeconds.Observe(s.loadTime.Seconds())
-	m.log.Info("version loaded", "version", version, "load_ms", s.loadTime.Milliseconds(), "rows_learnt", s.manifest.Training.Rows)
+	m.log.Info("version loaded", "version", version, "format", s.format, "load_ms", s.loadTime.Milliseconds(), "rows_learnt", s.manifest.Training.Rows)
 	if len(s.unwarmed) > 0 {
 		m.log.Warn("the warm-up used all its time; the first batches of larger sizes will be slow", "version", version,
 			"budget_ms", m.opts.Load.WarmBudget.Milliseconds(), "skipped_rows", s.unwarmed)

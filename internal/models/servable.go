@@ -11,7 +11,7 @@
 // auction that acquired the old version finishes with it.
 //
 // A Store keeps versions (models/dir: a directory), a Group follows one store, and a Manager one of its models. Engines score
-// rows. They are given as engine.Loaders, by the format in a version's manifest.
+// rows. They are given as engine.Loaders, by format. A version may hold several formats of one model, and a Manager loads one of them.
 package models
 
 import (
@@ -27,6 +27,7 @@ import (
 type Servable struct {
 	manifest  *Manifest
 	recipe    []byte
+	format    string
 	engine    engine.Engine
 	loadTime  time.Duration
 	loadedAt  time.Time
@@ -53,6 +54,9 @@ func (s *Servable) Manifest() *Manifest { return s.manifest }
 
 // Recipe is the version's own recipe.yaml, from which its rows must be encoded; nil if it has none. It is read-only.
 func (s *Servable) Recipe() []byte { return s.recipe }
+
+// Format is the one of the manifest's formats that is loaded.
+func (s *Servable) Format() string { return s.format }
 
 // Engine scores rows.
 func (s *Servable) Engine() engine.Engine { return s.engine }

@@ -35,8 +35,13 @@ type Engines struct {
 	Open    atomic.Int64 // engines and batches that are not closed
 }
 
-// Loaders are these engines, for the format that versions of this package have.
-func (es *Engines) Loaders() engine.Loaders { return engine.Loaders{models.DefaultFormat: es.load} }
+// OtherFormat is a format that these engines load too. Its weights are in a folder of its own (AddFormat).
+const OtherFormat = "other"
+
+// Loaders are these engines, for the format that versions of this package have, and for OtherFormat.
+func (es *Engines) Loaders() engine.Loaders {
+	return engine.Loaders{models.DefaultFormat: es.load, OtherFormat: es.load}
+}
 
 func (es *Engines) load(ctx context.Context, v engine.Version) (engine.Engine, error) {
 	es.Loads.Add(1)

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -52,7 +53,7 @@ func Contents(bias float32) map[string]string {
 	}
 }
 
-// Document is the manifest of a version with these files, as JSON would hold it.
+// Document is the manifest of a version with these files, as JSON would hold it: of schema 1, whose readers must stay.
 func Document(model string, version int64, contents map[string]string) map[string]any {
 	files := map[string]any{}
 	for name, text := range contents {
@@ -60,13 +61,31 @@ func Document(model string, version int64, contents map[string]string) map[strin
 		files[name] = hex.EncodeToString(sum[:])
 	}
 	return map[string]any{
-		"schema": models.ManifestSchema, "model": model, "version": version, "label": "click", "created": "2026-01-02T03:04:05.678Z",
+		"schema": 1, "model": model, "version": version, "label": "click", "created": "2026-01-02T03:04:05.678Z",
 		"row_len": RowLen, "table_rows": TableRows, "files": files,
 		"signature": map[string]any{"name": "serving_default", "input": "rows", "output": "probability",
 			"input_tensor": "in:0", "output_tensor": "out:0"},
 		"training": map[string]any{"rows": 10, "from_ms": 1, "to_ms": 2, "position": map[string]any{"sequence": 5}},
 		"metrics":  map[string]any{"auc": 0.7, "log_loss": 0.25, "calibration": 1.01, "normalized_entropy": nil},
 	}
+}
+
+// SetFormats makes a manifest one of today's schema, of a version that has these formats.
+func SetFormats(document map[string]any, formats ...string) {
+	delete(document, "format")
+	document["schema"], document["formats"] = models.ManifestSchema, formats
+}
+
+// AddFormat gives the version in dir OtherFormat too, with the weights of bias. formats are then all that it has.
+func AddFormat(t testing.TB, dir string, bias float32, formats ...string) {
+	t.Helper()
+	name := OtherFormat + "/variables/variables.data"
+	contents := map[string]string{name: Contents(bias)["variables/variables.data"]}
+	WriteFile(t, filepath.Join(dir, filepath.FromSlash(name)), contents[name])
+	EditManifest(t, dir, func(m map[string]any) {
+		maps.Copy(m["files"].(map[string]any), Document("", 1, contents)["files"].(map[string]any))
+		SetFormats(m, formats...)
+	})
 }
 
 // WriteVersion writes a sound version into dir, which Engine's loader opens.

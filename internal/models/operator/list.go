@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -51,7 +52,7 @@ func (c *Commands) List(ctx context.Context, model string, asJSON bool) error {
 // writeTable prints a line for each version, the newest first.
 func writeTable(out io.Writer, all []models.Listing) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MODEL\tVERSION\tROLE\tAGE\tROWS\tLOG LOSS\tCALIBRATION\tSIZE\tPINNED")
+	fmt.Fprintln(w, "MODEL\tVERSION\tROLE\tAGE\tROWS\tLOG LOSS\tCALIBRATION\tFORMATS\tSIZE\tPINNED")
 	for _, l := range all {
 		for _, v := range l.Versions {
 			role := v.Role
@@ -64,11 +65,11 @@ func writeTable(out io.Writer, all []models.Listing) error {
 				pinned = pinText(l.Pointer.Pinned)
 			}
 			if v.Fault != "" {
-				fmt.Fprintf(w, "?\t?\t?\t?\t%s\t%s\n", bytesText(v.Bytes), pinned)
+				fmt.Fprintf(w, "?\t?\t?\t?\t?\t%s\t%s\n", bytesText(v.Bytes), pinned)
 				continue
 			}
-			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", ageText(l.At.Sub(v.Created)), v.Rows, metricText(v.LogLoss, 5), metricText(v.Calibration, 3),
-				bytesText(v.Bytes), pinned)
+			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", ageText(l.At.Sub(v.Created)), v.Rows, metricText(v.LogLoss, 5), metricText(v.Calibration, 3),
+				strings.Join(v.Formats, ", "), bytesText(v.Bytes), pinned)
 		}
 	}
 	return w.Flush()

@@ -149,7 +149,8 @@ func (c *Commands) checkModel(ctx context.Context, model string) error {
 	return fmt.Errorf("bidder: %s holds no model %q; it has %s", c.Store, model, strings.Join(names, ", "))
 }
 
-// checkVersion loads the version as bidders would. So the pointer never names a version that they refuse.
+// checkVersion loads the version as bidders would, in each of its formats, since each bidder chooses one. So the pointer never names a
+// version that a bidder refuses.
 func (c *Commands) checkVersion(ctx context.Context, model string, version int64) error {
 	if err := c.checkModel(ctx, model); err != nil {
 		return err
@@ -162,11 +163,10 @@ func (c *Commands) checkVersion(ctx context.Context, model string, version int64
 		return c.withRemedy(ctx, model, err)
 	}
 	defer files.Release()
-	v, err := models.Load(ctx, c.Loaders, files.Dir, model, version, models.LoadOptions{WarmRows: []int{1}})
-	if err == nil {
-		defer v.Release()
-		_, err = scoring.EncoderOf(v)
-	}
+	err = models.LoadEach(ctx, c.Loaders, files.Dir, model, version, models.LoadOptions{WarmRows: []int{1}}, func(v *models.Servable) error {
+		_, err := scoring.EncoderOf(v) // none for columns, which only predictions fill
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("bidder: bidders would refuse %s version %d, so the pointer stays as it is: %w", model, version, err)
 	}

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"gavel/internal/models"
-	"gavel/internal/models/dir"
+	modelsdir "gavel/internal/models/dir"
 	"gavel/internal/models/modelstest"
 	"gavel/internal/models/operator"
 )
@@ -47,7 +47,7 @@ func writeVersion(t *testing.T, dir string, version int64) {
 // newStore returns an empty store, and the commands on it with what they print.
 func newStore(t *testing.T) (root string, c *operator.Commands, out *bytes.Buffer) {
 	root, out = t.TempDir(), new(bytes.Buffer)
-	return root, &operator.Commands{Store: dir.New(root), Loaders: new(modelstest.Engines).Loaders(), Out: out}, out
+	return root, &operator.Commands{Store: modelsdir.New(root), Loaders: new(modelstest.Engines).Loaders(), Out: out}, out
 }
 
 // results checks the results of commands.
@@ -214,6 +214,36 @@ func TestConflict(t *testing.T) {
 	results{t, out}.fails(c.Pin(t.Context(), "ctr", 0, ""), "see what it is now (bidder models list ctr)")
 }
 
+// Each bidder chooses a format, so the pointer names no version with a format that is not sound.
+func TestEveryFormatIsChecked(t *testing.T) {
+	root, c, out := newStore(t)
+	r := results{t, out}
+	both := func(version int64, bias float32) string {
+		dir := filepath.Join(root, "ctr", fmt.Sprint(version))
+		writeVersion(t, dir, version)
+		modelstest.AddFormat(t, dir, bias, models.DefaultFormat, modelstest.OtherFormat)
+		return dir
+	}
+	sound, unsound := both(1, 0), both(2, 1)
+	r.ok(operator.Verify(t.Context(), c.Loaders, sound, out), "  savedmodel  golden rows as", "  other       golden rows as")
+	r.fails(operator.Verify(t.Context(), c.Loaders, unsound, out), "the other of ctr version 2", "refused (golden)")
+	r.ok(c.Promote(t.Context(), "ctr", 1), "version 1 is stable")
+	r.fails(c.Promote(t.Context(), "ctr", 2), "bidders would refuse ctr version 2", "the other of ctr version 2")
+	r.ok(c.List(t.Context(), "ctr", false), "FORMATS", "savedmodel, other")
+	r.ok(c.List(t.Context(), "ctr", true), `"formats": [`)
+}
+
+// A version of columns has no recipe. No auction can ask for it, but predictions can, so it may be promoted.
+func TestColumnsArePromoted(t *testing.T) {
+	dir := doubles(t)
+	root := filepath.Dir(filepath.Dir(dir))
+	c := &operator.Commands{Store: modelsdir.New(root), Loaders: plans(dir), Out: new(bytes.Buffer)}
+	r := results{t, c.Out.(*bytes.Buffer)}
+	r.ok(c.Promote(t.Context(), "m", 1), "m: version 1 is stable")
+	r.ok(c.List(t.Context(), "", false), "m ", "plan")
+	r.ok(operator.Verify(t.Context(), c.Loaders, dir, c.Out), "m version 1: sound", "rows        [", "outputs     [", "  plan        golden rows")
+}
+
 func TestVerify(t *testing.T) {
 	root, c, out := newStore(t)
 	r := results{t, out}
@@ -222,7 +252,7 @@ func TestVerify(t *testing.T) {
 	writeVersion(t, version, 1)
 	r.ok(verify(version), "ctr version 1: sound\n  predicts    click\n  created     2026-01-02T03:04:05Z\n  learnt from 10 rows\n"+
 		"  rows        4 indices below 100, from 4 features\n  files       4, each as its sha256 says\n"+
-		"  signature   serving_default: rows → probability\n  golden rows as Python computed them, to 1e-06\n  loaded in   ",
+		"  signature   serving_default: rows → probability\n  savedmodel  golden rows as Python computed them, to 1e-06; loaded in ",
 		" ms, warm up included\n  auc         0.7\n  calibration 1.01\n  log_loss    0.25\n")
 	aside := filepath.Join(root, "aside")
 	if err := os.CopyFS(aside, os.DirFS(version)); err != nil {

@@ -16,9 +16,9 @@ import (
 	"gavel/internal/models"
 )
 
-// Score loads the version in a directory as bidders would, and scores rows: it answers each frame of in with one on out, until in
-// ends. It runs at most batch rows at once. docs/contracts.md has the form of frames.
-func Score(ctx context.Context, loaders engine.Loaders, dir string, batch int, in io.Reader, out io.Writer) error {
+// Score loads the version in a directory as bidders would, in the given format or, if that is "", in its first. It scores rows: it
+// answers each frame of in with one on out, until in ends. It runs at most batch rows at once. docs/contracts.md has the form of frames.
+func Score(ctx context.Context, loaders engine.Loaders, dir, format string, batch int, in io.Reader, out io.Writer) error {
 	if batch < 1 {
 		return fmt.Errorf("%w: a batch of %d rows; it has at least 1", ErrUsage, batch)
 	}
@@ -30,7 +30,7 @@ func Score(ctx context.Context, loaders engine.Loaders, dir string, batch int, i
 	if err != nil {
 		return err
 	}
-	v, err := models.Load(ctx, loaders, dir, model, number, models.LoadOptions{WarmRows: []int{1}})
+	v, err := models.Load(ctx, loaders, dir, model, number, models.LoadOptions{Format: format, WarmRows: []int{1}})
 	if err != nil {
 		return err
 	}

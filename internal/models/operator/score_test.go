@@ -46,7 +46,7 @@ func doubles(t *testing.T) (dir string) {
 	dir = filepath.Join(store, "m", "1")
 	contents := map[string]string{"plan/plan.msgpack": string(file), models.GoldenFile: string(golden)}
 	document := modelstest.Document("m", 1, contents)
-	document["format"] = models.PlanFormat
+	modelstest.SetFormats(document, models.PlanFormat)
 	for _, key := range []string{"row_len", "table_rows", "signature"} {
 		delete(document, key)
 	}
@@ -96,7 +96,7 @@ func TestScore(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := operator.Score(t.Context(), plans(dir), dir, batch, &in, &out); err != nil {
+		if err := operator.Score(t.Context(), plans(dir), dir, "", batch, &in, &out); err != nil {
 			t.Fatal(err)
 		}
 		d := msgpack.NewDecoder(&out)
@@ -132,7 +132,7 @@ func TestScore(t *testing.T) {
 	}
 	f := func(in, want string) {
 		t.Helper()
-		err := operator.Score(t.Context(), plans(dir), dir, 1, strings.NewReader(in), &bytes.Buffer{})
+		err := operator.Score(t.Context(), plans(dir), dir, models.PlanFormat, 1, strings.NewReader(in), &bytes.Buffer{})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", in, err, want)
 		}
@@ -141,4 +141,8 @@ func TestScore(t *testing.T) {
 	f("\x81\xa7columns", "cannot read a frame")
 	f("\x81\xa7columns\x90", "there are none")
 	f("\x81\xa4rows\x90", "cannot read a frame")
+	err := operator.Score(t.Context(), plans(dir), dir, models.DefaultFormat, 1, strings.NewReader(""), &bytes.Buffer{})
+	if err == nil || !strings.Contains(err.Error(), "it has no savedmodel, only plan") {
+		t.Errorf("another format: %v", err)
+	}
 }

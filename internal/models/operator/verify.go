@@ -15,8 +15,8 @@ import (
 	"gavel/internal/scoring"
 )
 
-// Verify loads the version in a directory as bidders would, and prints what it holds. If bidders would refuse the version,
-// the error says why, and nothing is printed.
+// Verify loads the version in a directory as bidders would, in each of its formats, and prints what it holds. If a bidder would
+// refuse the version, the error says why, and nothing is printed.
 func Verify(ctx context.Context, loaders engine.Loaders, dir string, out io.Writer) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -26,23 +26,45 @@ func Verify(ctx context.Context, loaders engine.Loaders, dir string, out io.Writ
 	if err != nil {
 		return err
 	}
+	report := ""
+	line := func(format string, args ...any) { report += fmt.Sprintf("  "+format+"\n", args...) }
+	var m *models.Manifest
 	began := time.Now()
-	v, err := models.Load(ctx, loaders, dir, model, number, models.LoadOptions{})
+	err = models.LoadEach(ctx, loaders, dir, model, number, models.LoadOptions{}, func(v *models.Servable) error {
+		took := time.Since(began)
+		if m == nil {
+			m = v.Manifest()
+			report = fmt.Sprintf("%s: sound\n", v)
+			if err := describe(v, line); err != nil {
+				return err
+			}
+		}
+		line("%-11s golden rows as Python computed them, to %g; loaded in %d ms, warm up included", v.Format(), v.Tolerance(), took.Milliseconds())
+		began = time.Now()
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	took := time.Since(began)
-	defer v.Release()
+	for _, name := range slices.Sorted(maps.Keys(m.Metrics)) {
+		if value, ok := m.Metric(name); ok {
+			line("%-11s %g", name, value)
+		}
+	}
+	_, err = io.WriteString(out, report)
+	return err
+}
+
+// describe prints what all formats of a version have in common.
+func describe(v *models.Servable, line func(format string, args ...any)) error {
 	m := v.Manifest()
+	line("predicts    %s", m.Label)
+	line("created     %s", m.Created.UTC().Format(time.RFC3339))
+	line("learnt from %d rows", m.Training.Rows)
 	encoder, err := scoring.EncoderOf(v)
 	if err != nil {
 		return err
 	}
-	report := fmt.Sprintf("%s: sound\n", v)
-	line := func(format string, args ...any) { report += fmt.Sprintf("  "+format+"\n", args...) }
-	line("predicts    %s", m.Label)
-	line("created     %s", m.Created.UTC().Format(time.RFC3339))
-	line("learnt from %d rows", m.Training.Rows)
 	if encoder != nil {
 		line("rows        %d indices below %d, from %d features", m.RowLen, m.TableRows, len(encoder.Columns()))
 	} else {
@@ -53,15 +75,7 @@ func Verify(ctx context.Context, loaders engine.Loaders, dir string, out io.Writ
 	if m.Signature.Name != "" {
 		line("signature   %s: %s → %s", m.Signature.Name, m.Signature.Input, m.Signature.Output)
 	}
-	line("golden rows as Python computed them, to %g", v.Tolerance())
-	line("loaded in   %d ms, warm up included", took.Milliseconds())
-	for _, name := range slices.Sorted(maps.Keys(m.Metrics)) {
-		if value, ok := m.Metric(name); ok {
-			line("%-11s %g", name, value)
-		}
-	}
-	_, err = io.WriteString(out, report)
-	return err
+	return nil
 }
 
 // nameOf returns the model and the version of a directory. If the directory's name is a version's number, its path
