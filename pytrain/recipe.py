@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_RECIPE_BYTES = 64 << 20  # a vocabulary of millions fits
 MAX_TABLE_ROWS = 2**31 - 1  # indices are int32
+MAX_PLAN_FLOATS = 2**29 - 16  # of one parameter: an object has at most 2^31 bytes, 64 of them a header
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -31,6 +32,11 @@ Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+Format = Literal[
+    "savedmodel", "plan"
+]  # of a version; of those in a recipe's `export`, the first is the bidder's default
 
 
 class Architecture(_Strict):
@@ -177,6 +183,7 @@ class Recipe(_Strict):
     optimizer: Optimizer = Optimizer()
     training: Training = Training()
     join: Join = Join()
+    export: Annotated[tuple[Format, ...], Field(min_length=1, strict=False)] = ("savedmodel",)
     features: Annotated[tuple[Feature, ...], Field(min_length=1, max_length=4096, strict=False)]
 
     @model_validator(mode="after")
@@ -189,11 +196,19 @@ class Recipe(_Strict):
                 if name not in seen:
                     raise ValueError(f"features.{i}.of: {name!r} is no feature above {feature.name!r}; move or fix it")
             seen.add(feature.name)
+        for i, format_ in enumerate(self.export):
+            if format_ in self.export[:i]:
+                raise ValueError(f"export.{i}: {format_} stands twice; remove one")
         if self.optimizer.kind == "ftrl" and self.architecture.kind != "logreg":
             raise ValueError(f"optimizer.kind: ftrl learns a logreg, not a {self.architecture.kind}; use lazy_adam")
         rows = 1 + sum(f.size for f in self.features)
         if rows > MAX_TABLE_ROWS:
             raise ValueError(f"features: {rows} indices do not fit int32; use fewer buckets")
+        if "plan" in self.export and rows * self.table_width > MAX_PLAN_FLOATS:
+            raise ValueError(
+                f"export: a table of {rows} × {self.table_width} floats is over the 2 GiB of a plan's parameter; "
+                "leave plan out, or use fewer buckets or a smaller embedding_dim"
+            )
         return self
 
     @cached_property

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"gavel/internal/features"
@@ -21,6 +22,12 @@ const (
 	Conversion = "conversion" // P(conversion | click)
 )
 
+// The formats that a version can be exported in, by the names that manifests give them.
+const (
+	SavedModel = "savedmodel"
+	Plan       = "plan"
+)
+
 // Recipe is the recipe of one model. Load and Decode return only valid ones.
 type Recipe struct {
 	Model        string             `yaml:"model"`
@@ -29,6 +36,7 @@ type Recipe struct {
 	Optimizer    Optimizer          `yaml:"optimizer"`
 	Training     Training           `yaml:"training"`
 	Join         Join               `yaml:"join"`
+	Export       []string           `yaml:"export"` // the formats of each version, at least one; the first is the bidder's default
 	Features     []features.Feature `yaml:"features"`
 
 	encoder *features.Encoder
@@ -142,7 +150,8 @@ func defaults() *Recipe {
 			Beta: unset, L1: unset, L2: unset},
 		Training: Training{Seed: 1, BatchRows: 256, BaseRate: 0.05, WindowRows: 5000, CheckpointEverySeconds: 15,
 			ExportEverySeconds: 20, ExportMinRows: 500},
-		Join: Join{BidWaitSeconds: 60, LabelWaitSeconds: 5},
+		Join:   Join{BidWaitSeconds: 60, LabelWaitSeconds: 5},
+		Export: []string{SavedModel},
 	}
 }
 
@@ -189,6 +198,9 @@ func (r *Recipe) checkOptimizer(check func(ok bool, key, format string, args ...
 		}
 	}
 }
+
+// maxPlanFloats bounds the table of a plan: an object has at most 2^31 bytes, 64 of them a header.
+const maxPlanFloats = 1<<29 - 16
 
 // maxSeconds bounds every duration: 30 days.
 const maxSeconds = 30 * 24 * 3600
@@ -238,6 +250,12 @@ func (r *Recipe) Validate() []error {
 	above("join.bid_wait_seconds", r.Join.BidWaitSeconds, maxSeconds)
 	above("join.label_wait_seconds", r.Join.LabelWaitSeconds, maxSeconds)
 
+	check(len(r.Export) > 0, "export", "is empty; leave it out, or list %s, %s or both", SavedModel, Plan)
+	for i, format := range r.Export {
+		check(format == SavedModel || format == Plan, fmt.Sprintf("export[%d]", i), "%q is unknown; use %s or %s", format, SavedModel, Plan)
+		check(!slices.Contains(r.Export[:i], format), fmt.Sprintf("export[%d]", i), "%s stands twice; remove one", format)
+	}
+
 	var err error
 	if r.encoder, err = features.NewEncoder(r.Features); err != nil {
 		if joined, ok := err.(interface{ Unwrap() []error }); ok {
@@ -245,6 +263,9 @@ func (r *Recipe) Validate() []error {
 		} else {
 			faults = append(faults, err)
 		}
+	} else if floats := int64(r.encoder.TableRows()) * int64(1+a.EmbeddingDim); slices.Contains(r.Export, Plan) && floats > maxPlanFloats {
+		check(false, "export", "a table of %d × %d floats is over the 2 GiB of a plan's parameter; leave plan out, or use fewer buckets or a smaller embedding_dim",
+			r.encoder.TableRows(), 1+a.EmbeddingDim)
 	}
 	return faults
 }

@@ -32,6 +32,23 @@ func TestDecode(t *testing.T) {
 		r.Join.BidWait() != time.Minute {
 		t.Errorf("defaults: %+v %+v %+v", r.Optimizer, r.Training, r.Join)
 	}
+	if !slices.Equal(r.Export, []string{"savedmodel"}) {
+		t.Errorf("exports %q by default", r.Export)
+	}
+}
+
+func TestExport(t *testing.T) {
+	f := func(list string, want ...string) {
+		t.Helper()
+		r, err := Decode("r.yaml", []byte(minimal+"export: "+list))
+		if err != nil || !slices.Equal(r.Export, want) {
+			t.Errorf("%s: %v, %v; want %q", list, r, err, want)
+		}
+	}
+	f("[savedmodel]", "savedmodel")
+	f("[plan]", "plan")
+	f("[savedmodel, plan]", "savedmodel", "plan")
+	f("[plan, savedmodel]", "plan", "savedmodel")
 }
 
 func TestOptimizerDefaults(t *testing.T) {
@@ -84,6 +101,13 @@ func TestFaults(t *testing.T) {
 	f("a setting of another optimizer", "label: click", "label: click\noptimizer: {kind: ftrl, beta_1: 0.9}", "optimizer.beta_1: ftrl has no such setting")
 	f("and the other way round", "label: click", "label: click\noptimizer: {l2: 1}", "optimizer.l2: lazy_adam has no such setting")
 	f("ftrl's bounds", "label: click", "label: click\noptimizer: {kind: ftrl, beta: 0, l1: -1}", "optimizer.beta: 0 is not above 0", "optimizer.l1: -1 is not in")
+	f("no format", "label: click", "label: click\nexport: []", "r.yaml: export: is empty; leave it out")
+	f("an unknown format and one twice", "label: click", "label: click\nexport: [onnx, plan, plan]",
+		`r.yaml: export[0]: "onnx" is unknown; use savedmodel or plan`, "r.yaml: export[2]: plan stands twice; remove one")
+	f("a table that no plan holds", "{kind: logreg}\nfeatures:\n  - {name: os, source: device.os, encoder: hash, buckets: 16}",
+		"{kind: fm, embedding_dim: 31}\nexport: [plan]\nfeatures:\n  - {name: os, source: device.os, encoder: hash, buckets: 16777215}",
+		"r.yaml: export: a table of 16777216 × 32 floats is over the 2 GiB of a plan's parameter; leave plan out")
+	f("formats that are no list", "label: click", "label: click\nexport: {plan: true}", "r.yaml: line 4: cannot unmarshal")
 	f("a feature's source", "device.os", "device.oss", `r.yaml: features[0] "os": source: "device.oss" is unknown, did you mean device.os?`)
 	f("a number in a vocabulary", "encoder: hash, buckets: 16", "encoder: vocabulary, values: [1]", "put it in quotes")
 	f("not a number", "buckets: 16}", "buckets: 16}\ntraining: {base_rate: .nan}", "training.base_rate")

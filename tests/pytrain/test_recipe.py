@@ -82,6 +82,15 @@ def test_floats_as_go_reads_them(number: str) -> None:
         ("base_rate: 0.2", "base_rate: .nan", "line 4: training.base_rate", "finite"),
         ("batch_rows: 64", "batch_rows: true", "line 4: training.batch_rows", "valid integer"),
         ("model: ctr", "model: ../ctr", "line 1: model", "pattern"),
+        ("label: click", "label: click\nexport: []", "line 3: export", "at least 1 item"),
+        ("label: click", "label: click\nexport: plan", "line 3: export", "valid tuple"),
+        (
+            "label: click",
+            "label: click\nexport: [plan, onnx]",
+            "line 3: export.1",
+            "'savedmodel' or 'plan', not 'onnx'",
+        ),
+        ("label: click", "label: click\nexport: [plan, plan]", "line 3: export.1", "plan stands twice"),
     ],
 )
 def test_fault_names_line_and_key(old: str, new: str, where: str, fault: str) -> None:
@@ -92,6 +101,13 @@ def test_fault_names_line_and_key(old: str, new: str, where: str, fault: str) ->
     assert where in str(caught.value)
     assert fault in str(caught.value)
     assert caught.value.remedy
+
+
+def test_a_table_that_no_plan_holds() -> None:
+    text = recipe_yaml("fm", buckets=200_000_000, extra="export: [savedmodel, plan]")
+    with pytest.raises(RecipeError, match=r"line 5: export: a table of 600000005 × 5 floats is over the 2 GiB"):
+        parse_recipe(text.encode(), where="r.yaml")
+    assert parse_recipe(text.replace(", plan]", "]").encode(), where="r.yaml").export == ("savedmodel",)
 
 
 def test_all_faults_at_once() -> None:
