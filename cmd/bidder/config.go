@@ -168,5 +168,16 @@ func (c *Config) shared() scoring.Settings {
 	}
 }
 
+// formats returns the format that each model serves, for models that choose one.
+func (c *Config) formats() map[string]string {
+	chosen := map[string]string{}
+	for name, settings := range c.Models {
+		if settings.Engine != nil {
+			chosen[name] = *settings.Engine
+		}
+	}
+	return chosen
+}
+
 // batching returns the settings of a served model: its own, and those of batcher for what it does not set.
 func (c *Config) batching(model string) scoring.Settings { return c.Models[model].Inherit(c.shared()) }

@@ -65,6 +65,8 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 		"models.ctr.queue_rows: 256 is less than max_rows (512)", "models.ctr.weight: 0")
 	f("models that are not served", "models: {cvr: {}, '': {runners: 0}, 'A/b':}\nauction: {conversion: crv}\n", `auction.click: "ctr" is not among models: ["" "A/b" "cvr"]`,
 		`auction.conversion: "crv" is not among models`, `models.: `, "models..runners: 0", `models.A/b: `)
+	f("engines", "models: {ctr: {engine: gpu}, cvr: {engine: plan}, cvr2: {engine: savedmodel}, cvr3: {engine: ''}}\n",
+		`models.ctr.engine: "gpu" is none of ["plan" "savedmodel"]; leave it out`, `models.cvr3.engine: ""`)
 	f("an unknown setting of a model", "models: {ctr: {max_row: 5}}\n", "line 1: field max_row not found")
 	f("TensorFlow", "tensorflow: {threading: gpu}\n", `tensorflow.threading: "gpu" is none of [caller default]`)
 	f("limits", "limits: {body_bytes: 0, auctions: -1, connections: 0, read_timeout: 0s, write_timeout: -1s, idle_timeout: 0s}\n",
@@ -99,7 +101,7 @@ func TestShippedConfigHasTheDefaults(t *testing.T) {
 }
 
 func TestBatchingOfAModel(t *testing.T) {
-	c, err := load(t, "batcher: {max_rows: 64, runners: 3}\nmodels: {ctr: , cvr: {max_rows: 32, runners: 2, nice: 10}}\n")
+	c, err := load(t, "batcher: {max_rows: 64, runners: 3}\nmodels: {ctr: , cvr: {engine: plan, max_rows: 32, runners: 2, nice: 10}}\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,6 +114,9 @@ func TestBatchingOfAModel(t *testing.T) {
 		if pool := s.Pool(); !reflect.DeepEqual(pool, wantPool) {
 			t.Errorf("%s: pool %+v, want %+v", model, pool, wantPool)
 		}
+	}
+	if got := c.formats(); !reflect.DeepEqual(got, map[string]string{"cvr": "plan"}) {
+		t.Errorf("formats %v", got)
 	}
 	f("ctr", 64, nil)
 	f("cvr", 32, &batcher.PoolOptions{Runners: 2, Nice: 10})
@@ -143,7 +148,7 @@ func TestConfigIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := 0
-	ownDefaults := map[string]string{"weight": "1", "max_runners": "all", "runners": "none", "nice": "0"}
+	ownDefaults := map[string]string{"weight": "1", "max_runners": "all", "runners": "none", "nice": "0", "engine": "the version's first"}
 	var walk func(prefix string, tree map[string]any)
 	walk = func(prefix string, tree map[string]any) {
 		for name, value := range tree {

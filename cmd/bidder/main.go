@@ -37,7 +37,7 @@ type commands struct {
 	Check    checkCommand  `cmd:"" help:"Check the configuration and the campaign file, and list every fault."`
 	Baseline serveCommand  `cmd:"" help:"Decode every bid request and answer with a no-bid. For benchmarks."`
 	Models   modelsCommand `cmd:"" help:"Show the versions in the model store; promote, canary, roll back, pin."`
-	Verify   verifyCommand `cmd:"" help:"Load a model version as serving would, and print what it holds. Status 1 if it is refused."`
+	Verify   verifyCommand `cmd:"" help:"Load a model version as serving would, in each of its formats, and print what it holds. Status 1 if it is refused."`
 	Score    scoreCommand  `cmd:"" help:"Score rows from stdin with a model version of any format. Rows and outputs are msgpack (docs/contracts.md)."`
 }
 
@@ -56,7 +56,8 @@ type verifyCommand struct {
 
 type scoreCommand struct {
 	verifyCommand
-	Batch int `help:"Most rows of one run." default:"128"`
+	Engine string `help:"The format to load: plan or savedmodel. Default: the version's first." placeholder:"FORMAT"`
+	Batch  int    `help:"Most rows of one run." default:"128"`
 }
 
 func (c *verifyCommand) loaders() engine.Loaders {
@@ -112,7 +113,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "verify":
 		return operator.Verify(ctx, cli.Verify.loaders(), cli.Verify.Directory, stdout)
 	case "score":
-		return operator.Score(ctx, cli.Score.loaders(), cli.Score.Directory, cli.Score.Batch, os.Stdin, stdout)
+		return operator.Score(ctx, cli.Score.loaders(), cli.Score.Directory, cli.Score.Engine, cli.Score.Batch, os.Stdin, stdout)
 	case "baseline":
 		return withConfig(ctx, cli.Baseline.Config, stderr, baseline)
 	default:

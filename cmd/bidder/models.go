@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"gavel/internal/batcher"
 	"gavel/internal/console"
@@ -33,7 +35,7 @@ func (b *bidder) startModels(context.Context) error {
 		return err
 	}
 	b.parts.OnStop("model store", closeTimeout, func(context.Context) error { group.Close(); return nil })
-	b.models, err = scoring.New(scoring.Options{Group: group, Queues: b.queues, Logger: b.log})
+	b.models, err = scoring.New(scoring.Options{Group: group, Queues: b.queues, Formats: b.config.formats(), Logger: b.log})
 	if err != nil {
 		return err
 	}
@@ -55,6 +57,9 @@ func loaders(threading tensorflow.Threading, objects string) engine.Loaders {
 		models.PlanFormat:    plan.Loader(plan.NewObjects(objects), plan.Options{}),
 	}
 }
+
+// engines returns the formats that the bidder has an engine for, sorted.
+func engines() []string { return slices.Sorted(maps.Keys(loaders(tensorflow.CallerThread, ""))) }
 
 // startPools starts the runners, and returns the pool of each served model: its own, or the shared one. The shared pool
 // exists only if a model needs it.

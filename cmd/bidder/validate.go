@@ -103,6 +103,9 @@ func (c *Config) modelFaults() (faults []error) {
 			faults = append(faults, fmt.Errorf("%s: %w", key, err))
 		}
 		faults = append(faults, settings.Faults(key, shared)...)
+		if e := settings.Engine; e != nil && !slices.Contains(engines(), *e) {
+			faults = append(faults, fmt.Errorf("%s.engine: %q is none of %q; leave it out for each version's first format", key, *e, engines()))
+		}
 	}
 	for key, name := range map[string]string{"auction.click": c.Auction.Click, "auction.conversion": c.Auction.Conversion} {
 		if name != "" && !slices.Contains(c.served(), name) {

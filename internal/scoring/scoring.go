@@ -51,7 +51,9 @@ type Queues interface {
 type Options struct {
 	Group  *models.Group // follows the store
 	Queues Queues        // nil: queues are not reported
-	Logger *slog.Logger  // default slog.Default
+	// Formats has the format to load of a model's versions, by the model's name. Default: each version's first.
+	Formats map[string]string
+	Logger  *slog.Logger // default slog.Default
 }
 
 // Models holds the models that a process serves, by name. The process calls Serve only while it starts; the other methods
@@ -87,7 +89,7 @@ func (discardQueues) Retire(*batcher.Queue)      {}
 func (m *Models) Serve(name string, pool *batcher.Pool, queue batcher.QueueOptions) (*Model, error) {
 	model := &Model{name: name, pool: pool, queue: queue, options: m.options}
 	manager, err := m.options.Group.Manage(models.Options{
-		Model: name, Load: models.LoadOptions{MaxRows: queue.MaxRows},
+		Model: name, Load: models.LoadOptions{Format: m.options.Formats[name], MaxRows: queue.MaxRows},
 		Prepare: func(_ context.Context, s *models.Servable) error { return model.prepare(s) },
 		Retire:  model.retire,
 	})

@@ -9,8 +9,9 @@ import (
 	"gavel/internal/batcher"
 )
 
-// Settings is what a configuration file says about a model's batches. A field that the file leaves out is nil.
+// Settings is what a configuration file says about a model: its format and its batches. A field that the file leaves out is nil.
 type Settings struct {
+	Engine     *string        `yaml:"engine"` // the format of the versions to load; nil: each version's first
 	Policy     *string        `yaml:"policy"`
 	MaxRows    *int           `yaml:"max_rows"`
 	MaxWait    *time.Duration `yaml:"max_wait"`
