@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"gavel/internal/models"
 	"gavel/internal/models/dir"
 	"gavel/internal/process"
 	"gavel/internal/stream/nats"
@@ -48,7 +50,7 @@ func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) 
 	for i, r := range recipes {
 		pipelines[i], err = trainer.New(trainer.Options{
 			Recipe: r, RecipePath: c.Recipes[i], Python: c.Python, Dir: c.PythonDir, StateDir: c.StateDir,
-			Store: dir.New(c.Store), Keep: c.Keep, Stream: stream,
+			Store: dir.New(c.Store), Keep: c.Keep, Objects: filepath.Join(c.Store, models.ObjectsDir), Check: checker(c.Store), Stream: stream,
 			ArchiveDir: c.ArchiveDir, ArchiveRows: c.ArchiveRows, ArchiveFiles: c.ArchiveFiles,
 			Reorder: c.Reorder, MaxPending: c.MaxPending, FlushEvery: c.FlushEvery, QueueFrames: c.QueueFrames,
 			HelloTimeout: c.HelloTimeout, StallTimeout: c.StallTimeout, StopTimeout: c.StopTimeout,

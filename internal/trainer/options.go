@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,10 @@ type Options struct {
 	StateDir   string   // checkpoints go to <StateDir>/<model>
 	Store      models.Store
 	Keep       int // versions kept in the store, 0: 20
+	// Objects is where the child puts the parameters of plans; "": nowhere, so that recipes may export no plan.
+	Objects string
+	// Check refuses an exported version, in its staging directory, before it is put into the store; nil: none is refused.
+	Check func(ctx context.Context, dir, model string, version int64) error
 
 	Stream stream.Stream // the events
 

@@ -118,7 +118,15 @@ func (p *Pipeline) command(stagingRoot string) ([]string, error) {
 		return nil, fmt.Errorf("trainer: cannot resolve %s: %w", stagingRoot, err)
 	}
 	command := append([]string(nil), p.o.Python...)
-	return append(command, "fit", "--recipe", recipePath, "--checkpoint-dir", checkpoints, "--export-dir", stagingRoot), nil
+	command = append(command, "fit", "--recipe", recipePath, "--checkpoint-dir", checkpoints, "--export-dir", stagingRoot)
+	if p.o.Objects != "" {
+		objects, err := filepath.Abs(p.o.Objects)
+		if err != nil {
+			return nil, fmt.Errorf("trainer: cannot resolve %s: %w", p.o.Objects, err)
+		}
+		command = append(command, "--objects", objects)
+	}
+	return command, nil
 }
 
 // greet checks the child's hello and returns the position it resumes from.

@@ -369,6 +369,46 @@ func TestPinnedPointerStays(t *testing.T) {
 	}
 }
 
+// A version that the check refuses is not put into the store; a later one that passes is. The child is told where plans' parameters go.
+func TestACheckedVersionIsRefused(t *testing.T) {
+	s := memory.New(nil)
+	o := testOptions(t, s, "")
+	registry := prometheus.NewRegistry()
+	o.Metrics, o.Objects = NewMetrics(registry), filepath.Join(t.TempDir(), "objects")
+	fault := errors.New("the plan misses its golden rows")
+	checked := 0
+	o.Check = func(_ context.Context, dir, model string, version int64) error {
+		if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(models.ManifestFile))); err != nil || model != "m" || version < 1 {
+			return fmt.Errorf("asked of %s, %s, %d: %w", dir, model, version, err)
+		}
+		if checked++; checked == 1 {
+			return fault
+		}
+		return nil
+	}
+	p, stop := start(t, o)
+	rng, told := rand.New(rand.NewPCG(9, 9)), 0
+	eventually(t, "a version", func() bool {
+		if told++; told%20 == 1 {
+			story(s, rng, told*3000, 200)
+		}
+		return p.Status().Version > 0
+	})
+	if n := metricOf(t, registry, "gavel_trainer_exports_total", "refused"); n != 1 {
+		t.Errorf("%v exports were refused, want 1", n)
+	}
+	if p.Status().Error != fault.Error() {
+		t.Errorf("the status says %q", p.Status().Error)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	command, err := p.command("staging")
+	if err != nil || command[len(command)-2] != "--objects" || command[len(command)-1] != o.Objects {
+		t.Errorf("the child's command is %q, %v", command, err)
+	}
+}
+
 // logLines counts the lines of a log that have a part.
 type logLines struct {
 	mu   sync.Mutex

@@ -22,6 +22,9 @@ func (in *incarnation) publish(ctx context.Context, a *Answer) {
 		p.update(func(s *Status) { s.Error = err.Error() })
 	}
 	staged, err := in.staged(ctx, a.Path)
+	if err == nil && p.o.Check != nil {
+		err = p.o.Check(ctx, staged, p.model, a.Version)
+	}
 	if err != nil {
 		fail(err)
 		return

@@ -61,6 +61,7 @@ func childMain(behaviour string, args []string, stdin io.Reader, stdout io.Write
 	recipePath := flags.String("recipe", "", "")
 	checkpoints := flags.String("checkpoint-dir", "", "")
 	exports := flags.String("export-dir", "", "")
+	flags.String("objects", "", "")
 	if len(args) == 0 || args[0] != "fit" || flags.Parse(args[1:]) != nil {
 		return exitConfiguration
 	}
@@ -144,7 +145,7 @@ func must(err error) {
 func writeVersion(dir string, r *recipe.Recipe, version int64, rows int) {
 	files := map[string]string{"saved_model.pb": fmt.Sprint("model of ", rows, " rows"), "variables/variables.index": "i",
 		"variables/variables.data-00000-of-00001": "d", models.RecipeFile: "recipe", models.GoldenFile: "golden"}
-	m := models.Manifest{Schema: models.ManifestSchema, Model: r.Model, Version: version, Format: models.DefaultFormat, Label: r.Label, Created: time.Now(),
+	m := models.Manifest{Schema: models.ManifestSchema, Model: r.Model, Version: version, Formats: []string{models.DefaultFormat}, Label: r.Label, Created: time.Now(),
 		RowLen: r.Encoder().RowLen(), TableRows: r.Encoder().TableRows(), Files: map[string]string{}, Metrics: map[string]any{},
 		Signature: engine.Signature{Name: "serving_default", Input: "rows", Output: "probability", InputTensor: "rows:0", OutputTensor: "p:0"},
 		Training:  models.Training{Rows: int64(rows), Position: json.RawMessage("null")}}
