@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -58,7 +59,7 @@ def library(*, portable: bool = False) -> ctypes.CDLL:
     name = f"plan-trees-{hashlib.sha256(text).hexdigest()[:16]}{'-portable' if portable else ''}.so"
     path = ROOT / "build" / name
     if not path.exists():
-        made = path.with_suffix(".new")
+        made = path.with_suffix(f".{os.getpid()}")  # another process may be making it too
         flags = (*FLAGS, "-DGV_PORTABLE") if portable else FLAGS
         subprocess.run(["gcc", *flags, *(ENGINE / s for s in SOURCES), "-lm", "-o", made], check=True)
         made.rename(path)
