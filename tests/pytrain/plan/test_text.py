@@ -91,7 +91,7 @@ def tokens(text: str) -> list[str]:
         ((HashingVectorizer(n_features=2**24 + 1),), "n_features=16777217"),
         ((HashingVectorizer(n_features=64, norm=None), TfidfTransformer(sublinear_tf=True)), "logarithm"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_refuses(steps: tuple[Any, ...], message: str) -> None:
     with np.errstate(all="ignore"):
