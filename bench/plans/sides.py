@@ -1,0 +1,94 @@
+"""The sides of a comparison: processes that load a fleet and then measure what they are asked, a line of JSON each way.
+
+Gavel's side is the driver. A peer's is a module of bench/plans/peers, started by the Python of its environment. All have
+a bound on their address space, since a converted pipeline once took 22 GB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bench.plans.fleets import BUILD
+from scripts.loop.settings import ROOT
+
+LIMIT_KB = 20 << 20  # of address space; of which Go and C libraries reserve some GB that they do not use
+DRIVER = BUILD / "driver"
+
+
+class SideError(Exception):
+    """A side ended, or refused what it was asked. The message is its last line on stderr."""
+
+
+def build_driver() -> None:
+    """Build the driver, and the form of it that links TensorFlow."""
+    for tags, directory in (((), BUILD), (("-tags", "tensorflow"), BUILD / "tensorflow")):
+        subprocess.run([ROOT / "scripts/build.sh", directory, *tags, "./bench/plans/driver"], cwd=ROOT, check=True)
+
+
+class Side:
+    """A running side."""
+
+    def __init__(self, command: Sequence[str | Path], *, cores: str = "") -> None:
+        line = ["taskset", "-c", cores] if cores else []
+        line += ["bash", "-c", f'ulimit -v {LIMIT_KB}; exec "$@"', "side", *map(str, command)]
+        one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        environment = os.environ | one | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+        self._errors = (BUILD / "side.log").open("w+")
+        self._process = subprocess.Popen(
+            line, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
+        )
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Send a request and return the answer.
+
+        Raises
+        ------
+        SideError
+            There is none.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the answer will be missing, and says why
+        return self.answer()
+
+    def answer(self) -> dict[str, Any]:
+        """Return the next answer, as of a side that speaks first."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait()
+            self._errors.seek(0)
+            last = (self._errors.read().strip() or "no message").splitlines()[-1]
+            raise SideError(f"{self._process.args[-2:]} ended: {last}")  # type: ignore[index]
+        return dict(json.loads(line))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+
+
+def gavel(subcommand: str, fleet: Path, **options: Any) -> Side:
+    return Side([DRIVER, subcommand, fleet], **options)
+
+
+def peer(module: str, subcommand: str, fleet: Path, *, python: Path | str = sys.executable, **options: Any) -> Side:
+    return Side([python, "-m", f"bench.plans.peers.{module}", subcommand, fleet], **options)
