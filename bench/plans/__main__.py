@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bench.plans import correct, fleets, memory, rows
+from bench.plans import correct, fleets, memory, rows, trees
 from bench.plans.fleets import Size
 from bench.plans.keys import Found
 from bench.plans.sides import build_driver
@@ -22,7 +22,9 @@ Part = Callable[..., None]
 
 
 def main(
-    data: Annotated[Path | None, typer.Option(help="Directory of sst_binary, adult, abalone, trees. Without it rows are made.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Directory of sst_binary, adult, abalone, trees. Without it rows are made.")
+    ] = None,
     only: Annotated[str, typer.Option(help="Parts to run, as correct,memory.", envvar="ONLY")] = "",
     size: Annotated[str, typer.Option(help="full: 250 pipelines of each kind; modest: 40; small: 10 and 6.")] = "",
     rounds: Annotated[int, typer.Option(help="How often each side is measured.")] = 5,
@@ -32,6 +34,7 @@ def main(
         "correct": lambda: correct.run(sets, made, data, found),
         "memory": lambda: memory.run(made, found),
         "rows": lambda: rows.run(made, found, rounds=rounds),
+        "trees": lambda: trees.run(found, rounds=rounds),
     }
     chosen = [name for name in only.split(",") if name] or list(parts)
     if unknown := set(chosen) - parts.keys():

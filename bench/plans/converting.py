@@ -1,4 +1,7 @@
-"""Fitted pipelines as ONNX, by skl2onnx in the peers' environment `trees`, kept beside them."""
+"""Fitted text pipelines as ONNX, by skl2onnx in the peers' environment `trees`, kept beside them.
+
+skl2onnx converts no imputer of texts that are missing, and so no tabular pipeline of ours.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,9 @@ def converted(fleet: Fleet, *, most: int) -> Converted | None:
     home.mkdir(exist_ok=True)
     step = max(1, len(fleet.models) // most)
     chosen = fleet.models[::step][:most]
-    wanted = [name for name, _ in chosen if not (home / f"{name}.onnx").exists() and not (home / f"{name}.refused").exists()]
+    wanted = [
+        name for name, _ in chosen if not (home / f"{name}.onnx").exists() and not (home / f"{name}.refused").exists()
+    ]
     if wanted:
         say(f"{fleet.name}: converting {len(wanted)} pipelines to ONNX")
         command = [python, "-m", "bench.plans.peers.to_onnx", fleet.file, home, *wanted]
@@ -41,7 +46,9 @@ def converted(fleet: Fleet, *, most: int) -> Converted | None:
             say(f"{fleet.name}: skl2onnx ended: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
     models = [(name, table) for name, table in chosen if (home / f"{name}.onnx").exists()]
     for refused in sorted(home.glob("*.refused"))[:1]:
-        say(f"{fleet.name}: {len(models)} of {len(chosen)} could be converted; {refused.stem}: {refused.read_text()[:120]}")
+        say(
+            f"{fleet.name}: {len(models)} of {len(chosen)} could be converted; {refused.stem}: {refused.read_text()[:120]}"
+        )
     if not models:
         return None
     return Converted(fleet.variant("onnx", models=models, onnx=str(home)), python, len(models))

@@ -47,7 +47,11 @@ def run(sets: dict[str, Rows], all_: dict[str, Fleet], directory: Path | None, f
 
 
 def _compare(
-    fleet: Fleet, file: Path, answers: Callable[[str, str, list[str]], Outputs], tolerance: float, totals: dict[str, int]
+    fleet: Fleet,
+    file: Path,
+    answers: Callable[[str, str, list[str]], Outputs],
+    tolerance: float,
+    totals: dict[str, int],
 ) -> float:
     """Compare a fleet's models, and return the largest difference."""
     worst = 0.0
@@ -131,7 +135,9 @@ def _given(directory: Path, found: Found) -> tuple[Fleet, Callable[[str, str, li
         rows = _libsvm(directory / "agaricus_test.libsvm", booster.num_features())
         models["xgagaricus"] = (parsed, rows, np.loadtxt(directory / "xgagaricus_true_predictions.txt"))
     except xgboost.core.XGBoostError:
-        found.raw["xgagaricus"] = f"XGBoost {xgboost.__version__} does not read xgagaricus.model, of its old binary format"
+        found.raw["xgagaricus"] = (
+            f"XGBoost {xgboost.__version__} does not read xgagaricus.model, of its old binary format"
+        )
         say(found.raw["xgagaricus"])
     home = Path(tempfile.mkdtemp(dir=BUILD))
     for name, (model, _, _) in models.items():

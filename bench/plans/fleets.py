@@ -77,7 +77,10 @@ class Fleet:
 def key(directory: Path | None, size: Size) -> str:
     """Return the name of the cache: what its content depends on."""
     sum_ = hashlib.sha256(f"{sklearn.__version__} {size}".encode())
-    sources = [*(HERE / f"{name}.py" for name in ("data", "text", "tabular")), *sorted((ROOT / "pytrain/plan").glob("*.py"))]
+    sources = [
+        *(HERE / f"{name}.py" for name in ("data", "text", "tabular")),
+        *sorted((ROOT / "pytrain/plan").glob("*.py")),
+    ]
     if directory is not None:
         sources += [p for name in ("sst_binary", "adult", "abalone") for p in sorted((directory / name).glob("*.csv"))]
     for source in sources:
@@ -150,7 +153,9 @@ def _typed(rows: Any) -> bytes:
         values: dict[str, Any] = {}
         for name, column in rows.items():
             is_number = pd.api.types.is_numeric_dtype(column)
-            values[str(name)] = column.to_numpy()[:, None] if is_number else [t if isinstance(t, str) else None for t in column]
+            values[str(name)] = (
+                column.to_numpy()[:, None] if is_number else [t if isinstance(t, str) else None for t in column]
+            )
     else:
         values = {"x": np.asarray(rows)} if rows.ndim == 2 else {"text": list(rows)}
     types = {n: ("float64", v.shape[1]) if isinstance(v, np.ndarray) else ("text", 1) for n, v in values.items()}

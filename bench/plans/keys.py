@@ -23,9 +23,13 @@ KEYS = {
     "text_row_vs_onnxruntime": Key("the same, onnxruntime's time by Gavel's", 15, 30),
     "text_batch_vs_sklearn": Key("batches of 1,000 texts: scikit-learn's time by Gavel's", 8, 15),
     "shared_text_gain": Key("all models on one text: time without shared results by time with them", 2, 3),
-    "memory_vs_sklearn": Key("all models loaded and called once: share of scikit-learn's memory", 0.067, 0.04, least=False),
+    "memory_vs_sklearn": Key(
+        "all models loaded and called once: share of scikit-learn's memory", 0.067, 0.04, least=False
+    ),
     "load_vs_sklearn": Key("loading all, checked whole: share of scikit-learn's time", 0.05, 0.02, least=False),
-    "second_process_share": Key("private pages of a second process, as a share of the first's memory", 0.2, least=False),
+    "second_process_share": Key(
+        "private pages of a second process, as a share of the first's memory", 0.2, least=False
+    ),
     "cold_vs_hot_p99": Key("p99 of first calls after the load by p99 of later ones", 4, least=False),
     "tabular_row_vs_sklearn": Key("one row of a table: scikit-learn's time by Gavel's", 500),
     "tabular_batch_vs_sklearn": Key("batches of 1,000 rows of a table: scikit-learn's time by Gavel's", 4, 8),
@@ -33,7 +37,9 @@ KEYS = {
     "trees_vs_lightgbm": Key("the same, LightGBM's time by Gavel's", 3),
     "deepfm_row_vs_tensorflow": Key("DeepFM, one row: TensorFlow's time by Gavel's", 5, 12),
     "deepfm_batch_vs_tensorflow": Key("DeepFM, 128 rows: TensorFlow's time by Gavel's", 1),
-    "shared_context_gain": Key("DeepFM, 16 candidates of one request: time a row apart by time with what they share", 1.2, 1.5),
+    "shared_context_gain": Key(
+        "DeepFM, 16 candidates of one request: time a row apart by time with what they share", 1.2, 1.5
+    ),
     "auction_scoring_share": Key("scoring of an auction by plans, as a share of that by TensorFlow", 0.5, least=False),
     "isolation_p99": Key("p99 of one row beside a loaded model, by its p99 alone", 2, least=False),
     "allocations": Key("allocations a call", 0, least=False),

@@ -21,7 +21,7 @@ def run(made: dict[str, Fleet], found: Found) -> None:
         raw[fleet.name] = {"Gavel": _gavel(fleet), "scikit-learn": _once(sides.peer("scikit", "load", fleet.file))}
         with _apart(fleet) as file:
             raw[fleet.name]["Gavel, no object store"] = _once(sides.gavel("load", file))
-        as_onnx = converted(fleet, most=50)
+        as_onnx = converted(fleet, most=50) if fleet.name == "text" else None
         if as_onnx is not None:
             try:
                 side = sides.peer("onnx", "load", as_onnx.file, python=as_onnx.python)
@@ -85,7 +85,9 @@ def _show(fleet: Fleet, found: dict[str, Any]) -> None:
             say(f"{fleet.name}: {side}: {f['error']}")
             continue
         mb = [f"{f[when]['pss_kb'] / 1024:,.0f}" for when in ("before", "loaded", "called")]
-        times = [f"{f['cold'][k]:,.0f}" for k in ("p50_us", "p99_us", "worst_us")] + [f"{f['hot'][k]:,.0f}" for k in ("p50_us", "p99_us")]
+        times = [f"{f['cold'][k]:,.0f}" for k in ("p50_us", "p99_us", "worst_us")] + [
+            f"{f['hot'][k]:,.0f}" for k in ("p50_us", "p99_us")
+        ]
         rows.append([side, str(f["models"]), f"{f['seconds']:.2f}", *mb, *times])
     columns = ["", "models", "load s", "MB before", "loaded", "called", "cold p50 µs", "p99", "worst", "hot p50", "p99"]
     table(f"{fleet.name}: memory (PSS) and first calls", columns, rows)

@@ -26,12 +26,12 @@ def run(made: dict[str, Fleet], found: Found, *, rounds: int) -> None:
                 "Gavel": stack.enter_context(sides.gavel("rows", fleet.file)),
                 "scikit-learn": stack.enter_context(sides.peer("scikit", "rows", fleet.file)),
             }
-            as_onnx = converted(fleet, most=50)
+            as_onnx = converted(fleet, most=50) if fleet.name == "text" else None
             if as_onnx is not None:
                 side = sides.peer("onnx", "rows", as_onnx.file, python=as_onnx.python)
                 running["onnxruntime"] = stack.enter_context(side)
-            one = turns({n: _asking(s, CALLS[n][0], 1) for n, s in running.items()}, rounds)
-            many = turns({n: _asking(s, CALLS[n][1], BATCH) for n, s in running.items()}, rounds)
+            one = turns({n: asking(s, CALLS[n][0], 1) for n, s in running.items()}, rounds)
+            many = turns({n: asking(s, CALLS[n][1], BATCH) for n, s in running.items()}, rounds)
         found.raw[f"rows {fleet.name}"] = {"one": one, "many": many}
         _show(fleet.name, one, many)
         found.values |= {
@@ -49,7 +49,7 @@ def run(made: dict[str, Fleet], found: Found, *, rounds: int) -> None:
 Asking = Callable[[int], dict[str, Any]]
 
 
-def _asking(side: Side, calls: int, batch: int) -> Asking:
+def asking(side: Side, calls: int, batch: int) -> Asking:
     return lambda seed: side.ask(calls=calls, batch=batch, seed=seed)
 
 

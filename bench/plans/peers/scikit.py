@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import bench.plans.tabular
+import bench.plans.text  # noqa: F401 - what pickles name is imported before a clock starts
 from bench.plans.peers.serving import Scorer, main
 
 

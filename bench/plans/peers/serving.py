@@ -30,7 +30,9 @@ class Loaded:
         return self.rows.iloc[chosen] if hasattr(self.rows, "iloc") else self.rows[chosen]
 
 
-def main(load: Callable[[dict[str, Any], dict[str, str]], Scorer], prepare: Callable[[Any], Any] = lambda rows: rows) -> None:
+def main(
+    load: Callable[[dict[str, Any], dict[str, str]], Scorer], prepare: Callable[[Any], Any] = lambda rows: rows
+) -> None:
     """Run the subcommand that the command line names: load or rows.
 
     Parameters

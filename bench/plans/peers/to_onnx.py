@@ -1,4 +1,4 @@
-"""`python -m bench.plans.peers.to_onnx FLEET OUT MODEL…`: convert fitted pipelines by skl2onnx.
+"""`python -m bench.plans.peers.to_onnx FLEET OUT MODEL…`: convert fitted text pipelines by skl2onnx.
 
 What cannot be converted leaves OUT/<model>.refused with the reason. Tokens are those of scikit-learn's default pattern;
 skl2onnx takes another expression for the same, since its engine lacks (?u) and \\b.
@@ -13,30 +13,27 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from onnx import helper
 from skl2onnx import to_onnx
-from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from skl2onnx.common.data_types import StringTensorType
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 
 def main() -> None:
     file, out, *names = sys.argv[1:]
     fleet = json.loads(Path(file).read_text())
-    tables = {m["name"]: m["table"] for m in fleet["models"]}
     for name in names:
         fitted = pickle.loads((Path(fleet["fitted"]) / f"{name}.pickle").read_bytes())  # noqa: S301 - ours
-        rows = pickle.loads(Path(fleet["tables"][tables[name]]).with_suffix(".pickle").read_bytes())  # noqa: S301 - ours
         try:
-            graph = to_onnx(fitted, initial_types=_types(rows), options=_options(fitted), target_opset=17)
+            graph = to_onnx(
+                fitted, initial_types=[("text", StringTensorType([None, 1]))], options=_options(fitted), target_opset=17
+            )
+            for node in graph.graph.node:
+                if node.op_type == "StringNormalizer":  # its default, en_US, is not on every machine
+                    node.attribute.append(helper.make_attribute("locale", "C.UTF-8"))
             (Path(out) / f"{name}.onnx").write_bytes(graph.SerializeToString())
         except Exception as e:  # noqa: BLE001 - whatever it is, the peer cannot run this one
             (Path(out) / f"{name}.refused").write_text(f"{type(e).__name__}: {e}")
-
-
-def _types(rows: Any) -> list[tuple[str, Any]]:
-    if not hasattr(rows, "columns"):
-        return [("text", StringTensorType([None, 1]))]
-    kinds = {name: StringTensorType if rows[name].dtype == object else FloatTensorType for name in rows.columns}
-    return [(str(name), kind([None, 1])) for name, kind in kinds.items()]
 
 
 def _options(fitted: Any) -> dict[Any, dict[str, Any]]:
