@@ -11,6 +11,7 @@ DURATION ?=
 RATE ?=
 KEEP ?=
 DATA ?=
+ONLY ?=
 # What a benchmark takes besides: make bench-auction FLAGS="--rounds 3"; its --help lists them
 FLAGS ?=
 run_flags = $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(filter-out 0 n N no No NO off Off OFF false False FALSE,$(KEEP)),--keep)
@@ -79,6 +80,10 @@ bench-learning: setup ## the shipped recipes against the hidden truth, FTRL and 
 .PHONY: bench-peers
 bench-peers: setup ## other model servers on the same model and load; the first time it fetches them (2.5 GB)
 	@BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m bench.peers $(FLAGS)
+
+.PHONY: bench-plans
+bench-plans: setup ## plans against scikit-learn, onnxruntime, MLServer (DATA=directory of data sets; ONLY=text,memory)
+	@BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m bench.plans $(if $(DATA),--data "$(DATA)") $(if $(ONLY),--only $(ONLY)) $(FLAGS)
 
 # Tuning takes FLAGS too: make tune-batch FLAGS="--quick --slo-p99-ms 8". The last line of stdout is one JSON object.
 .PHONY: tune-batch

@@ -33,7 +33,8 @@ def main(
     parts: dict[str, Part] = {
         "correct": lambda: correct.run(sets, made, data, found),
         "memory": lambda: memory.run(made, found),
-        "rows": lambda: rows.run(made, found, rounds=rounds),
+        "text": lambda: rows.run(made["text"], found, rounds=rounds),
+        "tabular": lambda: rows.run(made["tabular"], found, rounds=rounds),
         "trees": lambda: trees.run(found, rounds=rounds),
     }
     chosen = [name for name in only.split(",") if name] or list(parts)
@@ -51,7 +52,8 @@ def main(
         parts[name]()
         say(f"{name}: {time.monotonic() - began:.0f} s")
     found.show()
-    raise typer.Exit(finish("plans", found.figures(), found.targets(), raw=found.raw))
+    targets = found.targets() if sizes[size] == Size() else []  # fewer pipelines share less
+    raise typer.Exit(finish("plans", found.figures(), targets, raw=found.raw))
 
 
 if __name__ == "__main__":

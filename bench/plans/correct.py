@@ -7,11 +7,13 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import lightgbm
 import msgpack
 import numpy as np
 import numpy.typing as npt
+import xgboost
 from rich.progress import track
 
 from bench.plans import fleets
@@ -20,6 +22,8 @@ from bench.plans.fleets import BUILD, Fleet
 from bench.plans.keys import Found
 from bench.plans.sides import gavel
 from bench.report import progress, say
+from pytrain.plan import lightgbm as lightgbm_files
+from pytrain.plan import xgboost as xgboost_files
 from pytrain.plan.columns import read_columns
 
 Outputs = dict[str, npt.NDArray[np.float64]]
@@ -42,8 +46,10 @@ def run(sets: dict[str, Rows], all_: dict[str, Fleet], directory: Path | None, f
         "models_compared": totals["models"],
     }
     found.raw["correct"] = totals | {"worst": worst}
-    say(f"{totals['rows']:,} rows of {totals['models']} models: {totals['beyond']} beyond the tolerance, "
-        f"{totals['not_alone']} models whose rows alone differ from those in batches; largest differences {worst}")  # fmt: skip
+    say(
+        f"{totals['rows']:,} rows of {totals['models']} models: {totals['beyond']} beyond the tolerance, "
+        f"{totals['not_alone']} models whose rows alone differ from those in batches; differences {worst}"
+    )
 
 
 def _compare(
@@ -73,11 +79,11 @@ def _compare(
 
 def _score(side: Any, model: str, batch: int, out: Path) -> Outputs:
     side.ask(model=model, batch=batch, out=str(out))
-    return dict(read_columns(msgpack.unpackb(out.read_bytes())["outputs"]))
+    return cast("Outputs", read_columns(msgpack.unpackb(out.read_bytes())["outputs"]))
 
 
 def difference(got: Outputs, want: Outputs) -> npt.NDArray[np.float64]:
-    """Return each row's largest difference (n,), relative where a number is beyond 1; infinite where a row is refused."""
+    """Return each row's largest difference (n,), relative where a number is beyond 1; infinite if it is refused."""
     rows = []
     for name, b in want.items():
         a = got[name]
@@ -85,7 +91,7 @@ def difference(got: Outputs, want: Outputs) -> npt.NDArray[np.float64]:
             off = np.abs(a - b) / np.maximum(1, np.abs(b))
         off = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, off)
         rows.append(np.nan_to_num(off, nan=np.inf).max(axis=1))
-    return np.max(rows, axis=0)
+    return cast("npt.NDArray[np.float64]", np.max(rows, axis=0))
 
 
 def _fitted(fleet: Fleet, sets: dict[str, Rows]) -> Callable[[str, str, list[str]], Outputs]:
@@ -109,14 +115,8 @@ def _fitted(fleet: Fleet, sets: dict[str, Rows]) -> Callable[[str, str, list[str
 
 def _given(directory: Path, found: Found) -> tuple[Fleet, Callable[[str, str, list[str]], Outputs]]:
     """Port the tree models from elsewhere, with their given predictions; LightGBM's where a file has none."""
-    import lightgbm
-    import xgboost
-
-    from pytrain.plan import lightgbm as lightgbm_files
-    from pytrain.plan import xgboost as xgboost_files
-
     cancer = np.loadtxt(directory / "breast_cancer_test.tsv")
-    models = {
+    models: dict[str, tuple[Any, npt.NDArray[np.float64], Any]] = {
         "lgmulticlass": (
             lightgbm_files.read(directory / "lgmulticlass.model"),
             np.loadtxt(directory / "multiclass_test.tsv")[:, 1:],

@@ -70,14 +70,14 @@ def _made() -> dict[str, Rows]:
     rng = np.random.default_rng(SEED)
     words = np.array(["".join(rng.choice(list("abcdefgh "), int(rng.integers(2, 9)))) for _ in range(400)])
     texts = np.array([" ".join(rng.choice(words, int(rng.integers(3, 20)))) for _ in range(900)], object)
-    numbers = "age fnlwgt education_num capital_gain capital_loss hours_per_week".split()
-    kinds = "workclass education marital_status occupation relationship race sex native_country".split()
+    numbers = ["age", "fnlwgt", "education_num", "capital_gain", "capital_loss", "hours_per_week"]
+    kinds = ["workclass", "education", "marital_status", "occupation", "relationship", "race", "sex", "native_country"]
     adult = pd.DataFrame({name: rng.gamma(2, 20, 900).round() for name in numbers})
     for name in kinds:
         column = pd.Series(rng.choice(np.array(["a", "b", "c", "d"], object), 900), dtype=object)
         column[rng.random(900) < 0.05] = np.nan
         adult[name] = column
-    sizes = "LongestShell Diameter Height WholeWeight ShuckedWeight VisceraWeight ShellWeight".split()
+    sizes = ["LongestShell", "Diameter", "Height", "WholeWeight", "ShuckedWeight", "VisceraWeight", "ShellWeight"]
     abalone = pd.DataFrame({"Type": pd.Series(rng.choice(np.array(["F", "I", "M"], object), 900), dtype=object)})
     for name in sizes:
         abalone[name] = rng.gamma(2, 0.2, 900).round(4)

@@ -1,14 +1,14 @@
 """Fleets: fitted pipelines, their plans in a store, and rows to ask, kept under build/plans/ for later runs.
 
-    build/plans/<key>/sets.pickle              the rows of each set
-    build/plans/<key>/<fleet>/fitted/<model>.pickle     what scikit-learn loads
-    build/plans/<key>/<fleet>/store/…          what Gavel loads
-    build/plans/<key>/<fleet>/rows/<set>.msgpack        the same rows as typed columns
-    build/plans/<key>/<fleet>/fleet.json       all of these, for the driver and the peers
+    build/plans/<key>/<fleet>/fitted/<model>.pickle   what scikit-learn loads
+    build/plans/<key>/<fleet>/store/…                 what Gavel loads
+    build/plans/<key>/<fleet>/rows/<set>.pickle       rows as scikit-learn reads them
+    build/plans/<key>/<fleet>/rows/<set>.msgpack      the same rows as typed columns
+    build/plans/<key>/<fleet>/fleet.json              all of these, for the driver and the peers
 
 The key is of the code that makes them, of the data, and of scikit-learn's version. The pickles are our own, of this
-directory, so that opening them runs no stranger's code. What a user ports is a .skops file (`pytrain port`); writing one of
-a dictionary of 60,000 terms takes skops minutes, so the pipelines are ported as they were fitted.
+directory, so that opening them runs no stranger's code. What a user ports is a .skops file (`pytrain port`). skops
+takes minutes to write a dictionary of 60,000 terms, so the pipelines are ported as they were fitted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import json
 import pickle
 import shutil
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def prepare(directory: Path | None, size: Size, names: Iterable[str]) -> tuple[d
     home = BUILD / key(directory, size)
     home.mkdir(parents=True, exist_ok=True)
     sets = data.read(directory)
-    makers = {
+    makers: dict[str, Callable[[], Iterator[tuple[str, str, Any]]]] = {
         "text": lambda: ((n, "sst", p) for n, p in text.pipelines(sets["sst"], chars=size.chars, words=size.words)),
         "tabular": lambda: tabular.pipelines(sets, count=size.tables),
     }

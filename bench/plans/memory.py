@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgpack
+
 from bench.plans import sides
 from bench.plans.converting import converted
 from bench.plans.fleets import Fleet
@@ -19,7 +21,7 @@ def run(made: dict[str, Fleet], found: Found) -> None:
     raw: dict[str, Any] = {}
     for fleet in made.values():
         raw[fleet.name] = {"Gavel": _gavel(fleet), "scikit-learn": _once(sides.peer("scikit", "load", fleet.file))}
-        with _apart(fleet) as file:
+        with Apart(fleet) as file:
             raw[fleet.name]["Gavel, no object store"] = _once(sides.gavel("load", file))
         as_onnx = converted(fleet, most=50) if fleet.name == "text" else None
         if as_onnx is not None:
@@ -55,15 +57,13 @@ def _gavel(fleet: Fleet) -> dict[str, Any]:
     return found
 
 
-class _apart:
+class Apart:
     """A copy of the fleet whose models have objects of their own: what the object store saves."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet, self._home = fleet, fleet.directory / "apart"
 
     def __enter__(self) -> Path:
-        import msgpack
-
         store = self._fleet.directory / "store"
         for model, _ in self._fleet.models:
             to = self._home / model

@@ -18,32 +18,31 @@ BATCH = 1_000
 CALLS = {"Gavel": (20_000, 40), "scikit-learn": (150, 4), "onnxruntime": (300, 2)}
 
 
-def run(made: dict[str, Fleet], found: Found, *, rounds: int) -> None:
-    """Measure both fleets."""
-    for fleet in made.values():
-        with ExitStack() as stack:
-            running = {
-                "Gavel": stack.enter_context(sides.gavel("rows", fleet.file)),
-                "scikit-learn": stack.enter_context(sides.peer("scikit", "rows", fleet.file)),
-            }
-            as_onnx = converted(fleet, most=50) if fleet.name == "text" else None
-            if as_onnx is not None:
-                side = sides.peer("onnx", "rows", as_onnx.file, python=as_onnx.python)
-                running["onnxruntime"] = stack.enter_context(side)
-            one = turns({n: asking(s, CALLS[n][0], 1) for n, s in running.items()}, rounds)
-            many = turns({n: asking(s, CALLS[n][1], BATCH) for n, s in running.items()}, rounds)
-        found.raw[f"rows {fleet.name}"] = {"one": one, "many": many}
-        _show(fleet.name, one, many)
-        found.values |= {
-            f"{fleet.name}_row_vs_sklearn": ratio(one, "scikit-learn"),
-            f"{fleet.name}_batch_vs_sklearn": ratio(many, "scikit-learn"),
+def run(fleet: Fleet, found: Found, *, rounds: int) -> None:
+    """Measure a fleet."""
+    with ExitStack() as stack:
+        running = {
+            "Gavel": stack.enter_context(sides.gavel("rows", fleet.file)),
+            "scikit-learn": stack.enter_context(sides.peer("scikit", "rows", fleet.file)),
         }
-        if fleet.name == "text" and one.get("onnxruntime"):
-            found.values["text_row_vs_onnxruntime"] = ratio(one, "onnxruntime")
-        elif fleet.name == "text":
-            found.none("onnxruntime did not run: see the log", "text_row_vs_onnxruntime")
-        allocations = max(round_["allocations"] for round_ in [*one["Gavel"], *many["Gavel"]])
-        found.values["allocations"] = max(found.values.get("allocations", 0), round(allocations, 2))
+        as_onnx = converted(fleet, most=50) if fleet.name == "text" else None
+        if as_onnx is not None:
+            side = sides.peer("onnx", "rows", as_onnx.file, python=as_onnx.python)
+            running["onnxruntime"] = stack.enter_context(side)
+        one = turns({n: asking(s, CALLS[n][0], 1) for n, s in running.items()}, rounds)
+        many = turns({n: asking(s, CALLS[n][1], BATCH) for n, s in running.items()}, rounds)
+    found.raw[f"rows {fleet.name}"] = {"one": one, "many": many}
+    _show(fleet.name, one, many)
+    found.values |= {
+        f"{fleet.name}_row_vs_sklearn": ratio(one, "scikit-learn"),
+        f"{fleet.name}_batch_vs_sklearn": ratio(many, "scikit-learn"),
+    }
+    if one.get("onnxruntime"):
+        found.values["text_row_vs_onnxruntime"] = ratio(one, "onnxruntime")
+    elif fleet.name == "text":
+        found.none("onnxruntime did not run: see the log", "text_row_vs_onnxruntime")
+    allocations = max(round_["allocations"] for round_ in [*one["Gavel"], *many["Gavel"]])
+    found.values["allocations"] = max(found.values.get("allocations", 0), round(allocations, 2))
 
 
 Asking = Callable[[int], dict[str, Any]]
@@ -78,11 +77,11 @@ def ratio(rounds: dict[str, list[dict[str, Any]]], peer: str) -> float:
 
 def _show(name: str, one: dict[str, list[dict[str, Any]]], many: dict[str, list[dict[str, Any]]]) -> None:
     rows = []
-    for side in one:
-        if not (one[side] and many[side]):
+    for side, rounds in one.items():
+        if not (rounds and many[side]):
             continue
-        figures = [median([r["row_us"] for r in one[side]]), median([r["p50_us"] for r in one[side]])]
-        figures += [median([r["p99_us"] for r in one[side]]), median([r["row_us"] for r in many[side]])]
+        figures = [median([r[key] for r in rounds]) for key in ("row_us", "p50_us", "p99_us")]
+        figures.append(median([r["row_us"] for r in many[side]]))
         rows.append([side, *map(number, figures), number(ratio(one, side)), number(ratio(many, side))])
     columns = ["", "one row µs", "p50", "p99", f"a row of {BATCH:,} µs", "one row ÷", "batch ÷"]
     table(f"{name}: time a row", columns, rows)

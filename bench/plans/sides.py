@@ -1,7 +1,7 @@
-"""The sides of a comparison: processes that load a fleet and then measure what they are asked, a line of JSON each way.
+"""The sides of a comparison: processes that load a fleet and measure what they are asked, a line of JSON each way.
 
-Gavel's side is the driver. A peer's is a module of bench/plans/peers, started by the Python of its environment. All have
-a bound on their address space, since a converted pipeline once took 22 GB.
+Gavel's side is the driver. A peer's is a module of bench/plans/peers, started by the Python of its environment.
+Their address space is bounded, since a converted pipeline once took 22 GB.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self, cast
 
 from bench.plans.fleets import BUILD
 from scripts.loop.settings import ROOT
@@ -40,7 +41,8 @@ class Side:
         line += ["bash", "-c", f'ulimit -v {LIMIT_KB}; exec "$@"', "side", *map(str, command)]
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         environment = os.environ | one | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
-        self._errors = (BUILD / "side.log").open("w+")
+        self._command = [str(part) for part in command[-2:]]
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the side
         self._process = subprocess.Popen(
             line,
             cwd=ROOT,
@@ -50,6 +52,7 @@ class Side:
             stdout=subprocess.PIPE,
             stderr=self._errors,
         )
+        self._in, self._out = cast("IO[str]", self._process.stdin), cast("IO[str]", self._process.stdout)
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Send a request and return the answer.
@@ -59,23 +62,21 @@ class Side:
         SideError
             There is none.
         """
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
+            self._in.write(json.dumps(request) + "\n")
+            self._in.flush()
         except BrokenPipeError:
             pass  # the answer will be missing, and says why
         return self.answer()
 
     def answer(self) -> dict[str, Any]:
         """Return the next answer, as of a side that speaks first."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._out.readline()
         if not line:
             self._process.wait()
             self._errors.seek(0)
             last = (self._errors.read().strip() or "no message").splitlines()[-1]
-            raise SideError(f"{self._process.args[-2:]} ended: {last}")  # type: ignore[index]
+            raise SideError(f"{' '.join(self._command)} ended: {last}")
         return dict(json.loads(line))
 
     def __enter__(self) -> Self:
@@ -84,8 +85,7 @@ class Side:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._in.close()
         try:
             self._process.wait(60)
         except subprocess.TimeoutExpired:

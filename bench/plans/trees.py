@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 
 from bench.peers.environments import Unavailable, ensure
@@ -16,6 +17,7 @@ from bench.plans.fleets import BUILD, Fleet
 from bench.plans.keys import Found
 from bench.plans.rows import asking, ratio, turns
 from bench.report import median, number, say, table
+from pytrain.plan import lightgbm as files
 from scripts.loop.settings import ROOT
 
 FEATURES, LEAVES, TREES = 28, 31, 100
@@ -58,10 +60,6 @@ def run(found: Found, *, rounds: int) -> None:
 
 def _fleet(home: Path) -> Fleet:
     """Train the model, and make it a fleet of one."""
-    import lightgbm
-
-    from pytrain.plan import lightgbm as files
-
     rng = np.random.default_rng(1)
     x = rng.normal(size=(20_000, FEATURES))
     y = (x[:, 0] * x[:, 1] + x[:, 2] > 0.3 * rng.normal(size=len(x))).astype(int)
@@ -75,7 +73,7 @@ def _fleet(home: Path) -> Fleet:
 
 
 def _convert(python: Path, fleet: Fleet) -> None:
-    command = [
+    command: list[str | Path] = [
         python,
         "-m",
         "bench.plans.peers.trees_to_onnx",

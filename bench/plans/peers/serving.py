@@ -1,4 +1,4 @@
-"""What all peers share: fleets, random calls, memory, and the lines of JSON. It imports only what every environment has.
+"""What all peers share: fleets, random calls, memory, lines of JSON. It imports only what every environment has.
 
 Calls are those of the driver: each a random model with random rows. Rows are picked before the clock starts, so that a
 peer's time is its library's alone.
@@ -95,8 +95,8 @@ def _times(calls: Iterable[tuple[Loaded, Any]]) -> list[float]:
 
 def _percentiles(took: list[float]) -> dict[str, float]:
     ordered = sorted(took)
-    at = lambda share: ordered[min(len(ordered) - 1, int(share * len(ordered)))]  # noqa: E731
-    return {"p50_us": at(0.5), "p99_us": at(0.99), "worst_us": ordered[-1]}
+    at = {share: ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.99)}
+    return {"p50_us": at[0.5], "p99_us": at[0.99], "worst_us": ordered[-1]}
 
 
 def memory() -> dict[str, int]:

@@ -1,7 +1,7 @@
 """`python -m bench.plans.peers.to_onnx FLEET OUT MODEL…`: convert fitted text pipelines by skl2onnx.
 
 What cannot be converted leaves OUT/<model>.refused with the reason. Tokens are those of scikit-learn's default pattern;
-skl2onnx takes another expression for the same, since its engine lacks (?u) and \\b.
+skl2onnx takes another expression for the same, since its engine lacks Unicode flags and word boundaries.
 """
 
 from __future__ import annotations
