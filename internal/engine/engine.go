@@ -87,6 +87,9 @@ type Meter interface {
 type RowError struct {
 	Row int // index in the batch
 	Err error
+	// Outputs are the columns that do not hold for this row; the others do. The zero value: none holds. Only a Joined engine sets
+	// it. Whoever does not look at it takes the whole row for failed, which is safe.
+	Outputs Span
 }
 
 func (e *RowError) Error() string { return fmt.Sprintf("row %d: %v", e.Row, e.Err) }
@@ -95,7 +98,7 @@ func (e *RowError) Unwrap() error { return e.Err }
 // RowErrors is how Batch.Run names every row that failed, where the others did not: an engine that checks rows as it scores
 // them need not run the others again.
 type RowErrors struct {
-	Rows []RowError // ascending by row, at least one
+	Rows []RowError // ascending by row, at least one; a row stands more than once only if their Outputs differ
 }
 
 func (e *RowErrors) Error() string {
