@@ -22,17 +22,24 @@ const maxBatchBytes = 1 << 30
 
 // Batch is memory for rows and their outputs, in C, but for texts, which are Go's: a run copies those into C memory.
 type Batch struct {
-	engine   *Engine
+	engine   *base
 	capacity int
 	memory   memory
 	c        *C.gv_batch
 	inputs   []engine.Column
 	outputs  []engine.Column
-	faults   []uint8 // gv_fault of each row, in C memory
-	at       []int32 // the stage that failed, or −1 − the input
+	faults   []uint8 // gv_fault of each member's rows, in C memory; all GV_OK between runs
+	at       []int32 // the stage that failed
 
 	texts []textColumn // of the inputs that are texts
 	bytes []byte       // C memory that the texts of a run are copied to
+	unfit []unfit      // texts of a run that no stage may see, ascending by input
+}
+
+// unfit is a text that fails the members that read it.
+type unfit struct {
+	input, row int
+	err        error
 }
 
 // textColumn is a text input: what C reads, a gv_text a row.
@@ -54,20 +61,17 @@ var (
 )
 
 // NewBatch implements engine.Engine. The batch keeps the engine alive until it is closed.
-func (e *Engine) NewBatch(capacity int) (engine.Batch, error) {
-	row := 0 // bytes
+func (e *base) NewBatch(capacity int) (engine.Batch, error) {
+	row := 5 * e.members() // bytes
 	for _, f := range append(e.schema.Inputs[:len(e.schema.Inputs):len(e.schema.Inputs)], e.schema.Outputs...) {
 		row += f.Width * sizeOf(f.Type)
 	}
 	if capacity < 1 || capacity > maxBatchBytes/row {
 		return nil, fmt.Errorf("plan: cannot make a batch of %d rows of %d bytes; use 1 to %d rows", capacity, row, maxBatchBytes/row)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return nil, errors.New("plan: cannot make a batch: the model is closed")
+	if err := e.opened(); err != nil {
+		return nil, err
 	}
-	e.batches++
 	return e.newBatch(capacity), nil
 }
 
@@ -82,14 +86,14 @@ func sizeOf(t engine.Type) int {
 	}
 }
 
-func (e *Engine) newBatch(capacity int) *Batch {
+func (e *base) newBatch(capacity int) *Batch {
 	b := &Batch{engine: e, capacity: capacity}
 	m := &b.memory
 	b.c = params[C.gv_batch](m)
 	in, out := array[unsafe.Pointer](m, len(e.schema.Inputs)), array[unsafe.Pointer](m, len(e.schema.Outputs))
-	b.faults, b.at = array[uint8](m, capacity), array[int32](m, capacity)
+	b.faults, b.at = array[uint8](m, e.members()*capacity), array[int32](m, e.members()*capacity)
 	b.c.inputs, b.c.outputs = unsafe.SliceData(in), unsafe.SliceData(out)
-	b.c.fault, b.c.fault_at = (*C.uint8_t)(unsafe.SliceData(b.faults)), (*C.int32_t)(unsafe.SliceData(b.at))
+	b.c.fault, b.c.fault_at, b.c.capacity = (*C.uint8_t)(unsafe.SliceData(b.faults)), (*C.int32_t)(unsafe.SliceData(b.at)), C.int64_t(capacity)
 	for i, f := range e.schema.Inputs {
 		column, p := newColumn(m, f, capacity)
 		if f.Type == engine.Text {
@@ -139,7 +143,6 @@ func (b *Batch) Run(n int) error {
 	if n < 1 || n > b.capacity {
 		return fmt.Errorf("plan: cannot run %d rows of a batch for %d", n, b.capacity)
 	}
-	clear(b.faults[:n])
 	if len(b.texts) > 0 {
 		if err := b.pack(n); err != nil {
 			return err
@@ -154,9 +157,10 @@ func (b *Batch) Run(n int) error {
 	pool.give(run)
 	switch {
 	case failed < 0:
+		clear(b.faults) // of tiles before
 		return errNoMemory
-	case failed > 0:
-		return b.rowErrors(n, int(failed))
+	case failed > 0 || len(b.unfit) > 0:
+		return b.rowErrors(n)
 	default:
 		return nil
 	}
@@ -165,12 +169,13 @@ func (b *Batch) Run(n int) error {
 // RunCPU implements engine.Meter: the CPU time of the calling thread. The first runs of a batch are measured, then one in eight.
 func (b *Batch) RunCPU() time.Duration { return time.Duration(b.c.cpu_ns) }
 
-// pack copies the texts of rows [0, n) into C memory. A text that no stage may see fails its row, and is empty there.
+// pack copies the texts of rows [0, n) into C memory. A text that no stage may see is noted, and empty there.
 func (b *Batch) pack(n int) error {
+	b.unfit = b.unfit[:0]
 	size := align // that stages may read behind the last text
 	for i := range b.texts {
 		for _, s := range b.inputs[b.texts[i].input].Text[:n] {
-			size += min(len(s), b.engine.maxText)
+			size += min(len(s), b.engine.options.MaxText)
 		}
 	}
 	if size > len(b.bytes) && !b.resize(2*size) {
@@ -181,12 +186,8 @@ func (b *Batch) pack(n int) error {
 		input, rows := b.texts[i].input, b.texts[i].rows
 		for row, s := range b.inputs[input].Text[:n] {
 			if err := b.engine.checkText(s); err != nil {
-				if s = ""; b.faults[row] == C.GV_OK {
-					b.faults[row], b.at[row] = C.GV_NOT_UTF8, int32(-1-input)
-					if err == errTooLong {
-						b.faults[row] = C.GV_TOO_LONG
-					}
-				}
+				b.unfit = append(b.unfit, unfit{input, row, b.engine.textFault(input, err, len(s))})
+				s = ""
 			}
 			rows[row] = text{bytes: base + uintptr(at), length: uint32(len(s))}
 			at += copy(b.bytes[at:], s)
@@ -208,36 +209,6 @@ func (b *Batch) resize(size int) bool {
 	return true
 }
 
-// rowErrors names the rows that have failed.
-func (b *Batch) rowErrors(n, failed int) error {
-	e := &engine.RowErrors{Rows: make([]engine.RowError, 0, failed)}
-	for row, fault := range b.faults[:n] {
-		if fault != C.GV_OK {
-			e.Rows = append(e.Rows, engine.RowError{Row: row, Err: b.rowFault(row, fault)})
-		}
-	}
-	return e
-}
-
-// faults are what gv_faults mean.
-var faults = map[uint8]string{
-	C.GV_UNKNOWN:    "a category is not known",
-	C.GV_NOT_FINITE: "a number is NaN or infinite",
-	C.GV_TOO_LONG:   "a text is too long",
-	C.GV_NOT_UTF8:   "a text is not UTF-8",
-	C.GV_NO_TEXT:    "a text is missing",
-	C.GV_RANGE:      "an index is not in its table",
-}
-
-func (b *Batch) rowFault(row int, fault uint8) error {
-	if at := int(b.at[row]); at >= 0 {
-		return fmt.Errorf("plan: %s: %s", b.engine.program.names[at], faults[fault])
-	}
-	input := int(-1 - b.at[row])
-	s := b.inputs[input].Text[row]
-	return b.engine.textFault(input, b.engine.checkText(s), len(s))
-}
-
 // Close frees the memory, and the engine with it if that was closed before and this was its last batch. A second call does
 // nothing.
 func (b *Batch) Close() {
@@ -247,10 +218,5 @@ func (b *Batch) Close() {
 	C.free(unsafe.Pointer(unsafe.SliceData(b.bytes)))
 	b.memory.free()
 	b.c, b.inputs, b.outputs, b.texts, b.bytes, b.faults, b.at = nil, nil, nil, nil, nil, nil, nil
-	e := b.engine
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.batches--; e.closed && e.batches == 0 {
-		e.free()
-	}
+	b.engine.batchClosed()
 }

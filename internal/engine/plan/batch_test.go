@@ -138,7 +138,7 @@ func TestLayout(t *testing.T) {
 	const size = 8 * 2 * tile
 	f := func(name string, g *checked, want ...int64) {
 		t.Helper()
-		offsets, total, err := g.layout()
+		offsets, total, err := g.layout(nil)
 		if err != nil || !slices.Equal(offsets, want) || total != slices.Max(want)+size {
 			t.Errorf("%s: %v of %d, %v; want %v", name, offsets, total, err, want)
 		}
@@ -148,7 +148,7 @@ func TestLayout(t *testing.T) {
 	f("read twice by one", steps([]int{0}, []int{1, 1}, []int{2}), 0, size, 0)
 	wide := steps([]int{0})
 	wide.steps[0].kind = dense(maxWidth)
-	if _, _, err := wide.layout(); err == nil || !strings.Contains(err.Error(), "does not fit into the 256 MiB") {
+	if _, _, err := wide.layout(nil); err == nil || !strings.Contains(err.Error(), "does not fit into the 256 MiB") {
 		t.Error(err)
 	}
 }

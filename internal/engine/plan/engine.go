@@ -2,14 +2,12 @@ package plan
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"sync"
-	"unicode/utf8"
+	"sync/atomic"
 
 	"gavel/internal/engine"
 )
@@ -24,6 +22,9 @@ const planFile = "plan.msgpack"
 type Options struct {
 	// MaxText bounds a text, in bytes; a row with a longer one is refused. Default 64 KiB.
 	MaxText int
+	// StageCache and RowCache bound, in bytes, what is kept of the results of runs: of stages that analyze texts, and of whole rows.
+	// 0, the default: nothing is. All plans of the same Objects share both, so they must have the same bounds.
+	StageCache, RowCache int64
 	// AsWritten runs the nodes of a plan one by one, and rewrites none: to see what a rewrite does.
 	AsWritten bool
 }
@@ -45,25 +46,38 @@ func Loader(objects *Objects, o Options) engine.Loader {
 	}
 }
 
-// Engine is a loaded plan: an engine.Engine, engine.Validator and engine.SampleTaker.
+// Engine is a loaded plan: an engine.Engine, engine.Validator, engine.SampleTaker and engine.Joiner.
 //
-// Its memory lies in C: the program's own, and mappings of objects, which it shares. It is freed when Close was called and the
-// last batch is closed, whichever comes last.
+// Its memory lies in C: a small program of its own, stages that it shares with all plans that have equal ones, and mappings of
+// objects, which it shares with other processes too. It is freed when Close was called, the last batch is closed, and so is the
+// last engine that it has joined, whichever comes last.
 type Engine struct {
-	schema    engine.Schema
+	base
 	labels    []any
 	tolerance float64
 	source    string
-	maxText   int
+	nodes     int // of the plan as it is written
+	fired     []Fired
+	loaded    *loaded
+	samples   engine.Samples
+}
 
+// loaded is what an engine has taken: objects, stages and its program. Joined engines keep it too.
+type loaded struct {
 	objects *Objects
 	held    *held
 	program *program
-	samples engine.Samples
+	users   atomic.Int32 // engines
+}
 
-	mu      sync.Mutex // guards batches and closed
-	batches int        // open
-	closed  bool
+func (l *loaded) release() {
+	if l.users.Add(-1) > 0 {
+		return
+	}
+	l.program.free()
+	l.objects.stages.releaseAll(l.program.stages, l.held.user)
+	l.held.release()
+	l.objects.runs.removed()
 }
 
 var (
@@ -71,6 +85,7 @@ var (
 	_ engine.Validator   = (*Engine)(nil)
 	_ engine.SampleTaker = (*Engine)(nil)
 	_ engine.Labeler     = (*Engine)(nil)
+	_ engine.Joiner      = (*Engine)(nil)
 )
 
 func open(objects *Objects, v engine.Version, o Options) (*Engine, error) {
@@ -93,22 +108,26 @@ func open(objects *Objects, v engine.Version, o Options) (*Engine, error) {
 
 // assemble makes an engine of a document and the objects that it opens in h, which the engine then owns.
 func assemble(p *document, h *held, o Options) (*Engine, error) {
+	var fired []Fired
+	before := len(p.nodes)
 	g, err := check(p, h)
 	if err == nil && !o.AsWritten {
-		g, err = check(rewrite(p), h)
+		p, fired = rewrite(p)
+		g, err = check(p, h)
 	}
 	if err != nil {
 		return nil, err
 	}
-	made, err := compile(g)
+	program, err := compile(g, h.from, h.user, o)
 	if err != nil {
 		return nil, err
 	}
 	h.from.runs.added()
+	l := &loaded{objects: h.from, held: h, program: program}
+	l.users.Add(1)
 	return &Engine{
-		schema: engine.Schema{Inputs: g.inputs, Outputs: g.outputs},
-		labels: p.labels, tolerance: p.tolerance, source: p.source, maxText: o.MaxText,
-		objects: h.from, held: h, program: made,
+		base:   base{schema: engine.Schema{Inputs: g.inputs, Outputs: g.outputs}, options: o, objects: h.from, program: program, free: l.release},
+		labels: p.labels, tolerance: p.tolerance, source: p.source, nodes: before, fired: fired, loaded: l,
 	}, nil
 }
 
@@ -125,9 +144,6 @@ func readBounded(name string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// Schema implements engine.Engine.
-func (e *Engine) Schema() *engine.Schema { return &e.schema }
-
 // Labels are the classes in the order of the columns of the output "probability": all string, all int64 or all float64. A
 // regression has none. They are read-only.
 func (e *Engine) Labels() []any { return e.labels }
@@ -137,26 +153,6 @@ func (e *Engine) Tolerance() float64 { return e.tolerance }
 
 // Source is the model as the library that trained it prints it.
 func (e *Engine) Source() string { return e.source }
-
-var (
-	errTooLong = errors.New("the text is too long")
-	errNotUTF8 = errors.New("the text is not UTF-8")
-)
-
-// missing is how a text that is missing is written.
-const missing = "\xff"
-
-// checkText says why a text cannot be scored.
-func (e *Engine) checkText(text string) error {
-	switch {
-	case len(text) > e.maxText:
-		return errTooLong
-	case !utf8.ValidString(text) && text != missing:
-		return errNotUTF8
-	default:
-		return nil
-	}
-}
 
 // Validate implements engine.Validator: each text must be UTF-8, or the byte 0xFF alone if it is missing, and not too long. What
 // the operators refuse is found by runs, which name every such row.
@@ -172,10 +168,6 @@ func (e *Engine) Validate(inputs []engine.Column, i int) error {
 	return nil
 }
 
-func (e *Engine) textFault(input int, err error, length int) error {
-	return fmt.Errorf("plan: input %q: %w: %d bytes, at most %d are allowed", e.schema.Inputs[input].Name, err, length, e.maxText)
-}
-
 // TakeSamples implements engine.SampleTaker.
 func (e *Engine) TakeSamples(s engine.Samples) { e.samples = s }
 
@@ -184,27 +176,4 @@ func (e *Engine) Sample(inputs []engine.Column, i int) {
 	if e.samples.Rows > 0 {
 		engine.CopyRow(inputs, i, e.samples.Columns, rand.IntN(e.samples.Rows))
 	}
-}
-
-// Close frees the engine once its last batch is closed; until then they still run. Later calls do nothing. An error tells of
-// batches that are still open, which is a leak if nobody is about to close them.
-func (e *Engine) Close() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return nil
-	}
-	e.closed = true
-	if e.batches > 0 {
-		return fmt.Errorf("plan: the model is freed later: %d batches are still open", e.batches)
-	}
-	e.free()
-	return nil
-}
-
-// free is called once, with mu held, when nothing can run any more.
-func (e *Engine) free() {
-	e.program.free()
-	e.held.release()
-	e.objects.runs.removed()
 }

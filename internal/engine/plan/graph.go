@@ -20,10 +20,13 @@ type checked struct {
 // step is a node that can be built. Its value's number is that of the inputs and steps before it, as C counts them.
 type step struct {
 	name  string // of its node, for messages
+	op    string // of the stage: "parts" where a rewrite made it
 	reads []int
 	kind  kind
 	build build
 	sums  []string // of its objects
+	form  key
+	key   key
 }
 
 // check checks every node of a document, opening the objects that it needs. Its error joins all faults. What the plan does
@@ -58,18 +61,23 @@ type checker struct {
 	h      *held
 	kinds  []kind // of each value; width 0 where a fault has left it unknown
 	builds []build
+	forms  []key
 	faults []error
 }
 
 // node checks a node, unless a value that it reads is unknown.
 func (c *checker) node(n *node) {
-	out, b := kind{}, build(nil)
-	defer func() { c.kinds, c.builds = append(c.kinds, out), append(c.builds, b) }()
+	out, b, form := kind{}, build(nil), key{}
+	defer func() { c.kinds, c.builds, c.forms = append(c.kinds, out), append(c.builds, b), append(c.forms, form) }()
 	if len(c.faults) >= maxFaults {
 		return
 	}
 	if n.made != nil {
-		out, b = n.out, n.made
+		n.in = nil
+		for _, from := range n.reads {
+			n.in = append(n.in, c.kinds[from])
+		}
+		out, b, form = n.out, n.made.build, formOf(n.made.identity(), n.in, n.out)
 		return
 	}
 	o, ok := operators[n.op]
@@ -107,7 +115,7 @@ func (c *checker) node(n *node) {
 		c.faults = append(c.faults, err)
 		return
 	}
-	n.out, out, b = k, k, made
+	n.out, out, b, form = k, k, made, formOf(n.identity(), n.in, k)
 }
 
 // outputs checks what the plan's outputs name.
@@ -139,19 +147,26 @@ func (c *checker) result() *checked {
 		}
 	}
 	number := make([]int, len(c.kinds))
-	for i := range inputs {
-		number[i] = i
+	keys := make([]key, inputs, len(c.kinds)) // of the values that are numbered
+	for i, f := range g.inputs {
+		number[i], keys[i] = i, inputKey(f)
 	}
 	for i, n := range c.p.nodes {
 		if !needed[inputs+i] {
 			continue
 		}
 		number[inputs+i] = inputs + len(g.steps)
-		s := step{name: n.String(), kind: c.kinds[inputs+i], build: c.builds[i], sums: slices.Collect(maps.Values(n.obj))}
-		for _, from := range n.reads {
-			s.reads = append(s.reads, number[from])
+		s := step{name: n.String(), op: n.op, kind: c.kinds[inputs+i], build: c.builds[i], form: c.forms[i]}
+		s.sums = slices.Sorted(maps.Values(n.obj))
+		if n.made != nil {
+			s.op = "parts"
 		}
-		g.steps = append(g.steps, s)
+		var read []key
+		for _, from := range n.reads {
+			s.reads, read = append(s.reads, number[from]), append(read, keys[number[from]])
+		}
+		s.key = valueKey(s.form, read)
+		g.steps, keys = append(g.steps, s), append(keys, s.key)
 	}
 	for _, o := range c.p.outputs {
 		k := c.kinds[o.value]

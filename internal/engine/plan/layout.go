@@ -17,8 +17,9 @@ const align = 64
 const maxScratch = 256 << 20
 
 // layout gives each step's value its place in the scratch memory of a run: dense rows, or the starts of a sparse value's rows.
-// Values that are never needed at the same time share places. offsets are in the order of the steps.
-func (g *checked) layout() (offsets []int64, size int64, err error) {
+// Values that are never needed at the same time share places, but for those of the steps in apart, which may be run later than in
+// their order. offsets are in the order of the steps.
+func (g *checked) layout(apart map[int]bool) (offsets []int64, size int64, err error) {
 	inputs := len(g.inputs)
 	last := make([]int, inputs+len(g.steps)) // the last step that reads each value
 	for i, s := range g.steps {
@@ -40,7 +41,7 @@ func (g *checked) layout() (offsets []int64, size int64, err error) {
 		read := slices.Clone(s.reads)
 		slices.Sort(read)
 		for _, from := range slices.Compact(read) {
-			if from >= inputs && last[from] == i {
+			if from >= inputs && last[from] == i && !apart[from-inputs] {
 				free.give(offsets[from-inputs], bytesOf(g.steps[from-inputs].kind))
 			}
 		}

@@ -52,9 +52,14 @@ func opened(t testing.TB, p plantest.Plan) (*Engine, *Objects) {
 
 func load(t testing.TB, p plantest.Plan, objects *Objects) (*Engine, error) {
 	t.Helper()
+	return loadAs(t, p, objects, "m")
+}
+
+func loadAs(t testing.TB, p plantest.Plan, objects *Objects, model string) (*Engine, error) {
+	t.Helper()
 	folder := t.TempDir()
 	p.Write(t, folder, objects.dir)
-	e, err := Loader(objects, Options{})(t.Context(), engine.Version{Model: "m", Number: 1, Dir: folder})
+	e, err := Loader(objects, Options{})(t.Context(), engine.Version{Model: model, Number: 1, Dir: folder})
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +125,8 @@ func TestRowErrors(t *testing.T) {
 
 func TestUnusedNodesAreDropped(t *testing.T) {
 	e, _ := opened(t, logistic())
-	if n := len(e.program.names); n != 4 {
-		t.Errorf("%d stages, want 4: %q", n, e.program.names)
+	if n := len(e.program.steps); n != 4 {
+		t.Errorf("%d stages, want 4", n)
 	}
 }
 

@@ -5,6 +5,7 @@ package plan
 import "C"
 
 import (
+	"slices"
 	"sync/atomic"
 	"unsafe"
 )
@@ -18,6 +19,14 @@ type memory struct {
 	blocks []unsafe.Pointer
 	bytes  int64
 	last   []func() // called when it is freed
+	notes  []string // how what lies in it was made; for pages
+}
+
+// note says how something in the memory was made of objects, in a word: "transposed". What nothing is noted of is read as it lies.
+func (m *memory) note(how string) {
+	if !slices.Contains(m.notes, how) {
+		m.notes = append(m.notes, how)
+	}
 }
 
 // later has release called when the memory is freed: of what stages share beyond their program.

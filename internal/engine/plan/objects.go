@@ -34,7 +34,9 @@ type Objects struct {
 	mu   sync.Mutex // guards open and what it holds
 	open map[string]*mapping
 
-	runs runPool // scratch memory for the runs of all plans
+	stages stageStore // of all plans
+	runs   runPool    // scratch memory for the runs of all plans
+	caches caches
 }
 
 // mapping is a mapped file and who uses it.

@@ -46,6 +46,7 @@ func checkMatrix(name string, run unsafe.Pointer) func(*node) (kind, build) {
 			if k >= C.GV_TRANSPOSED {
 				transposed := array[C.double](m, w*int(C.gv_stride(p.k)))
 				p.transposed = unsafe.SliceData(transposed)
+				m.note("transposed")
 				C.gv_transpose(p.matrix, p.k, p.w, unsafe.SliceData(transposed))
 			}
 			if name == "centers" {

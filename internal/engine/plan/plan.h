@@ -74,6 +74,7 @@ typedef struct {
   int32_t rows;
   uint8_t fault[GV_TILE];   // gv_fault of each row; a stage may skip a row that has failed, but must leave its output defined
   int32_t fault_at[GV_TILE];  // the stage that failed
+  int32_t failed;  // rows that gv_fail has marked
   gv_arena arena;
 } gv_run;
 
@@ -85,6 +86,7 @@ static inline void gv_fail(gv_run *run, int32_t stage, int32_t row, gv_fault fau
   if (run->fault[row] == GV_OK) {
     run->fault[row] = (uint8_t)fault;
     run->fault_at[row] = stage;
+    run->failed++;
   }
 }
 

@@ -37,31 +37,39 @@ func (v *vertex) end() *vertex {
 	return v
 }
 
-// rule changes v, or has another stand for it, and says whether it did. What it creates goes before v.
-type rule func(r *rewriter, v *vertex) bool
+// rule is a rewrite by the name that pages show. apply changes v, or has another stand for it, and says whether it did. What it
+// creates goes before v.
+type rule struct {
+	name  string
+	apply func(r *rewriter, v *vertex) bool
+}
 
-var exactRules = []rule{mergeEqual, joinConcats, dropConcatOfOne, joinSelects, dropSelectOfAll, selectFromParts}
+var exactRules = []rule{
+	{"merge equal", mergeEqual}, {"join concats", joinConcats}, {"drop a concat of one", dropConcatOfOne}, {"join selects", joinSelects},
+	{"drop a select of all", dropSelectOfAll}, {"select from parts", selectFromParts},
+}
 
 type rewriter struct {
 	vertices []*vertex // inputs first, each before those that read it
 	outputs  []*vertex
 	next     []*vertex          // the vertices of the pass under way
 	seen     map[string]*vertex // by what mergeEqual compares
+	fired    []Fired
 }
 
 // maxPasses bounds the passes of a phase. Each rule makes a plan smaller, or moves work to where no rule moves it back.
 const maxPasses = 1000
 
-// rewrite returns a document that gives the same results. The document was checked; it is used up.
-func rewrite(p *document) *document {
+// rewrite returns a document that gives the same results, and the rules that made it. The document was checked; it is used up.
+func rewrite(p *document) (*document, []Fired) {
 	r := newRewriter(p)
 	r.run(exactRules)
 	if p.tolerance >= 1e-6 {
 		r.protect()
 		r.run(linearRules)
-		r.run(append([]rule{joinNarrow}, exactRules...))
+		r.run(append([]rule{{"join narrow parts", joinNarrow}}, exactRules...))
 	}
-	return r.document(p)
+	return r.document(p), r.fired
 }
 
 func newRewriter(p *document) *rewriter {
@@ -92,9 +100,10 @@ func (r *rewriter) run(rules []rule) {
 			for i := range v.from {
 				v.from[i] = v.from[i].end()
 			}
-			for _, apply := range rules {
-				if v.node != nil && v.same == nil && apply(r, v) {
+			for _, of := range rules {
+				if v.node != nil && v.same == nil && of.apply(r, v) {
 					changed = true
+					r.note(of.name, v)
 				}
 			}
 			r.next = append(r.next, v)
@@ -105,6 +114,18 @@ func (r *rewriter) run(rules []rule) {
 		}
 	}
 	r.sweep()
+}
+
+// note counts a rule that has changed v.
+func (r *rewriter) note(name string, v *vertex) {
+	i := slices.IndexFunc(r.fired, func(f Fired) bool { return f.Rule == name })
+	if i < 0 {
+		i, r.fired = len(r.fired), append(r.fired, Fired{Rule: name})
+	}
+	f := &r.fired[i]
+	if f.Count++; len(f.Places) < maxPlaces && !slices.Contains(f.Places, v.node.at) {
+		f.Places = append(f.Places, v.node.at)
+	}
 }
 
 // sweep drops what no output needs, and counts users.
@@ -147,7 +168,7 @@ func (r *rewriter) document(p *document) *document {
 		}
 		n := v.node
 		if v.linear != nil {
-			n = &node{index: n.index, op: n.op, at: n.at, obj: n.obj, out: v.out, made: v.linear.build(v.from)}
+			n = &node{index: n.index, op: n.op, at: n.at, obj: n.obj, out: v.out, made: v.linear}
 		}
 		n.number, n.reads = i, nil
 		for _, from := range v.from {
@@ -167,7 +188,7 @@ func mergeEqual(r *rewriter, v *vertex) bool {
 		return false
 	}
 	if v.known != v.node { // settings may be long lists: written once
-		v.known, v.key = v.node, fmt.Sprintf("%s %#v %#v", v.node.op, v.node.set, v.node.obj)
+		v.known, v.key = v.node, string(v.node.identity())
 	}
 	key := v.key
 	for _, from := range v.from {

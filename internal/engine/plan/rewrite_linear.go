@@ -4,6 +4,8 @@ package plan
 import "C"
 
 import (
+	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 	"unsafe"
@@ -22,6 +24,7 @@ type linear struct {
 // part is what a value adds to the model.
 type part struct {
 	coef   []float64 // [k][w], w the width of the value, or the last of start
+	from   key       // says what coef was computed from, and how: equal ones are equal
 	mapped bool      // coef lies in an object that the vertex names
 	start  []int     // of whole numbers, the input of an expand: the first column of coef of each; else nil
 }
@@ -35,7 +38,10 @@ const maxFolded = 1e4
 // maxNarrow is how wide dense parts are, at most, that are joined, so that one product is made of them.
 const maxNarrow = 64
 
-var linearRules = []rule{takeApart, splitConcat, readSparse, readNumbers, foldNumbers, foldLinear}
+var linearRules = []rule{
+	{"take apart", takeApart}, {"split by concat", splitConcat}, {"read sparse", readSparse}, {"read numbers", readNumbers},
+	{"fold numbers", foldNumbers}, {"fold linear", foldLinear},
+}
 
 // compared are operators whose result jumps where what they read changes by the last bit.
 var compared = []string{"trees", "leaves", "nearest", "bins", "binarize", "lookup", "expand", "gather", "equal_missing"}
@@ -78,20 +84,25 @@ func (v *vertex) parts() *linear {
 		return v.linear
 	}
 	k := v.out.width
-	l := &linear{k: k, intercept: make([]float64, k), finite: v.node.set["finite"] == true, parts: []part{{coef: v.matrix(), mapped: true}}}
+	l := &linear{k: k, intercept: make([]float64, k), finite: v.node.set["finite"] == true, parts: []part{v.matrix()}}
 	if v.is("linear") {
 		copy(l.intercept, values[float64](v.node.objects["intercept"]))
 	}
 	return l
 }
 
-// matrix is that of a linear or project.
-func (v *vertex) matrix() []float64 {
+// matrix is that of a linear or project, as a part.
+func (v *vertex) matrix() part {
+	name := "coef"
 	if v.node.op == "project" {
-		return values[float64](v.node.objects["matrix"])
+		name = "matrix"
 	}
-	return values[float64](v.node.objects["coef"])
+	o := v.node.objects[name]
+	return part{coef: values[float64](o), from: madeOf("object", o.sum), mapped: true}
 }
+
+// madeOf is what a part is from: how it was made, and of what.
+func madeOf(how string, of ...any) key { return keyOf(fmt.Append([]byte(how), of...)) }
 
 func allFinite(values []float64) bool {
 	return !slices.ContainsFunc(values, func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) })
@@ -145,15 +156,16 @@ func splitConcat(_ *rewriter, v *vertex) bool {
 
 // cut is the part of columns [low, high) of coef.
 func (p *part) cut(k, low, high int, start []int) part {
+	from := madeOf("cut", p.from[:], low, " ", high)
 	if k == 1 {
-		return part{coef: p.coef[low:high:high], mapped: p.mapped, start: start}
+		return part{coef: p.coef[low:high:high], from: from, mapped: p.mapped, start: start}
 	}
 	w := p.width(k)
 	coef := make([]float64, 0, k*(high-low))
 	for c := range k {
 		coef = append(coef, p.coef[c*w+low:c*w+high]...)
 	}
-	return part{coef: coef, start: start}
+	return part{coef: coef, from: from, start: start}
 }
 
 // readSparse: what was made dense is read as it was.
@@ -172,7 +184,7 @@ func readNumbers(_ *rewriter, v *vertex) bool {
 		if p.start != nil || !from.is("expand") {
 			return nil, nil
 		}
-		return []part{{coef: p.coef, mapped: p.mapped, start: running(integers(from.node.set["sizes"]))}}, from.from
+		return []part{{coef: p.coef, from: p.from, mapped: p.mapped, start: running(integers(from.node.set["sizes"]))}}, from.from
 	})
 }
 
@@ -202,7 +214,7 @@ func foldNumbers(_ *rewriter, v *vertex) bool {
 			return nil, nil
 		}
 		v.linear = v.linear.plus(constant)
-		return []part{{coef: coef}}, from.from
+		return []part{{coef: coef, from: madeOf(from.node.op, p.from[:], from.node.obj["value"])}}, from.from
 	})
 }
 
@@ -247,7 +259,8 @@ func foldLinear(_ *rewriter, v *vertex) bool {
 			if !allFinite(of.coef) {
 				return nil, nil
 			}
-			parts = append(parts, part{coef: product(p.coef, of.coef, v.linear.k, inner.k), start: of.start})
+			coef := product(p.coef, of.coef, v.linear.k, inner.k)
+			parts = append(parts, part{coef: coef, from: madeOf("product", p.from[:], of.from[:]), start: of.start})
 		}
 		v.linear = v.linear.plus(product(p.coef, inner.intercept, v.linear.k, inner.k))
 		v.linear.finite = v.linear.finite || inner.finite
@@ -290,9 +303,10 @@ func joinNarrow(r *rewriter, v *vertex) bool {
 	}
 	var from []*vertex
 	var coef []float64
+	var made []any
 	width := 0
 	for _, i := range join {
-		from = append(from, v.from[i])
+		from, made = append(from, v.from[i]), append(made, v.linear.parts[i].from[:])
 		width += v.from[i].out.width
 	}
 	for c := range v.linear.k {
@@ -302,7 +316,7 @@ func joinNarrow(r *rewriter, v *vertex) bool {
 		}
 	}
 	l := *v.linear
-	l.parts = []part{{coef: coef}}
+	l.parts = []part{{coef: coef, from: madeOf("join", made...)}}
 	read := []*vertex{r.create(v, "concat", nil, dense(width), from...)}
 	for _, i := range rest {
 		l.parts, read = append(l.parts, v.linear.parts[i]), append(read, v.from[i])
@@ -311,34 +325,59 @@ func joinNarrow(r *rewriter, v *vertex) bool {
 	return true
 }
 
-// build makes the stage that reads from.
-func (l *linear) build(from []*vertex) build {
-	return func(m *memory) stage {
-		p := params[C.gv_parts_params](m)
-		p.k, p.intercept = C.int32_t(l.k), (*C.double)(unsafe.Pointer(copied(m, l.intercept)))
-		parts := array[C.gv_part](m, len(l.parts))
-		p.parts = unsafe.SliceData(parts)
-		for i, of := range l.parts {
-			to := &parts[i]
-			to.matrix.k, to.matrix.w, to.matrix.finite = p.k, C.int32_t(of.width(l.k)), flag(l.finite)
-			coef := (*C.double)(unsafe.Pointer(unsafe.SliceData(of.coef)))
-			switch {
-			case of.start != nil:
-				table := array[C.double](m, len(of.coef))
-				to.table, to.start = unsafe.SliceData(table), copiedInts(m, of.start)
-				for j := range of.coef {
-					table[j%of.width(l.k)*l.k+j/of.width(l.k)] = C.double(of.coef[j])
-				}
-			case l.k >= C.GV_TRANSPOSED:
-				transposed := array[C.double](m, of.width(l.k)*int(C.gv_stride(p.k)))
-				to.matrix.transposed = unsafe.SliceData(transposed)
-				C.gv_transpose(coef, p.k, to.matrix.w, unsafe.SliceData(transposed))
-			case of.mapped:
-				to.matrix.matrix = coef
-			default:
-				to.matrix.matrix = (*C.double)(unsafe.Pointer(copied(m, of.coef)))
-			}
-		}
-		return stage{unsafe.Pointer(C.gv_parts), unsafe.Pointer(p)}
+// identity is as that of a node.
+func (l *linear) identity() []byte {
+	what := appendText(nil, "parts")
+	what = binary.LittleEndian.AppendUint32(append(what, byte(flag(l.finite))), uint32(l.k))
+	for _, x := range l.intercept {
+		what = binary.LittleEndian.AppendUint64(what, math.Float64bits(x))
 	}
+	for _, p := range l.parts {
+		what = binary.LittleEndian.AppendUint32(append(what, p.from[:]...), uint32(len(p.start)))
+		for _, at := range p.start {
+			what = binary.LittleEndian.AppendUint32(what, uint32(at))
+		}
+	}
+	return what
+}
+
+// build makes the stage, which reads the parts in their order.
+func (l *linear) build(m *memory) stage {
+	p := params[C.gv_parts_params](m)
+	p.k, p.intercept = C.int32_t(l.k), (*C.double)(unsafe.Pointer(copied(m, l.intercept)))
+	parts := array[C.gv_part](m, len(l.parts))
+	p.parts = unsafe.SliceData(parts)
+	for i, of := range l.parts {
+		to := &parts[i]
+		to.matrix.k, to.matrix.w, to.matrix.finite = p.k, C.int32_t(of.width(l.k)), flag(l.finite)
+		if of.start != nil {
+			to.start = copiedInts(m, of.start)
+		}
+		coef := (*C.double)(unsafe.Pointer(unsafe.SliceData(of.coef)))
+		switch {
+		case l.k >= C.GV_TRANSPOSED && of.start == nil:
+			transposed := array[C.double](m, of.width(l.k)*int(C.gv_stride(p.k)))
+			to.matrix.transposed = unsafe.SliceData(transposed)
+			m.note("transposed")
+			C.gv_transpose(coef, p.k, to.matrix.w, unsafe.SliceData(transposed))
+			continue
+		case l.k > 1 && of.start != nil:
+			table := array[C.double](m, len(of.coef))
+			to.table = unsafe.SliceData(table)
+			m.note("table")
+			for j := range of.coef {
+				table[j%of.width(l.k)*l.k+j/of.width(l.k)] = C.double(of.coef[j])
+			}
+			continue
+		case !of.mapped:
+			coef = (*C.double)(unsafe.Pointer(copied(m, of.coef)))
+			m.note("folded")
+		}
+		if of.start != nil { // of one row, which is a table as it lies
+			to.table = coef
+		} else {
+			to.matrix.matrix = coef
+		}
+	}
+	return stage{unsafe.Pointer(C.gv_parts), unsafe.Pointer(p)}
 }

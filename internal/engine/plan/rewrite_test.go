@@ -28,8 +28,8 @@ func (s *sketch) openAs(t testing.TB, written bool, capacity int) (*scorer, []st
 	}
 	t.Cleanup(b.Close)
 	var ops []string
-	for _, name := range e.program.names {
-		ops = append(ops, strings.Fields(name)[2])
+	for _, s := range e.program.steps {
+		ops = append(ops, strings.Fields(s.name)[2])
 	}
 	return &scorer{t, b}, ops
 }
@@ -216,6 +216,13 @@ type randomPlanner struct {
 }
 
 func randomPlan(r *rand.Rand, rows int) (*sketch, []any) {
+	p, data := plannedRandomly(r, rows)
+	p.finish()
+	return p.s, data
+}
+
+// plannedRandomly is a random plan without outputs.
+func plannedRandomly(r *rand.Rand, rows int) (*randomPlanner, []any) {
 	p := &randomPlanner{Rand: r, s: &sketch{}}
 	var data []any
 	for range 1 + r.IntN(3) {
@@ -251,8 +258,7 @@ func randomPlan(r *rand.Rand, rows int) (*sketch, []any) {
 	for range 5 + r.IntN(25) {
 		p.step()
 	}
-	p.finish()
-	return p.s, data
+	return p, data
 }
 
 // pick is a value; later ones are likelier.

@@ -1,0 +1,80 @@
+package plan
+
+// #include "runtime.h"
+import "C"
+
+import (
+	"fmt"
+	"slices"
+
+	"gavel/internal/engine"
+)
+
+// faults are what gv_faults mean.
+var faults = map[uint8]string{
+	C.GV_UNKNOWN:    "a category is not known",
+	C.GV_NOT_FINITE: "a number is NaN or infinite",
+	C.GV_TOO_LONG:   "a text is too long",
+	C.GV_NOT_UTF8:   "a text is not UTF-8",
+	C.GV_NO_TEXT:    "a text is missing",
+	C.GV_RANGE:      "an index is not in its table",
+}
+
+// rowErrors names the rows that have failed, for each member that they fail for, and forgets them.
+func (b *Batch) rowErrors(n int) error {
+	e := &engine.RowErrors{}
+	for row := range n {
+		for member := range b.engine.members() {
+			err := b.unfitFor(member, row)
+			if place := member*b.capacity + row; b.faults[place] != C.GV_OK {
+				if err == nil {
+					err = fmt.Errorf("plan: %s: %s", b.engine.stageOf(member, int(b.at[place])), faults[b.faults[place]])
+				}
+				b.faults[place] = C.GV_OK
+			}
+			if err != nil {
+				e.Rows = append(e.Rows, engine.RowError{Row: row, Err: err, Outputs: b.engine.outputsOf(member)})
+			}
+		}
+	}
+	return e
+}
+
+// unfitFor is why a member cannot read the texts of the row; nil if it can.
+func (b *Batch) unfitFor(member, row int) error {
+	for _, of := range b.unfit {
+		if of.row == row && b.engine.reads(member, of.input) {
+			return of.err
+		}
+	}
+	return nil
+}
+
+// members is how many plans are joined; 1 for one plan.
+func (e *base) members() int { return max(len(e.parts), 1) }
+
+// stageOf names a stage of the program as the member does.
+func (e *base) stageOf(member, stage int) string {
+	s := e.program.steps[stage]
+	if e.parts != nil {
+		for _, own := range e.joined[member].program.steps {
+			if own.key == s.key {
+				return own.name
+			}
+		}
+	}
+	return s.name
+}
+
+// reads says whether the member reads the input.
+func (e *base) reads(member, input int) bool {
+	return e.parts == nil || slices.Contains(e.parts[member].Inputs, input)
+}
+
+// outputsOf is what fails with a member; all outputs for one plan.
+func (e *base) outputsOf(member int) engine.Span {
+	if e.parts == nil {
+		return engine.Span{}
+	}
+	return e.parts[member].Outputs
+}
