@@ -73,28 +73,25 @@ func goldenRows(t *testing.T, version string) (rows [][]int32, want []float32) {
 	return rows, want
 }
 
-// TestServePredictions runs the whole command with a real model. The port returns the probabilities that Python computed,
-// also while other requests fail. On the stop, the port is drained before the model closes.
-func TestServePredictions(t *testing.T) {
-	store := newStore(t)
-	rows, want := goldenRows(t, filepath.Join(store, "ctr", "1"))
-	dir, edge, address := t.TempDir(), freeAddress(t), freeAddress(t)
-	config := filepath.Join(dir, "bidder.yaml")
-	text := fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
-		"model_store: %s\npredict: {listen: '%s', timeout: 10s}\n"+
-		"events: {embedded_listen: %s, embedded_dir: %s/stream, token_file: %s/stream.token}\n",
-		edge, freeAddress(t), dir, store, address, freeAddress(t), dir, dir)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+// startServing runs the whole command with a configuration, until its log has what is wanted and its ports are open. stop ends
+// it; the test must call it.
+func startServing(t *testing.T, config, want string) (log *signalWriter, stop func() error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "bidder.yaml")
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	log := &signalWriter{want: "msg=serving model=ctr", found: make(chan struct{})}
+	log = &signalWriter{want: want, found: make(chan struct{})}
 	ports := &signalWriter{want: "admin_listen=", found: make(chan struct{})}
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0)) // serving raises it
+	processors := runtime.GOMAXPROCS(0) // serving raises it
+	t.Cleanup(func() {
+		cancel()
+		runtime.GOMAXPROCS(processors)
+	})
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, []string{"serve", "--config", config}, io.Discard, io.MultiWriter(log, ports))
+		ended <- run(ctx, []string{"serve", "--config", path}, io.Discard, io.MultiWriter(log, ports))
 	}()
 	for _, begun := range []chan struct{}{log.found, ports.found} {
 		select {
@@ -105,6 +102,23 @@ func TestServePredictions(t *testing.T) {
 			t.Fatalf("not serving after a minute\n%s", log)
 		}
 	}
+	return log, func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+// TestServePredictions runs the whole command with a real model. The port returns the probabilities that Python computed,
+// also while other requests fail. On the stop, the port is drained before the model closes.
+func TestServePredictions(t *testing.T) {
+	store := newStore(t)
+	rows, want := goldenRows(t, filepath.Join(store, "ctr", "1"))
+	dir, edge, address := t.TempDir(), freeAddress(t), freeAddress(t)
+	text := fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
+		"model_store: %s\npredict: {listen: '%s', timeout: 10s}\n"+
+		"events: {embedded_listen: %s, embedded_dir: %s/stream, token_file: %s/stream.token}\n",
+		edge, freeAddress(t), dir, store, address, freeAddress(t), dir, dir)
+	log, stop := startServing(t, text, "msg=serving model=ctr")
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}, Timeout: 20 * time.Second}
 	defer client.CloseIdleConnections()
 	call := func(method, path, body string) (int, string, error) {
@@ -185,8 +199,7 @@ func TestServePredictions(t *testing.T) {
 		}
 		defer unused.Close()
 	}
-	cancel()
-	if err := <-ended; err != nil {
+	if err := stop(); err != nil {
 		t.Fatalf("ended with %v\n%s", err, log)
 	}
 	rest := log.String()

@@ -90,6 +90,9 @@ func (r *infer) member() error {
 	if err != nil {
 		return err
 	}
+	if key != "inputs" && r.null() {
+		return nil
+	}
 	switch key {
 	case "id":
 		if r.next() != '"' {
@@ -121,9 +124,22 @@ func (r *infer) member() error {
 	}
 }
 
+// null reads null, which some clients send for what they leave out.
+func (r *infer) null() bool {
+	r.next()
+	if rest := r.data[r.at:]; len(rest) < 4 || string(rest[:4]) != "null" {
+		return false
+	}
+	r.at += 4
+	return true
+}
+
 // parameters reads an object of parameters. Those that would change the meaning of the request, and that each does not
 // know, are refused; others are ignored, as the protocol has it.
 func (r *infer) parameters(of string, each func(key string, value []byte) error) error {
+	if r.null() {
+		return nil
+	}
 	return r.object(func() error {
 		key, err := r.key("binary_data_size", "binary_data", "binary_data_output")
 		if err != nil {

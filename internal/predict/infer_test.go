@@ -51,6 +51,7 @@ func TestInfer(t *testing.T) {
 		tensorOf("kind", "[2]", "INT64", `[-2147483648,2147483647]`)), "", `text ["a" "b"]; size [9.007199254740992e+15 -3]; pair [1 2 3 1.6777216e+07]; kind [-2147483648 2147483647]`)
 	f("float32 in float64", inputs(textTensor, tensorOf("size", "[2]", "FP32", `[0.1,1]`), pairTensor, kindTensor), "",
 		`text ["a" "b"]; size [0.10000000149011612 1]; pair [1 2 3 4]; kind [-1 7]`)
+	f("nulls", `{"id":null,"parameters":null,"outputs":null,"inputs":[`+strings.Join([]string{textTensor, sizeTensor, pairTensor, strings.Replace(kindTensor, "{", `{"parameters":null,`, 1)}, ",")+`]}`, "", want)
 	f("unknown keys", `{"id":"7","x":1,"parameters":{"a":1},"inputs":[`+strings.Join([]string{textTensor, sizeTensor, pairTensor, kindTensor}, ",")+`]}`, "", want)
 
 	binaryOf := func(name, shape, datatype string, size int) string {
