@@ -187,6 +187,15 @@ func TestServePredictions(t *testing.T) {
 		!strings.Contains(answer, fmt.Sprintf(`{"size":"-1","name":""},{"size":"%d","name":""}`, len(rows[0]))) {
 		t.Errorf("metadata: %v, status %d, %s", err, status, answer)
 	}
+	if status, answer, err := call("POST", ":score", `{"request":{"id":"r","imp":[{"id":"1","banner":{"w":300,"h":250}}]},
+		"candidates":[{"imp":"1","campaign":"shoes-everywhere"},{"imp":"1","campaign":"shoes-everywhere","creative":"stride-728x90"}]}`); err != nil ||
+		status != 200 || strings.Count(answer, "0.") != 2 {
+		t.Errorf("candidates: %v, status %d, %s", err, status, answer)
+	}
+	if status, answer, err := call("POST", ":score", `{"request":{"id":"r","imp":[{"id":"1","banner":{"w":300,"h":250}}]},"candidates":[{"imp":"1","campaign":"x"}]}`); err != nil ||
+		status != 400 || !strings.Contains(answer, `there is no campaign \"x\"`) {
+		t.Errorf("an unknown campaign: %v, status %d, %s", err, status, answer)
+	}
 	if status, answer, err := call("POST", "/versions/2:predict", "{}"); err != nil || status != 404 || !strings.Contains(answer, "ctr version 1") {
 		t.Errorf("an absent version: %v, status %d, %s", err, status, answer)
 	}

@@ -1,6 +1,6 @@
 """Publish a pipeline of a text and two numbers as a plan, and print rows with scikit-learn's own answers.
 
-    python cmd/bidder/testdata/reviews.py STORE
+python cmd/bidder/testdata/reviews.py STORE
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ WORDS = ["good", "bad", "Żółć", "fine", "awful", "café", "great", "dull", "
 
 
 def main(store: Path) -> None:
+    """Write the models `likely` and `chosen` into a store, and print rows with their answers as JSON."""
     rng = np.random.default_rng(0)
     n = 200
     rows = pd.DataFrame(
