@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,17 +17,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pytrain import loop, manifest, report
-from pytrain.cli_fit import RecipeOption, ThreadsOption, VerifyOption, build_learner, publish
+from pytrain.cli_fit import ObjectsOption, RecipeOption, ThreadsOption, VerifyOption, build_learner, publish
 from pytrain.errors import ConfigError
 from pytrain.files import DEFAULT_ENCODER, Examples, read_examples
 from pytrain.metrics import Summary, Window, base_rate, calibration_bins
 from pytrain.recipe import Recipe, load_recipe
+from pytrain.scoring import FORMATS, Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytrain.learner import Learner
-    from pytrain.scoring import Version
+    from pytrain.manifest import Manifest
 
 FileArgument = Annotated[Path, typer.Argument(help="Parquet or CSV, raw or encoded; or a directory of Parquet files.")]
 VersionArgument = Annotated[Path, typer.Argument(help="<store>/<model>/<version>")]
@@ -66,7 +68,8 @@ def fit_file(
     cut = round(len(examples) * (1 - holdout))
     if cut < 1:
         raise ConfigError("leaves nothing to learn from", where="--holdout", remedy="name a smaller share")
-    learner, writer = build_learner(settings, recipe.read_bytes(), threads=threads, verify=verify)
+    objects = None if store_dir is None else store_dir / manifest.OBJECTS
+    learner, writer = build_learner(settings, recipe.read_bytes(), threads=threads, objects=objects, verify=verify)
     train, test = examples.part(0, cut), examples.part(cut, len(examples))
     progressive = _learn(learner, train, epochs=epochs, shuffle=shuffle)
     summaries = [("as it learnt, first pass", progressive)]
@@ -116,6 +119,7 @@ def evaluate(
     bins: Annotated[int, typer.Option(min=1, max=1000, help="Bins of calibration.")] = 10,
     window_count: Annotated[int, typer.Option("--windows", min=1, max=1000, help="Windows in time.")] = report.WINDOWS,
     plot: Annotated[Path | None, typer.Option(help="Plot predicted against observed rates here (PNG).")] = None,
+    objects: ObjectsOption = None,
     encoder: EncoderOption = DEFAULT_ENCODER,
 ) -> None:
     """Evaluate a version on a file: AUC, log loss, normalised entropy, calibration by bin and by window of time.
@@ -126,7 +130,7 @@ def evaluate(
     Example: `python -m pytrain evaluate var/store/ctr/7 var/archive/ctr --plot reliability.png`
     """
     settings = manifest.read_recipe(version)
-    loaded = _load(version)
+    loaded = _load(version, objects)
     examples = _read(file, settings, version / manifest.RECIPE, encoder)
     r = examples.rows
     p = loaded.score(r.x)
@@ -164,18 +168,25 @@ def evaluate(
 def inspect(
     version: VersionArgument,
     top: Annotated[int, typer.Option(min=0, max=1000, help="Largest weights shown of each feature.")] = 5,
+    objects: ObjectsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
-    """Show a version's content: manifest, verified files, index ranges of the features, their largest weights.
+    """Show a version's content: manifest, verified files, and what its model reads.
+
+    Of a learnt version: index ranges of the features, their largest weights, and the largest error of the golden rows
+    in any format. Of a ported plan: its inputs, outputs, operators and parameters.
 
     Example: `python -m pytrain inspect var/store/ctr/7 --top 3`
     """
-    loaded = _load(version)
+    m = manifest.read_manifest(version)
+    sizes = {name: (version / name).stat().st_size for name in m.files if (version / name).is_file()}
+    if not m.indexed:
+        _inspect_columns(version, m, sizes, objects, as_json=as_json)
+        return
+    loaded = _load(version, objects)
     settings = manifest.read_recipe(version)
-    m = loaded.manifest
-    sizes = {name: (version / name).stat().st_size for name in m.files}
     features = list(_features(settings, loaded.table(), top))
-    error = loaded.golden_error()
+    error = max(_load(version, objects, f).golden_error() for f in m.formats if f in FORMATS)
     if as_json:
         document = m.model_dump(by_alias=True) | {"sizes": sizes, "features": features, "golden_error": error}
         print(json.dumps(document))  # noqa: T201
@@ -189,14 +200,12 @@ def inspect(
         f"learnt from {trained.rows:,} examples, event times {trained.from_ms} to {trained.to_ms} ms, "
         f"position {trained.position}"
     )
-    out.print(f"rows of {m.row_len} indices below {m.table_rows:,}; golden rows off by {error:.1e} at most")
+    out.print(
+        f"rows of {m.row_len} indices below {m.table_rows:,}; formats {', '.join(m.formats)}; "
+        f"golden rows off by {error:.1e} at most"
+    )
     out.print("metrics: " + ", ".join(f"{k} {report.number(v)}" for k, v in m.metrics.items()))
-    files = Table(title="files, each as its sha256 says", title_justify="left")
-    for name in ("file", "bytes", "sha256"):
-        files.add_column(name, justify="right" if name == "bytes" else "left")
-    for name, digest in m.files.items():
-        files.add_row(name, f"{sizes[name]:,}", digest[:16] + "…")
-    out.print(files)
+    out.print(_files(m, sizes))
     table = Table(title="features", title_justify="left")
     for name in ("feature", "source", "encoder", "columns", "indices", "moved", "largest weights"):
         table.add_column(name)
@@ -266,10 +275,52 @@ def _read(file: Path, recipe: Recipe, recipe_path: Path, encoder: Path) -> Examp
         return read_examples(file, recipe, recipe_path, encoder=encoder, progress=lambda n: bar.advance(task, n))
 
 
-def _load(directory: Path) -> Version:
-    from pytrain.scoring import Version  # noqa: PLC0415 - TensorFlow
+def _inspect_columns(version: Path, m: Manifest, sizes: dict[str, int], objects: Path | None, *, as_json: bool) -> None:
+    """Show a version whose rows are columns: nothing but its plan is read."""
+    from pytrain.plan import read_plan  # noqa: PLC0415 - other commands do without
 
-    return Version(directory)
+    manifest.check_files(version, m)
+    plan = read_plan(version, objects or manifest.objects_of(version)) if "plan" in m.formats else None
+    document: dict[str, Any] = m.model_dump(by_alias=True) | {"sizes": sizes}
+    if plan is not None:
+        parameters = {t.sha256: t for value in plan.nodes for t in value.tensors.values()}
+        document |= {
+            "inputs": [{"name": v.name, "type": v.type, "width": v.width} for v in plan.inputs],
+            "outputs": [{"name": name, "type": v.type, "width": v.width} for name, v in plan.outputs.items()],
+            "labels": list(plan.labels),
+            "operators": dict(Counter(value.op for value in plan.nodes)),
+            "objects": {sha256: tensor.array.nbytes for sha256, tensor in parameters.items()},
+            "tolerance": plan.tolerance,
+            "source": plan.source,
+        }
+    if as_json:
+        print(json.dumps(document))  # noqa: T201
+        return
+    out = _console()
+    out.print(f"[bold]{m.model}[/] version {m.version}, {m.label}, {', '.join(m.formats)}, written {m.created}")
+    if plan is not None:
+        for key in ("inputs", "outputs"):
+            columns = (f"{v['name']} {v['type']}[{v['width']}]" for v in document[key])
+            out.print(f"{key}: {', '.join(columns)}", markup=False)
+        if plan.labels:
+            out.print(f"classes: {', '.join(map(str, plan.labels))}", markup=False)
+        out.print("operators: " + ", ".join(f"{count} {op}" for op, count in document["operators"].items()))
+        out.print(f"parameters: {len(document['objects'])} objects, {sum(document['objects'].values()):,} bytes")
+        out.print(f"from {plan.source}", markup=False)
+    out.print(_files(m, sizes))
+
+
+def _files(m: Manifest, sizes: dict[str, int]) -> Table:
+    files = Table(title="files, each as its sha256 says", title_justify="left")
+    for name in ("file", "bytes", "sha256"):
+        files.add_column(name, justify="right" if name == "bytes" else "left")
+    for name, digest in m.files.items():
+        files.add_row(name, f"{sizes[name]:,}", digest[:16] + "…")
+    return files
+
+
+def _load(directory: Path, objects: Path | None, format_: str | None = None) -> Version:
+    return Version(directory, objects=objects, format_=format_)
 
 
 def _console() -> Console:

@@ -17,7 +17,8 @@ import typer
 from pytrain import frames, loop, store
 from pytrain.answers import Answers
 from pytrain.checkpoint import CheckpointDir, owned
-from pytrain.errors import ExportError, PytrainError
+from pytrain.errors import ConfigError, ExportError, PytrainError
+from pytrain.manifest import OBJECTS
 from pytrain.recipe import load_recipe
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("pytrain")
 
 RecipeOption = Annotated[Path, typer.Option("--recipe", help="The model's recipe, models/<model>/recipe.yaml.")]
+ObjectsOption = Annotated[
+    Path | None,
+    typer.Option("--objects", help="Where the parameters of plans are, <store>/objects. Needed for plans only."),
+]
 StoreOption = Annotated[Path, typer.Option("--store", help="The model store's directory.")]
 ThreadsOption = Annotated[
     int,
@@ -51,7 +56,9 @@ def init(recipe: RecipeOption, store_dir: StoreOption, threads: ThreadsOption = 
     Example: `python -m pytrain init --recipe models/ctr/recipe.yaml --store var/store`
     """
     settings = load_recipe(recipe)
-    learner, writer = build_learner(settings, recipe.read_bytes(), threads=threads, verify=True)
+    learner, writer = build_learner(
+        settings, recipe.read_bytes(), threads=threads, objects=store_dir / OBJECTS, verify=True
+    )
     del learner
     path = publish(store_dir, settings.model, writer, loop.Learnt(rows=0, pos=None, from_ms=0, to_ms=0, metrics={}))
     typer.echo(str(path))
@@ -93,6 +100,7 @@ def fit(
         Path,
         typer.Option("--export-dir", help="Where versions appear as <version>/, whole; on the store's file system."),
     ],
+    objects: ObjectsOption = None,
     threads: ThreadsOption = 1,
     verify: VerifyOption = True,
 ) -> None:
@@ -106,7 +114,18 @@ def fit(
     answers = Answers()
     stopping = _Stopping()
     try:
-        _fit(recipe, checkpoint_dir, export_dir, threads=threads, verify=verify, answers=answers, stopping=stopping)
+        settings = load_recipe(recipe)
+        if "plan" in settings.export and objects is None:
+            raise ConfigError(
+                "is not given, but the recipe exports plans",
+                where="--objects",
+                remedy="name the directory of their parameters, <store>/objects",
+            )
+        learner, writer = build_learner(
+            settings, recipe.read_bytes(), threads=threads, objects=objects and objects.absolute(), verify=verify
+        )
+        export = exporter(writer.write, export_dir.absolute())
+        _fit(settings, learner, checkpoint_dir, export=export, answers=answers, stopping=stopping)
     except PytrainError as e:
         with contextlib.suppress(PytrainError):  # stdout itself may be broken
             answers.write(frames.pack_control("error", message=e.message, where=e.where, remedy=e.remedy))
@@ -140,20 +159,16 @@ def exporter(write: Callable[[Path, int, loop.Learnt], None], export_dir: Path) 
 
 
 def _fit(
-    recipe: Path,
+    settings: Recipe,
+    learner: Learner,
     checkpoint_dir: Path,
-    export_dir: Path,
     *,
-    threads: int,
-    verify: bool,
+    export: loop.Exporter,
     answers: Answers,
     stopping: _Stopping,
 ) -> None:
-    settings = load_recipe(recipe)
-    learner, writer = build_learner(settings, recipe.read_bytes(), threads=threads, verify=verify)
     from pytrain.learner import fingerprint  # noqa: PLC0415 - TensorFlow
 
-    export = exporter(writer.write, export_dir.absolute())
     with owned(checkpoint_dir, log=log):
         checkpoints = CheckpointDir(checkpoint_dir, fingerprint=fingerprint(settings), log=log)
         trainer = loop.Trainer(settings, learner, checkpoints=checkpoints, export=export, answer=answers.write)
@@ -194,11 +209,13 @@ class _Stopping:
             queue.stop()
 
 
-def build_learner(recipe: Recipe, recipe_yaml: bytes, *, threads: int, verify: bool) -> tuple[Learner, VersionWriter]:
-    """Import TensorFlow and build the learner and its exporter."""
+def build_learner(
+    recipe: Recipe, recipe_yaml: bytes, *, threads: int, objects: Path | None, verify: bool
+) -> tuple[Learner, VersionWriter]:
+    """Import TensorFlow and build the learner and its exporter. Parameters of plans go to `objects`."""
     from pytrain.export import VersionWriter  # noqa: PLC0415 - TensorFlow
     from pytrain.learner import Learner, set_threads  # noqa: PLC0415
 
     set_threads(threads)
     learner = Learner(recipe)
-    return learner, VersionWriter(learner, recipe_yaml=recipe_yaml, verify=verify)
+    return learner, VersionWriter(learner, recipe_yaml=recipe_yaml, objects=objects, verify=verify)

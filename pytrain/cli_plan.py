@@ -13,6 +13,7 @@ from pytrain import loop
 from pytrain import manifest as mf
 from pytrain.cli_fit import StoreOption, publish
 from pytrain.errors import ConfigError
+from pytrain.manifest import OBJECTS
 from pytrain.recipe import NAME
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ def port(
 
     Example: `python -m pytrain port model.skops --store var/store --model churn`
     """
-    from pytrain.plan.version import OBJECTS  # noqa: PLC0415 - scikit-learn takes a second
-
     if not re.fullmatch(NAME, model) or model == OBJECTS:
         raise ConfigError(f"{model!r} is no name", where="--model", remedy=f"match {NAME}, but not {OBJECTS}, as churn")
     for option, value in (("--label", label), ("--text-input", text_input)):
@@ -83,7 +82,7 @@ def port(
 def _port_fitted(file: Path, store_dir: Path, model: str, label: str, text_input: str) -> tuple[Path, Plan]:
     from pytrain.plan.importing import import_model  # noqa: PLC0415 - scikit-learn takes a second
     from pytrain.plan.reading import read_model  # noqa: PLC0415
-    from pytrain.plan.version import OBJECTS, PlanWriter  # noqa: PLC0415
+    from pytrain.plan.version import PlanWriter  # noqa: PLC0415
 
     ported = import_model(read_model(file), file=str(file), text=text_input)
     writer = PlanWriter(ported, name=model, label=label, objects=store_dir / OBJECTS, where=str(file))
@@ -93,7 +92,7 @@ def _port_fitted(file: Path, store_dir: Path, model: str, label: str, text_input
 
 def _port_version(source: Path, store_dir: Path, model: str, label: str | None) -> tuple[Path, Plan]:
     from pytrain.plan.learned import plan_of, read_weights  # noqa: PLC0415 - TensorFlow takes seconds
-    from pytrain.plan.version import OBJECTS, LearnedWriter  # noqa: PLC0415
+    from pytrain.plan.version import LearnedWriter  # noqa: PLC0415
 
     recipe, manifest = mf.read_recipe(source), mf.read_manifest(source)
     mf.check_files(source, manifest)

@@ -17,6 +17,7 @@ from pytrain import loop
 from pytrain.cli_fit import StoreOption, ThreadsOption, VerifyOption, build_learner, publish
 from pytrain.errors import ConfigError, InputError
 from pytrain.files import DEFAULT_ENCODER, encode
+from pytrain.manifest import OBJECTS
 from pytrain.recipe import NAME, parse_recipe
 from pytrain.store import write_file
 
@@ -73,7 +74,9 @@ def port_sklearn(
         )
     recipe_yaml = ported.recipe.dump_yaml().encode()
     check_written(ported.recipe, recipe_yaml, encoder)
-    learner, writer = build_learner(ported.recipe, recipe_yaml, threads=threads, verify=verify)
+    learner, writer = build_learner(
+        ported.recipe, recipe_yaml, threads=threads, objects=store_dir / OBJECTS, verify=verify
+    )
     learner.set_weights(ported.table, ported.bias)
     path = publish(store_dir, model, writer, loop.Learnt(rows=0, pos=None, from_ms=0, to_ms=0, metrics={}))
     if recipe_out is not None:

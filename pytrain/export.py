@@ -1,4 +1,7 @@
-"""Model versions: a lean serving graph that holds the weights once, manifest, recipe and golden rows.
+"""Model versions: a lean serving graph that holds the weights once, maybe a plan, manifest, recipe and golden rows.
+
+The formats of a version have the same weights, and the same golden rows hold for all. A plan's operators compute what the serving graph
+computes (plan/learned.py).
 
 Keras' own `model.export` writes every weight twice, and saving the model also writes the optimizer's slots. A
 `tf.Module` with only the weights writes 4·N·(1 + k) bytes for the table and a little more.
@@ -26,6 +29,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from pytrain import manifest as mf
 from pytrain.errors import VersionError
+from pytrain.plan.codec import write_plan
+from pytrain.plan.learned import plan_of, weights_of
+from pytrain.scoring import Version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,19 +106,33 @@ class _Untracked:
 
 
 class VersionWriter:
-    """Writes versions of one learner; the serving graph is traced once."""
+    """Writes versions of one learner, in the formats that its recipe exports; the serving graph is traced once.
 
-    def __init__(self, learner: Learner, *, recipe_yaml: bytes, verify: bool = True) -> None:
+    Parameters
+    ----------
+    objects
+        Where the parameters of plans go, `<store>/objects`; needed to write a version if the recipe exports plans.
+    verify
+        Load every format of a version that was written, and compare its golden rows.
+    """
+
+    def __init__(
+        self, learner: Learner, *, recipe_yaml: bytes, objects: Path | None = None, verify: bool = True
+    ) -> None:
         self._learner = learner
         self._recipe_yaml = recipe_yaml
+        self._objects = objects
         self._verify = verify
         self._module = ServingModule(learner)
-        self._serve = self._module.serve.get_concrete_function()
+        self._serve = self._module.serve.get_concrete_function() if "savedmodel" in learner.recipe.export else None
 
     def write(
         self, directory: Path, version: int, learnt: Learnt, *, metrics: dict[str, float | int | None] | None = None
     ) -> None:
         """Fill an empty directory with a complete version; the caller syncs and renames it.
+
+        Objects of a plan are written whole and synced before `write` returns, so that the version never appears
+        without them. If it does not appear after all, they are left over.
 
         Raises
         ------
@@ -122,9 +142,13 @@ class VersionWriter:
         recipe = self._learner.recipe
         space = recipe.space
         self._module.refresh()
-        options = tf.saved_model.SaveOptions(save_debug_info=False)
-        tf.saved_model.save(self._module, os.fspath(directory), {"serving_default": self._serve}, options)
-        (directory / "assets").rmdir()  # always there, always empty
+        if self._serve is not None:
+            options = tf.saved_model.SaveOptions(save_debug_info=False)
+            tf.saved_model.save(self._module, os.fspath(directory), {"serving_default": self._serve}, options)
+            (directory / "assets").rmdir()  # always there, always empty
+        if "plan" in recipe.export:
+            assert self._objects is not None  # noqa: S101 - the commands that write versions see to it
+            write_plan(plan_of(recipe, weights_of(self._module)), directory, self._objects)
         x = mf.golden_rows(space, seed=recipe.training.seed)
         p = self._learner.predict(x)
         extra = directory / "assets.extra"
@@ -138,7 +162,8 @@ class VersionWriter:
             created=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             row_len=space.row_len,
             table_rows=space.table_rows,
-            signature=_signature(directory),
+            formats=recipe.export,
+            signature=None if self._serve is None else _signature(directory),
             files=mf.hash_files(directory),
             training=mf.TrainedOn(
                 rows=learnt.rows, from_ms=learnt.from_ms, to_ms=learnt.to_ms, position=mf.json_position(learnt.pos)
@@ -146,8 +171,8 @@ class VersionWriter:
             metrics=learnt.metrics if metrics is None else metrics,
         )
         (directory / mf.MANIFEST).write_bytes(document.dump())
-        if self._verify:
-            _check_written(directory, p)
+        for format_ in recipe.export if self._verify else ():
+            _check_written(directory, p, format_, self._objects)
 
 
 def _signature(directory: Path) -> mf.Signature:
@@ -157,14 +182,13 @@ def _signature(directory: Path) -> mf.Signature:
     return mf.Signature(input_tensor=serving.inputs["rows"].name, output_tensor=serving.outputs["probability"].name)
 
 
-def _check_written(directory: Path, p: Float32s) -> None:
-    from pytrain.scoring import Version  # noqa: PLC0415 - scoring loads what export writes
-
-    got = Version(directory, check_sums=False).score(mf.read_golden(directory)[0])
+def _check_written(directory: Path, p: Float32s, format_: str, objects: Path | None) -> None:
+    version = Version(directory, check_sums=False, format_=format_, objects=objects)
+    got = version.score(mf.read_golden(directory)[0])
     worst = float(np.abs(got - p).max())
     if not worst <= mf.TOLERANCE:
         raise VersionError(
-            f"the written graph is off the Keras model by {worst:.2g}, more than {mf.TOLERANCE}",
+            f"the written {format_} is off the Keras model by {worst:.2g}, more than {mf.TOLERANCE}",
             where=str(directory),
             remedy="report this with the recipe; nothing was published",
         )

@@ -1,15 +1,15 @@
-"""A version's manifest, schema 1 of docs/contracts.md, and the golden rows beside it. No TensorFlow here."""
+"""A version's manifest, schemas 1 and 2 of docs/contracts.md, and the golden rows beside it. No TensorFlow here."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import msgpack
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pytrain.errors import VersionError
 from pytrain.recipe import load_recipe
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MANIFEST = "assets.extra/manifest.json"
 RECIPE = "assets.extra/recipe.yaml"
 GOLDEN = "assets.extra/golden.msgpack"
+OBJECTS = "objects"  # within a store; no model has this name
 TOLERANCE = 1e-6  # largest difference of a version's probabilities, wherever they are computed
 _RANDOM_GOLDEN_ROWS = 16
 _REMEDY = "export the version again; a version is never repaired in place"
@@ -52,24 +53,66 @@ class TrainedOn(_Strict):
 
 
 class Manifest(_Strict):
-    """A description of a version, and the sha256 (hex) of every file in it but the manifest."""
+    """A description of a version, and the sha256 (hex) of every file in it but the manifest.
 
-    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    A manifest of schema 1 has one `format`, or none for a SavedModel. It is read as if it had `formats`.
+
+    Attributes
+    ----------
+    row_len, table_rows
+        The rows, int32 (n, row_len) below table_rows, which the version's recipe encodes. 0 if rows are other columns.
+    formats
+        What the version holds, each a form of the same model. The first one serves where no other is chosen.
+    signature
+        That of the SavedModel; None if there is none.
+    """
+
+    schema_: Annotated[Literal[1, 2], Field(alias="schema")] = 2
     model: str
     version: Annotated[int, Field(gt=0)]
     label: str
     created: str
-    row_len: int
-    table_rows: int
-    format: Literal["savedmodel"] = "savedmodel"
-    signature: Signature
+    row_len: Annotated[int, Field(ge=0)] = 0
+    table_rows: Annotated[int, Field(ge=0)] = 0
+    formats: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z]{1,30}$")], ...], Field(min_length=1, strict=False)]
+    signature: Signature | None = None
     files: dict[str, str]
     training: TrainedOn
     metrics: dict[str, float | int | None]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_schema_1(cls, given: object) -> object:
+        if not isinstance(given, dict) or given.get("schema") != 1:
+            return given
+        if "formats" in given:
+            raise ValueError("schema 1 has no formats")
+        document = {**given, "formats": [given.get("format", "savedmodel")]}
+        document.pop("format", None)
+        return document
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.formats)) < len(self.formats):
+            raise ValueError(f"formats: {self.formats} has one twice")
+        if "savedmodel" in self.formats and (self.signature is None or not self.indexed):
+            raise ValueError("signature, row_len and table_rows: a SavedModel needs all three")
+        if bool(self.row_len) != bool(self.table_rows):
+            raise ValueError("row_len and table_rows: one of them is 0")
+        return self
+
+    @property
+    def indexed(self) -> bool:
+        """Whether rows are indices that the version's recipe encodes."""
+        return self.row_len > 0
+
     def dump(self) -> bytes:
-        """Encode as JSON."""
-        return json.dumps(self.model_dump(by_alias=True), indent=2, allow_nan=False).encode() + b"\n"
+        """Encode as JSON, in today's schema; keys that the version does not need are left out."""
+        document = self.model_dump(by_alias=True) | {"schema": 2}
+        for key in ("row_len", "table_rows", "signature"):
+            if not document[key]:
+                del document[key]
+        return json.dumps(document, indent=2, allow_nan=False).encode() + b"\n"
 
 
 def read_manifest(version_dir: Path) -> Manifest:
@@ -78,7 +121,7 @@ def read_manifest(version_dir: Path) -> Manifest:
     Raises
     ------
     VersionError
-        It is absent, unreadable or not of schema 1.
+        It is absent, unreadable or of no schema that this code knows.
     """
     path = version_dir / MANIFEST
     try:
@@ -88,7 +131,7 @@ def read_manifest(version_dir: Path) -> Manifest:
             f"cannot be read: {e.strerror or e}", where=str(path), remedy="name a version: <store>/<model>/<version>"
         ) from e
     except ValidationError as e:
-        faults = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in e.errors())
+        faults = "; ".join(": ".join([*map(str, f["loc"]), f["msg"].removeprefix("Value error, ")]) for f in e.errors())
         raise VersionError(faults, where=str(path), remedy=_REMEDY) from e
 
 
@@ -104,8 +147,19 @@ def read_recipe(version_dir: Path) -> Recipe:
     """
     if not (version_dir / RECIPE).is_file():
         remedy = "name one that exists, <store>/<model>/<version>"
+        if (version_dir / MANIFEST).is_file() and not read_manifest(version_dir).indexed:
+            raise VersionError(
+                "has no recipe: its rows are columns, which no file of examples has",
+                where=str(version_dir),
+                remedy="score columns with bin/bidder score",
+            )
         raise VersionError("is no model version: it has no recipe", where=str(version_dir), remedy=remedy)
     return load_recipe(version_dir / RECIPE)
+
+
+def objects_of(version_dir: Path) -> Path:
+    """Return where the parameters of a version's plan are: <store>/objects."""
+    return version_dir.absolute().parent.parent / OBJECTS
 
 
 def hash_files(version_dir: Path) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from pytrain.plan.importing import Model
     from pytrain.recipe import Recipe
 
-OBJECTS = "objects"  # within a store; no model has this name
 _FEWEST_ROWS = 16
 
 
@@ -165,12 +163,11 @@ def write_version(
 
 
 def _write_manifest(directory: Path, described: Mapping[str, Any], trained: mf.TrainedOn) -> None:
-    document = {
-        "schema": 1,
+    document = mf.Manifest(
         **described,
-        "created": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "format": "plan",
-        "files": mf.hash_files(directory),
-        "training": trained.model_dump(),
-    }
-    (directory / mf.MANIFEST).write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        created=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        formats=("plan",),
+        files=mf.hash_files(directory),
+        training=trained,
+    )
+    (directory / mf.MANIFEST).write_bytes(document.dump())

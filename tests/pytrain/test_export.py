@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgpack
@@ -13,15 +14,18 @@ from pytrain.errors import ConfigError, InputError, VersionError
 from pytrain.export import VersionWriter
 from pytrain.learner import Learner
 from pytrain.loop import Learnt
+from pytrain.plan import Plan, read_plan
+from pytrain.plan.learned import Weights, plan_of
+from pytrain.recipe import Recipe
 from pytrain.scoring import Version, score_version
-from tests.pytrain.conftest import ARCHITECTURES, make_recipe, random_rows, random_x, recipe_yaml
+from tests.pytrain.conftest import ARCHITECTURES, FAST, make_recipe, random_rows, random_x, recipe_yaml
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LEARNT = Learnt(rows=500, pos=b"\x01\x02", from_ms=10, to_ms=20, metrics={"rows": 200, "auc": None, "log_loss": 0.5})
 
 
-def trained(kind: str, buckets: int = 16) -> Learner:
-    learner = Learner(make_recipe(kind, buckets=buckets))
+def trained(kind: str, buckets: int = 16, extra: str = FAST) -> Learner:
+    learner = Learner(make_recipe(kind, buckets=buckets, extra=extra))
     rows = random_rows(learner.recipe.space, 500)
     for _ in range(20):
         learner.learn(rows.x, rows.y, rows.w)
@@ -30,7 +34,8 @@ def trained(kind: str, buckets: int = 16) -> Learner:
 
 def write(learner: Learner, directory: Path, version: int = 1) -> Path:
     final = directory / str(version)
-    writer = VersionWriter(learner, recipe_yaml=recipe_yaml(learner.model.kind).encode())
+    objects = directory.parent / "objects"
+    writer = VersionWriter(learner, recipe_yaml=recipe_yaml(learner.model.kind).encode(), objects=objects)
     with store.staged(final, directory / ".staging") as aside:
         writer.write(aside, version, LEARNT)
     return final
@@ -56,6 +61,96 @@ def test_a_version_is_the_keras_model(kind: str, tmp_path: Path) -> None:
     assert sorted(p.name for p in path.iterdir()) == ["assets.extra", "fingerprint.pb", "saved_model.pb", "variables"]
     assert sorted(p.name for p in tmp_path.iterdir()) == [".staging", "1"]
     assert list((tmp_path / ".staging").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", list(ARCHITECTURES))
+def test_a_version_in_both_formats(kind: str, tmp_path: Path) -> None:
+    learner = trained(kind, extra=f"{FAST}\nexport: [savedmodel, plan]")
+    path = write(learner, tmp_path / "store/ctr")
+    graph, plan = Version(path), Version(path, format_="plan")
+    assert graph.manifest.formats == ("savedmodel", "plan")
+    assert {"saved_model.pb", "plan/plan.msgpack"} < graph.manifest.files.keys()
+    x = random_x(learner.recipe.space, 3000, seed=9)
+    want = learner.predict(x)
+    np.testing.assert_allclose(plan.score(x), want, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(graph.score(x), want, atol=1e-6, rtol=0)
+    np.testing.assert_array_equal(plan.table(), graph.table())
+    assert plan.score(x[:0]).shape == (0,)
+    named = {t.sha256 for v in read_plan(path, tmp_path / "store/objects").nodes for t in v.tensors.values()}
+    assert {p.name for p in (tmp_path / "store/objects").iterdir()} == named
+
+
+def test_a_plan_alone(tmp_path: Path) -> None:
+    learner = trained("fm", extra=f"{FAST}\nexport: [plan]")
+    path = write(learner, tmp_path / "store/ctr")
+    assert sorted(p.name for p in path.iterdir()) == ["assets.extra", "plan"]
+    version = Version(path)
+    assert (version.manifest.formats, version.manifest.signature) == (("plan",), None)
+    assert version.golden_error() <= 1e-6
+    document = json.loads((path / mf.MANIFEST).read_text())
+    assert (document["schema"], document["row_len"], document["formats"]) == (2, 5, ["plan"])
+    assert "signature" not in document
+    with pytest.raises(VersionError, match="not one of rows of indices in a format that pytrain reads"):
+        Version(path, format_="savedmodel")
+
+
+def test_objects_are_there_before_the_version_is(tmp_path: Path) -> None:
+    """A fault after the objects leaves them and no version; the next export finds them and is whole."""
+    learner = trained("logreg", extra="export: [savedmodel, plan]")
+    objects = tmp_path / "objects"
+    writer = VersionWriter(learner, recipe_yaml=recipe_yaml().encode(), objects=objects)
+
+    def fail() -> None:
+        with store.staged(tmp_path / "m/1", tmp_path / "m/.staging") as aside:
+            writer.write(aside, 1, LEARNT)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    left = {p.name for p in objects.iterdir()}
+    assert left
+    assert store.versions(tmp_path / "m") == []
+    with store.staged(tmp_path / "m/1", tmp_path / "m/.staging") as aside:
+        writer.write(aside, 1, LEARNT)
+    assert {p.name for p in objects.iterdir()} == left
+    assert Version(tmp_path / "m/1", format_="plan").golden_error() <= 1e-6
+
+
+def test_a_plan_that_misses_its_golden_rows_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(recipe: Recipe, weights: Weights) -> Plan:
+        return plan_of(recipe, replace(weights, bias=weights.bias + 1))
+
+    monkeypatch.setattr("pytrain.export.plan_of", other)
+    with pytest.raises(VersionError, match=r"the written plan is off the Keras model by 0\."):
+        write(trained("logreg", extra="export: [savedmodel, plan]"), tmp_path / "store/ctr")
+    assert store.versions(tmp_path / "store/ctr") == []
+
+
+def test_a_manifest_of_schema_1_is_read(tmp_path: Path) -> None:
+    path = write(trained("logreg"), tmp_path)
+    written = json.loads((path / mf.MANIFEST).read_text())
+
+    def edited(**changes: object) -> Path:
+        document = {key: value for key, value in (written | changes).items() if value != "absent"}
+        (path / mf.MANIFEST).write_text(json.dumps(document))
+        return path
+
+    assert Version(edited(schema=1, formats="absent")).manifest.formats == ("savedmodel",)
+    assert Version(edited(schema=1, formats="absent", format="savedmodel")).manifest.formats == ("savedmodel",)
+    columns = {"row_len": "absent", "table_rows": "absent", "signature": "absent"}
+    assert not mf.read_manifest(edited(schema=1, formats="absent", format="plan", **columns)).indexed
+    faults: list[tuple[dict[str, object], str]] = [
+        ({"schema": 1}, "schema 1 has no formats"),
+        ({"formats": ["plan", "plan"]}, "has one twice"),
+        ({"formats": []}, "at least 1 item"),
+        ({"formats": ["../x"]}, "pattern"),
+        ({"signature": "absent"}, "a SavedModel needs all three"),
+        ({"formats": ["plan"], "table_rows": 0}, "one of them is 0"),
+        ({"format": "plan"}, "format: Extra inputs"),
+    ]
+    for change, fault in faults:
+        with pytest.raises(VersionError, match=fault):
+            mf.read_manifest(edited(**change))
 
 
 def test_golden_rows_hold_the_edges(tmp_path: Path) -> None:
@@ -101,7 +196,7 @@ def test_a_second_export_has_what_was_learnt_between(tmp_path: Path) -> None:
         (lambda p: (p / mf.MANIFEST).write_text("{"), r"manifest.json: "),
         (lambda p: (p / mf.MANIFEST).unlink(), r"cannot be read"),
         (
-            lambda p: (p / mf.MANIFEST).write_text((p / mf.MANIFEST).read_text().replace('"schema": 1', '"schema": 2')),
+            lambda p: (p / mf.MANIFEST).write_text((p / mf.MANIFEST).read_text().replace('"schema": 2', '"schema": 3')),
             "schema",
         ),
     ],

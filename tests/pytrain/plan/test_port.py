@@ -55,7 +55,8 @@ def test_a_version_holds_plan_golden_rows_and_manifest(tmp_path: Path) -> None:
     assert (summary["version"], summary["inputs"]) == (1, ["city", "size", "price"])
     version = store / "churn" / "1"
     manifest = json.loads((version / "assets.extra" / "manifest.json").read_text())
-    assert (manifest["format"], manifest["model"], manifest["label"]) == ("plan", "churn", "value")
+    assert (manifest["schema"], manifest["formats"], manifest["label"]) == (2, ["plan"], "value")
+    assert manifest.keys().isdisjoint({"row_len", "table_rows", "signature", "format"})
     assert manifest["files"] == hash_files(version)
     assert set(manifest["files"]) == {"plan/plan.msgpack", "assets.extra/golden.msgpack"}
     assert json.loads((store / "churn" / "pointer.json").read_text())["stable"] == 1
