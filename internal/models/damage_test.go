@@ -124,8 +124,8 @@ func TestDamagedVersionsAreRefused(t *testing.T) {
 		rewrite(t, dir, map[string]string{models.GoldenFile: goldenFile(16, 9, 0.5)}, func(m map[string]any) { m["row_len"] = 9 })
 	}, models.ReasonSignature, "the model is not what its manifest says")
 	f("a format that nobody serves", func(t *testing.T, dir string) {
-		rewrite(t, dir, nil, func(m map[string]any) { m["format"] = "other" })
-	}, models.ReasonFormat, `no loader for the format "other"`)
+		rewrite(t, dir, nil, func(m map[string]any) { m["format"] = "third" })
+	}, models.ReasonFormat, `no loader for the format "third"`)
 	f("golden rows of another length", func(t *testing.T, dir string) {
 		rewrite(t, dir, map[string]string{models.GoldenFile: goldenFile(16, 9, 0.5)}, nothing)
 	}, models.ReasonGolden, "golden.msgpack has rows of 9 indices, the manifest says 4")
