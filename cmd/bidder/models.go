@@ -20,7 +20,7 @@ import (
 // startModels follows the served models. It does not wait for a version to be loaded.
 func (b *bidder) startModels(context.Context) error {
 	b.queues = console.NewQueues()
-	b.metrics.MustRegister(b.queues, tensorflow.NewUsageCollector())
+	b.metrics.MustRegister(b.queues, tensorflow.NewUsageCollector(), plan.NewUsageCollector())
 	poolOf, err := b.startPools()
 	if err != nil {
 		return err

@@ -34,6 +34,7 @@ type Batch struct {
 	texts []textColumn // of the inputs that are texts
 	bytes []byte       // C memory that the texts of a run are copied to
 	unfit []unfit      // texts of a run that no stage may see, ascending by input
+	usage usage
 }
 
 // unfit is a text that fails the members that read it.
@@ -155,6 +156,7 @@ func (b *Batch) Run(n int) error {
 	}
 	failed := C.gv_score(b.engine.program.c, b.c, run, C.int64_t(n))
 	pool.give(run)
+	b.usage.add(int64(b.c.cpu_ns))
 	switch {
 	case failed < 0:
 		clear(b.faults) // of tiles before
