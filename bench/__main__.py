@@ -40,7 +40,7 @@ def auction(
     rounds: Rounds = 5,
     directory: Directory = WORK,
 ) -> None:
-    """Compute calls, TensorFlow's CPU and added latency, against batching off."""
+    """Compute calls, CPU of scoring and added latency, against batching off; and the same with plans."""
     raise typer.Exit(auction_.run(directory, candidates=candidates, rate=rate, seconds=seconds, rounds=rounds))
 
 

@@ -1,10 +1,11 @@
-"""What the autobatcher saves, and what it costs in latency, on whole auctions over HTTP.
+"""What the autobatcher and plans save, and what batching costs in latency, on whole auctions over HTTP.
 
-Three bidders, which differ only in batching, run at once and get the same open-loop load in turn:
+Four bidders serve the same version, run at once and get the same open-loop load in turn:
 
     off, default     batching off, TensorFlow's default session: one run an auction, in TensorFlow's own threads
     off, caller      batching off, one run an auction, in the caller's thread
-    adaptive         Gavel as shipped
+    adaptive         Gavel as shipped: TensorFlow, autobatched
+    plan             the same with the version's plan in place of its SavedModel
 
 The benchmark first finds the highest load that `off, default` holds. It measures savings there, and added latency at
 half of it. Ratios are taken within a round; medians of the rounds are reported.
@@ -20,13 +21,14 @@ from bench import capacity
 from bench.bidder import running_all
 from bench.load import Load, offer
 from bench.report import Target, finish, median, say, table
-from bench.world import World
+from bench.world import MODEL, World
 
-OFF_DEFAULT, OFF_CALLER, ADAPTIVE = "off, default", "off, caller", "adaptive"
+OFF_DEFAULT, OFF_CALLER, ADAPTIVE, PLAN = "off, default", "off, caller", "adaptive", "plan"
 SIDES: Mapping[str, Mapping[str, Any]] = {
     OFF_DEFAULT: {"batcher.policy": "off", "tensorflow.threading": "default"},
     OFF_CALLER: {"batcher.policy": "off"},
     ADAPTIVE: {},
+    PLAN: {f"models.{MODEL}.engine": "plan"},
 }
 
 Rounds = dict[str, list[Load]]
@@ -58,13 +60,13 @@ def compare(loads: Rounds, value: Callable[[Load], float], side: str, against: s
 
 
 def runs_each(load: Load) -> float:
-    """Calls into TensorFlow an auction."""
+    """Calls of the scoring engine an auction."""
     return load.used.runs / load.requests
 
 
-def tensorflow_us(load: Load) -> float:
-    """CPU of TensorFlow an auction, in µs."""
-    return load.used.tensorflow_cpu_s / load.requests * 1e6
+def scoring_us(load: Load) -> float:
+    """CPU of the scoring engine an auction, in µs: of TensorFlow or of the plan."""
+    return load.used.scoring_cpu_s / load.requests * 1e6
 
 
 def added(loads: Rounds, key: str) -> float:
@@ -81,7 +83,7 @@ def show(title: str, loads: Rounds) -> None:
             "answered/s",
             "in time",
             "calls/auction",
-            "TF CPU µs",
+            "scoring CPU µs",
             "bidder CPU µs",
             "mean ms",
             "p50",
@@ -94,7 +96,7 @@ def show(title: str, loads: Rounds) -> None:
                 f"{median([r.rate for r in rounds]):,.0f}",
                 f"{median([r.good_share for r in rounds]):.4f}",
                 f"{median([runs_each(r) for r in rounds]):.3f}",
-                f"{median([tensorflow_us(r) for r in rounds]):.1f}",
+                f"{median([scoring_us(r) for r in rounds]):.1f}",
                 f"{median([r.cpu_us for r in rounds]):.1f}",
                 *(f"{median([r.latency(key) for r in rounds]):.2f}" for key in ("mean", "p50", "p99", "p999")),
             ]
@@ -111,8 +113,9 @@ def report(at_full: Rounds, at_half: Rounds, full: float, candidates: int) -> in
     show(f"At half of it, {full / 2:,.0f} auctions/s", at_half)
     targets = [
         Target("compute_calls_ratio", compare(at_full, runs_each, OFF_DEFAULT)),
-        Target("tf_cpu_ratio", compare(at_full, tensorflow_us, OFF_DEFAULT), 5),
-        Target("tf_cpu_ratio_caller", compare(at_full, tensorflow_us, OFF_CALLER), 2.5),
+        Target("tf_cpu_ratio", compare(at_full, scoring_us, OFF_DEFAULT), 5),
+        Target("tf_cpu_ratio_caller", compare(at_full, scoring_us, OFF_CALLER), 2.5),
+        Target("auction_scoring_share", compare(at_full, scoring_us, PLAN), 0.5, least=False),
         Target("added_latency_mean_ms", added(at_half, "mean"), 1, least=False),
         Target("added_latency_p99_ms", added(at_half, "p99"), 3, least=False),
     ]
@@ -120,8 +123,10 @@ def report(at_full: Rounds, at_half: Rounds, full: float, candidates: int) -> in
         "rate": full,
         "candidates": candidates,
         "calls_an_auction": {side: median([runs_each(load) for load in loads]) for side, loads in at_full.items()},
+        "scoring_cpu_us": {side: median([scoring_us(load) for load in loads]) for side, loads in at_full.items()},
         "bidder_cpu_ratio": compare(at_full, lambda load: load.cpu_us, OFF_DEFAULT),
         "bidder_cpu_ratio_caller": compare(at_full, lambda load: load.cpu_us, OFF_CALLER),
+        "bidder_cpu_share_plan": compare(at_full, lambda load: load.cpu_us, PLAN),
     }
     raw = {
         name: {

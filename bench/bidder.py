@@ -42,13 +42,13 @@ class Reading:
 
     @property
     def runs(self) -> float:
-        """Calls into TensorFlow."""
-        return self["gavel_tensorflow_runs_total"]
+        """Calls of the engines that score: TensorFlow's and the plans'."""
+        return self["gavel_tensorflow_runs_total"] + self["gavel_plan_runs_total"]
 
     @property
-    def tensorflow_cpu_s(self) -> float:
-        """CPU of TensorFlow, in the threads that call it and in its own."""
-        return self["gavel_tensorflow_cpu_seconds_total"]
+    def scoring_cpu_s(self) -> float:
+        """CPU of the engines that score, in the threads that call them and in TensorFlow's own."""
+        return self["gavel_tensorflow_cpu_seconds_total"] + self["gavel_plan_cpu_seconds_total"]
 
 
 @dataclass

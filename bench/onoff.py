@@ -83,7 +83,7 @@ def row(side: str, loads: Sequence[Load]) -> list[str]:
         *(f"{mid(lambda x, key=key: x.latency(key, 200)):.2f}" for key in ("mean", "p50", "p99")),
         f"{mid(lambda x: x.latency('p99', 204)):.2f}",
         f"{mid(lambda x: x.cpu_us):.1f}",
-        f"{mid(lambda x: x.used.tensorflow_cpu_s / x.requests * 1e6):.1f}",
+        f"{mid(lambda x: x.used.scoring_cpu_s / x.requests * 1e6):.1f}",
         f"{mid(lambda x: x.used['gavel_batcher_claims_total'] / max(x.used['gavel_batcher_batches_total'], 1)):.2f}",
     ]
 

@@ -130,7 +130,7 @@ def ensure_model(store: Path, recipe: Path = RECIPE) -> None:
 
 def made_from(recipe: Path) -> str:
     """Return the hash of a model's recipe and of pytrain's code."""
-    code = sorted((ROOT / "pytrain").glob("*.py"))
+    code = sorted((ROOT / "pytrain").rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in [recipe, *code])).hexdigest()
 
 

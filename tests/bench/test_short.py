@@ -53,6 +53,10 @@ def test_auction(directory: Path) -> None:
         calls["off, default"] / calls["adaptive"], rel=0.01
     )
     assert result["targets"]["tf_cpu_ratio"]["value"] > 0.1
+    assert 0 < calls["plan"] <= 1.05
+    share = result["targets"]["auction_scoring_share"]["value"]
+    assert share == pytest.approx(result["scoring_cpu_us"]["plan"] / result["scoring_cpu_us"]["adaptive"], rel=0.01)
+    assert 0 < share < 1
 
 
 def test_baseline(directory: Path) -> None:
