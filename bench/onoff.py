@@ -88,7 +88,7 @@ def row(side: str, loads: Sequence[Load]) -> list[str]:
     ]
 
 
-COLUMNS = ["side", "bids/s", "late", "mean ms", "p50", "p99", "shed p99", "CPU µs", "TF CPU µs", "claims/batch"]
+COLUMNS = ["side", "bids/s", "late", "mean ms", "p50", "p99", "shed p99", "CPU µs", "scoring CPU µs", "claims/batch"]
 
 
 def main(

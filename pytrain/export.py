@@ -1,7 +1,7 @@
 """Model versions: a lean serving graph that holds the weights once, maybe a plan, manifest, recipe and golden rows.
 
-The formats of a version have the same weights, and the same golden rows hold for all. A plan's operators compute what the serving graph
-computes (plan/learned.py).
+The formats of a version have the same weights, and the same golden rows hold for all. A plan's operators compute what
+the serving graph computes (plan/learned.py).
 
 Keras' own `model.export` writes every weight twice, and saving the model also writes the optimizer's slots. A
 `tf.Module` with only the weights writes 4·N·(1 + k) bytes for the table and a little more.
