@@ -52,4 +52,4 @@ def probabilities(operator: Value, rows: Int32s) -> Float32s:
             h = np.maximum(h @ tensors[f"kernel{i}"] + tensors[f"layer_bias{i}"], 0)
         logit = (np.concatenate([s, np.square(s) - q, h], axis=1) @ tensors["head"])[:, 0]
     logit = (logit + tensors["bias"][0]).astype(np.float64)
-    return (1 / (1 + np.exp(-logit))).astype(np.float32)
+    return np.asarray(1 / (1 + np.exp(-logit)), np.float32)
