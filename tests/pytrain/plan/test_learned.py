@@ -115,7 +115,7 @@ def test_a_ported_version_scores_in_the_engine(file: str, tmp_path: Path) -> Non
     version = tmp_path / "ctr_plan" / "1"
     manifest = json.loads((version / "assets.extra" / "manifest.json").read_text())
     space = made.recipe.space
-    assert (manifest["format"], manifest["model"], manifest["label"]) == ("plan", "ctr_plan", "click")
+    assert (manifest["formats"], manifest["model"], manifest["label"]) == (["plan"], "ctr_plan", "click")
     assert (manifest["row_len"], manifest["table_rows"]) == (space.row_len, space.table_rows)
     assert manifest["training"] == {"rows": 7, "from_ms": 3, "to_ms": 4, "position": "1:2"}
     assert manifest["metrics"] == {"auc": 0.5}
