@@ -12,7 +12,7 @@ import typer
 from pytrain import loop
 from pytrain import manifest as mf
 from pytrain.cli_fit import StoreOption, publish
-from pytrain.errors import ConfigError
+from pytrain.errors import ConfigError, VersionError
 from pytrain.manifest import OBJECTS
 from pytrain.recipe import NAME
 
@@ -95,6 +95,12 @@ def _port_version(source: Path, store_dir: Path, model: str, label: str | None) 
     from pytrain.plan.version import LearnedWriter  # noqa: PLC0415
 
     recipe, manifest = mf.read_recipe(source), mf.read_manifest(source)
+    if "savedmodel" not in manifest.formats:
+        raise VersionError(
+            f"has no SavedModel among its formats ({', '.join(manifest.formats)}), and a plan is made of that",
+            where=str(source),
+            remedy="name a version that pytrain exported, with savedmodel in its recipe's export",
+        )
     mf.check_files(source, manifest)
     if label not in (None, recipe.label):
         raise ConfigError(
