@@ -61,6 +61,7 @@ type Options struct {
 type Models struct {
 	options Options
 	byName  map[string]*Model
+	joins   joins
 }
 
 // New returns Models that hold no model yet. It returns an error if o.Group is nil.
@@ -74,7 +75,7 @@ func New(o Options) (*Models, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Models{options: o, byName: map[string]*Model{}}, nil
+	return &Models{options: o, byName: map[string]*Model{}, joins: joins{logger: o.Logger}}, nil
 }
 
 // discardQueues implements Queues, and reports nothing.
@@ -87,7 +88,7 @@ func (discardQueues) Retire(*batcher.Queue)      {}
 // the model's batches, and queue holds the options of each version's queue. The caller closes the model, before the pool.
 // Serve returns an error if the group cannot follow the model, for example because it already does.
 func (m *Models) Serve(name string, pool *batcher.Pool, queue batcher.QueueOptions) (*Model, error) {
-	model := &Model{name: name, pool: pool, queue: queue, options: m.options}
+	model := &Model{name: name, pool: pool, queue: queue, options: m.options, joins: &m.joins}
 	manager, err := m.options.Group.Manage(models.Options{
 		Model: name, Load: models.LoadOptions{Format: m.options.Formats[name], MaxRows: queue.MaxRows},
 		Prepare: func(_ context.Context, s *models.Servable) error { return model.prepare(s) },

@@ -23,6 +23,7 @@ type Model struct {
 	pool    *batcher.Pool
 	queue   batcher.QueueOptions // for each version's queue
 	options Options
+	joins   *joins
 }
 
 // Status describes the versions that serve, load or were refused. It is meant for people; Versions is for programs.
@@ -80,6 +81,10 @@ type Version struct {
 	encoder           *features.Encoder // nil if rows are typed columns: no auction fills those
 	labels            []any
 	queue             *batcher.Queue
+
+	engine       engine.Engine // what follows is what joining it needs
+	pool         *batcher.Pool
+	queueOptions batcher.QueueOptions
 }
 
 // loaded is the part of *models.Servable that a Version needs. Tests replace it.
@@ -132,6 +137,7 @@ func (m *Model) prepare(s *models.Servable) error {
 	}
 	m.options.Queues.Add(m.name, queue)
 	v := &Version{loaded: s, rowLen: s.Manifest().RowLen, tableRows: s.Manifest().TableRows, encoder: encoder, queue: queue}
+	v.engine, v.pool, v.queueOptions = s.Engine(), m.pool, options
 	if e, ok := s.Engine().(engine.Labeler); ok {
 		v.labels = e.Labels()
 	}
@@ -141,7 +147,9 @@ func (m *Model) prepare(s *models.Servable) error {
 
 // retire closes the queue and the batches of a version that has no user any more.
 func (m *Model) retire(s *models.Servable) {
-	queue := s.Attached().(*Version).queue
+	v := s.Attached().(*Version)
+	m.joins.retire(v)
+	queue := v.queue
 	ctx, cancel := context.WithTimeout(context.Background(), retireTimeout)
 	defer cancel()
 	if err := queue.Close(ctx); err != nil {
