@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bench.plans import correct, fleets, memory, rows, trees
+from bench.plans import correct, fleets, memory, rows, shared, systems, trees
 from bench.plans.fleets import Size
 from bench.plans.keys import Found
 from bench.plans.sides import build_driver
@@ -36,6 +36,10 @@ def main(
         "text": lambda: rows.run(made["text"], found, rounds=rounds),
         "tabular": lambda: rows.run(made["tabular"], found, rounds=rounds),
         "trees": lambda: trees.run(found, rounds=rounds),
+        "shared": lambda: shared.run(made, found, rounds=rounds),
+        "deepfm": lambda: systems.deepfm(found),
+        "auction": lambda: systems.auction(found),
+        "isolation": lambda: systems.isolation(found),
     }
     chosen = [name for name in only.split(",") if name] or list(parts)
     if unknown := set(chosen) - parts.keys():

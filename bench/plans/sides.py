@@ -21,6 +21,7 @@ from scripts.loop.settings import ROOT
 
 LIMIT_KB = 20 << 20  # of address space; of which Go and C libraries reserve some GB that they do not use
 DRIVER = BUILD / "driver"
+TENSORFLOW_DRIVER = BUILD / "tensorflow/driver"  # the same with TensorFlow linked
 
 
 class SideError(Exception):
@@ -34,11 +35,17 @@ def build_driver() -> None:
 
 
 class Side:
-    """A running side."""
+    """A running side. `cores` are those that it may use, as taskset names them."""
 
-    def __init__(self, command: Sequence[str | Path], *, cores: str = "") -> None:
+    def __init__(self, command: Sequence[str | Path], *, cores: str = "", bounded: bool = True) -> None:
         line = ["taskset", "-c", cores] if cores else []
-        line += ["bash", "-c", f'ulimit -v {LIMIT_KB}; exec "$@"', "side", *map(str, command)]
+        line += [
+            "bash",
+            "-c",
+            f'ulimit -v {LIMIT_KB if bounded else "unlimited"}; exec "$@"',
+            "side",
+            *map(str, command),
+        ]
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         environment = os.environ | one | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
         self._command = [str(part) for part in command[-2:]]
