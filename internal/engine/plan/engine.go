@@ -27,6 +27,8 @@ type Options struct {
 	StageCache, RowCache int64
 	// AsWritten runs the nodes of a plan one by one, and rewrites none: to see what a rewrite does.
 	AsWritten bool
+	// Without is the name of a rule of rewriting that is left out, one of Rules: to see what it gives.
+	Without string
 }
 
 // Loader opens plans: Version.Dir is the folder of plan.msgpack. It checks all of a plan and of its objects, but no golden row.
@@ -112,7 +114,7 @@ func assemble(p *document, h *held, o Options) (*Engine, error) {
 	before := len(p.nodes)
 	g, err := check(p, h)
 	if err == nil && !o.AsWritten {
-		p, fired = rewrite(p)
+		p, fired = rewrite(p, o.Without)
 		g, err = check(p, h)
 	}
 	if err != nil {

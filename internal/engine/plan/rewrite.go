@@ -55,19 +55,30 @@ type rewriter struct {
 	next     []*vertex          // the vertices of the pass under way
 	seen     map[string]*vertex // by what mergeEqual compares
 	fired    []Fired
+	without  string // a rule's name
 }
 
 // maxPasses bounds the passes of a phase. Each rule makes a plan smaller, or moves work to where no rule moves it back.
 const maxPasses = 1000
 
-// rewrite returns a document that gives the same results, and the rules that made it. The document was checked; it is used up.
-func rewrite(p *document) (*document, []Fired) {
+// Rules lists the names of the rules.
+func Rules() (names []string) {
+	for _, of := range slices.Concat(exactRules, linearRules, narrowRules) {
+		names = append(names, of.name)
+	}
+	return names
+}
+
+// rewrite returns a document that gives the same results, and the rules that made it; the rule named without is not tried. The
+// document was checked; it is used up.
+func rewrite(p *document, without string) (*document, []Fired) {
 	r := newRewriter(p)
+	r.without = without
 	r.run(exactRules)
 	if p.tolerance >= 1e-6 {
 		r.protect()
 		r.run(linearRules)
-		r.run(append([]rule{{"join narrow parts", joinNarrow}}, exactRules...))
+		r.run(slices.Concat(narrowRules, exactRules))
 	}
 	return r.document(p), r.fired
 }
@@ -101,7 +112,7 @@ func (r *rewriter) run(rules []rule) {
 				v.from[i] = v.from[i].end()
 			}
 			for _, of := range rules {
-				if v.node != nil && v.same == nil && of.apply(r, v) {
+				if of.name != r.without && v.node != nil && v.same == nil && of.apply(r, v) {
 					changed = true
 					r.note(of.name, v)
 				}

@@ -43,6 +43,9 @@ var linearRules = []rule{
 	{"fold numbers", foldNumbers}, {"fold linear", foldLinear},
 }
 
+// narrowRules are tried after linearRules, with exactRules.
+var narrowRules = []rule{{"join narrow parts", joinNarrow}}
+
 // compared are operators whose result jumps where what they read changes by the last bit.
 var compared = []string{"trees", "leaves", "nearest", "bins", "binarize", "lookup", "expand", "gather", "equal_missing"}
 

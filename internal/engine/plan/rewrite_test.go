@@ -394,3 +394,29 @@ func TestRewritingKeepsToMaxInputs(t *testing.T) {
 	s.output(s.node("linear", nil, model(3, 1400), s.node("concat", nil, nil, both...)))
 	s.same(t, []any{drawn(10, normal)}, 10, 1e-11)
 }
+
+func TestWithoutARule(t *testing.T) {
+	s := &sketch{}
+	x := s.input(engine.Float64, 3)
+	a, b := s.node("sub", nil, vectorOf(1, 2, 3), x), s.node("sub", nil, vectorOf(1, 2, 3), x)
+	s.output(s.node("concat", nil, nil, a, b))
+	for _, rule := range append([]string{""}, Rules()...) {
+		objects, folder := NewObjects(t.TempDir()), t.TempDir()
+		s.plan.Write(t, folder, objects.dir)
+		loaded, err := Loader(objects, Options{Without: rule})(t.Context(), engine.Version{Model: "m", Number: 1, Dir: folder})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fired := range loaded.(*Engine).Describe().Rules {
+			if fired.Rule == rule {
+				t.Errorf("%q was tried", rule)
+			}
+		}
+		if stages := len(loaded.(*Engine).program.steps); (stages == 3) != (rule == "merge equal") {
+			t.Errorf("without %q there are %d stages", rule, stages)
+		}
+		if err := loaded.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
