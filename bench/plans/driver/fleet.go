@@ -31,9 +31,12 @@ type member struct {
 	Table string `json:"table"` // the rows that it is asked
 }
 
-// settings switch parts of the plan engine off.
+// settings switch parts of the plan engine off, or on.
 type settings struct {
-	AsWritten bool `json:"as_written"` // no rewrites
+	AsWritten  bool   `json:"as_written"` // no rewrites
+	Without    string `json:"without"`    // a rule of rewriting
+	StageCache int64  `json:"stage_cache"`
+	Lazily     bool   `json:"lazily"` // the pages of objects are given back after the load: calls map them
 }
 
 // version is the version of every model in a fleet.
@@ -69,7 +72,7 @@ func (f *fleet) load(warm ...int) ([]*asked, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := plan.Options{AsWritten: f.Options.AsWritten}
+	options := plan.Options{AsWritten: f.Options.AsWritten, Without: f.Options.Without, StageCache: f.Options.StageCache}
 	loaders := engine.Loaders{plan.Format: plan.Loader(plan.NewObjects(filepath.Join(f.Store, "objects")), options)}
 	var all []*asked
 	for _, m := range f.Models {
@@ -87,6 +90,9 @@ func (f *fleet) load(warm ...int) ([]*asked, error) {
 			return nil, fmt.Errorf("%s cannot be asked the rows of %q: %w", m.Name, m.Table, err)
 		}
 		all = append(all, a)
+	}
+	if f.Options.Lazily {
+		return all, giveBack(filepath.Join(f.Store, "objects"))
 	}
 	return all, nil
 }
@@ -116,6 +122,33 @@ func arrange(t columns.Table, fields []engine.Field) (columns.Table, error) {
 		picked.Columns = append(picked.Columns, t.Columns[i])
 	}
 	return picked, nil
+}
+
+// newColumn makes the memory of an output of n rows.
+func newColumn(f engine.Field, n int) engine.Column {
+	c := engine.Column{Type: f.Type, Width: f.Width}
+	if f.Type == engine.Float32 {
+		c.Float32 = make([]float32, n*f.Width)
+	} else {
+		c.Float64 = make([]float64, n*f.Width)
+	}
+	return c
+}
+
+// part is n rows of a column, from row at on. It is the same memory.
+func part(c engine.Column, at, n int) engine.Column {
+	from, to := at*c.Width, (at+n)*c.Width
+	switch c.Type {
+	case engine.Int32:
+		c.Int32 = c.Int32[from:to]
+	case engine.Float32:
+		c.Float32 = c.Float32[from:to]
+	case engine.Float64:
+		c.Float64 = c.Float64[from:to]
+	case engine.Text:
+		c.Text = c.Text[from:to]
+	}
+	return c
 }
 
 // batch returns the model's batch for n rows.

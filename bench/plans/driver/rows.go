@@ -15,6 +15,8 @@ type rowsRequest struct {
 	Calls int    `json:"calls"`
 	Batch int    `json:"batch"`
 	Seed  uint64 `json:"seed"`
+	Same  bool   `json:"same"`  // all models in turn are asked the same rows, then the next ones
+	Fresh bool   `json:"fresh"` // each call makes a batch, and closes it
 }
 
 // timed answers it. Percentiles are of calls.
@@ -53,7 +55,8 @@ func rows(args []string, l *lines) error {
 
 // timeRows makes the batches, then times the calls.
 func timeRows(all []*asked, r rowsRequest) (*timed, error) {
-	random := rand.New(rand.NewPCG(r.Seed, 1))
+	source := rand.NewPCG(r.Seed, 1)
+	random := rand.New(source)
 	batches := make([]engine.Batch, len(all))
 	for i, a := range all {
 		b, err := a.batch(r.Batch)
@@ -68,9 +71,24 @@ func timeRows(all []*asked, r rowsRequest) (*timed, error) {
 	began := time.Now()
 	for i := range took {
 		from := time.Now()
-		k := random.IntN(len(all))
-		if err := all[k].ask(batches[k], r.Batch, random); err != nil && !refusal(err) {
+		k := i % len(all)
+		if r.Same {
+			source.Seed(r.Seed, uint64(i/len(all)))
+		} else {
+			k = random.IntN(len(all))
+		}
+		b := batches[k]
+		if r.Fresh {
+			var err error
+			if b, err = all[k].servable.Engine().NewBatch(r.Batch); err != nil {
+				return nil, err
+			}
+		}
+		if err := all[k].ask(b, r.Batch, random); err != nil && !refusal(err) {
 			return nil, err
+		}
+		if r.Fresh {
+			b.Close()
 		}
 		took[i] = time.Since(from)
 	}

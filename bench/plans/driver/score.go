@@ -69,12 +69,7 @@ func (a *asked) score(size int, out string) (*scored, error) {
 	fields := a.servable.Engine().Schema().Outputs
 	outputs := make([]engine.Column, len(fields))
 	for i, f := range fields {
-		outputs[i] = engine.Column{Type: f.Type, Width: f.Width}
-		if n := a.rows.Rows * f.Width; f.Type == engine.Float32 {
-			outputs[i].Float32 = make([]float32, n)
-		} else {
-			outputs[i].Float64 = make([]float64, n)
-		}
+		outputs[i] = newColumn(f, a.rows.Rows)
 	}
 	for from := 0; from < a.rows.Rows; from += size {
 		n := min(size, a.rows.Rows-from)
