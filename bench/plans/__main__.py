@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bench.plans import correct, fleets, memory, rows, shared, systems, trees
+from bench.plans import correct, fleets, load, memory, off, rows, shared, systems, trees
 from bench.plans.fleets import Size
 from bench.plans.keys import Found
 from bench.plans.sides import build_driver
@@ -37,6 +37,8 @@ def main(
         "tabular": lambda: rows.run(made["tabular"], found, rounds=rounds),
         "trees": lambda: trees.run(found, rounds=rounds),
         "shared": lambda: shared.run(made, found, rounds=rounds),
+        "off": lambda: off.run(made, found, rounds=rounds),
+        "load": lambda: load.run(made, found),
         "deepfm": lambda: systems.deepfm(found),
         "auction": lambda: systems.auction(found),
         "isolation": lambda: systems.isolation(found),

@@ -69,12 +69,16 @@ class Side:
         SideError
             There is none.
         """
+        self.send(**request)
+        return self.answer()
+
+    def send(self, **request: Any) -> None:
+        """Send a request, whose answer is read later."""
         try:
             self._in.write(json.dumps(request) + "\n")
             self._in.flush()
         except BrokenPipeError:
             pass  # the answer will be missing, and says why
-        return self.answer()
 
     def answer(self) -> dict[str, Any]:
         """Return the next answer, as of a side that speaks first."""
@@ -92,6 +96,10 @@ class Side:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the side."""
         self._in.close()
         try:
             self._process.wait(60)
@@ -101,8 +109,8 @@ class Side:
         self._errors.close()
 
 
-def gavel(subcommand: str, fleet: Path, **options: Any) -> Side:
-    return Side([DRIVER, subcommand, fleet], **options)
+def gavel(subcommand: str, fleet: Path, *, extra: Sequence[str] = (), **options: Any) -> Side:
+    return Side([DRIVER, subcommand, fleet, *extra], **options)
 
 
 def peer(module: str, subcommand: str, fleet: Path, *, python: Path | str = sys.executable, **options: Any) -> Side:

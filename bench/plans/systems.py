@@ -23,7 +23,7 @@ def deepfm(found: Found) -> None:
         store = Path(directory)
         init_model(store, RECIPE)
         saved = store / MODEL / "1"
-        command = [PYTHON, "-m", "pytrain", "port", saved, "--store", store, "--model", "ported"]
+        command: list[str | Path] = [PYTHON, "-m", "pytrain", "port", saved, "--store", store, "--model", "ported"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"cannot port the DeepFM: {done.stderr.strip()}")
