@@ -27,7 +27,7 @@ fi
 stamp=.venv/.gavel-lock
 want=$(sha256sum requirements.lock | cut -d' ' -f1)
 if [ "$(cat $stamp 2>/dev/null)" != "$want" ]; then
-  say "pinned Python packages (about 0.4 GB to fetch, 2.2 GB on disk; a minute or two)"
+  say "pinned Python packages (about 0.4 GB to fetch, 2.3 GB on disk; a minute or two)"
   .venv/bin/python -m pip install --disable-pip-version-check --no-deps --require-hashes \
     --progress-bar "$([ -t 2 ] && echo on || echo off)" ${CI:+--quiet} -r requirements.lock >&2
   echo "$want" >$stamp

@@ -25,6 +25,19 @@ PY
 [ -e "$tensorflow/libtensorflow_cc.so.2" ] || die "the TensorFlow package has no libtensorflow_cc.so.2; remove $VENV and run this again"
 [ "$(readlink build/tensorflow 2>/dev/null)" = "$tensorflow" ] || { ln -sfn "$tensorflow" build/tensorflow; say "TensorFlow's libraries linked at build/tensorflow"; }
 
+# --- onnxruntime's library, under the name by which the dynamic linker looks for it, and its licences
+onnxruntime=$($VENV/bin/python - <<'PY'
+import importlib.util, pathlib
+print(pathlib.Path(importlib.util.find_spec("onnxruntime").origin).parent)
+PY
+)
+mkdir -p build/onnxruntime
+for library in "$onnxruntime"/capi/libonnxruntime.so.1*; do
+  [ -e "$library" ] || die "the onnxruntime package has no libonnxruntime.so.1; remove $VENV and run this again"
+  ln -sfn "$library" build/onnxruntime/libonnxruntime.so.1
+done
+ln -sfn -t build/onnxruntime "$onnxruntime/LICENSE" "$onnxruntime/ThirdPartyNotices.txt"
+
 # --- Go 1.26: the system's, else the one packaged for Python
 go_fits() { "$1" version 2>/dev/null | grep -q ' go1\.26[. ]'; }
 if command -v go >/dev/null && GOTOOLCHAIN=local go_fits go; then
