@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"internal/engine":               {"STANDARD"},
 	"internal/engine/enginetest":    {"STANDARD", "internal/engine"},
 	"internal/engine/tensorflow":    {"internal/engine"},
+	"internal/engine/onnx":          {"internal/engine"},
 	"internal/engine/plan":          {"internal/engine", "internal/packed"},
 	"internal/engine/plan/plantest": {},
 	"internal/host":                 {},
@@ -76,6 +77,9 @@ var allowed = map[string][]string{
 var alone = map[string]string{
 	"github.com/nats-io/": "internal/stream/nats",
 }
+
+// cgo are the rooms that may use it.
+var cgo = []string{"internal/engine/onnx", "internal/engine/plan", "internal/engine/tensorflow"}
 
 // forTests are rooms that only tests may import.
 var forTests = []string{"internal/batcher/batchertest", "internal/engine/plan/plantest", "internal/engine/tensorflow/tensorflowtest",
@@ -136,8 +140,8 @@ func TestRoom(t *testing.T) {
 func TestImportRules(t *testing.T) {
 	for _, p := range list(t) {
 		from := room(p.ImportPath)
-		if len(p.CgoFiles) > 0 && from != "internal/engine/tensorflow" && from != "internal/engine/plan" {
-			t.Errorf("%s uses cgo; only internal/engine/tensorflow and internal/engine/plan may", p.ImportPath)
+		if len(p.CgoFiles) > 0 && !slices.Contains(cgo, from) {
+			t.Errorf("%s uses cgo; only %v may", p.ImportPath, cgo)
 		}
 		for _, imported := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
 			for module, owner := range alone {
