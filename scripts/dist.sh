@@ -17,7 +17,7 @@ commit=$(git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null || 
 name=gavel-$version-linux-$(uname -m)
 root=$out/$name
 rm -rf "$root" "$root.tar" "$root.tar.gz"
-mkdir -p "$root"/{lib,var,models,scripts,licences/go,licences/tensorflow}
+mkdir -p "$root"/{lib,var,models,scripts,licences/go,licences/onnxruntime,licences/tensorflow}
 
 say "binaries of $version, commit $commit"
 scripts/build.sh bin
@@ -26,11 +26,12 @@ for command in cmd/*; do cp "bin/${command#cmd/}" "$root/bin/"; done
 scripts/build.sh "$root/bin" -tags dist ./cmd/bidder # the only one that links TensorFlow; its run path is ../lib
 
 # The libraries have 0.8 GB, so use hard links if the file system allows them.
-say "TensorFlow's libraries"
+say "the libraries of TensorFlow and onnxruntime"
 for library in libtensorflow_cc.so.2 libtensorflow_framework.so.2; do
   file=$(readlink -f "build/tensorflow/$library")
   ln "$file" "$root/lib/$library" 2>/dev/null || cp "$file" "$root/lib/$library"
 done
+cp -L build/onnxruntime/libonnxruntime.so.1 "$root/lib/" # loaded when the first ONNX model is
 
 say "configuration, pytrain, licences"
 printf '%s\n%s\n' "$version" "$commit" >"$root/VERSION"
@@ -41,6 +42,7 @@ find pytrain -name '*.py' | tar -cf - -T - | tar -xf - -C "$root"
 mv "$root/deploy/Dockerfile" "$root/"
 
 cp build/tensorflow/THIRD_PARTY_NOTICES.txt "$root/licences/tensorflow/"
+cp -L build/onnxruntime/{LICENSE,ThirdPartyNotices.txt} "$root/licences/onnxruntime/"
 cp "$("$GO" env GOROOT)/LICENSE" "$root/licences/go/LICENSE"
 "$GO" list -deps -f '{{with .Module}}{{if .Version}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/... | sort -u |
   while read -r module release directory; do

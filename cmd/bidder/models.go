@@ -9,6 +9,7 @@ import (
 	"gavel/internal/batcher"
 	"gavel/internal/console"
 	"gavel/internal/engine"
+	"gavel/internal/engine/onnx"
 	"gavel/internal/engine/plan"
 	"gavel/internal/engine/tensorflow"
 	"gavel/internal/host"
@@ -55,6 +56,7 @@ func loaders(threading tensorflow.Threading, objects string) engine.Loaders {
 	return engine.Loaders{
 		models.DefaultFormat: tensorflow.Loader(tensorflow.Options{Threading: threading}),
 		models.PlanFormat:    plan.Loader(plan.NewObjects(objects), plan.Options{}),
+		onnx.Format:          onnx.Loader(onnx.Options{}),
 	}
 }
 

@@ -152,6 +152,16 @@ def test_licences_of_every_module_are_there(folder: Path) -> None:
     assert "github.com/valyala/fasthttp" in modules
     assert not [m for m in modules if not any((folder / "licences/go" / m).iterdir())]
     assert (folder / "licences/tensorflow/THIRD_PARTY_NOTICES.txt").stat().st_size > 100_000
+    assert (folder / "licences/onnxruntime/ThirdPartyNotices.txt").stat().st_size > 100_000
+    assert "MIT License" in (folder / "licences/onnxruntime/LICENSE").read_text()
+
+
+def test_onnxruntime_is_there(folder: Path) -> None:
+    library = folder / "lib/libonnxruntime.so.1"
+    assert library.is_file()
+    assert not library.is_symlink()
+    needed = subprocess.run(["ldd", library], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert not [line for line in needed if not SYSTEM_LIBRARIES.match(Path(line.split()[0]).name)]
 
 
 @pytest.mark.parametrize("name", ["bidder", "trainer"])
