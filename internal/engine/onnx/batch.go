@@ -1,8 +1,8 @@
 package onnx
 
 /*
-#cgo noescape gavel_run
-#cgo nocallback gavel_run
+#cgo noescape onnx_run
+#cgo nocallback onnx_run
 #include <stdlib.h>
 #include "shim.h"
 */
@@ -29,7 +29,7 @@ var (
 type Batch struct {
 	engine   *Engine
 	capacity int
-	c        *C.gavel_batch
+	c        *C.onnx_batch
 	blocks   []unsafe.Pointer
 	inputs   []engine.Column
 	outputs  []engine.Column
@@ -38,13 +38,13 @@ type Batch struct {
 	bytes []byte       // C memory that the texts of a run are copied to
 }
 
-// textColumn is a text input: what C reads, a gavel_text a row.
+// textColumn is a text input: what C reads, a onnx_text a row.
 type textColumn struct {
 	input int
 	rows  []text
 }
 
-// text is a gavel_text. Its pointer is to C memory.
+// text is a onnx_text. Its pointer is to C memory.
 type text struct {
 	bytes  uintptr
 	length uintptr
@@ -84,7 +84,7 @@ func sizeOf(t engine.Type) uintptr {
 
 func (e *Engine) newBatch(capacity int) *Batch {
 	b := &Batch{engine: e, capacity: capacity}
-	b.c = &array[C.gavel_batch](b, 1)[0]
+	b.c = &array[C.onnx_batch](b, 1)[0]
 	in, out := array[unsafe.Pointer](b, len(e.schema.Inputs)), array[unsafe.Pointer](b, len(e.schema.Outputs))
 	wide := array[*C.int64_t](b, len(in))
 	b.c.input, b.c.output, b.c.wide = unsafe.SliceData(in), unsafe.SliceData(out), unsafe.SliceData(wide)
@@ -96,7 +96,7 @@ func (e *Engine) newBatch(capacity int) *Batch {
 			rows := array[text](b, capacity)
 			b.texts, p = append(b.texts, textColumn{k, rows}), unsafe.Pointer(unsafe.SliceData(rows))
 		case unsafe.Slice(e.c.input, len(in))[k].element == C.ORT_INT64:
-			wide[k] = unsafe.SliceData(array[C.int64_t](b, min(capacity, C.GAVEL_CHUNK)*f.Width))
+			wide[k] = unsafe.SliceData(array[C.int64_t](b, min(capacity, C.ONNX_CHUNK)*f.Width))
 		}
 		b.inputs, in[k] = append(b.inputs, column), p
 	}
@@ -164,7 +164,7 @@ func (b *Batch) Run(n int) error {
 			return errors.New("onnx: cannot run: out of memory")
 		}
 	}
-	if !sound || C.gavel_run(b.engine.c, b.c, 0, C.int64_t(n)) != nil {
+	if !sound || C.onnx_run(b.engine.c, b.c, 0, C.int64_t(n)) != nil {
 		return b.runAlone(n)
 	}
 	if b.engine.tableRows > 0 {
@@ -179,7 +179,7 @@ func (b *Batch) runAlone(n int) error {
 	for i := range n {
 		err := b.engine.Validate(b.inputs, i)
 		if err == nil {
-			if message := C.gavel_run(b.engine.c, b.c, C.int64_t(i), 1); message != nil {
+			if message := C.onnx_run(b.engine.c, b.c, C.int64_t(i), 1); message != nil {
 				err = fmt.Errorf("onnxruntime: %s", C.GoString(message))
 			} else if b.engine.tableRows > 0 {
 				err = b.checkProbability(i)
@@ -270,7 +270,7 @@ func (b *Batch) Close() {
 	if b.c == nil {
 		return
 	}
-	C.gavel_end_batch(b.engine.c, b.c)
+	C.onnx_end_batch(b.engine.c, b.c)
 	C.free(unsafe.Pointer(unsafe.SliceData(b.bytes)))
 	for _, p := range b.blocks {
 		C.free(p)

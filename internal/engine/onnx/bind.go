@@ -27,7 +27,7 @@ func (e *Engine) bind(f *file, v *engine.Version) error {
 		out := &unsafe.Slice(e.c.output, int(e.c.outputs))[i]
 		if labels := f.classes(C.GoString(out.name)); labels != nil && out.kind == C.ORT_TENSOR && (out.element == C.ORT_INT64 || out.element == C.ORT_STRING) {
 			e.labels = labels
-			C.gavel_drop_output(e.c, C.int64_t(i))
+			C.onnx_drop_output(e.c, C.int64_t(i))
 			continue
 		}
 		field, err := column("output", out)
@@ -65,7 +65,7 @@ var names = map[C.int]string{
 }
 
 // column returns the field of an input or output.
-func column(kind string, f *C.gavel_field) (engine.Field, error) {
+func column(kind string, f *C.onnx_field) (engine.Field, error) {
 	name := C.GoString(f.name)
 	refuse := func(format string, args ...any) (engine.Field, error) {
 		return engine.Field{Name: name}, fmt.Errorf("onnx: %s %q %s", kind, name, fmt.Sprintf(format, args...))

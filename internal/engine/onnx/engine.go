@@ -70,7 +70,7 @@ func Loader(o Options) engine.Loader {
 //
 // Its memory lies in C. It is freed when Close was called and the last batch is closed, whichever comes last.
 type Engine struct {
-	c         *C.gavel_model
+	c         *C.onnx_model
 	schema    engine.Schema
 	labels    []any
 	tableRows int // above 0: rows are indices below it, and the output is a probability
@@ -104,7 +104,7 @@ func open(v engine.Version, o Options) (*Engine, error) {
 	cname := C.CString(name)
 	defer C.free(unsafe.Pointer(cname))
 	var message *C.char
-	c := C.gavel_load(library, cname, &message)
+	c := C.onnx_load(library, cname, &message)
 	if c == nil {
 		defer C.free(unsafe.Pointer(message))
 		return nil, fmt.Errorf("%w: onnxruntime %s cannot load it: %s", engine.ErrLoad, C.GoString(library.version), C.GoString(message))
@@ -195,8 +195,8 @@ func (e *Engine) Close() error {
 
 // free is called once, when nothing can run any more.
 func (e *Engine) free() {
-	C.gavel_unload(e.c)
+	C.onnx_unload(e.c)
 	e.c = nil
-	C.gavel_trim() // a model leaves its memory in many pieces with the allocator
+	C.onnx_trim() // a model leaves its memory in many pieces with the allocator
 	liveModels.Add(-1)
 }

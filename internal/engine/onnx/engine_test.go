@@ -178,7 +178,7 @@ func TestBatchBounds(t *testing.T) {
 	}
 }
 
-// Rows beyond GAVEL_CHUNK run in further calls of onnxruntime, with the same outputs.
+// Rows beyond ONNX_CHUNK run in further calls of onnxruntime, with the same outputs.
 func TestManyRows(t *testing.T) {
 	const n = 2*1024 + 5
 	x, p := golden(t)

@@ -21,11 +21,11 @@ const DefaultLibrary = "libonnxruntime.so.1"
 // libraries are those that are open, by name. They are never closed: threads of theirs may outlive every model.
 var libraries struct {
 	sync.Mutex
-	open map[string]*C.gavel_library
+	open map[string]*C.onnx_library
 }
 
 // openLibrary loads onnxruntime at the first use of it. If that fails, the next use tries again.
-func openLibrary(name string) (*C.gavel_library, error) {
+func openLibrary(name string) (*C.onnx_library, error) {
 	libraries.Lock()
 	defer libraries.Unlock()
 	if l := libraries.open[name]; l != nil {
@@ -34,7 +34,7 @@ func openLibrary(name string) (*C.gavel_library, error) {
 	cname := C.CString(name)
 	defer C.free(unsafe.Pointer(cname))
 	var message *C.char
-	l := C.gavel_open_library(cname, &message)
+	l := C.onnx_open_library(cname, &message)
 	if l == nil {
 		defer C.free(unsafe.Pointer(message))
 		return nil, fmt.Errorf("%w that is in use: onnxruntime cannot be loaded: %s; install onnxruntime 1.%d or later and put its %s where the linker "+
@@ -42,7 +42,7 @@ func openLibrary(name string) (*C.gavel_library, error) {
 			engine.ErrFormat, C.GoString(message), int(C.ORT_API_VERSION_USED), DefaultLibrary)
 	}
 	if libraries.open == nil {
-		libraries.open = map[string]*C.gavel_library{}
+		libraries.open = map[string]*C.onnx_library{}
 	}
 	libraries.open[name] = l
 	return l, nil

@@ -2,8 +2,8 @@
 //
 // The API is a table of functions that onnxruntime only appends to: a function's place never changes. So the few that are
 // needed stand here with their places, and nothing but the library has to be installed. A wrong place fails to compile.
-#ifndef GAVEL_ONNX_ORT_H
-#define GAVEL_ONNX_ORT_H
+#ifndef ONNX_ORT_H
+#define ONNX_ORT_H
 
 #include <stddef.h>
 #include <stdint.h>

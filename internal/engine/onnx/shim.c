@@ -22,14 +22,14 @@ static char* taken(const OrtApi* api, OrtStatus* status) {
   return message;
 }
 
-static OrtStatus* start(gavel_library* l) {
+static OrtStatus* start(onnx_library* l) {
   // Errors are returned; onnxruntime would log each to stderr too.
   TRY(l->api->CreateEnv(ORT_LOG_FATAL, "gavel", &l->env));
   TRY(l->api->CreateCpuMemoryInfo(ORT_ARENA, ORT_MEMORY_DEFAULT, &l->memory));
   return l->api->GetAllocatorWithDefaultOptions(&l->allocator);
 }
 
-gavel_library* gavel_open_library(const char* name, char** message) {
+onnx_library* onnx_open_library(const char* name, char** message) {
   *message = NULL;
   void* handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
   if (handle == NULL) {
@@ -51,7 +51,7 @@ gavel_library* gavel_open_library(const char* name, char** message) {
     dlclose(handle);
     return NULL;
   }
-  gavel_library* l = calloc(1, sizeof *l);
+  onnx_library* l = calloc(1, sizeof *l);
   if (l == NULL) return NULL;
   l->api = api;
   l->version = base()->GetVersionString();
@@ -78,7 +78,7 @@ static OrtStatus* configure(const OrtApi* api, OrtSessionOptions* o) {
   return api->DisableCpuMemArena(o);
 }
 
-static OrtStatus* create(gavel_model* m, const char* path) {
+static OrtStatus* create(onnx_model* m, const char* path) {
   const OrtApi* api = m->library->api;
   OrtSessionOptions* options;
   TRY(api->CreateSessionOptions(&options));
@@ -88,7 +88,7 @@ static OrtStatus* create(gavel_model* m, const char* path) {
   return failed;
 }
 
-static OrtStatus* describe_type(const OrtApi* api, const OrtTypeInfo* info, gavel_field* f) {
+static OrtStatus* describe_type(const OrtApi* api, const OrtTypeInfo* info, onnx_field* f) {
   TRY(api->GetOnnxTypeFromTypeInfo(info, &f->kind));
   if (f->kind != ORT_TENSOR) return NULL;
   const OrtTensorInfo* tensor;
@@ -100,7 +100,7 @@ static OrtStatus* describe_type(const OrtApi* api, const OrtTypeInfo* info, gave
   return rank <= 2 ? api->GetDimensions(tensor, f->dims, rank) : NULL;
 }
 
-static OrtStatus* describe(const gavel_model* m, int input, size_t index, gavel_field* f) {
+static OrtStatus* describe(const onnx_model* m, int input, size_t index, onnx_field* f) {
   const OrtApi* api = m->library->api;
   OrtTypeInfo* info;
   TRY(input ? api->SessionGetInputTypeInfo(m->session, index, &info)
@@ -112,7 +112,7 @@ static OrtStatus* describe(const gavel_model* m, int input, size_t index, gavel_
                : api->SessionGetOutputName(m->session, index, m->library->allocator, &f->name);
 }
 
-static OrtStatus* describe_all(gavel_model* m, int input, gavel_field** fields, const char*** names, int64_t* count) {
+static OrtStatus* describe_all(onnx_model* m, int input, onnx_field** fields, const char*** names, int64_t* count) {
   const OrtApi* api = m->library->api;
   size_t n;
   TRY(input ? api->SessionGetInputCount(m->session, &n) : api->SessionGetOutputCount(m->session, &n));
@@ -120,15 +120,15 @@ static OrtStatus* describe_all(gavel_model* m, int input, gavel_field** fields, 
   *names = calloc(n + 1, sizeof **names);
   if (*fields == NULL || *names == NULL) abort();  // as Go does
   for (*count = 0; *count < (int64_t)n; ++*count) {
-    gavel_field* f = *fields + *count;
+    onnx_field* f = *fields + *count;
     TRY(describe(m, input, (size_t)*count, f));
     (*names)[*count] = f->name;
   }
   return NULL;
 }
 
-gavel_model* gavel_load(const gavel_library* library, const char* path, char** message) {
-  gavel_model* m = calloc(1, sizeof *m);
+onnx_model* onnx_load(const onnx_library* library, const char* path, char** message) {
+  onnx_model* m = calloc(1, sizeof *m);
   if (m == NULL) abort();
   m->library = library;
   OrtStatus* failed = create(m, path);
@@ -136,26 +136,26 @@ gavel_model* gavel_load(const gavel_library* library, const char* path, char** m
   if (failed == NULL) failed = describe_all(m, 0, &m->output, &m->output_name, &m->outputs);
   if (failed != NULL) {
     *message = taken(library->api, failed);
-    gavel_unload(m);
+    onnx_unload(m);
     return NULL;
   }
   return m;
 }
 
-static void free_name(const gavel_model* m, gavel_field* f) {
+static void free_name(const onnx_model* m, onnx_field* f) {
   if (f->name == NULL) return;
   OrtStatus* failed = m->library->api->AllocatorFree(m->library->allocator, f->name);
   if (failed != NULL) m->library->api->ReleaseStatus(failed);
 }
 
-void gavel_drop_output(gavel_model* m, int64_t index) {
+void onnx_drop_output(onnx_model* m, int64_t index) {
   free_name(m, &m->output[index]);
   size_t after = (size_t)(--m->outputs - index);
   memmove(m->output + index, m->output + index + 1, after * sizeof *m->output);
   memmove(m->output_name + index, m->output_name + index + 1, after * sizeof *m->output_name);
 }
 
-void gavel_unload(gavel_model* m) {
+void onnx_unload(onnx_model* m) {
   for (int64_t i = 0; i < m->inputs; i++) free_name(m, &m->input[i]);
   for (int64_t i = 0; i < m->outputs; i++) free_name(m, &m->output[i]);
   free(m->input);
@@ -169,13 +169,13 @@ void gavel_unload(gavel_model* m) {
 static size_t size_of(int element) { return element == ORT_DOUBLE || element == ORT_INT64 ? 8 : 4; }
 
 // A tensor over memory of the batch, which onnxruntime reads or writes in place.
-static OrtStatus* tensor_over(const gavel_model* m, const gavel_field* f, void* data, int64_t n, OrtValue** out) {
+static OrtStatus* tensor_over(const onnx_model* m, const onnx_field* f, void* data, int64_t n, OrtValue** out) {
   int64_t width = f->rank == 2 ? f->dims[1] : 1, shape[2] = {n, width};
   return m->library->api->CreateTensorWithDataAsOrtValue(m->library->memory, data, (size_t)(n * width) * size_of(f->element),
                                                          shape, (size_t)f->rank, f->element, out);
 }
 
-static OrtStatus* tensor_of_texts(const gavel_model* m, const gavel_field* f, const gavel_text* texts, int64_t n,
+static OrtStatus* tensor_of_texts(const onnx_model* m, const onnx_field* f, const onnx_text* texts, int64_t n,
                                   OrtValue** out) {
   const OrtApi* api = m->library->api;
   int64_t width = f->rank == 2 ? f->dims[1] : 1, shape[2] = {n, width};
@@ -188,12 +188,12 @@ static OrtStatus* tensor_of_texts(const gavel_model* m, const gavel_field* f, co
   return NULL;
 }
 
-static OrtStatus* make_input(const gavel_model* m, gavel_batch* b, int64_t k, int64_t first, int64_t n) {
-  const gavel_field* f = &m->input[k];
+static OrtStatus* make_input(const onnx_model* m, onnx_batch* b, int64_t k, int64_t first, int64_t n) {
+  const onnx_field* f = &m->input[k];
   int64_t width = f->rank == 2 ? f->dims[1] : 1, from = first * width;
   switch (f->element) {
     case ORT_STRING:
-      return tensor_of_texts(m, f, (gavel_text*)b->input[k] + from, n, &b->value[k]);
+      return tensor_of_texts(m, f, (onnx_text*)b->input[k] + from, n, &b->value[k]);
     case ORT_INT64: {
       const int32_t* narrow = (int32_t*)b->input[k] + from;
       for (int64_t i = 0; i < n * width; i++) b->wide[k][i] = narrow[i];
@@ -204,11 +204,11 @@ static OrtStatus* make_input(const gavel_model* m, gavel_batch* b, int64_t k, in
   }
 }
 
-static OrtStatus* run_values(const gavel_model* m, gavel_batch* b, int64_t first, int64_t n) {
+static OrtStatus* run_values(const onnx_model* m, onnx_batch* b, int64_t first, int64_t n) {
   for (int64_t k = 0; k < m->inputs; k++) TRY(make_input(m, b, k, first, n));
   OrtValue** outputs = b->value + m->inputs;
   for (int64_t k = 0; k < m->outputs; k++) {
-    const gavel_field* f = &m->output[k];
+    const onnx_field* f = &m->output[k];
     size_t row = size_of(f->element) * (size_t)(f->rank == 2 ? f->dims[1] : 1);
     TRY(tensor_over(m, f, (char*)b->output[k] + (size_t)first * row, n, &outputs[k]));
   }
@@ -216,7 +216,7 @@ static OrtStatus* run_values(const gavel_model* m, gavel_batch* b, int64_t first
                               m->output_name, (size_t)m->outputs, outputs);
 }
 
-static OrtStatus* run_chunk(const gavel_model* m, gavel_batch* b, int64_t first, int64_t n) {
+static OrtStatus* run_chunk(const onnx_model* m, onnx_batch* b, int64_t first, int64_t n) {
   OrtStatus* failed = run_values(m, b, first, n);
   for (int64_t k = 0; k < m->inputs + m->outputs; k++) {
     if (b->value[k] != NULL) m->library->api->ReleaseValue(b->value[k]);
@@ -231,29 +231,29 @@ static uint64_t thread_cpu(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-const char* gavel_run(gavel_model* m, gavel_batch* b, int64_t first, int64_t n) {
+const char* onnx_run(onnx_model* m, onnx_batch* b, int64_t first, int64_t n) {
   static atomic_ullong runs;
-  gavel_end_batch(m, b);
+  onnx_end_batch(m, b);
   // A thread's CPU time costs a system call: past a model's first runs one in eight is measured, chosen by multiples of
   // the golden ratio, which spread evenly over any regular pattern of runs.
   uint64_t number = atomic_fetch_add_explicit(&runs, 1, memory_order_relaxed);
   int ran = atomic_load_explicit(&m->ran, memory_order_relaxed);
-  int measured = ran < GAVEL_METERED || number * 0x9e3779b97f4a7c15u < UINT64_MAX / 8;
+  int measured = ran < ONNX_METERED || number * 0x9e3779b97f4a7c15u < UINT64_MAX / 8;
   uint64_t before = measured ? thread_cpu() : 0;
-  for (int64_t at = 0; at < n && b->status == NULL; at += GAVEL_CHUNK) {
-    b->status = run_chunk(m, b, first + at, n - at < GAVEL_CHUNK ? n - at : GAVEL_CHUNK);
+  for (int64_t at = 0; at < n && b->status == NULL; at += ONNX_CHUNK) {
+    b->status = run_chunk(m, b, first + at, n - at < ONNX_CHUNK ? n - at : ONNX_CHUNK);
   }
   b->cpu_ns = measured && ran > 0 ? thread_cpu() - before : 0;  // the first run takes longer
-  if (ran < GAVEL_METERED) atomic_fetch_add_explicit(&m->ran, 1, memory_order_relaxed);
+  if (ran < ONNX_METERED) atomic_fetch_add_explicit(&m->ran, 1, memory_order_relaxed);
   return b->status == NULL ? NULL : m->library->api->GetErrorMessage(b->status);
 }
 
-void gavel_end_batch(const gavel_model* m, gavel_batch* b) {
+void onnx_end_batch(const onnx_model* m, onnx_batch* b) {
   if (b->status != NULL) m->library->api->ReleaseStatus(b->status);
   b->status = NULL;
 }
 
-void gavel_trim(void) {
+void onnx_trim(void) {
 #ifdef __GLIBC__
   malloc_trim(0);
 #endif
