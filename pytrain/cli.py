@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from pytrain import build, cli_file, cli_fit, cli_plan, cli_port
+from pytrain import build, cli_file, cli_fit, cli_onnx, cli_plan, cli_port
 from pytrain.errors import PytrainError
 
 app = typer.Typer(
@@ -53,6 +53,7 @@ app.command("evaluate")(cli_file.evaluate)
 app.command("inspect")(cli_file.inspect)
 app.command("port-sklearn")(cli_port.port_sklearn)
 app.command("port")(cli_plan.port)
+app.command("export-onnx")(cli_onnx.export_onnx)
 
 
 def main() -> NoReturn:
