@@ -43,6 +43,9 @@ func (e *Engine) bind(f *file, v *engine.Version) error {
 	if len(e.schema.Outputs) == 0 {
 		return errors.New("onnx: the model gives labels alone; export it with its probabilities")
 	}
+	if err := e.nameProbability(); err != nil {
+		return err
+	}
 	if err := e.schema.Check(); err != nil {
 		return fmt.Errorf("onnx: %w", err)
 	}
@@ -50,6 +53,25 @@ func (e *Engine) bind(f *file, v *engine.Version) error {
 	if v.RowLen > 0 && (len(in) != 1 || in[0].Type != engine.Int32 || in[0].Width != v.RowLen) {
 		return fmt.Errorf("onnx: the model takes %v; by the manifest it takes int32[?, %d]", in, v.RowLen)
 	}
+	return nil
+}
+
+// nameProbability calls the output of a classifier that has a column for each class "probability", as engine.Labeler has it.
+func (e *Engine) nameProbability() error {
+	if e.labels == nil {
+		return nil
+	}
+	var found []*engine.Field
+	for i := range e.schema.Outputs {
+		if f := &e.schema.Outputs[i]; f.Width == len(e.labels) {
+			found = append(found, f)
+		}
+	}
+	if len(found) != 1 {
+		return fmt.Errorf("onnx: the model gives labels of %d classes, but %d of its outputs have a column for each; remove the labels, or give it one such output",
+			len(e.labels), len(found))
+	}
+	found[0].Name = "probability"
 	return nil
 }
 

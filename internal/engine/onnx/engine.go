@@ -86,6 +86,7 @@ var (
 	_ engine.Engine      = (*Engine)(nil)
 	_ engine.Validator   = (*Engine)(nil)
 	_ engine.SampleTaker = (*Engine)(nil)
+	_ engine.Labeler     = (*Engine)(nil)
 )
 
 func open(v engine.Version, o Options) (*Engine, error) {
@@ -118,11 +119,11 @@ func open(v engine.Version, o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Schema implements engine.Engine. The fields have the names that the model gives them.
+// Schema implements engine.Engine. The fields have the names that the model gives them, but for the probabilities of a
+// classifier: see nameProbability.
 func (e *Engine) Schema() *engine.Schema { return &e.schema }
 
-// Labels are the classes of a classifier, in the order of the columns of its probabilities: all string or all int64. Other
-// models have none. They are read-only.
+// Labels implements engine.Labeler: all string or all int64.
 func (e *Engine) Labels() []any { return e.labels }
 
 // Validate implements engine.Validator. An index must lie within the table, and a text be UTF-8 and not too long. Models know

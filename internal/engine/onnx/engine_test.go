@@ -49,7 +49,7 @@ func TestLabels(t *testing.T) {
 		if !slices.Equal(e.Labels(), want) {
 			t.Errorf("%s: %v, want %v", name, e.Labels(), want)
 		}
-		if out := e.Schema().Outputs; len(out) != 1 || out[0].Name != "scores" {
+		if out := e.Schema().Outputs; len(out) != 1 || out[0].Name != "probability" {
 			t.Errorf("%s gives %v", name, out)
 		}
 		b := newBatch(t, e, 2)
@@ -93,6 +93,8 @@ func TestLoaderRefuses(t *testing.T) {
 		})
 	}
 	f("zipmap", nil, engine.ErrSignature, `output "maps" is a sequence or a map`, "zipmap=False")
+	f("labels_alone", nil, engine.ErrSignature, "gives labels alone")
+	f("more_labels", nil, engine.ErrSignature, "labels of 4 classes, but 0 of its outputs")
 	f("fixed", nil, engine.ErrSignature, `input "x" has 4 rows, always`, "dynamic first dimension", `output "y" has 4 rows`)
 	f("scalar", nil, engine.ErrSignature, `input "x" is a single value`)
 	f("cube", nil, engine.ErrSignature, `input "x" has 3 dimensions`)

@@ -37,9 +37,9 @@ func openLibrary(name string) (*C.onnx_library, error) {
 	l := C.onnx_open_library(cname, &message)
 	if l == nil {
 		defer C.free(unsafe.Pointer(message))
-		return nil, fmt.Errorf("%w that is in use: onnxruntime cannot be loaded: %s; install onnxruntime 1.%d or later and put its %s where the linker "+
+		return nil, fmt.Errorf("%w %q: onnxruntime cannot be loaded: %s; install onnxruntime 1.%d or later, and put its %s where the linker "+
 			"finds it: in lib/ of a distribution, in a directory of LD_LIBRARY_PATH, or by make setup in a checkout",
-			engine.ErrFormat, C.GoString(message), int(C.ORT_API_VERSION_USED), DefaultLibrary)
+			engine.ErrFormat, Format, C.GoString(message), int(C.ORT_API_VERSION_USED), DefaultLibrary)
 	}
 	if libraries.open == nil {
 		libraries.open = map[string]*C.onnx_library{}

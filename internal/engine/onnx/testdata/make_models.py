@@ -117,6 +117,13 @@ def zipmap() -> onnx.ModelProto:
     return proto
 
 
+def labels_alone() -> onnx.ModelProto:
+    """Return a classifier that gives no probabilities."""
+    proto = classifier({"classlabels_ints": [1, 2, 3]}, I64)
+    del proto.graph.output[1]
+    return proto
+
+
 def same(shape: Shape, kind: int = F, to: int = F) -> onnx.ModelProto:
     """Return a model that casts its one input."""
     return model([helper.make_node("Cast", ["x"], ["y"], to=to)], [("x", kind, shape)], [("y", to, shape)])
@@ -141,6 +148,8 @@ def main(root: Path) -> None:
         "classifier": classifier({"classlabels_strings": ["a", "b", "c"]}, S),
         "numbered": classifier({"classlabels_ints": [7, 8, 9]}, I64),
         "zipmap": zipmap(),
+        "more_labels": classifier({"classlabels_ints": [7, 8, 9, 10]}, I64),
+        "labels_alone": labels_alone(),
         "fixed": same([4, 2]),
         "scalar": same([]),
         "cube": same(["n", 2, 2]),
