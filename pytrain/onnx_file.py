@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -48,7 +48,7 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def add(self, op: str, inputs: list[str], output: str, **settings: int) -> str:
+    def add(self, op: str, inputs: list[str], output: str, **settings: Any) -> str:
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **settings))
         return output
 
@@ -110,7 +110,7 @@ def model_of(recipe: Recipe, weights: Weights, *, where: str) -> onnx.ModelProto
 
 
 def check(data: bytes, x: Int32s, p: Float32s, *, where: str) -> float:
-    """Run a model in onnxruntime, and return the largest difference from golden rows x (n, F) with probabilities p (n,).
+    """Run a model in onnxruntime; return how far it is from golden rows x (n, F) with probabilities p (n,).
 
     Raises
     ------
