@@ -56,7 +56,7 @@ func loaders(threading tensorflow.Threading, objects string) engine.Loaders {
 	return engine.Loaders{
 		models.DefaultFormat: tensorflow.Loader(tensorflow.Options{Threading: threading}),
 		models.PlanFormat:    plan.Loader(plan.NewObjects(objects), plan.Options{}),
-		onnx.Format:          onnx.Loader(onnx.Options{}),
+		models.ONNXFormat:    onnx.Loader(onnx.Options{}),
 	}
 }
 

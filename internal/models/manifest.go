@@ -31,10 +31,12 @@ const (
 	DefaultFormat = "savedmodel"
 	// PlanFormat is a plan, in the folder of that name.
 	PlanFormat = "plan"
+	// ONNXFormat is an ONNX model, in the folder of that name.
+	ONNXFormat = "onnx"
 )
 
 // fileOf is the file that every version of a format has. The files of other formats are not checked.
-var fileOf = map[string]string{DefaultFormat: savedModelFile, PlanFormat: planFile}
+var fileOf = map[string]string{DefaultFormat: savedModelFile, PlanFormat: planFile, ONNXFormat: onnxFile}
 
 // maxManifestBytes bounds manifest.json; a real one is a few KB.
 const maxManifestBytes = 4 << 20

@@ -16,6 +16,7 @@ const (
 
 	savedModelFile = "saved_model.pb"
 	planFile       = "plan/plan.msgpack"
+	onnxFile       = "onnx/model.onnx"
 
 	// ObjectsDir is where the parameters of plans lie in a store that is a directory. No model has this name.
 	ObjectsDir = "objects"
