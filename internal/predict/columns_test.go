@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,41 @@ func value() *fakeModel {
 	return m
 }
 
+// Rows of a quick model are scored on the event loop, unless there is a fault in them.
+func TestDirectColumns(t *testing.T) {
+	m := value()
+	scored, onLoop := m.columns, false
+	m.columns = func(inputs []engine.Column, n int, outputs []engine.Column, errs []error) error {
+		stack := make([]byte, 16<<10)
+		onLoop = strings.Contains(string(stack[:runtime.Stack(stack, false)]), "startColumns")
+		if inputs[0].Text[0] == "panic" && onLoop {
+			panic("oh")
+		}
+		return scored(inputs, n, outputs, errs)
+	}
+	s, client := startServer(t, map[string]Model{"length": m}, Options{})
+	f := func(name string, quick int64, body string, wantLoop bool, wantStatus int, want string) {
+		t.Helper()
+		m.quick.Store(quick)
+		onLoop = false
+		if status, got := ask(t, client, "POST /v1/models/length:predict", body); status != wantStatus || !strings.Contains(got, want) || onLoop != wantLoop {
+			t.Errorf("%s: status %d, %s, on the loop %v; want %d, %s, %v", name, status, got, onLoop, wantStatus, want, wantLoop)
+		}
+		if n := m.held.Load(); n != 0 {
+			t.Errorf("%s: %d versions held", name, n)
+		}
+	}
+	f("slow", 0, `{"instances":["abc"]}`, false, 200, "[3.0]")
+	f("quick", 1, `{"instances":["abc"]}`, true, 200, "[3.0]")
+	f("too many rows", 1, `{"instances":["abc","a"]}`, false, 200, "[3.0,1.0]")
+	f("a bad row", 1, `{"instances":[1]}`, false, 400, "row 0")
+	f("an infinite output", 1, `{"instances":["infinite"]}`, true, 500, "JSON cannot hold")
+	f("a panic", 1, `{"instances":["panic"]}`, false, 200, "[5.0]")
+	if n := counted(t, s.metrics.panics); n != 1 {
+		t.Errorf("%v panics counted, want 1", n)
+	}
+}
+
 // expectations checks answers: as they are if the status is 200, else a part of the error.
 func expectations(t *testing.T, client *http.Client) func(name, request, body string, wantStatus int, want string, headers ...string) {
 	return func(name, request, body string, wantStatus int, want string, headers ...string) {
@@ -77,7 +113,15 @@ func expectations(t *testing.T, client *http.Client) func(name, request, body st
 }
 
 func TestColumns(t *testing.T) {
-	m := reviews("no", `y"es`)
+	t.Run("by workers", func(t *testing.T) { testColumns(t, reviews("no", `y"es`)) })
+	t.Run("on the loop", func(t *testing.T) {
+		m := reviews("no", `y"es`)
+		m.quick.Store(2)
+		testColumns(t, m)
+	})
+}
+
+func testColumns(t *testing.T, m *fakeModel) {
 	s, client := startServer(t, map[string]Model{"reviews": m, "ints": reviews(int64(-1), int64(7)), "length": value()}, Options{MaxRows: 3})
 	f := expectations(t, client)
 	const p = "POST /v1/models/reviews:predict"

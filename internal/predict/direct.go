@@ -55,7 +55,7 @@ func (w *work) start(model Model) (ok bool) {
 	o := &w.server.options
 	shape, ok := shapeOf(v, min(directRows, o.MaxRows))
 	if !ok {
-		return false
+		return w.startColumns(v)
 	}
 	if err := w.request.parse(w.call.Body, shape); err != nil {
 		return false
@@ -63,16 +63,41 @@ func (w *work) start(model Model) (ok bool) {
 	return v.Start(w.request.rows, w.request.n, w.call.Received.Add(o.Timeout), w)
 }
 
-// Scored implements scoring.Receiver. It answers the request.
-func (w *work) Scored(results []scoring.Result, err error) {
+// startColumns is start for rows of columns: it scores them at once, and answers.
+func (w *work) startColumns(v Version) bool {
+	s, p, call := w.server, &w.part, w.call
+	if !v.Quick(1) {
+		return false
+	}
+	t := &p.table
+	t.begin(call.Body, v.Schema(), min(directRows, s.options.MaxRows))
+	if err := t.parse(); err != nil || !v.Quick(t.n) {
+		return false
+	}
+	p.version, w.version = v, nil
+	o, err := p.score(call.Received.Add(s.options.Timeout))
+	if err == nil {
+		o, err = w.writeColumns()
+	}
+	if err != nil {
+		w.out, _ = sonic.ConfigStd.Marshal(failure{err.Error()}) // cannot fail: a struct of one string
+	}
+	w.reply(o)
+	return true
+}
+
+// reply answers a request on the event loop with w.out, and ends it.
+func (w *work) reply(o outcome) {
 	s, call := w.server, w.call
-	o := w.writeAnswer(results, err)
 	s.metrics.requests[o].Inc()
 	s.metrics.latency.Observe(time.Since(call.Received).Seconds())
 	w.release() // before Answer: once all are answered, the server and then the model may be closed
-	call.Answer(statuses[o], "application/json", w.out)
+	call.Answer(statuses[o], contentJSON, w.out)
 	w.done()
 }
+
+// Scored implements scoring.Receiver. It answers the request.
+func (w *work) Scored(results []scoring.Result, err error) { w.reply(w.writeAnswer(results, err)) }
 
 // writeAnswer writes the answer's body into w.out and returns its outcome.
 func (w *work) writeAnswer(results []scoring.Result, err error) (o outcome) {

@@ -203,8 +203,19 @@ func (s *Server) predictColumns(c *fasthttp.RequestCtx, w *work, deadline time.T
 	if o, err := p.score(deadline); err != nil {
 		return o, err
 	}
-	var err error
-	if t.columnar {
+	o, err := w.writeColumns()
+	if err != nil {
+		return o, err
+	}
+	c.Response.Header.SetContentType(contentJSON)
+	c.Response.SetBody(w.out)
+	return outcomeOK, nil
+}
+
+// writeColumns writes the answer for rows of columns into w.out.
+func (w *work) writeColumns() (o outcome, err error) {
+	p := &w.part
+	if p.table.columnar {
 		w.out, err = p.outputs.appendColumns(append(w.out[:0], `{"outputs":`...))
 	} else {
 		w.out, err = p.outputs.appendRows(append(w.out[:0], `{"predictions":`...))
@@ -213,9 +224,7 @@ func (s *Server) predictColumns(c *fasthttp.RequestCtx, w *work, deadline time.T
 		return outcomeFailed, err
 	}
 	w.out = append(w.out, '}')
-	c.Response.Header.SetContentType(contentJSON)
-	c.Response.SetBody(w.out)
-	s.metrics.rows.Add(float64(t.n))
+	w.server.metrics.rows.Add(float64(p.table.n))
 	return outcomeOK, nil
 }
 

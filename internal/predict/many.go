@@ -23,6 +23,7 @@ type asked struct {
 	name    string
 	part    *part
 	rows    *table // of this part, or of an earlier one with the same inputs
+	apart   bool   // it has a goroutine of its own
 	outcome outcome
 	err     error
 }
@@ -143,22 +144,19 @@ func (a *asked) read(all []asked, i int, body []byte, maxRows int) {
 	}
 }
 
-// scoreAll scores the rows with every model that has them, at once.
+// scoreAll scores the rows with every model that has them: the quick ones one after another, the others at once.
 func scoreAll(models []asked, deadline time.Time) {
 	var running sync.WaitGroup
-	var first *asked
 	for i := range models {
 		a := &models[i]
-		switch {
-		case a.err != nil:
-		case first == nil:
-			first = a // in this goroutine, last
-		default:
+		if a.apart = a.err == nil && !a.part.version.Quick(a.rows.n); a.apart {
 			running.Go(func() { a.outcome, a.err = a.scored(deadline) })
 		}
 	}
-	if first != nil {
-		first.outcome, first.err = first.scored(deadline)
+	for i := range models {
+		if a := &models[i]; !a.apart && a.err == nil {
+			a.outcome, a.err = a.scored(deadline)
+		}
 	}
 	running.Wait()
 	for i := range models {

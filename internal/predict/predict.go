@@ -16,7 +16,7 @@
 // one pass (request.go), against the shape of the acquired version. All rows go to that version's queue at once, where they
 // share batches with auctions.
 //
-// Rows of typed columns go to a worker. They are read in one pass too, into columns (table.go) whose texts lie in pooled
+// Rows of typed columns go to a worker, or are scored on the event loop if the version is quick. They are read in one pass too, into columns (table.go) whose texts lie in pooled
 // memory, by the form of the API: named.go, infer.go. The version scores the columns, and answer.go or v2.go writes the
 // outputs.
 package predict
@@ -72,6 +72,8 @@ type Version interface {
 	// Schema().Outputs. Errors are as Score's; errs[i] says why row i has no outputs. Only if the error is nil, no batch
 	// reads the inputs' texts after it returns.
 	ScoreColumns(inputs []engine.Column, n int, deadline time.Time, outputs []engine.Column, errs []error) error
+	// Quick says that ScoreColumns runs n rows in the caller's goroutine, within microseconds: an event loop may wait for that.
+	Quick(n int) bool
 	// ScoreCandidates scores candidates of req, encoded as in an auction. Errors are as Score's, or scoring.ErrNoRecipe.
 	ScoreCandidates(req *auction.Request, candidates []auction.Candidate, deadline time.Time, results []scoring.Result) error
 	Release()

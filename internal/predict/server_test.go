@@ -48,6 +48,7 @@ type fakeModel struct {
 	labels  []any
 	columns func(inputs []engine.Column, n int, outputs []engine.Column, errs []error) error // ScoreColumns
 
+	quick   atomic.Int64 // Quick takes so many rows
 	direct  bool         // Start takes rows,
 	bad     bool         // … and panics
 	started atomic.Int64 // how often it did
@@ -92,6 +93,8 @@ var indexSchema = &engine.Schema{
 }
 
 func (v *fakeVersion) Schema() *engine.Schema { return cmp.Or(v.model.schema, indexSchema) }
+
+func (v *fakeVersion) Quick(n int) bool { return int64(n) <= v.model.quick.Load() }
 
 func (v *fakeVersion) ScoreColumns(inputs []engine.Column, n int, deadline time.Time, outputs []engine.Column, errs []error) error {
 	if err := errors.Join(engine.Fit(inputs, v.Schema().Inputs, n), engine.Fit(outputs, v.Schema().Outputs, n)); err != nil {
