@@ -264,7 +264,7 @@ func TestV2Binary(t *testing.T) {
 func TestMany(t *testing.T) {
 	m, broken := reviews("no", "yes"), value()
 	broken.schema = &engine.Schema{Inputs: []engine.Field{{Name: "sentence", Type: engine.Text, Width: 1}}, Outputs: oneText.Outputs}
-	broken.columns = func([]engine.Column, int, []engine.Column, []error) error { panic("oh") }
+	broken.columns = func([]engine.Column, int, []engine.Column, []error) error { return errors.New("the engine failed") }
 	length := value()
 	length.schema = broken.schema
 	s, client := startServer(t, map[string]Model{"reviews": m, "length": length, "broken": broken, "text": value(), "ctr": &fakeModel{}}, Options{MaxRows: 4})
@@ -275,11 +275,14 @@ func TestMany(t *testing.T) {
 	f("by column, names last", p, `{"inputs":{"sentence":["good","bad"],"age":[31,1]},"models":["reviews","length"]}`, 200,
 		`{"outputs":{"reviews":{"probability":[[0.6,0.4],[0.7,0.3]],"class":["no","no"],"age":[31.0,1.0]},"length":[4.0,3.0]}}`)
 	f("a model that fails", p, `{"models":["length","broken","x"],"instances":["a"]}`, 200,
-		`{"predictions":{"length":[1.0]},"errors":{"broken":"panic: oh","x":"model \"x\" is unknown; the models are: broken, ctr, length, reviews, text"}}`)
+		`{"predictions":{"length":[1.0]},"errors":{"broken":"the engine failed","x":"model \"x\" is unknown; the models are: broken, ctr, length, reviews, text"}}`)
 	f("a row that one refuses", p, `{"models":["length","reviews"],"instances":[{"sentence":"refuse","age":31}]}`, 200,
 		`{"predictions":{"length":[6.0]},"errors":{"reviews":"1 of 1 rows are refused (rows are numbered from 0); row 0: batcher: the engine refuses this row: unknown word"}}`)
 	f("a column that one lacks", p, `{"models":["length","text"],"instances":[{"sentence":"good"}]}`, 200,
 		`{"predictions":{"length":[4.0]},"errors":{"text":"1 of 1 rows are refused (rows are numbered from 0): row 0, column \"text\" is missing"}}`)
+	f("a version by two names", p, `{"models":["length","length/versions/7"],"instances":["ab"]}`, 200, `{"predictions":{"length":[2.0],"length/versions/7":[2.0]}}`)
+	f("columns of other lengths", p, `{"models":["length","text"],"inputs":{"sentence":["a","b"],"text":["a"]}}`, 200,
+		`{"outputs":{"length":[1.0,1.0]},"errors":{"text":"its columns have 1 rows, and those of model length have 2; all need as many"}}`)
 	f("indices", p, `{"models":["ctr"],"instances":[[1,2],[3,4]]}`, 200, `{"predictions":{"ctr":[1.2,3.4]}}`)
 	f("a column that none has", p, `{"models":["length"],"instances":[{"sentence":"good","x":1}]}`, 400, `model length: 1 of 1 rows are refused`)
 	f("all fail", p, `{"models":["x","y"],"instances":["a"]}`, 404, `model x: model \"x\" is unknown`)
@@ -294,8 +297,8 @@ func TestMany(t *testing.T) {
 			t.Errorf("%d versions of %s are held after the last answer", n, name)
 		}
 	}
-	if n := counted(t, s.metrics.rows); n != 11 {
-		t.Errorf("%v rows counted, want 11", n)
+	if n := counted(t, s.metrics.rows); n != 15 {
+		t.Errorf("%v rows counted, want 15", n)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/bytedance/sonic"
@@ -23,9 +22,11 @@ type asked struct {
 	name    string
 	part    *part
 	rows    *table // of this part, or of an earlier one with the same inputs
-	apart   bool   // it has a goroutine of its own
 	outcome outcome
 	err     error
+
+	together bool // it is scored with the others, as one of them
+	place    int
 }
 
 // predictMany scores the rows of one body with each of the models that it names, all at once:
@@ -53,7 +54,7 @@ func (s *Server) predictMany(c *fasthttp.RequestCtx, w *work, _ []byte) (outcome
 			models[i].read(models, i, body, s.options.MaxRows/len(models))
 		}
 	}
-	scoreAll(models, deadline)
+	s.scoreAll(models, deadline)
 	return s.answerMany(c, w, models)
 }
 
@@ -144,35 +145,47 @@ func (a *asked) read(all []asked, i int, body []byte, maxRows int) {
 	}
 }
 
-// scoreAll scores the rows with every model that has them: the quick ones one after another, the others at once.
-func scoreAll(models []asked, deadline time.Time) {
-	var running sync.WaitGroup
+// scoreAll scores the rows with every model that has them.
+func (s *Server) scoreAll(models []asked, deadline time.Time) {
+	var together []Together
+	var first *asked
 	for i := range models {
 		a := &models[i]
-		if a.apart = a.err == nil && !a.part.version.Quick(a.rows.n); a.apart {
-			running.Go(func() { a.outcome, a.err = a.scored(deadline) })
+		if a.err != nil {
+			continue
 		}
+		if first == nil {
+			first = a
+		}
+		v, o := a.part.version, &a.part.outputs
+		if a.rows.n != first.rows.n {
+			a.outcome, a.err = outcomeInvalid, fmt.Errorf("its columns have %d rows, and those of model %s have %d; all need as many", a.rows.n, first.name, first.rows.n)
+			continue
+		}
+		if a.err = o.begin(v, a.rows.n); a.err != nil {
+			a.outcome = outcomeTooLarge
+			continue
+		}
+		if slices.ContainsFunc(together, func(t Together) bool { return t.Version == v }) {
+			a.outcome, a.err = a.part.scoreRows(a.rows, deadline) // under another name
+			continue
+		}
+		a.place = len(together)
+		together = append(together, Together{Version: v, Inputs: a.rows.columns, Outputs: o.columns, Errs: o.errs})
+		a.together = true
+	}
+	if len(together) > 0 {
+		s.models.ScoreTogether(together, first.rows.n, deadline)
 	}
 	for i := range models {
-		if a := &models[i]; !a.apart && a.err == nil {
-			a.outcome, a.err = a.scored(deadline)
+		a := &models[i]
+		if a.together {
+			a.outcome, a.err = a.part.scored(together[a.place].Err)
 		}
-	}
-	running.Wait()
-	for i := range models {
-		if a := &models[i]; a.err != nil && a.rows != nil {
+		if a.err != nil && a.rows != nil {
 			a.rows.lent = true
 		}
 	}
-}
-
-func (a *asked) scored(deadline time.Time) (o outcome, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			o, err = outcomeFailed, fmt.Errorf("panic: %v", cause)
-		}
-	}()
-	return a.part.scoreRows(a.rows, deadline)
 }
 
 // answerMany writes what each model answered.

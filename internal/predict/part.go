@@ -93,8 +93,13 @@ func (p *part) scoreRows(t *table, deadline time.Time) (outcome, error) {
 	if err := o.begin(p.version, t.n); err != nil {
 		return outcomeTooLarge, err
 	}
-	if err := p.version.ScoreColumns(t.columns, t.n, deadline, o.columns, o.errs); err != nil {
-		return classify(err), refusedRows(err, o.n, func(i int) error { return o.errs[i] })
+	return p.scored(p.version.ScoreColumns(t.columns, t.n, deadline, o.columns, o.errs))
+}
+
+// scored returns what the error of a version's ScoreColumns means.
+func (p *part) scored(err error) (outcome, error) {
+	if err != nil {
+		return classify(err), refusedRows(err, p.outputs.n, func(i int) error { return p.outputs.errs[i] })
 	}
 	return outcomeOK, nil
 }

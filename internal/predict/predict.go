@@ -35,6 +35,17 @@ type Models interface {
 	Find(name string) Model
 	// Names returns the names of all models, sorted.
 	Names() []string
+	// ScoreTogether scores n ≥ 1 rows with several versions, no version twice, and sets Err of each part to what its
+	// ScoreColumns would return. What equal stages of the versions compute, it computes once.
+	ScoreTogether(parts []Together, n int, deadline time.Time)
+}
+
+// Together is what one version computes of rows that several versions score at once.
+type Together struct {
+	Version         Version
+	Inputs, Outputs []engine.Column // as those of ScoreColumns; inputs of one name hold equal values in all parts
+	Errs            []error         // as that of ScoreColumns
+	Err             error
 }
 
 // Model is a model with its versions. Its methods are called concurrently.
@@ -72,8 +83,6 @@ type Version interface {
 	// Schema().Outputs. Errors are as Score's; errs[i] says why row i has no outputs. Only if the error is nil, no batch
 	// reads the inputs' texts after it returns.
 	ScoreColumns(inputs []engine.Column, n int, deadline time.Time, outputs []engine.Column, errs []error) error
-	// Quick says that ScoreColumns runs n rows in the caller's goroutine, within microseconds: an event loop may wait for that.
-	Quick(n int) bool
 	// ScoreCandidates scores candidates of req, encoded as in an auction. Errors are as Score's, or scoring.ErrNoRecipe.
 	ScoreCandidates(req *auction.Request, candidates []auction.Candidate, deadline time.Time, results []scoring.Result) error
 	Release()
@@ -102,6 +111,18 @@ func (s served) Find(name string) Model {
 		return servedModel{m}
 	}
 	return nil
+}
+
+// ScoreTogether implements Models.
+func (s served) ScoreTogether(parts []Together, n int, deadline time.Time) {
+	all := make([]scoring.Together, len(parts))
+	for i, p := range parts {
+		all[i] = scoring.Together{Version: p.Version.(*scoring.Version), Inputs: p.Inputs, Outputs: p.Outputs, Errs: p.Errs}
+	}
+	s.all.ScoreTogether(all, n, deadline)
+	for i := range all {
+		parts[i].Err = all[i].Err
+	}
 }
 
 // servedModel implements Model over a model of the process.

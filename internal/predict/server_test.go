@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,6 +45,9 @@ type fakeModel struct {
 	score func(rows []int32, deadline time.Time, results []scoring.Result) (handled bool, err error) // nil: as above
 	held  atomic.Int64                                                                               // acquired and not released
 
+	once     sync.Once // makes versions
+	versions [2]fakeVersion
+
 	schema  *engine.Schema // nil: rows of two indices, and a probability
 	labels  []any
 	columns func(inputs []engine.Column, n int, outputs []engine.Column, errs []error) error // ScoreColumns
@@ -62,7 +66,8 @@ func (m *fakeModel) Acquire(number int64) (Version, error) {
 		return nil, fmt.Errorf("%w: 7 and 8 do", scoring.ErrOtherVersion)
 	}
 	m.held.Add(1)
-	return &fakeVersion{m, max(number, 7)}, nil
+	m.once.Do(func() { m.versions = [2]fakeVersion{{m, 7}, {m, 8}} })
+	return &m.versions[max(number, 7)-7], nil
 }
 
 func (m *fakeModel) Versions() []scoring.VersionStatus {
@@ -163,6 +168,13 @@ type fixed map[string]Model
 func (f fixed) Names() []string { return slices.Sorted(maps.Keys(f)) }
 
 func (f fixed) Find(name string) Model { return f[name] }
+
+func (f fixed) ScoreTogether(parts []Together, n int, deadline time.Time) {
+	for i := range parts {
+		p := &parts[i]
+		p.Err = p.Version.ScoreColumns(p.Inputs, n, deadline, p.Outputs, p.Errs)
+	}
+}
 
 // startServer serves the models on a free port until the test ends.
 func startServer(t testing.TB, models map[string]Model, o Options) (*Server, *http.Client) {
