@@ -115,15 +115,17 @@ func TestServeColumns(t *testing.T) {
 			}
 		}
 	}
-	call("/v1/models:predict", map[string]any{"models": []string{"likely", "chosen"}, "instances": want.Rows}, &many)
-	equal("many", many.Predictions.Likely, want.Probability)
-	decision := make([][]float64, len(want.Rows))
-	for i, p := range many.Predictions.Chosen {
-		if decision[i] = p.Decision; p.Class != want.Class[i] {
-			t.Errorf("row %d gets class %s, scikit-learn had %s", i, p.Class, want.Class[i])
+	for range 3 { // the later ones by both models joined
+		call("/v1/models:predict", map[string]any{"models": []string{"likely", "chosen"}, "instances": want.Rows}, &many)
+		equal("many", many.Predictions.Likely, want.Probability)
+		decision := make([][]float64, len(want.Rows))
+		for i, p := range many.Predictions.Chosen {
+			if decision[i] = p.Decision; p.Class != want.Class[i] {
+				t.Errorf("row %d gets class %s, scikit-learn had %s", i, p.Class, want.Class[i])
+			}
 		}
+		equal("many", decision, want.Decision)
 	}
-	equal("many", decision, want.Decision)
 
 	n := len(want.Rows)
 	var tensors []map[string]any
