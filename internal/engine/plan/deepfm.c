@@ -5,8 +5,10 @@
 // The candidates of one auction share most of their fields, which describe page and user. So fields are taken in groups. The sums of
 // a group, and its products with the first kernel, are computed once for rows that follow each other and have the same indices in it.
 // A row's result is the sum over groups, in their order, of the sums within groups, in the order of columns. So it has the same bits
-// whatever other rows are beside it. Groups have about GV_GROUP columns: one more addition for so many multiplications. Larger ones
-// cost less where nothing is shared, smaller ones are shared more often.
+// whatever other rows are beside it. How many fields a group has follows from a model of its cost: the end of a group costs as much as
+// two thirds of a field, in every row; and of the groups that are only partly shared, half a group of fields is computed again. For the
+// 33 fields of models/ctr the sum is least at 7 fields; docs/decisions/0031-shared-context.md has what was measured. So groups have
+// GV_GROUP columns, 8 fields of 8.
 //
 // The arithmetic is in deepfm_kernel.h. All rows of a process are computed by one form of it. The form with FMA rounds once where the
 // other rounds twice; both are within 1e-6 of TensorFlow's probability.
@@ -23,23 +25,30 @@ typedef float vec __attribute__((vector_size(4 * GV_VEC), aligned(4)));
 typedef int32_t bits __attribute__((vector_size(4 * GV_VEC)));
 #define LOAD(p) (*(vec *)(uintptr_t)(p))  // no function: it would return a vector
 
-// Columns of a layer's input: of a group of fields, or all of a hidden layer. Row r of the chunk has row slot[r] of x.
+// Columns of a layer's input: of a group of fields, or all of a hidden layer.
 typedef struct {
   float *x;  // [count][stride]
   size_t stride;
   int32_t k;      // columns
   int32_t count;  // distinct rows; all are distinct if it is as many as the chunk has
-  uint8_t *slot;  // ascending
 } part;
+
+// Sums of a group of fields, of the linear column and GV_VEC others.
+typedef struct {
+  vec s, q;
+  float linear, linear_squares;
+} sums;
 
 // What a chunk of n rows is computed in.
 typedef struct {
   part *parts;  // groups of fields
   int32_t part_count;
-  float *group_sums;    // [2 · padded width]
-  float *interactions;  // [n][2 · padded width]: S, Q
-  float *shared;        // [n][GV_PANELS · GV_PANEL]
-  float *hidden;        // [2][n][hidden_stride]
+  uint8_t *slots;  // [n][part_count]: which row of a part's x is that of a row; ascending
+  sums *group_sums;     // [part_count]
+  float *interactions;  // [n][interaction_stride], as gv_deepfm_params has the head: Q in place of S² − Q, but for the linear column
+  size_t interaction_stride;
+  float *shared;  // [n][GV_PANELS · GV_PANEL]: products of the distinct rows of a part
+  float *hidden;  // [2][n][hidden_stride]
   size_t hidden_stride;
 } memory;
 
@@ -83,6 +92,18 @@ void gv_pack(const float *kernel, int32_t in, int32_t out, int32_t width, float 
   }
 }
 
+void gv_head(const float *head, int32_t width, int32_t last, float *to) {
+  const float *pairs = head + width;
+  to[0] = head[0];
+  to[1] = pairs[0];
+  for (int32_t j = 0; j < width - 1; j++) {
+    float *block = to + GV_VEC + j / GV_VEC * (2 * GV_VEC);
+    block[j % GV_VEC] = head[1 + j];
+    block[GV_VEC + j % GV_VEC] = pairs[1 + j];
+  }
+  memcpy(to + gv_interactions(width), head + 2 * width, sizeof(float) * (size_t)last);
+}
+
 // ask_for brings the table's row of an index into the cache.
 static inline void ask_for(const gv_indices_params *p, int32_t index) {
   const float *row = p->table + (size_t)index * (size_t)p->width;
@@ -103,7 +124,7 @@ static void find(const gv_deepfm_params *p, const int32_t *const *rows, int32_t 
         m->parts[i].count++;
         for (int32_t g = f; g < end; g++) ask_for(&p->indices, x[g]);
       }
-      m->parts[i].slot[r] = (uint8_t)(m->parts[i].count - 1);
+      m->slots[(size_t)r * (size_t)m->part_count + (size_t)i] = (uint8_t)(m->parts[i].count - 1);
       f = end;
     }
   }
@@ -112,23 +133,24 @@ static void find(const gv_deepfm_params *p, const int32_t *const *rows, int32_t 
 // prepare gives a chunk of up to n rows its memory; 0, or GV_MEMORY.
 static int prepare(const gv_deepfm_params *p, gv_run *run, int32_t n, memory *m) {
   const gv_indices_params *of = &p->indices;
-  size_t rows = (size_t)n, columns = (size_t)(of->width - p->skip), both = 2 * gv_padded((size_t)of->width, GV_VEC), most = 0;
+  size_t rows = (size_t)n, columns = (size_t)(of->width - p->skip), most = 0;
   for (int32_t i = 0; i < p->layer_count; i++) most = (size_t)p->layers[i].out > most ? (size_t)p->layers[i].out : most;
   m->hidden_stride = gv_padded(most, GV_PANEL) + GV_PANEL;  // rows must not be a power of two apart
   m->part_count = (of->fields + p->group - 1) / p->group;
   size_t count = (size_t)m->part_count;
   m->parts = gv_take(&run->arena, sizeof(part) * count);
-  uint8_t *slots = gv_take(&run->arena, rows * count);
+  m->interaction_stride = gv_interactions(of->width);
+  m->slots = gv_take(&run->arena, rows * count);
+  m->group_sums = gv_take(&run->arena, sizeof(sums) * count);
   float *x = gv_take(&run->arena, p->layer_count > 0 ? sizeof(float) * rows * (size_t)of->fields * columns : 0);
-  m->group_sums = gv_take(&run->arena, sizeof(float) * both);
-  m->interactions = gv_take(&run->arena, sizeof(float) * rows * both);
+  m->interactions = gv_take(&run->arena, sizeof(float) * rows * m->interaction_stride);
   m->shared = gv_take(&run->arena, sizeof(float) * rows * GV_PANELS * GV_PANEL);
   m->hidden = gv_take(&run->arena, sizeof(float) * 2 * rows * m->hidden_stride);
-  if (!m->parts || !slots || !x || !m->group_sums || !m->interactions || !m->shared || !m->hidden) return GV_MEMORY;
+  if (!m->parts || !m->slots || !x || !m->group_sums || !m->interactions || !m->shared || !m->hidden) return GV_MEMORY;
   for (int32_t i = 0; i < m->part_count; i++) {
     int32_t first = i * p->group, fields = of->fields - first < p->group ? of->fields - first : p->group;
     size_t k = (size_t)fields * columns;
-    m->parts[i] = (part){.x = p->layer_count > 0 ? x : NULL, .stride = k, .k = (int32_t)k, .slot = slots + rows * (size_t)i};
+    m->parts[i] = (part){.x = p->layer_count > 0 ? x : NULL, .stride = k, .k = (int32_t)k};
     x += p->layer_count > 0 ? rows * k : 0;
   }
   return 0;

@@ -63,10 +63,9 @@ static TARGET void NAME(products)(const part *p, const float *w, size_t panel, i
   }
 }
 
-// layer computes max(0, x · kernel + bias) of n rows whose columns are in parts. out: [n][out_stride]. shared: [n][GV_PANELS · GV_PANEL],
-// for the products of rows that are like the one before.
-static TARGET void NAME(layer)(const gv_layer *l, const part *parts, int32_t part_count, int32_t n, float *shared, float *out,
-                               size_t out_stride) {
+// layer computes max(0, x · kernel + bias) of n rows whose columns are in parts. out: [n][hidden_stride].
+static TARGET void NAME(layer)(const gv_layer *l, const part *parts, int32_t part_count, int32_t n, const memory *m, float *out) {
+  size_t out_stride = m->hidden_stride;
   int32_t panels = (int32_t)(gv_padded((size_t)l->out, GV_PANEL) / GV_PANEL);
   size_t panel = (size_t)l->in * GV_PANEL;
   for (int32_t at = 0; at < panels; at += GV_PANELS) {
@@ -78,9 +77,9 @@ static TARGET void NAME(layer)(const gv_layer *l, const part *parts, int32_t par
         NAME(products)(&parts[i], w, panel, wide, i > 0, to, out_stride);
         continue;
       }
-      NAME(products)(&parts[i], w, panel, wide, 0, shared, GV_PANELS * GV_PANEL);
+      NAME(products)(&parts[i], w, panel, wide, 0, m->shared, GV_PANELS * GV_PANEL);
       for (int32_t r = 0; r < n; r++) {
-        const float *from = shared + (size_t)parts[i].slot[r] * (GV_PANELS * GV_PANEL);
+        const float *from = m->shared + (size_t)m->slots[(size_t)r * (size_t)part_count + (size_t)i] * (GV_PANELS * GV_PANEL);
         float *sum = to + (size_t)r * out_stride;
         for (int32_t c = 0; c < wide * GV_PANEL; c += GV_VEC) LOAD(sum + c) = i > 0 ? LOAD(sum + c) + LOAD(from + c) : LOAD(from + c);
       }
@@ -94,91 +93,102 @@ static TARGET void NAME(layer)(const gv_layer *l, const part *parts, int32_t par
   }
 }
 
-// sums adds up a group of fields: sum of e and of e², each padded with zeros.
-INLINE void NAME(sums)(const float *const *e, int32_t fields, int32_t width, float *sum, float *squares) {
-  int32_t j = 0;
-  for (; j + GV_VEC <= width; j += GV_VEC) {
-    vec s = {0}, q = {0};
-    for (int32_t f = 0; f < fields; f++) {
-      vec x = LOAD(e[f] + j);
-      s += x;
-      q = FMA(x, x, q);
-    }
-    LOAD(sum + j) = s;
-    LOAD(squares + j) = q;
-  }
-  for (int32_t end = (int32_t)gv_padded((size_t)width, GV_VEC); j < end; j++) {
-    float s = 0, q = 0;
-    for (int32_t f = 0; j < width && f < fields; f++) {
-      s += e[f][j];
-      q += e[f][j] * e[f][j];
-    }
-    sum[j] = s;
-    squares[j] = q;
-  }
-}
-
-INLINE void NAME(copy)(const float *from, int32_t n, float *to) {
-  int32_t j = 0;
-  for (; j + GV_VEC <= n; j += GV_VEC) LOAD(to + j) = LOAD(from + j);
-  for (; j < n; j++) to[j] = from[j];
-}
-
-// gather adds the sums of each row's fields to interactions [n][2 · padded width], and writes what the first layer reads into parts.
-static TARGET void NAME(gather)(const gv_deepfm_params *p, const int32_t *const *rows, int32_t n, part *parts, int32_t part_count,
-                                float *group_sums, float *interactions) {
+// block_of takes `lanes` ≤ GV_VEC columns of every field, from embedding column j on: it adds them and their squares to interactions, and
+// copies them into the parts for the first layer. With j = 0, so the linear column. What it has added up of a group is kept in group_sums.
+INLINE void NAME(block_of)(const gv_deepfm_params *p, const int32_t *const *rows, int32_t n, const memory *m, int32_t j, int32_t lanes) {
   const gv_indices_params *of = &p->indices;
-  size_t padded = gv_padded((size_t)of->width, GV_VEC), both = 2 * padded;
-  int32_t columns = of->width - p->skip;
-  for (int32_t i = 0; i < part_count; i++) {
-    int32_t first = i * p->group, fields = of->fields - first < p->group ? of->fields - first : p->group;
-    int32_t last = -1;
-    for (int32_t r = 0; r < n; r++) {
-      if (parts[i].slot[r] != last) {
-        const float *e[GV_GROUP];
-        last = parts[i].slot[r];
+  int32_t columns = of->width - p->skip, at = j + 1 - p->skip;  // of a field in a part
+  size_t stride = m->interaction_stride;
+  for (int32_t r = 0; r < n; r++) {
+    vec s = {0}, q = {0};
+    float linear = 0, linear_squares = 0;
+    sums *known = m->group_sums;
+    for (int32_t i = 0, first = 0; i < m->part_count; i++, known++, first += p->group) {
+      const part *part = &m->parts[i];
+      int32_t slot = m->slots[(size_t)r * (size_t)m->part_count + (size_t)i];
+      if (r == 0 || slot != m->slots[(size_t)(r - 1) * (size_t)m->part_count + (size_t)i]) {
+        vec ds = {0}, dq = {0};
+        float dl = 0, dls = 0;
+        float *x = part->x ? part->x + (size_t)slot * part->stride : NULL;
+        int32_t fields = of->fields - first < p->group ? of->fields - first : p->group;
         for (int32_t f = 0; f < fields; f++) {
-          e[f] = of->table + (size_t)rows[r][first + f] * (size_t)of->width;
-          if (parts[i].x) NAME(copy)(e[f] + p->skip, columns, parts[i].x + (size_t)last * parts[i].stride + (size_t)f * (size_t)columns);
+          const float *e = of->table + (size_t)rows[r][first + f] * (size_t)of->width;
+          vec v = {0};
+          if (lanes == GV_VEC) {
+            v = LOAD(e + 1 + j);
+          } else {
+            for (int32_t lane = 0; lane < lanes; lane++) v[lane] = e[1 + j + lane];
+          }
+          ds += v;
+          dq = FMA(v, v, dq);
+          if (j == 0) {
+            dl += e[0];
+            dls += e[0] * e[0];
+          }
+          if (!x) continue;
+          if (lanes == GV_VEC) {
+            LOAD(x + at) = v;
+          } else {
+            for (int32_t lane = 0; lane < lanes; lane++) x[at + lane] = v[lane];
+          }
+          if (j == 0 && p->skip == 0) x[0] = e[0];
+          x += columns;
         }
-        NAME(sums)(e, fields, of->width, group_sums, group_sums + padded);
+        *known = (sums){ds, dq, dl, dls};
       }
-      float *to = interactions + (size_t)r * both;
-      for (size_t c = 0; c < both; c += GV_VEC) LOAD(to + c) = i > 0 ? LOAD(to + c) + LOAD(group_sums + c) : LOAD(group_sums + c);
+      s += known->s;
+      q += known->q;
+      linear += known->linear;
+      linear_squares += known->linear_squares;
+    }
+    float *to = m->interactions + (size_t)r * stride;
+    LOAD(to + GV_VEC + 2 * j) = s;
+    LOAD(to + GV_VEC + 2 * j + GV_VEC) = q;
+    if (j == 0) {
+      LOAD(to) = (vec){0};
+      to[0] = linear;
+      to[1] = linear * linear - linear_squares;
     }
   }
+}
+
+// gather makes interactions and parts of n rows.
+static TARGET void NAME(gather)(const gv_deepfm_params *p, const int32_t *const *rows, int32_t n, const memory *m) {
+  int32_t k = p->indices.width - 1, j = 0;
+  if (k >= GV_VEC) NAME(block_of)(p, rows, n, m, 0, GV_VEC);
+  for (j = GV_VEC; j + GV_VEC <= k; j += GV_VEC) NAME(block_of)(p, rows, n, m, j, GV_VEC);
+  if (k < GV_VEC) NAME(block_of)(p, rows, n, m, 0, k);
+  if (k > GV_VEC && j < k) NAME(block_of)(p, rows, n, m, j, k - j);
 }
 
 // logits computes [S, S² − Q, H] · head + bias of n rows.
-static TARGET void NAME(logits)(const gv_deepfm_params *p, int32_t n, const float *interactions, const float *h, size_t h_stride,
-                                float *out) {
-  size_t padded = gv_padded((size_t)p->indices.width, GV_VEC);
-  for (int32_t r = 0; r < n; r++, interactions += 2 * padded) {
-    vec sum = {0};
-    for (size_t c = 0; c < padded; c += GV_VEC) {
-      vec s = LOAD(interactions + c), pairs = s * s - LOAD(interactions + padded + c);
-      sum = FMA(s, LOAD(p->head + c), sum);
-      sum = FMA(pairs, LOAD(p->head + padded + c), sum);
+static TARGET void NAME(logits)(const gv_deepfm_params *p, int32_t n, const memory *m, const float *h, float *out) {
+  size_t last = p->layer_count > 0 ? gv_padded((size_t)p->layers[p->layer_count - 1].out, GV_PANEL) : 0;
+  for (int32_t r = 0; r < n; r++, h += m->hidden_stride) {
+    const float *of = m->interactions + (size_t)r * m->interaction_stride, *head = p->head;
+    vec sum = LOAD(of) * LOAD(head);
+    for (size_t c = GV_VEC; c < m->interaction_stride; c += 2 * GV_VEC) {
+      vec s = LOAD(of + c), pairs = s * s - LOAD(of + c + GV_VEC);
+      sum = FMA(s, LOAD(head + c), sum);
+      sum = FMA(pairs, LOAD(head + c + GV_VEC), sum);
     }
-    if (p->layer_count > 0) {
-      size_t last = gv_padded((size_t)p->layers[p->layer_count - 1].out, GV_PANEL);
-      for (size_t c = 0; c < last; c += GV_VEC) sum = FMA(LOAD(h + (size_t)r * h_stride + c), LOAD(p->head + 2 * padded + c), sum);
-    }
+    head += m->interaction_stride;
+    for (size_t c = 0; c < last; c += GV_VEC) sum = FMA(LOAD(h + c), LOAD(head + c), sum);
     out[r] = ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7])) + p->indices.bias;
   }
 }
 
 // chunk scores n rows.
 static TARGET void NAME(chunk)(const gv_deepfm_params *p, const int32_t *const *rows, int32_t n, const memory *m, float *out) {
-  NAME(gather)(p, rows, n, m->parts, m->part_count, m->group_sums, m->interactions);
+  NAME(gather)(p, rows, n, m);
   float *h = m->hidden, *next = m->hidden + m->hidden_stride * (size_t)n;
   for (int32_t i = 0; i < p->layer_count; i++) {
     part all = {.x = h, .stride = m->hidden_stride, .k = p->layers[i].in, .count = n};
-    NAME(layer)(&p->layers[i], i > 0 ? &all : m->parts, i > 0 ? 1 : m->part_count, n, m->shared, next, m->hidden_stride);
+    NAME(layer)(&p->layers[i], i > 0 ? &all : m->parts, i > 0 ? 1 : m->part_count, n, m, next);
     float *swap = h;
     h = next, next = swap;
   }
-  NAME(logits)(p, n, m->interactions, h, m->hidden_stride, out);
+  NAME(logits)(p, n, m, h, out);
 }
 
 #undef INLINE

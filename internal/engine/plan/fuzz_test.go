@@ -22,7 +22,7 @@ func sumOf(file []byte) string {
 // everything is a plan with operators of every group whose objects hold what C follows: dictionaries, tables, trees.
 func everything() plantest.Plan {
 	s := &sketch{}
-	text, x := s.input(engine.Text, 1), s.input(engine.Float64, 2)
+	text, x, rows := s.input(engine.Text, 1), s.input(engine.Float64, 2), s.input(engine.Int32, 3)
 	grams := s.node("ngrams", map[string]any{"analyzer": "char", "low": 1, "high": 3, "binary": false}, with(alphabet(nil), "", dictionary("a", "ab", "abc", "b")),
 		s.node("lower", nil, alphabet(nil), text))
 	grams = s.node("tfidf", map[string]any{"sublinear": true}, tensors{"idf": plantest.Of([]float64{1, 2, 3, 4})}, grams)
@@ -42,6 +42,9 @@ func everything() plantest.Plan {
 	y := s.node("linear", nil, model(2, 11), all)
 	s.output(s.node("link", map[string]any{"kind": "softmax"}, nil, y))
 	s.output(trees)
+	for _, m := range []indexed{{op: "indices_linear", fields: 3, n: 3}, {op: "fm", fields: 3, n: 3, k: 9}, {op: "deepfm", fields: 3, n: 3, k: 2, layers: []int{17, 3}}} {
+		s.output(s.node(m.op, m.set(), m.objects(), rows))
+	}
 	return s.plan
 }
 

@@ -7,7 +7,7 @@
 
 #define GV_VEC 8     // float32 values of a vector
 #define GV_PANEL 16  // columns of a kernel that lie together
-#define GV_GROUP 32  // columns of a group of fields, at least
+#define GV_GROUP 64  // columns of a group of fields, at least
 
 static inline size_t gv_padded(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -34,9 +34,17 @@ typedef struct {
   int32_t group;  // fields a group, but the last
   const gv_layer *layers;
   int32_t layer_count;  // 0: fm
-  const float *head;    // of sums, of pairs: each gv_padded(width, GV_VEC); then of the last layer: its panels · GV_PANEL
+  // Of what is added up of the fields, [gv_interactions(width)]: of S and S² − Q of the linear column, then of each GV_VEC other columns
+  // of S and as many of S² − Q, zeros behind. Then of the last layer, its panels · GV_PANEL.
+  const float *head;
 } gv_deepfm_params;
 int gv_deepfm(const gv_stage *, gv_run *);  // and fm
+
+// gv_interactions is how many values the sums of the fields take.
+static inline size_t gv_interactions(int32_t width) { return GV_VEC + 2 * gv_padded((size_t)(width - 1), GV_VEC); }
+
+// gv_head arranges head[2 · width + last] as gv_deepfm_params has it. to is zeroed.
+void gv_head(const float *head, int32_t width, int32_t last, float *to);
 
 // gv_fields_of_group is how many fields a group has where each has so many columns.
 static inline int32_t gv_fields_of_group(int32_t columns) { return columns < GV_GROUP ? (GV_GROUP + columns - 1) / columns : 1; }

@@ -58,13 +58,12 @@ func checkFM(n *node) (kind, build) {
 		p := params[C.gv_deepfm_params](m)
 		of.init(&p.indices)
 		p.skip, p.group = 1, C.gv_fields_of_group(p.indices.width-1)
-		padded := int(C.gv_padded(C.size_t(p.indices.width), C.GV_VEC))
-		head := array[C.float](m, 2*padded)
+		head := make([]float32, 2*p.indices.width)
 		head[0] = 1
-		for j := 1; j < int(p.indices.width); j++ {
-			head[padded+j] = 0.5
+		for j := p.indices.width + 1; j < 2*p.indices.width; j++ {
+			head[j] = 0.5
 		}
-		p.head = unsafe.SliceData(head)
+		p.head = arrangedHead(m, head, p.indices.width)
 		return stage{unsafe.Pointer(C.gv_deepfm), unsafe.Pointer(p)}
 	}
 }
@@ -99,14 +98,17 @@ func checkDeepFM(n *node) (kind, build) {
 		}
 		p.group = C.gv_fields_of_group(p.indices.width - p.skip)
 		p.layers, p.layer_count = unsafe.SliceData(made), C.int32_t(count)
-		padded := int(C.gv_padded(C.size_t(width), C.GV_VEC))
-		to, from := array[float32](m, 2*padded+int(C.gv_padded(C.size_t(in), C.GV_PANEL))), values[float32](head)
-		copy(to, from[:width])
-		copy(to[padded:], from[width:2*width])
-		copy(to[2*padded:], from[2*width:])
-		p.head = (*C.float)(unsafe.SliceData(to))
+		p.head = arrangedHead(m, values[float32](head), p.indices.width)
 		return stage{unsafe.Pointer(C.gv_deepfm), unsafe.Pointer(p)}
 	}
+}
+
+// arrangedHead is the head of sums, pairs and the last layer as C has it.
+func arrangedHead(m *memory, head []float32, width C.int32_t) *C.float {
+	last := len(head) - 2*int(width)
+	to := unsafe.SliceData(array[C.float](m, int(C.gv_interactions(width)+C.gv_padded(C.size_t(last), C.GV_PANEL))))
+	C.gv_head((*C.float)(unsafe.SliceData(head)), width, C.int32_t(last), to)
+	return to
 }
 
 // layer is a layer of the MLP.
