@@ -112,7 +112,8 @@ def put(document: dict[str, Any], key: str, value: Any) -> None:
 def ensure_model(store: Path, recipe: Path = RECIPE) -> None:
     """Publish a first version of the recipe's model, unless there is one made from the same recipe and code.
 
-    It is written aside and renamed, so that an interrupted run leaves no incomplete model.
+    It is written aside and renamed, the parameters of its plan first, so that an interrupted run leaves no incomplete
+    model.
     """
     model = str(yaml.safe_load(recipe.read_text())["model"])
     source, stamp = made_from(recipe), store / model / STAMP
@@ -123,6 +124,9 @@ def ensure_model(store: Path, recipe: Path = RECIPE) -> None:
         made = Path(aside) / model
         init_model(Path(aside), recipe)
         (made / STAMP).write_text(source)
+        (store / "objects").mkdir(exist_ok=True)
+        for parameter in (Path(aside) / "objects").glob("*"):
+            parameter.replace(store / "objects" / parameter.name)
         if (store / model).exists():
             (store / model).rename(Path(aside) / ".before")  # removed with the temporary directory
         made.rename(store / model)
