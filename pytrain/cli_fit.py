@@ -210,7 +210,7 @@ class _Stopping:
 
 
 def build_learner(
-    recipe: Recipe, recipe_yaml: bytes, *, threads: int, objects: Path | None, verify: bool
+    recipe: Recipe, recipe_yaml: bytes, *, threads: int, objects: Path | None = None, verify: bool
 ) -> tuple[Learner, VersionWriter]:
     """Import TensorFlow and build the learner and its exporter. Parameters of plans go to `objects`."""
     from pytrain.export import VersionWriter  # noqa: PLC0415 - TensorFlow

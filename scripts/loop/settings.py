@@ -16,6 +16,7 @@ import yaml
 
 from pytrain import store
 from pytrain.errors import RecipeError
+from pytrain.manifest import OBJECTS, objects_of
 from pytrain.recipe import Recipe, load_recipe
 from scripts.loop.processes import LoopError
 
@@ -76,7 +77,7 @@ class Run:
 
     @property
     def first_version(self) -> Path:
-        return self.directory / "first-version"
+        return self.directory / "first" / "version" / "1"  # with the parameters of its plan where a store has them
 
     @property
     def outcomes(self) -> Path:
@@ -134,9 +135,10 @@ class Run:
         model = self.store / model_of(self.recipes[0])
         pointer = model / "pointer.json"
         stable = json.loads(pointer.read_text())["stable"] if pointer.exists() else max(store.versions(model))
-        if self.first_version.exists():
-            shutil.rmtree(self.first_version)
+        shutil.rmtree(self.directory / "first", ignore_errors=True)
         shutil.copytree(model / str(stable), self.first_version)
+        if (self.store / OBJECTS).is_dir():
+            shutil.copytree(self.store / OBJECTS, objects_of(self.first_version))
 
     def recipes_without_version(self) -> list[Path]:
         """The recipes of models without a version in the store."""

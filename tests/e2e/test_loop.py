@@ -10,9 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from scripts.loop.settings import ROOT, Run
+from pytrain.manifest import read_golden
+from scripts.loop.settings import ROOT, Ports, Run
+from tests.e2e.world import CLICK_RECIPE, Bidder
 
 KEYS = {
     *("auctions", "bids", "wins", "clicks", "late", "errors", "p50_ms", "p99_ms", "mean_batch_rows"),
@@ -45,9 +48,10 @@ def processes_in(directory: Path) -> list[str]:
     return found
 
 
-@pytest.mark.usefixtures("binaries")
-def test_the_loop_learns_and_its_books_agree(tmp_path: Path) -> None:
-    loop = run_loop(tmp_path / "run", "--duration", "45", "--rate", "400")
+def test_the_loop_learns_and_its_books_agree(binaries: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(CLICK_RECIPE.read_text() + "\nexport: [savedmodel, plan]\n")
+    loop = run_loop(tmp_path / "run", "--duration", "45", "--rate", "400", "--recipe", str(recipe))
     out, err = loop.communicate(timeout=300)
     assert loop.returncode == 0, err
     result = json.loads(out.splitlines()[-1])
@@ -63,6 +67,35 @@ def test_the_loop_learns_and_its_books_agree(tmp_path: Path) -> None:
     assert 0 < result["logloss_gap_last_half"] < result["logloss_gap_first_tenth"], result
     assert 0.8 < result["calibration_last_half"] < 1.2, result
     assert processes_in(tmp_path) == []
+    a_bidder_serves_the_plan(binaries, tmp_path)
+
+
+def a_bidder_serves_the_plan(binaries: Path, directory: Path) -> None:
+    """The last version that the loop learnt, as a plan: its bids need no TensorFlow, its probabilities are equal."""
+    port = Ports.free().bid
+    bidder = Bidder.make(
+        binaries,
+        directory / "plan",
+        directory / "run/store",
+        models={"ctr": {"engine": "plan"}},
+        predict__listen=f"127.0.0.1:{port}",
+    )
+    try:
+        bidder.start()
+        version = int(bidder.metric("gavel_model_version", model="ctr", role="stable"))
+        assert version >= 2
+        x, p = read_golden(bidder.run.store / "ctr" / str(version))
+        answer = bidder.client.post(
+            f"http://127.0.0.1:{port}/v1/models/ctr/versions/{version}:predict", json={"instances": x.tolist()}
+        )
+        np.testing.assert_allclose(answer.json()["predictions"], p, atol=1e-6, rtol=0)
+        assert np.ptp(p) > 1e-4  # so that equal means something
+        before = bidder.metric("gavel_plan_runs_total")
+        bidder.one_bid("by a plan")
+        assert bidder.metric("gavel_plan_runs_total") > before
+        assert bidder.metric("gavel_tensorflow_runs_total") == 0
+    finally:
+        bidder.close()
 
 
 @pytest.mark.usefixtures("binaries")
