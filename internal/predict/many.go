@@ -149,6 +149,7 @@ func (a *asked) read(all []asked, i int, body []byte, maxRows int) {
 func (s *Server) scoreAll(models []asked, deadline time.Time) {
 	var together []Together
 	var first *asked
+	left := maxValues
 	for i := range models {
 		a := &models[i]
 		if a.err != nil {
@@ -162,10 +163,11 @@ func (s *Server) scoreAll(models []asked, deadline time.Time) {
 			a.outcome, a.err = outcomeInvalid, fmt.Errorf("its columns have %d rows, and those of model %s have %d; all need as many", a.rows.n, first.name, first.rows.n)
 			continue
 		}
-		if a.err = o.begin(v, a.rows.n); a.err != nil {
+		if a.err = o.begin(v, a.rows.n, left); a.err != nil {
 			a.outcome = outcomeTooLarge
 			continue
 		}
+		left -= o.values
 		if slices.ContainsFunc(together, func(t Together) bool { return t.Version == v }) {
 			a.outcome, a.err = a.part.scoreRows(a.rows, deadline) // under another name
 			continue

@@ -22,6 +22,7 @@ type outputs struct {
 	schema  *engine.Schema
 	labels  []any
 	n       int
+	values  int             // in all columns
 	columns []engine.Column // of schema.Outputs
 	errs    []error         // by row: why it has no outputs; nil if it has
 
@@ -31,16 +32,16 @@ type outputs struct {
 // maxValues bounds the values that an answer holds. A plan's output can be millions of values wide.
 const maxValues = 4 << 20
 
-// begin makes columns for n rows of what v computes.
-func (o *outputs) begin(v Version, n int) error {
+// begin makes columns for n rows of what v computes: most values at the most.
+func (o *outputs) begin(v Version, n, most int) error {
 	o.schema, o.labels, o.n = v.Schema(), v.Labels(), n
 	o.columns = o.columns[:0]
 	values := 0
 	for _, f := range o.schema.Outputs {
 		values += n * f.Width // widths are at most 2^24
 	}
-	if values > maxValues {
-		return fmt.Errorf("%w: the answer for %d rows has %d values, at most %d are answered at a time", errTooManyRows, n, values, maxValues)
+	if o.values = values; values > most {
+		return fmt.Errorf("%w: the answer for %d rows has %d values, and at most %d are answered at a time", errTooManyRows, n, values, maxValues)
 	}
 	for len(o.held) < len(o.schema.Outputs) {
 		o.held = append(o.held, engine.Column{})
@@ -90,7 +91,7 @@ func (p *part) score(deadline time.Time) (outcome, error) {
 // scoreRows is score for the rows of any table that has the version's columns. The caller sets t.lent.
 func (p *part) scoreRows(t *table, deadline time.Time) (outcome, error) {
 	o := &p.outputs
-	if err := o.begin(p.version, t.n); err != nil {
+	if err := o.begin(p.version, t.n, maxValues); err != nil {
 		return outcomeTooLarge, err
 	}
 	return p.scored(p.version.ScoreColumns(t.columns, t.n, deadline, o.columns, o.errs))
