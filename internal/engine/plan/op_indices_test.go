@@ -212,6 +212,19 @@ func TestIndexOutsideItsTable(t *testing.T) {
 	}
 }
 
+// Rewriting leaves out no model of indices that an output names, since it may refuse rows.
+func TestRewritingKeepsIndicesThatRefuse(t *testing.T) {
+	for _, m := range indexedModels {
+		s := &sketch{}
+		rows, x := s.input(engine.Int32, m.fields), s.input(engine.Float64, 1)
+		logit := s.node("cast", map[string]any{"to": "float64"}, nil, s.node(m.op, m.set(), m.objects(), rows))
+		s.output(s.node("select", columns(1), nil, s.node("concat", nil, nil, logit, x)))
+		data := m.rows(4, 0, 1)
+		data[2*m.fields] = int32(m.n)
+		s.same(t, []any{data, []float64{1, 2, 3, 4}}, 4, 0)
+	}
+}
+
 func TestIndicesRefused(t *testing.T) {
 	rows := kind{of: engine.Int32, width: 3}
 	m := indexed{op: "deepfm", fields: 3, n: 4, k: 2, layers: []int{4, 2}}

@@ -362,7 +362,7 @@ func refuses(v *vertex, seen map[*vertex]bool) bool {
 		return true
 	}
 	switch v.node.op {
-	case "finite", "gather", "lower", "ngrams", "hashing":
+	case "finite", "gather", "lower", "ngrams", "hashing", "indices_linear", "fm", "deepfm":
 		return true
 	case "lookup":
 		if v.node.set["unknown"] == nil {
