@@ -56,7 +56,7 @@ type verifyCommand struct {
 
 type scoreCommand struct {
 	verifyCommand
-	Engine string `help:"The format to load: plan or savedmodel. Default: the version's first." placeholder:"FORMAT"`
+	Engine string `help:"The format to load: savedmodel, plan or onnx. Default: the version's first." placeholder:"FORMAT"`
 	Batch  int    `help:"Most rows of one run." default:"128"`
 }
 
