@@ -21,7 +21,7 @@ def run(made: dict[str, Fleet], found: Found) -> None:
 
 
 def _throughput(fleet: Fleet) -> dict[str, float]:
-    """Rows a second with batches of all models. scikit-learn has a process a core, since Python runs one thread at once."""
+    """Rows a second with batches of all models. scikit-learn has a process a core: Python runs one thread at once."""
     with sides.gavel("throughput", fleet.file) as side:
         ours = [side.ask(threads=n, batch=BATCH, seconds=SECONDS, seed=n)["rows_per_second"] for n in (1, 2)]
     peers = [sides.peer("scikit", "rows", fleet.file) for _ in range(2)]

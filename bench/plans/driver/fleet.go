@@ -72,6 +72,9 @@ func (f *fleet) load(warm ...int) ([]*asked, error) {
 	if err != nil {
 		return nil, err
 	}
+	if rule := f.Options.Without; rule != "" && !slices.Contains(plan.Rules(), rule) {
+		return nil, fmt.Errorf("there is no rule %q; there are %q", rule, plan.Rules())
+	}
 	options := plan.Options{AsWritten: f.Options.AsWritten, Without: f.Options.Without, StageCache: f.Options.StageCache}
 	loaders := engine.Loaders{plan.Format: plan.Loader(plan.NewObjects(filepath.Join(f.Store, "objects")), options)}
 	var all []*asked

@@ -203,10 +203,10 @@ func timeHeavy(targets []*target, r heavyRequest) (*heavyAnswer, error) {
 				return
 			}
 			t, n := pick(random)
-			at := random.IntN(t.rows.Rows - n + 1)
+			at, from := random.IntN(t.rows.Rows-n+1), due
 			time.Sleep(time.Until(due))
 			waiting.Go(func() {
-				answer := t.ask(at, n, due)
+				answer := t.ask(at, n, from)
 				mu.Lock()
 				defer mu.Unlock()
 				if answer.err != nil {
