@@ -51,7 +51,7 @@ def main(
         raise typer.BadParameter("it is full, modest or small", param_hint="--size")
     os.environ.setdefault("BENCH_FLAGS", "")
     found = Found()
-    build_driver()
+    build_driver(tensorflow="deepfm" in chosen)
     sets, made = fleets.prepare(data, sizes[size], ("text", "tabular"))
     for name in chosen:
         began = time.monotonic()

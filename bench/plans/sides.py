@@ -28,10 +28,13 @@ class SideError(Exception):
     """A side ended, or refused what it was asked. The message is its last line on stderr."""
 
 
-def build_driver() -> None:
-    """Build the driver, and the form of it that links TensorFlow."""
-    for tags, directory in (((), BUILD), (("-tags", "tensorflow"), BUILD / "tensorflow")):
-        subprocess.run([ROOT / "scripts/build.sh", directory, *tags, "./bench/plans/driver"], cwd=ROOT, check=True)
+def build_driver(*, tensorflow: bool) -> None:
+    """Build the driver, and maybe also the form of it that links TensorFlow."""
+    forms: list[tuple[Path, list[str]]] = [(BUILD, [])]
+    if tensorflow:
+        forms.append((TENSORFLOW_DRIVER.parent, ["-tags", "tensorflow"]))
+    for directory, flags in forms:
+        subprocess.run([ROOT / "scripts/build.sh", directory, *flags, "./bench/plans/driver"], cwd=ROOT, check=True)
 
 
 class Side:
