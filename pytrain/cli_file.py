@@ -21,7 +21,7 @@ from pytrain.cli_fit import ObjectsOption, RecipeOption, ThreadsOption, VerifyOp
 from pytrain.errors import ConfigError
 from pytrain.files import DEFAULT_ENCODER, Examples, read_examples
 from pytrain.metrics import Summary, Window, base_rate, calibration_bins
-from pytrain.recipe import Recipe, load_recipe
+from pytrain.recipe import OBJECTS, Recipe, load_recipe
 from pytrain.scoring import FORMATS, Version
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def fit_file(
     cut = round(len(examples) * (1 - holdout))
     if cut < 1:
         raise ConfigError("leaves nothing to learn from", where="--holdout", remedy="name a smaller share")
-    objects = None if store_dir is None else store_dir / manifest.OBJECTS
+    objects = None if store_dir is None else store_dir / OBJECTS
     learner, writer = build_learner(settings, recipe.read_bytes(), threads=threads, objects=objects, verify=verify)
     train, test = examples.part(0, cut), examples.part(cut, len(examples))
     progressive = _learn(learner, train, epochs=epochs, shuffle=shuffle)

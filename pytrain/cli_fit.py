@@ -18,8 +18,7 @@ from pytrain import frames, loop, store
 from pytrain.answers import Answers
 from pytrain.checkpoint import CheckpointDir, owned
 from pytrain.errors import ConfigError, ExportError, PytrainError
-from pytrain.manifest import OBJECTS
-from pytrain.recipe import load_recipe
+from pytrain.recipe import OBJECTS, load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +75,8 @@ def publish(store_dir: Path, model: str, writer: Writer, learnt: loop.Learnt) ->
     model_dir = store_dir / model
     with store.locked(model_dir):
         version = max(store.versions(model_dir), default=0) + 1
-        with store.staged(model_dir / str(version), model_dir / ".staging") as aside:
+        final, staging = model_dir / str(version), model_dir / ".staging"
+        with store.staged(final, staging, objects=store_dir / OBJECTS) as aside:
             writer.write(aside, version, learnt)
         if not store.write_pointer(model_dir, stable=version):
             log.warning(

@@ -13,8 +13,7 @@ from pytrain import loop
 from pytrain import manifest as mf
 from pytrain.cli_fit import StoreOption, publish
 from pytrain.errors import ConfigError, VersionError
-from pytrain.manifest import OBJECTS
-from pytrain.recipe import NAME
+from pytrain.recipe import NAME, OBJECTS
 
 if TYPE_CHECKING:
     from pytrain.plan.graph import Plan

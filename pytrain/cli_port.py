@@ -17,8 +17,7 @@ from pytrain import loop
 from pytrain.cli_fit import StoreOption, ThreadsOption, VerifyOption, build_learner, publish
 from pytrain.errors import ConfigError, InputError
 from pytrain.files import DEFAULT_ENCODER, encode
-from pytrain.manifest import OBJECTS
-from pytrain.recipe import NAME, parse_recipe
+from pytrain.recipe import NAME, OBJECTS, parse_recipe
 from pytrain.store import write_file
 
 if TYPE_CHECKING:
@@ -52,8 +51,10 @@ def port_sklearn(
 
     Example: `python -m pytrain port-sklearn model.skops --store var/store --model ctr_lr --source os=device.os`
     """
-    if not re.fullmatch(NAME, model):
-        raise ConfigError(f"{model!r} is no name", where="--model", remedy=f"match {NAME}, as ctr_lr")
+    if not re.fullmatch(NAME, model) or model == OBJECTS:
+        raise ConfigError(
+            f"{model!r} is no name", where="--model", remedy=f"match {NAME}, but not {OBJECTS}, as ctr_lr"
+        )
     sources: dict[str, str] = {}
     for pair in source or ():
         column, equals, field = pair.partition("=")

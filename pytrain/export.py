@@ -146,9 +146,10 @@ class VersionWriter:
             options = tf.saved_model.SaveOptions(save_debug_info=False)
             tf.saved_model.save(self._module, os.fspath(directory), {"serving_default": self._serve}, options)
             (directory / "assets").rmdir()  # always there, always empty
+        named = None
         if "plan" in recipe.export:
             assert self._objects is not None  # noqa: S101 - the commands that write versions see to it
-            write_plan(plan_of(recipe, weights_of(self._module)), directory, self._objects)
+            named = write_plan(plan_of(recipe, weights_of(self._module)), directory, self._objects)
         x = mf.golden_rows(space, seed=recipe.training.seed)
         p = self._learner.predict(x)
         extra = directory / "assets.extra"
@@ -165,6 +166,7 @@ class VersionWriter:
             formats=recipe.export,
             signature=None if self._serve is None else _signature(directory),
             files=mf.hash_files(directory),
+            objects=named,
             training=mf.TrainedOn(
                 rows=learnt.rows, from_ms=learnt.from_ms, to_ms=learnt.to_ms, position=mf.json_position(learnt.pos)
             ),

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pytrain.errors import VersionError
-from pytrain.recipe import load_recipe
+from pytrain.recipe import OBJECTS, load_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 MANIFEST = "assets.extra/manifest.json"
 RECIPE = "assets.extra/recipe.yaml"
 GOLDEN = "assets.extra/golden.msgpack"
-OBJECTS = "objects"  # within a store; no model has this name
 TOLERANCE = 1e-6  # largest difference of a version's probabilities, wherever they are computed
 _RANDOM_GOLDEN_ROWS = 16
 _REMEDY = "export the version again; a version is never repaired in place"
@@ -65,6 +64,9 @@ class Manifest(_Strict):
         What the version holds, each a form of the same model. The first one serves where no other is chosen.
     signature
         That of the SavedModel; None if there is none.
+    objects
+        The size in bytes of each object that the version's plan names, by its sha256; None if there is no plan. They stay
+        in the store as long as the version.
     """
 
     schema_: Annotated[Literal[1, 2], Field(alias="schema")] = 2
@@ -77,6 +79,7 @@ class Manifest(_Strict):
     formats: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z]{1,30}$")], ...], Field(min_length=1, strict=False)]
     signature: Signature | None = None
     files: dict[str, str]
+    objects: dict[str, int] | None = None
     training: TrainedOn
     metrics: dict[str, float | int | None]
 
@@ -112,6 +115,8 @@ class Manifest(_Strict):
         for key in ("row_len", "table_rows", "signature"):
             if not document[key]:
                 del document[key]
+        if self.objects is None:
+            del document["objects"]
         return json.dumps(document, indent=2, allow_nan=False).encode() + b"\n"
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pytrain.errors import RecipeError
 
@@ -25,9 +25,26 @@ MAX_RECIPE_BYTES = 64 << 20  # a vocabulary of millions fits
 MAX_TABLE_ROWS = 2**31 - 1  # indices are int32
 MAX_PLAN_FLOATS = 2**29 - 16  # of one parameter: an object has at most 2^31 bytes, 64 of them a header
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
+OBJECTS = "objects"  # where a store keeps the parameters of plans; no model has this name
 
 Name = Annotated[str, Field(pattern=NAME)]
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
+
+
+def check_model(name: str) -> str:
+    """Return a model's name.
+
+    Raises
+    ------
+    ValueError
+        It is no name, or the store needs it.
+    """
+    if not re.fullmatch(NAME, name) or name == OBJECTS:
+        raise ValueError(f"{name!r} is no name; match {NAME}, but not {OBJECTS}")
+    return name
+
+
+ModelName = Annotated[Name, AfterValidator(check_model)]
 
 
 class _Strict(BaseModel):
@@ -177,7 +194,7 @@ class IndexSpace:
 class Recipe(_Strict):
     """One model, as its file says."""
 
-    model: Name
+    model: ModelName
     label: Literal["click", "conversion"]
     architecture: Architecture
     optimizer: Optimizer = Optimizer()

@@ -4,6 +4,11 @@
 <store>/<model>/.staging/<any>/   being written
 <store>/<model>/pointer.json      {"stable", "canary", "previous"}, replaced by rename; 0 is no version; maybe "pinned"
 <store>/<model>/.lock             held while a version or the pointer changes, by the Go side too
+<store>/objects/<sha256>          parameters that plans share: written aside, renamed, never changed
+<store>/objects/.lock             held by sweeps alone, and by writers of objects together
+
+A sweep (Go: `internal/models/dir`) removes the objects that no version names and that nobody wrote or touched for an
+hour. A version that names objects appears only under the lock, and only if all of them are there.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from pytrain.errors import ConfigError
+from pytrain.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,15 +40,21 @@ def versions(model_dir: Path) -> list[int]:
 
 
 @contextlib.contextmanager
-def staged(final: Path, staging: Path) -> Iterator[Path]:
+def staged(final: Path, staging: Path, *, objects: Path | None = None) -> Iterator[Path]:
     """Yield an empty directory under `staging`; when the block ends, sync it whole and rename it to `final`.
 
     If the block fails, nothing appears and the directory is removed.
 
+    Parameters
+    ----------
+    objects
+        The store's objects, if `final` is in a store. Whoever moves a version into a store later checks its objects.
+
     Raises
     ------
     ConfigError
-        `final` exists (versions are immutable), or the file system refuses.
+        `final` exists (versions are immutable), an object that its manifest names is missing, or the file system
+        refuses.
     """
     if final.exists():
         raise ConfigError("exists already, and versions are immutable", where=str(final), remedy="use a higher version")
@@ -56,13 +68,43 @@ def staged(final: Path, staging: Path) -> Iterator[Path]:
     try:
         yield aside
         sync_tree(aside)
-        aside.rename(final)
+        with _present(aside, objects):
+            aside.rename(final)
         sync_directory(final.parent)
         sync_directory(staging)
     except OSError as e:
         raise _refused(final, e) from e
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _present(version: Path, objects: Path | None) -> Iterator[None]:
+    """Keep sweeps away, and check that the objects are there that the version's manifest names."""
+    named: dict[str, int] = {}
+    if objects and (version / MANIFEST).exists():
+        named = json.loads((version / MANIFEST).read_bytes()).get("objects") or {}
+    if not objects or not named:
+        yield
+        return
+    with holding(objects):
+        for sha256, size in named.items():
+            path = objects / sha256
+            if not path.is_file() or path.stat().st_size != size:
+                raise ConfigError("is missing, or of another size", where=str(path), remedy="publish the version again")
+        yield
+
+
+@contextlib.contextmanager
+def holding(objects: Path) -> Iterator[None]:
+    """Hold the lock of a store's objects, together with other writers: no sweep runs. Make it if absent."""
+    objects.mkdir(parents=True, exist_ok=True)
+    fd = os.open(objects / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
 
 
 def write_pointer(model_dir: Path, *, stable: int) -> bool:

@@ -36,8 +36,8 @@ type commands struct {
 	Serve    serveCommand  `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
 	Check    checkCommand  `cmd:"" help:"Check the configuration and the campaign file, and list every fault."`
 	Baseline serveCommand  `cmd:"" help:"Decode every bid request and answer with a no-bid. For benchmarks."`
-	Models   modelsCommand `cmd:"" help:"Show the versions in the model store; promote, canary, roll back, pin."`
-	Verify   verifyCommand `cmd:"" help:"Load a model version as serving would, in each of its formats, and print what it holds. Status 1 if it is refused."`
+	Models   modelsCommand `cmd:"" help:"Show the versions in the model store; promote, canary, roll back, pin, remove."`
+	Verify   verifyCommand `cmd:"" help:"Load a model version as serving would, in each of its formats, or check a whole store. Status 1 if it is refused or damaged."`
 	Score    scoreCommand  `cmd:"" help:"Score rows from stdin with a model version of any format. Rows and outputs are msgpack (docs/contracts.md)."`
 }
 
@@ -50,7 +50,7 @@ type serveCommand struct{ configFlag }
 type checkCommand struct{ configFlag }
 
 type verifyCommand struct {
-	Directory string `arg:"" help:"The version: <store>/<model>/<version>, or a copy of one." placeholder:"DIRECTORY"`
+	Directory string `arg:"" help:"A version: <store>/<model>/<version>, or a copy of one. For verify, also a store." placeholder:"DIRECTORY"`
 	Objects   string `help:"Directory of the parameters of plans. Default: <store>/objects." placeholder:"DIRECTORY"`
 }
 

@@ -42,9 +42,14 @@ type modelsCommand struct {
 	Unpin struct {
 		Model string `arg:""`
 	} `cmd:"" help:"Let the trainer promote its exports again."`
+	Remove struct {
+		Model   string `arg:""`
+		Version int64  `arg:""`
+	} `cmd:"" help:"Remove a version that the pointer does not name, and the objects that only it names."`
+	Sweep struct{} `cmd:"" help:"Remove the objects that no version names, once they are an hour old."`
 }
 
-// run runs a subcommand, "list" to "unpin".
+// run runs a subcommand, "list" to "sweep".
 func (c *modelsCommand) run(ctx context.Context, command string, stdout io.Writer) error {
 	store := c.Store
 	if store == "" {
@@ -66,8 +71,12 @@ func (c *modelsCommand) run(ctx context.Context, command string, stdout io.Write
 		return do.Rollback(ctx, c.Rollback.Model)
 	case "pin":
 		return do.Pin(ctx, c.Pin.Model, c.Pin.Version, c.Pin.Reason)
-	default:
+	case "unpin":
 		return do.Unpin(ctx, c.Unpin.Model)
+	case "remove":
+		return do.Remove(ctx, c.Remove.Model, c.Remove.Version)
+	default:
+		return do.Sweep(ctx)
 	}
 }
 

@@ -44,9 +44,14 @@ func TestModelsCommand(t *testing.T) {
 	f(0, "list ctr --json"+at, `"model": "ctr"`, `"reason": "calibration"`)
 	f(0, "unpin ctr"+at, "not pinned")
 	f(0, "canary ctr --off"+at, "there is no canary")
+	f(1, "canary ctr 9 --share 0.5"+at, "bidders would refuse ctr version 9")
+
+	f(1, "remove ctr 1"+at, "the pointer names it (stable 1")
+	f(1, "remove ctr 3"+at, "ctr has versions 1, 9")
+	f(0, "remove ctr 9"+at, "version 9 is removed")
+	f(0, "sweep"+at, "removed 0 objects")
 
 	f(1, "rollback ctr"+at, "no such version")
-	f(1, "canary ctr 9 --share 0.5"+at, "bidders would refuse ctr version 9")
 	f(1, "promote cvr 1"+at, `holds no model "cvr"; it has ctr`)
 
 	f(2, "promote ctr"+at, "version")

@@ -112,6 +112,8 @@ func (e *RowErrors) Error() string {
 var (
 	// ErrLoad: the engine cannot read the files.
 	ErrLoad = errors.New("engine: the model cannot be read")
+	// ErrObject: a part that the model shares with others is missing or damaged. The error names it.
+	ErrObject = errors.New("engine: an object cannot be used")
 	// ErrSignature: names, types or shapes are not what the version's manifest says.
 	ErrSignature = errors.New("engine: the model is not what its manifest says")
 	// ErrFormat: no loader is known for the format.

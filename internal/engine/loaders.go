@@ -16,6 +16,9 @@ type Version struct {
 	// RowLen and TableRows describe rows of indices: int32[RowLen], each in [0, TableRows). Both are 0 where rows are not.
 	RowLen    int
 	TableRows int
+	// Objects are the sums of the objects that the manifest lists, which stay in the store as long as the version; nil if it
+	// lists none, as where the format has none.
+	Objects map[string]int64
 	// Signature names the model's input and output, where the format has names for them.
 	Signature Signature
 }

@@ -68,7 +68,7 @@ func listed(ctx context.Context, s Store, model string, version int64, p Pointer
 	}
 	var data []byte
 	if err == nil {
-		data, err = s.Read(ctx, model, version, ManifestFile, maxManifestBytes)
+		data, err = s.Read(ctx, model, version, ManifestFile, MaxManifestBytes)
 	}
 	var m *Manifest
 	if err == nil {

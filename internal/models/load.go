@@ -18,6 +18,7 @@ type Reason string
 
 const (
 	ReasonLoad      Reason = "load"      // its engine cannot read the files
+	ReasonObject    Reason = "object"    // an object that it names is missing or damaged
 	ReasonSignature Reason = "signature" // its signature, types or shapes are not the manifest's
 	ReasonFormat    Reason = "format"    // it lacks the format that is wanted, or this program has no engine for it
 	ReasonGolden    Reason = "golden"    // its probabilities are not those that Python computed
@@ -48,6 +49,8 @@ func asRefusal(err error) *Refusal {
 	switch {
 	case errors.As(err, &f):
 		return refuse(Reason(f.Kind), err)
+	case errors.Is(err, engine.ErrObject):
+		return refuse(ReasonObject, err)
 	case errors.Is(err, engine.ErrLoad):
 		return refuse(ReasonLoad, err)
 	case errors.Is(err, engine.ErrSignature):
@@ -176,7 +179,7 @@ func (v *verifiedFiles) load(ctx context.Context, loaders engine.Loaders, format
 	}
 	m := v.manifest
 	e, err := loaders.Load(ctx, format, engine.Version{
-		Model: m.Model, Number: m.Version, Dir: filepath.Join(v.dir, folder(format)), RowLen: m.RowLen, TableRows: m.TableRows, Signature: m.Signature,
+		Model: m.Model, Number: m.Version, Dir: filepath.Join(v.dir, folder(format)), RowLen: m.RowLen, TableRows: m.TableRows, Objects: m.Objects, Signature: m.Signature,
 	})
 	if err != nil {
 		return nil, err

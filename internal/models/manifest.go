@@ -36,10 +36,10 @@ const (
 )
 
 // fileOf is the file that every version of a format has. The files of other formats are not checked.
-var fileOf = map[string]string{DefaultFormat: savedModelFile, PlanFormat: planFile, ONNXFormat: onnxFile}
+var fileOf = map[string]string{DefaultFormat: savedModelFile, PlanFormat: PlanFile, ONNXFormat: onnxFile}
 
-// maxManifestBytes bounds manifest.json; a real one is a few KB.
-const maxManifestBytes = 4 << 20
+// MaxManifestBytes bounds manifest.json; a real one is a few KB.
+const MaxManifestBytes = 4 << 20
 
 // Manifest is assets.extra/manifest.json: it describes a version and its files. All values of a Manifest from
 // ParseManifest are valid.
@@ -59,9 +59,12 @@ type Manifest struct {
 	// Signature is that of the SavedModel; it may be empty where there is none.
 	Signature engine.Signature `json:"signature"`
 	// Files maps the slash-separated path of each file in the version to its sha256 in hex. The manifest itself is not in it.
-	Files    map[string]string `json:"files"`
-	Training Training          `json:"training"`
-	Metrics  map[string]any    `json:"metrics"` // as the trainer reports them; numbers are float64, null where undefined
+	Files map[string]string `json:"files"`
+	// Objects maps the sha256 of each object that the version's plan names to the size of its file in bytes, header included.
+	// It is nil in the manifest of a version without a plan; one with a plan that lacks it keeps every object of the store.
+	Objects  map[string]int64 `json:"objects"`
+	Training Training         `json:"training"`
+	Metrics  map[string]any   `json:"metrics"` // as the trainer reports them; numbers are float64, null where undefined
 }
 
 // Training is what the version was learnt from.
@@ -90,12 +93,12 @@ func ReadManifest(dir string) (*Manifest, error) {
 		return nil, fmt.Errorf("models: cannot read the manifest: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxManifestBytes+1))
+	data, err := io.ReadAll(io.LimitReader(f, MaxManifestBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("models: cannot read %s: %w", name, err)
 	}
-	if len(data) > maxManifestBytes {
-		return nil, fmt.Errorf("models: %s is larger than %d bytes", name, maxManifestBytes)
+	if len(data) > MaxManifestBytes {
+		return nil, fmt.Errorf("models: %s is larger than %d bytes", name, MaxManifestBytes)
 	}
 	return ParseManifest(name, data)
 }
@@ -127,6 +130,7 @@ func ParseManifest(name string, data []byte) (*Manifest, error) {
 	fields := map[string]any{
 		"schema": &m.Schema, "model": &m.Model, "version": &m.Version, "label": &m.Label, "created": &m.Created,
 		"row_len": need(&m.RowLen), "table_rows": need(&m.TableRows), "files": &m.Files, "metrics": &m.Metrics,
+		"objects": optional{&m.Objects},
 		"signature": need(map[string]any{
 			"name": &m.Signature.Name, "input": &m.Signature.Input, "output": &m.Signature.Output,
 			"input_tensor": &m.Signature.InputTensor, "output_tensor": &m.Signature.OutputTensor,
@@ -266,10 +270,16 @@ func (m *Manifest) checkFiles(d *objectReader) {
 		if name == ManifestFile {
 			d.fault(key, "is the manifest itself, which cannot hold its own sum")
 		}
-		if sum := m.Files[name]; len(sum) != 64 || strings.ToLower(sum) != sum {
+		if sum := m.Files[name]; !isSum(sum) {
 			d.fault(key, "%q is not a sha256 in lower-case hex", sum)
-		} else if _, err := hex.DecodeString(sum); err != nil {
-			d.fault(key, "%q is not a sha256 in lower-case hex", sum)
+		}
+	}
+	for _, sum := range slices.Sorted(maps.Keys(m.Objects)) {
+		if !isSum(sum) {
+			d.fault("objects", "%q is not a sha256 in lower-case hex", sum)
+		}
+		if size := m.Objects[sum]; size < leastObject || size > mostObject {
+			d.fault("objects", "%s has %d bytes, must have %d to %d", sum, size, leastObject, mostObject)
 		}
 	}
 	needed := []string{GoldenFile}
@@ -286,6 +296,15 @@ func (m *Manifest) checkFiles(d *objectReader) {
 			d.fault("files", "lacks %q, which every such version has", name)
 		}
 	}
+}
+
+// The bytes of an object's file: its header alone, and the limit of docs/plan-format.md.
+const leastObject, mostObject = 64, 1 << 31
+
+// isSum says whether a text is a sha256 in lower-case hex, which is also how objects are named.
+func isSum(text string) bool {
+	_, err := hex.DecodeString(text)
+	return err == nil && len(text) == 64 && strings.ToLower(text) == text
 }
 
 // objectReader decodes JSON objects against the keys they must have, collecting every fault.

@@ -39,6 +39,11 @@ func TestParseManifest(t *testing.T) {
 		}
 		m["files"] = map[string]any{"plan/plan.msgpack": strings.Repeat("a", 64), models.GoldenFile: strings.Repeat("b", 64)}
 	})
+	f("a plan with objects", func(m map[string]any) { m["objects"] = map[string]any{strings.Repeat("a", 64): 64} })
+	f("objects that are none", func(m map[string]any) {
+		m["objects"] = map[string]any{"../x": 100, strings.Repeat("A", 64): 100, strings.Repeat("b", 64): 63}
+	}, `objects: "../x" is not a sha256`, `objects: "AAA`, "has 63 bytes, must have 64 to 2147483648")
+	f("objects as a list", func(m map[string]any) { m["objects"] = []any{} }, "m.json: objects: cannot unmarshal array")
 	f("a plan without its file, of rows by half", func(m map[string]any) { m["format"], m["table_rows"] = "plan", 0 },
 		`files: lacks "plan/plan.msgpack"`, "m.json: table_rows: is 0")
 	f("a SavedModel without a signature", func(m map[string]any) { delete(m, "signature") }, "m.json: signature: is missing")

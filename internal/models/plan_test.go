@@ -3,10 +3,16 @@ package models_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"math"
 	"path/filepath"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -15,6 +21,7 @@ import (
 	"gavel/internal/engine/plan"
 	"gavel/internal/engine/plan/plantest"
 	"gavel/internal/models"
+	modelsdir "gavel/internal/models/dir"
 	"gavel/internal/models/modelstest"
 )
 
@@ -116,4 +123,45 @@ func TestLoadPlan(t *testing.T) {
 	f("an output of NaN", goldenColumns(t, func(float64) float64 { return math.NaN() }, 1e-6), "refused (golden)", "Python had NaN")
 	f("a large tolerance", goldenColumns(t, same, 0.1), "refused (golden)", "has the tolerance 0.1")
 	f("rows of indices", goldenFile(16, 4, 0.5), "refused (golden)", "has no columns")
+}
+
+// A version whose object is damaged is refused for that, and serves once the object is whole again, although its own files did not
+// change.
+func TestDamagedObjectIsTriedAgain(t *testing.T) {
+	store := t.TempDir()
+	dir := planVersion(t, store, goldenColumns(t, func(v float64) float64 { return v }, 1e-12))
+	loaders := engine.Loaders{models.PlanFormat: plan.Loader(plan.NewObjects(filepath.Join(store, models.ObjectsDir)), plan.Options{})}
+	_, objects := double().Encode()
+	sum := slices.Sorted(maps.Keys(objects))[0]
+	path := filepath.Join(store, models.ObjectsDir, sum)
+	modelstest.WriteFile(t, path, "damaged")
+	_, err := models.Load(t.Context(), loaders, dir, "m", 1, models.LoadOptions{})
+	wantError(t, err, sum, "port the model again")
+	if !errors.Is(err, engine.ErrObject) {
+		t.Errorf("%v is no fault of an object", err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		g, err := models.NewGroup(models.GroupOptions{Store: modelsdir.New(store), Loaders: loaders, Logger: slog.New(slog.DiscardHandler),
+			Watch: models.WatchOptions{NoNotify: true}, Nice: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := g.Manage(models.Options{Model: "m"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(3 * time.Second)
+		if st := m.Status(); len(st.Refused) != 1 || st.Refused[0].Reason != models.ReasonObject || st.Refused[0].Attempts < 2 {
+			t.Errorf("it is not refused for its object: %+v", st.Refused)
+		}
+		modelstest.WriteFile(t, path, string(objects[sum]))
+		<-time.After(time.Minute)
+		if !m.Ready() {
+			t.Errorf("the object is whole again, and the version does not serve: %+v", m.Status().Refused)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		g.Close()
+	})
 }

@@ -264,8 +264,11 @@ func inLowThread(nice int, do func()) {
 // A refusal that may pass is tried again after retryFirst, then after twice as long each time, up to retryMost.
 const retryFirst, retryMost = 2 * time.Second, time.Minute
 
-// mayPass says whether a refusal may not be the version's fault: the files could not be read or fetched, or we failed.
-func (r Reason) mayPass() bool { return r == ReasonInternal || r == Reason(FaultRead) }
+// mayPass says whether a refusal may not be the version's fault: the files could not be read or fetched, an object that others
+// may replace is damaged, or we failed.
+func (r Reason) mayPass() bool {
+	return r == ReasonInternal || r == ReasonObject || r == Reason(FaultRead)
+}
 
 // refuse counts a refusal, and logs it unless the last attempt failed in the same way. It plans another try of what may pass.
 func (m *Manager) refuse(version int64, stamp uint64, err error) {

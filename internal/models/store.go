@@ -15,8 +15,10 @@ const (
 	GoldenFile   = "assets.extra/golden.msgpack"
 
 	savedModelFile = "saved_model.pb"
-	planFile       = "plan/plan.msgpack"
 	onnxFile       = "onnx/model.onnx"
+
+	// PlanFile is the plan of a version that has one.
+	PlanFile = "plan/plan.msgpack"
 
 	// ObjectsDir is where the parameters of plans lie in a store that is a directory. No model has this name.
 	ObjectsDir = "objects"

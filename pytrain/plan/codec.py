@@ -55,12 +55,12 @@ def encode(plan: Plan) -> bytes:
     return data
 
 
-def write_plan(plan: Plan, directory: Path, objects: Path) -> set[str]:
+def write_plan(plan: Plan, directory: Path, objects: Path) -> dict[str, int]:
     """Write a plan into a version's directory, and its parameters among the objects that are not there yet.
 
     Returns
     -------
-    The sha256 of every object that the plan names.
+    The size in bytes of every object that the plan names, by its sha256: the manifest's `objects`.
 
     Raises
     ------
@@ -68,16 +68,16 @@ def write_plan(plan: Plan, directory: Path, objects: Path) -> set[str]:
         The file system refuses.
     """
     data = encode(plan)
-    written: set[str] = set()
+    written: dict[str, int] = {}
     for value in plan.nodes:
         for tensor in value.tensors.values():
             if tensor.sha256 not in written:
                 tensor.write(objects)
-                written.add(tensor.sha256)
+                written[tensor.sha256] = tensor.file_bytes
     path = directory / PLAN
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, data)
-    return written
+    return dict(sorted(written.items()))
 
 
 def read_plan(directory: Path, objects: Path) -> Plan:

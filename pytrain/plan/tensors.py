@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytrain.errors import VersionError
-from pytrain.store import write_file
+from pytrain.store import holding, write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +50,11 @@ class Tensor:
         digest.update(self.array.data.cast("B") if self.array.size else b"")
         return digest.hexdigest()
 
+    @property
+    def file_bytes(self) -> int:
+        """Return the size of the object's file."""
+        return _HEADER.size + self.array.nbytes
+
     def _header(self) -> bytes:
         shape = (*self.array.shape, 1, 1, 1)[:4]
         return _HEADER.pack(_MAGIC, 1, _CODES[self.array.dtype.name], self.array.ndim, 0, *shape, 0)
@@ -58,7 +64,9 @@ class Tensor:
         return self._header() + self.array.tobytes()
 
     def write(self, objects: Path) -> Path:
-        """Write the object, unless it is there. Its name is its content, so one that is there is the same.
+        """Write the object, or touch it if it is there and sound: for an hour, no sweep removes it.
+
+        A damaged one is replaced, not repaired in place: processes may have mapped it.
 
         Raises
         ------
@@ -66,10 +74,17 @@ class Tensor:
             The file system refuses.
         """
         path = objects / self.sha256
-        if not path.exists():
-            objects.mkdir(parents=True, exist_ok=True)
-            write_file(path, self.encode())
+        with holding(objects):
+            if path.is_file() and _digest(path) == self.sha256:
+                os.utime(path)
+            else:
+                write_file(path, self.encode())
         return path
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def decode(data: bytes, *, where: str) -> Tensor:

@@ -111,7 +111,7 @@ class LearnedWriter:
         VersionError
             What was written cannot be read.
         """
-        write_plan(self.plan, directory, self.objects)
+        named = write_plan(self.plan, directory, self.objects)
         (directory / mf.RECIPE).parent.mkdir()
         for name in (mf.RECIPE, mf.GOLDEN):
             (directory / name).write_bytes((self.source / name).read_bytes())
@@ -121,6 +121,7 @@ class LearnedWriter:
             {"model": self.name, "version": version, "label": self.recipe.label, "metrics": learnt.metrics}
             | {"row_len": self.manifest.row_len, "table_rows": self.manifest.table_rows},
             mf.TrainedOn(rows=learnt.rows, from_ms=learnt.from_ms, to_ms=learnt.to_ms, position=position),
+            named,
         )
         read_plan(directory, self.objects)
 
@@ -149,7 +150,7 @@ def write_version(
     VersionError
         What was written cannot be read.
     """
-    write_plan(plan, directory, objects)
+    named = write_plan(plan, directory, objects)
     (directory / mf.GOLDEN).parent.mkdir()
     (directory / mf.GOLDEN).write_bytes(
         pack(
@@ -158,16 +159,19 @@ def write_version(
             tolerance=plan.tolerance,
         )
     )
-    _write_manifest(directory, described, trained)
+    _write_manifest(directory, described, trained, named)
     read_plan(directory, objects)
 
 
-def _write_manifest(directory: Path, described: Mapping[str, Any], trained: mf.TrainedOn) -> None:
+def _write_manifest(
+    directory: Path, described: Mapping[str, Any], trained: mf.TrainedOn, named: dict[str, int]
+) -> None:
     document = mf.Manifest(
         **described,
         created=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         formats=("plan",),
         files=mf.hash_files(directory),
+        objects=named,
         training=trained,
     )
     (directory / mf.MANIFEST).write_bytes(document.dump())

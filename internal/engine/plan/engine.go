@@ -99,6 +99,9 @@ func open(objects *Objects, v engine.Version, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := document.listed(v.Objects); err != nil {
+		return nil, err
+	}
 	h := objects.hold(fmt.Sprintf("%s version %d", v.Model, v.Number))
 	e, err := assemble(document, h, o)
 	if err != nil {

@@ -102,7 +102,7 @@ func (c *checker) node(n *node) {
 	for _, name := range slices.Sorted(maps.Keys(n.obj)) {
 		object, err := c.h.get(n.obj[name])
 		if err != nil {
-			n.fault("object %q: %v", name, err)
+			n.fault("object %q: %w", name, err)
 			continue
 		}
 		n.objects[name] = object

@@ -32,7 +32,7 @@ type node struct {
 
 // fault reports what is wrong with the node.
 func (n *node) fault(format string, args ...any) {
-	n.faults = append(n.faults, fmt.Errorf("plan: %v: %s", n, fmt.Sprintf(format, args...)))
+	n.faults = append(n.faults, fmt.Errorf("plan: %v: "+format, append([]any{n}, args...)...))
 }
 
 // String is how messages name the node: `node 7 select (steps[1] columns: ColumnTransformer)`.

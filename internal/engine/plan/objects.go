@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+
+	"gavel/internal/engine"
 )
 
 // The layout of an object's file.
@@ -72,9 +74,26 @@ func (s *Objects) acquire(sum, user string) (*Object, error) {
 	<-m.ready
 	if m.err != nil {
 		s.release(sum, user)
-		return nil, fmt.Errorf("plan: object %s cannot be used: %w", sum, m.err)
+		return nil, fmt.Errorf("plan: %w: %s in %s: %w; port the model again, which replaces a damaged object, "+
+			"or move a sound copy of the object into place", engine.ErrObject, sum, s.dir, m.err)
 	}
 	return m.object, nil
+}
+
+// listed checks that the manifest lists every object that the plan names, so that none is removed before the version is. A
+// manifest without a list, nil, keeps all objects.
+func (p *document) listed(objects map[string]int64) error {
+	if objects == nil {
+		return nil
+	}
+	for _, n := range p.nodes {
+		for name, sum := range n.obj {
+			if _, ok := objects[sum]; !ok {
+				return fmt.Errorf("plan: %v: object %q is %s, which the manifest does not list; port the model again", n, name, sum)
+			}
+		}
+	}
+	return nil
 }
 
 // release ends one acquire. Nothing may read the object's values after the last.

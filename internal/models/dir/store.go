@@ -4,6 +4,8 @@
 //	<root>/<model>/pointer.json       what serves: stable, canary with its share, previous, pin
 //	<root>/<model>/.staging/<any>/    where a version is written before it is published; never read by a bidder
 //	<root>/<model>/.lock              held while a version or the pointer changes, by pytrain too
+//	<root>/objects/<sha256>           parameters that plans share (objects.go)
+//	<root>/objects/.lock              held by sweeps alone, and by writers of objects together
 //
 // A version appears whole or not at all: its files and directories are synced, then the directory is renamed. So is
 // the pointer. The revision of a pointer is the checksum of its file, so that an edit by hand counts as a change.
@@ -20,6 +22,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gavel/internal/models"
 )
@@ -33,10 +36,13 @@ const (
 )
 
 // Store is a models.Store in a local directory. It holds no state and no open files.
-type Store struct{ root string }
+type Store struct {
+	root  string
+	fresh time.Duration // models.FreshObject; tests have less patience
+}
 
 // New returns the store at root. The directory need not exist yet: readers see no models then, writers make it.
-func New(root string) *Store { return &Store{root: root} }
+func New(root string) *Store { return &Store{root: root, fresh: models.FreshObject} }
 
 // String implements models.Store: the directory.
 func (s *Store) String() string { return s.root }

@@ -11,20 +11,25 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"gavel/internal/models"
 )
 
-// Put implements models.Store. Files and directories are synced, then the directory is renamed. Where Put fails, the
-// staged directory is untouched.
-func (s *Store) Put(_ context.Context, model string, version int64, staged string) error {
+// Put implements models.Store. Files and directories are synced, then the directory is renamed, if all objects that its
+// manifest names are there. Where Put fails, the staged directory is untouched.
+func (s *Store) Put(ctx context.Context, model string, version int64, staged string) error {
 	target, err := s.versionDir(model, version)
 	if err != nil {
 		return err
 	}
 	cannot := func(err error) error { return fmt.Errorf("models: cannot put %s version %d: %w", model, version, err) }
+	needs, _, err := readNamed(staged)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return cannot(err)
+	}
 	if err := syncTree(staged); err != nil {
 		return cannot(err)
 	}
@@ -33,6 +38,16 @@ func (s *Store) Put(_ context.Context, model string, version int64, staged strin
 			return cannot(fmt.Errorf("%w; versions are immutable, take NextVersion", models.ErrExists))
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return cannot(err)
+		}
+		if len(needs.Objects) > 0 {
+			release, err := s.holdObjects(ctx, false)
+			if err != nil {
+				return cannot(err)
+			}
+			defer release()
+			if err := s.present(needs.Objects); err != nil {
+				return cannot(err)
+			}
 		}
 		if err := os.Rename(staged, target); errors.Is(err, unix.EXDEV) {
 			return cannot(fmt.Errorf("%s is on another file system than the store; write it under %s", staged, filepath.Join(dir, stagingDir)))
@@ -43,9 +58,11 @@ func (s *Store) Put(_ context.Context, model string, version int64, staged strin
 	})
 }
 
-// Remove implements models.Store. A version goes in one rename, then its files are removed.
+// Remove implements models.Store. A version goes in one rename, then its files are removed, then the objects that no version
+// names any more. If these cannot be removed, the error says so, although the versions are gone: a later sweep removes them.
 func (s *Store) Remove(ctx context.Context, model string, versions []int64, at models.Revision) error {
-	return s.locked(model, func(dir string) error {
+	gone := map[string]time.Time{} // objects, and when the last manifest that named them was written
+	err := s.locked(model, func(dir string) error {
 		_, now, err := s.Pointer(ctx, model)
 		if err != nil && !errors.Is(err, models.ErrNoPointer) {
 			return err
@@ -63,6 +80,13 @@ func (s *Store) Remove(ctx context.Context, model string, versions []int64, at m
 		}
 		for _, v := range versions {
 			name := strconv.FormatInt(v, 10)
+			if n, written, err := readNamed(filepath.Join(dir, name)); err == nil {
+				for sum := range n.Objects {
+					if written.After(gone[sum]) {
+						gone[sum] = written
+					}
+				}
+			}
 			if err := os.Rename(filepath.Join(dir, name), filepath.Join(trash, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("models: cannot remove %s version %d: %w", model, v, err)
 			}
@@ -72,6 +96,13 @@ func (s *Store) Remove(ctx context.Context, model string, versions []int64, at m
 		}
 		return syncDir(dir)
 	})
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	if _, err := s.sweep(ctx, gone); err != nil {
+		return fmt.Errorf("models: versions %v of %s are removed, their objects are not: %w", versions, model, err)
+	}
+	return nil
 }
 
 // Pointer implements models.Store.

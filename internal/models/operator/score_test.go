@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"gavel/internal/engine/plan"
 	"gavel/internal/engine/plan/plantest"
 	"gavel/internal/models"
+	"gavel/internal/models/dir"
 	"gavel/internal/models/modelstest"
 	"gavel/internal/models/operator"
 )
@@ -47,6 +49,11 @@ func doubles(t *testing.T) (dir string) {
 	contents := map[string]string{"plan/plan.msgpack": string(file), models.GoldenFile: string(golden)}
 	document := modelstest.Document("m", 1, contents)
 	modelstest.SetFormats(document, models.PlanFormat)
+	named := map[string]any{}
+	for sum, object := range objects {
+		named[sum] = len(object)
+	}
+	document["objects"] = named
 	for _, key := range []string{"row_len", "table_rows", "signature"} {
 		delete(document, key)
 	}
@@ -144,5 +151,48 @@ func TestScore(t *testing.T) {
 	err := operator.Score(t.Context(), plans(dir), dir, models.DefaultFormat, 1, strings.NewReader(""), &bytes.Buffer{})
 	if err == nil || !strings.Contains(err.Error(), "it has no savedmodel, only plan") {
 		t.Errorf("another format: %v", err)
+	}
+}
+
+func TestVerifyStore(t *testing.T) {
+	version := doubles(t)
+	store := filepath.Join(version, "..", "..")
+	if err := os.CopyFS(filepath.Join(store, "n", "1"), os.DirFS(version)); err != nil {
+		t.Fatal(err)
+	}
+	modelstest.EditManifest(t, filepath.Join(store, "n", "1"), func(m map[string]any) { m["model"] = "n" })
+	verify := func() (string, error) {
+		var out bytes.Buffer
+		err := operator.Verify(t.Context(), nil, store, &out)
+		return out.String(), err
+	}
+	text, err := verify()
+	if err != nil || !strings.Contains(text, "2 models, 2 versions, 2 objects (0.1 KiB)\n  every file and object is as its sha256 says\n") {
+		t.Errorf("%v: %s", err, text)
+	}
+	orphan := strings.Repeat("0", 64)
+	modelstest.WriteFile(t, filepath.Join(store, models.ObjectsDir, orphan), "x")
+	if err := os.Remove(filepath.Join(store, "n", "1", models.PlanFile)); err != nil {
+		t.Fatal(err)
+	}
+	all, err := dir.New(store).ListObjects(t.Context())
+	if err != nil || len(all) != 3 {
+		t.Fatal(all, err)
+	}
+	damaged := all[1].Sum
+	modelstest.WriteFile(t, filepath.Join(store, models.ObjectsDir, damaged), "y")
+	text, err = verify()
+	if !strings.Contains(text, "no version names 1 objects (0.0 KiB): bidder models sweep") || err == nil {
+		t.Errorf("%v: %s", err, text)
+	}
+	for _, want := range []string{"has 3 faults", "plan/plan.msgpack is missing", "object " + damaged + " is damaged", "refused for it: m version 1, n version 1; port",
+		"object " + orphan + " is damaged", "remove it"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in %v", want, err)
+		}
+	}
+	if err := operator.Score(t.Context(), plans(version), version, "", 1, strings.NewReader(""), &bytes.Buffer{}); err == nil ||
+		!strings.Contains(err.Error(), damaged) || !strings.Contains(err.Error(), "port the model again") {
+		t.Errorf("a version with a damaged object: %v", err)
 	}
 }

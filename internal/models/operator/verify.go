@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,15 +13,19 @@ import (
 
 	"gavel/internal/engine"
 	"gavel/internal/models"
+	modelsdir "gavel/internal/models/dir"
 	"gavel/internal/scoring"
 )
 
 // Verify loads the version in a directory as bidders would, in each of its formats, and prints what it holds. If a bidder would
-// refuse the version, the error says why, and nothing is printed.
+// refuse the version, the error says why, and nothing is printed. If the directory is a store, Verify is VerifyStore.
 func Verify(ctx context.Context, loaders engine.Loaders, dir string, out io.Writer) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return fmt.Errorf("bidder: cannot find the version: %w", err)
+	}
+	if isStore(ctx, dir) {
+		return VerifyStore(ctx, modelsdir.New(dir), out)
 	}
 	model, number, err := nameOf(dir)
 	if err != nil {
@@ -76,6 +81,15 @@ func describe(v *models.Servable, line func(format string, args ...any)) error {
 		line("signature   %s: %s → %s", m.Signature.Name, m.Signature.Input, m.Signature.Output)
 	}
 	return nil
+}
+
+// isStore says whether a directory is a store that holds a model, and no version.
+func isStore(ctx context.Context, dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(models.ManifestFile))); err == nil {
+		return false
+	}
+	names, err := modelsdir.New(dir).Models(ctx)
+	return err == nil && len(names) > 0
 }
 
 // nameOf returns the model and the version of a directory. If the directory's name is a version's number, its path

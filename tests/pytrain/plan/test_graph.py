@@ -73,7 +73,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     value = mean([x().select([2, 0]).linear(np.eye(2), 0).link("softmax"), x().select([1, 0]).clip(-1, 1)])
     plan = plan_of(value, labels=("a", 2, 0.5), tolerance=1e-12, source="a test")
     written = write_plan(plan, tmp_path / "1", tmp_path / "objects")
-    assert {p.name for p in (tmp_path / "objects").iterdir()} == written
+    assert {p.name for p in (tmp_path / "objects").glob("[0-9a-f]*")} == set(written)
     read = read_plan(tmp_path / "1", tmp_path / "objects")
     assert [v.digest for v in read.nodes] == [v.digest for v in plan.nodes]
     assert (read.labels, read.tolerance, read.source) == (plan.labels, plan.tolerance, plan.source)
