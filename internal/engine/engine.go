@@ -63,6 +63,13 @@ type SampleTaker interface {
 	TakeSamples(s Samples)
 }
 
+// Sized is what an Engine implements that knows its memory.
+type Sized interface {
+	// Memory is how many bytes the engine keeps: all that it alone uses, and of each part that n engines of the process share
+	// an n-th, so that the sum over engines counts each part once. It may be called at any time, also concurrently.
+	Memory() int64
+}
+
 // Samples are rows in the columns of a schema's inputs.
 type Samples struct {
 	Columns []Column

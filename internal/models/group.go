@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -24,6 +25,9 @@ type GroupOptions struct {
 	// 5, at most 19; negative leaves the priority unchanged.
 	Nice int
 
+	// Memory bounds the bytes of all loaded versions (Servable.Memory), by unloading models that are loaded on use. 0: no bound.
+	Memory int64
+
 	Watch WatchOptions
 	// Registerer takes the metrics; those of a model have the label model. nil: none. Close unregisters them.
 	Registerer prometheus.Registerer
@@ -37,6 +41,9 @@ func (o *GroupOptions) fill() error {
 	}
 	if len(o.Loaders) == 0 {
 		faults = append(faults, errors.New("Loaders is empty; name the loader of at least one format"))
+	}
+	if o.Memory < 0 {
+		faults = append(faults, fmt.Errorf("Memory is %d bytes, must not be negative", o.Memory))
 	}
 	if o.Loads < 0 {
 		faults = append(faults, fmt.Errorf("Loads is %d, must be at least 1", o.Loads))
@@ -67,6 +74,8 @@ type Group struct {
 	watcher *watcher
 	cancel  context.CancelFunc
 	loops   sync.WaitGroup
+	bound   bound
+	count   *counts
 
 	work *sync.Cond // of mu: the queue has grown, or the group is closed
 
@@ -85,7 +94,7 @@ func NewGroup(opts GroupOptions) (*Group, error) {
 	if err := opts.fill(); err != nil {
 		return nil, err
 	}
-	g := &Group{opts: opts, managers: map[string]*Manager{}}
+	g := &Group{opts: opts, managers: map[string]*Manager{}, count: newCounts(), bound: bound{limit: opts.Memory}}
 	g.work = sync.NewCond(&g.mu)
 	if err := g.register(); err != nil {
 		return nil, err
@@ -94,6 +103,9 @@ func NewGroup(opts GroupOptions) (*Group, error) {
 	g.cancel = cancel
 	g.watcher = newWatcher(opts.Store, opts.Watch, opts.Logger, g.told)
 	g.loops.Go(func() { g.watcher.watchLoop(ctx) })
+	if opts.Memory > 0 {
+		g.loops.Go(func() { g.boundLoop(ctx) })
+	}
 	for range opts.Loads {
 		g.loops.Go(g.loadLoop)
 	}
@@ -150,6 +162,18 @@ func (g *Group) leave(m *Manager) {
 	g.queue = slices.DeleteFunc(g.queue, func(q *Manager) bool { return q == m })
 }
 
+// Discover has do called with the names of all models that the store has a pointer for, ascending: soon, and then about once
+// every Poll until Close. The watching goroutine calls do, which must not block; it may call Manage. If the store cannot be read, do is not
+// called. Discover is called once.
+func (g *Group) Discover(do func(models []string)) { g.watcher.discoverTo(do) }
+
+// all lists the managers.
+func (g *Group) all() []*Manager {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Values(g.managers))
+}
+
 // told passes a state to the model's manager. The watching goroutine calls it.
 func (g *Group) told(model string, st State) {
 	g.mu.Lock()
@@ -174,6 +198,7 @@ func (g *Group) enqueue(m *Manager) {
 func (g *Group) loadLoop() {
 	for m := g.next(); m != nil; m = g.next() {
 		again := m.settle()
+		g.makeRoom(m)
 		g.mu.Lock()
 		g.loading = slices.DeleteFunc(g.loading, func(l *Manager) bool { return l == m })
 		g.work.Signal() // the same manager may be in the queue again
@@ -226,7 +251,23 @@ func (g *Group) register() error {
 			return float64(value())
 		})
 	}
+	loaded := func(value func(*serving) int64) float64 {
+		sum := int64(0)
+		for _, m := range g.all() {
+			if c := m.current.Load(); c != nil {
+				sum += value(c)
+			}
+		}
+		return float64(sum)
+	}
 	for _, c := range []prometheus.Collector{
+		g.count.loads, g.count.wakes, g.count.unloads, g.count.waits,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gavel_models_loaded", Help: "Models that have a version in service."},
+			func() float64 { return loaded(func(*serving) int64 { return 1 }) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gavel_models_bytes", Help: "Memory of the versions in service; what they share counts once."},
+			func() float64 { return loaded((*serving).memory) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gavel_models_bound_bytes", Help: "The bound of gavel_models_bytes; 0: none."},
+			func() float64 { return float64(g.opts.Memory) }),
 		gauge("gavel_models_followed", "Models that are followed in the store.", func() int { return len(g.managers) }),
 		gauge("gavel_models_waiting", "Models whose next version waits while another model loads.", func() int { return len(g.queue) }),
 	} {

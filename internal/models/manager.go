@@ -31,6 +31,8 @@ type Manager struct {
 	metrics *metrics
 	current atomic.Pointer[serving]
 	ready   chan struct{}   // closed by the first swap
+	uses    atomic.Uint64   // of a model that is loaded on use: how often it was asked for, since the group last counted
+	waiting atomic.Int64    // callers of Await that have not returned
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	retired sync.WaitGroup // counts loaded versions that are not freed yet
@@ -43,6 +45,9 @@ type Manager struct {
 	refused map[int64]*refusal
 	swaps   int64
 	live    int
+	served  bool          // there was a first swap
+	asleep  bool          // nothing may be loaded
+	settled chan struct{} // closed and replaced when a load has ended, or a version serves
 }
 
 // serving is what auctions see. It never changes.
@@ -63,6 +68,7 @@ type refusal struct {
 func newManager(g *Group, opts Options) (*Manager, error) {
 	m := &Manager{
 		group: g, opts: opts, log: g.opts.Logger.With("model", opts.Model), ready: make(chan struct{}), refused: map[int64]*refusal{},
+		asleep: opts.OnUse, settled: make(chan struct{}),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	var err error
@@ -80,6 +86,9 @@ func (m *Manager) Model() string { return m.opts.Model }
 // not change, equal keys get the same version. If there is a canary, it gets its share of the keys. If no version is
 // loaded, Acquire returns ErrNotServing. It takes no lock and does not allocate.
 func (m *Manager) Acquire(key uint64) (*Servable, error) {
+	if m.opts.OnUse {
+		m.uses.Add(1)
+	}
 	for {
 		c := m.current.Load()
 		if c == nil {
@@ -99,6 +108,9 @@ func (m *Manager) Acquire(key uint64) (*Servable, error) {
 // AcquireVersion is like Acquire, but returns the version with that number, or the stable one if number is 0. If other
 // versions serve, but not that one, it returns ErrOtherVersion.
 func (m *Manager) AcquireVersion(number int64) (*Servable, error) {
+	if m.opts.OnUse {
+		m.uses.Add(1)
+	}
 	for {
 		c := m.current.Load()
 		if c == nil {
@@ -150,8 +162,9 @@ func (m *Manager) WaitReady(ctx context.Context) error {
 func (m *Manager) Status() Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	st := Status{Model: m.opts.Model, Pointer: m.state.Pointer, Swaps: m.swaps, Live: m.live}
+	st := Status{Model: m.opts.Model, Pointer: m.state.Pointer, Swaps: m.swaps, Live: m.live, Asleep: m.asleep}
 	if c := m.current.Load(); c != nil {
+		st.Bytes = c.memory()
 		st.Stable, st.Canary, st.CanaryShare = c.stable.status(), c.canary.status(), c.share
 	}
 	if m.state.Err != nil {
@@ -192,9 +205,13 @@ func (m *Manager) swap(next *serving) {
 		m.swaps++
 		m.metrics.swaps.Inc()
 	}
+	if next != nil && !m.served {
+		m.served = true
+		close(m.ready)
+	}
+	m.announce()
 	m.mu.Unlock()
 	if next != nil && old == nil {
-		close(m.ready)
 		m.group.serves(1)
 	}
 	if old == nil {

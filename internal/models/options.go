@@ -11,6 +11,9 @@ import (
 type Options struct {
 	Model string
 	Load  LoadOptions
+	// OnUse has the model's versions loaded when it is first asked for (Wake, Await), and freed again when the group needs the
+	// memory (GroupOptions.Memory).
+	OnUse bool
 
 	// Prepare makes a loaded version ready to serve, before any auction sees it. It reads Servable.Recipe, makes an encoder
 	// and a batcher's queue over Servable.Engine, and stores them with Servable.Attach. An error refuses the version. Calls
@@ -46,6 +49,8 @@ type Status struct {
 	CanaryShare float64
 	StoreError  string // the store can't be read; "" if it can
 	Swaps       int64
+	Asleep      bool             // nothing is loaded until the model is asked for (Options.OnUse)
+	Bytes       int64            // what the versions that serve take of memory, their shares of what they share
 	Live        int              // loaded versions, including replaced ones that are still in use
 	Refused     []RefusedVersion // versions that the pointer names but that were refused, ascending
 }

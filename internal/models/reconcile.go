@@ -21,6 +21,9 @@ func (m *Manager) observe(st State) (pending bool) {
 	if st.Err != nil {
 		return false
 	}
+	if m.Asleep() {
+		return false
+	}
 	if !m.turn.TryLock() { // a load is under way; the group calls settle again after it
 		return true
 	}
@@ -33,7 +36,13 @@ func (m *Manager) observe(st State) (pending bool) {
 func (m *Manager) settle() (again bool) {
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	return m.reconcile(true)
+	again = m.reconcile(true)
+	if !again {
+		m.mu.Lock()
+		m.announce()
+		m.mu.Unlock()
+	}
+	return again
 }
 
 // report logs the parts of a new state that a person should know.
@@ -69,7 +78,7 @@ var errUnloaded = errors.New("models: the version is not loaded yet")
 // again; if mayLoad is false, by a caller that may load. The caller holds m.turn.
 func (m *Manager) reconcile(mayLoad bool) (again bool) {
 	st := m.latest()
-	if m.ctx.Err() != nil || st.Err != nil {
+	if m.ctx.Err() != nil || st.Err != nil || m.Asleep() {
 		return false
 	}
 	m.forget(st)
@@ -225,6 +234,7 @@ func (m *Manager) load(version int64) (*Servable, error) {
 	m.mu.Lock()
 	m.live++
 	m.mu.Unlock()
+	m.group.count.loads.Inc()
 	m.metrics.loadSeconds.Observe(s.loadTime.Seconds())
 	m.log.Info("version loaded", "version", version, "format", s.format, "load_ms", s.loadTime.Milliseconds(), "rows_learnt", s.manifest.Training.Rows)
 	if len(s.unwarmed) > 0 {
@@ -243,6 +253,11 @@ func (m *Manager) loadPrepared(version int64) (*Servable, error) {
 	s, err := Load(m.ctx, m.group.opts.Loaders, files.Dir, m.opts.Model, version, m.opts.Load)
 	if err != nil {
 		return nil, err
+	}
+	if list, err := m.group.opts.Store.Files(m.ctx, m.opts.Model, version); err == nil {
+		for _, f := range list {
+			s.fileBytes += f.Size
+		}
 	}
 	if err := m.opts.Prepare(m.ctx, s); err != nil {
 		s.Release()

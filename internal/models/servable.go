@@ -34,6 +34,7 @@ type Servable struct {
 	attached  any
 	tolerance float64
 	unwarmed  []int // sizes of batches that the warm-up had no time for
+	fileBytes int64 // of the version's files: what it takes of memory if its engine does not say
 
 	// refs counts 1 for the owner (the manager, or the caller of Load), and 1 for each Acquire. It never rises from 0.
 	refs   atomic.Int64
@@ -70,6 +71,14 @@ func (s *Servable) Attach(v any) { s.attached = v }
 
 // Attached returns the value last given to Attach.
 func (s *Servable) Attached() any { return s.attached }
+
+// Memory is about how many bytes the version takes: what its engine says, or else the size of its files.
+func (s *Servable) Memory() int64 {
+	if sized, ok := s.engine.(engine.Sized); ok {
+		return sized.Memory()
+	}
+	return s.fileBytes
+}
 
 // Age is how long ago the version was made.
 func (s *Servable) Age() time.Duration { return time.Since(s.manifest.Created) }

@@ -42,6 +42,9 @@ type watcher struct {
 	mu       sync.Mutex // guards what follows
 	followed []string   // in the order of reading
 	fresh    []string   // followed, but not yet read by watchLoop
+
+	discover func(models []string) // takes the models that have a pointer; nil: nobody asks
+	asked    bool                  // discover was set, and not called yet
 }
 
 func newWatcher(store Store, opts WatchOptions, log *slog.Logger, tell func(model string, st State)) *watcher {
@@ -56,6 +59,42 @@ func newWatcher(store Store, opts WatchOptions, log *slog.Logger, tell func(mode
 		}
 	}
 	return w
+}
+
+// discoverTo makes the watcher list the store's models soon, and regularly from then on.
+func (w *watcher) discoverTo(do func(models []string)) {
+	w.mu.Lock()
+	w.discover, w.asked = do, true
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// list tells which models have a pointer. last has the states of those that are followed, whose pointers are not read again.
+func (w *watcher) list(ctx context.Context, last map[string]State) {
+	w.mu.Lock()
+	do := w.discover
+	w.mu.Unlock()
+	if do == nil {
+		return
+	}
+	names, err := w.store.Models(ctx)
+	if err != nil {
+		w.log.Warn("cannot list the models of the store", "error", err)
+		return
+	}
+	names = slices.DeleteFunc(names, func(model string) bool {
+		if st, followed := last[model]; followed {
+			return !st.Set && st.Err == nil
+		}
+		_, _, err := w.store.Pointer(ctx, model)
+		return err != nil
+	})
+	if ctx.Err() == nil {
+		do(names)
+	}
 }
 
 // follow makes the watcher read a model soon, and regularly from then on.
@@ -104,13 +143,20 @@ func (w *watcher) watchLoop(ctx context.Context) {
 	settle := time.NewTimer(time.Hour)
 	settle.Stop()
 	defer settle.Stop()
+	listing := time.NewTicker(w.opts.Poll)
+	defer listing.Stop()
 	told := map[string]bool{}
 	next := 0
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-listing.C:
+			w.list(ctx, last)
 		case <-w.wake:
+			if w.takeAsked() {
+				w.list(ctx, last)
+			}
 			for _, model := range w.takeFresh() {
 				delete(last, model) // it may have been followed before
 				read(model)
@@ -142,6 +188,14 @@ func (w *watcher) watchLoop(ctx context.Context) {
 			poll.Reset(w.interval())
 		}
 	}
+}
+
+func (w *watcher) takeAsked() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	asked := w.asked
+	w.asked = false
+	return asked
 }
 
 func (w *watcher) takeFresh() []string {

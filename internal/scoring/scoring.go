@@ -16,6 +16,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"gavel/internal/batcher"
 	"gavel/internal/engine"
@@ -26,8 +28,10 @@ import (
 var (
 	// ErrNoVersion: no version of the model is loaded.
 	ErrNoVersion = errors.New("scoring: no version of the model is loaded")
+	// ErrLoading: no version is loaded yet, but one was asked for: try again in a second (Model.AcquireWithin waits).
+	ErrLoading = errors.New("scoring: the model is being loaded, try again in a second")
 	// ErrOtherVersion: versions of the model serve, but not the requested one.
-	ErrOtherVersion = errors.New("scoring: the version does not serve")
+	ErrOtherVersion = models.ErrOtherVersion
 	// The batcher's errors. ErrRow: the model refuses the row. ErrShed: the queue accepts no more rows, or the row would be
 	// late. ErrExpired: the deadline passed. ErrClosed: the version was removed.
 	ErrRow, ErrShed, ErrExpired, ErrClosed = batcher.ErrRow, batcher.ErrShed, batcher.ErrExpired, batcher.ErrClosed
@@ -56,12 +60,16 @@ type Options struct {
 	Logger  *slog.Logger // default slog.Default
 }
 
-// Models holds the models that a process serves, by name. The process calls Serve only while it starts; the other methods
-// are then safe for concurrent use.
+// Models holds the models that a process serves, by name: those of Serve, which stay, and those of Discover, which come and go
+// with their pointers in the store. All methods are safe for concurrent use. Find takes no lock.
 type Models struct {
 	options Options
-	byName  map[string]*Model
 	joins   joins
+
+	byName  atomic.Pointer[map[string]*Model] // replaced as a whole, never changed
+	mu      sync.Mutex                        // held while byName is replaced
+	closed  bool                              // guarded by mu: no model may come any more
+	closing sync.WaitGroup                    // models that have left and are not freed yet
 }
 
 // New returns Models that hold no model yet. It returns an error if o.Group is nil.
@@ -75,7 +83,9 @@ func New(o Options) (*Models, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Models{options: o, byName: map[string]*Model{}, joins: joins{logger: o.Logger}}, nil
+	m := &Models{options: o, joins: joins{logger: o.Logger}}
+	m.byName.Store(&map[string]*Model{})
+	return m, nil
 }
 
 // discardQueues implements Queues, and reports nothing.
@@ -88,9 +98,18 @@ func (discardQueues) Retire(*batcher.Queue)      {}
 // the model's batches, and queue holds the options of each version's queue. The caller closes the model, before the pool.
 // Serve returns an error if the group cannot follow the model, for example because it already does.
 func (m *Models) Serve(name string, pool *batcher.Pool, queue batcher.QueueOptions) (*Model, error) {
-	model := &Model{name: name, pool: pool, queue: queue, options: m.options, joins: &m.joins}
+	return m.serve(name, pool, queue, false, false)
+}
+
+func (m *Models) serve(name string, pool *batcher.Pool, queue batcher.QueueOptions, discovered, onUse bool) (*Model, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, fmt.Errorf("scoring: cannot serve model %s: the models are closed", name)
+	}
+	model := &Model{name: name, pool: pool, queue: queue, options: m.options, joins: &m.joins, discovered: discovered, onUse: onUse}
 	manager, err := m.options.Group.Manage(models.Options{
-		Model: name, Load: models.LoadOptions{Format: m.options.Formats[name], MaxRows: queue.MaxRows},
+		Model: name, Load: models.LoadOptions{Format: m.options.Formats[name], MaxRows: queue.MaxRows}, OnUse: onUse,
 		Prepare: func(_ context.Context, s *models.Servable) error { return model.prepare(s) },
 		Retire:  model.retire,
 	})
@@ -98,12 +117,24 @@ func (m *Models) Serve(name string, pool *batcher.Pool, queue batcher.QueueOptio
 		return nil, fmt.Errorf("scoring: cannot serve model %s: %w", name, err)
 	}
 	model.manager = manager
-	m.byName[name] = model
+	all := maps.Clone(*m.byName.Load())
+	all[name] = model
+	m.byName.Store(&all)
 	return model, nil
 }
 
 // Find returns the model with that name, nil if the process does not serve it.
-func (m *Models) Find(name string) *Model { return m.byName[name] }
+func (m *Models) Find(name string) *Model { return (*m.byName.Load())[name] }
 
 // Names returns the models' names, sorted.
-func (m *Models) Names() []string { return slices.Sorted(maps.Keys(m.byName)) }
+func (m *Models) Names() []string { return slices.Sorted(maps.Keys(*m.byName.Load())) }
+
+// All returns the models in the order of their names.
+func (m *Models) All() []*Model {
+	all := *m.byName.Load()
+	sorted := make([]*Model, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		sorted = append(sorted, all[name])
+	}
+	return sorted
+}

@@ -14,6 +14,7 @@ type State string
 
 // The states that versions can have.
 const (
+	StateStart     State = "START" // it is loaded when it is asked for
 	StateLoading   State = "LOADING"
 	StateAvailable State = "AVAILABLE"
 	StateEnd       State = "END" // refused
@@ -38,9 +39,13 @@ func versionsOf(st models.Status) (all []VersionStatus) {
 	for _, r := range st.Refused {
 		add(r.Version, StateEnd, r.Error)
 	}
-	add(st.Pointer.Stable, StateLoading, "")
+	state := StateLoading
+	if st.Asleep {
+		state = StateStart
+	}
+	add(st.Pointer.Stable, state, "")
 	if st.Pointer.Canary != nil {
-		add(st.Pointer.Canary.Version, StateLoading, "")
+		add(st.Pointer.Canary.Version, state, "")
 	}
 	return all
 }

@@ -24,6 +24,9 @@ type Model struct {
 	queue   batcher.QueueOptions // for each version's queue
 	options Options
 	joins   *joins
+
+	discovered bool // it goes when its pointer goes
+	onUse      bool // its versions are loaded when it is asked for
 }
 
 // Status describes the versions that serve, load or were refused. It is meant for people; Versions is for programs.
@@ -49,27 +52,27 @@ func (m *Model) Auctions() error {
 func (m *Model) Close(ctx context.Context) error { return m.manager.Close(ctx) }
 
 // Acquire returns the version that serves key; the caller must Release it. Equal keys get the same version. If there is a
-// canary, its share of the keys gets it. Acquire returns ErrNoVersion if no version is loaded. It takes no lock and does
-// not allocate.
+// canary, its share of the keys gets it. Acquire returns ErrNoVersion if no version is loaded, or ErrLoading if this call has it
+// loaded. While a version is loaded, it takes no lock and does not allocate.
 func (m *Model) Acquire(key uint64) (*Version, error) {
 	s, err := m.manager.Acquire(key)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoVersion, err)
+		return nil, m.unserved(err)
 	}
 	return s.Attached().(*Version), nil
 }
 
 // AcquireVersion returns the version with that number, or the stable one if number is 0; the caller must Release it. It
-// returns ErrNoVersion if no version is loaded, and ErrOtherVersion if versions serve but not this one.
+// returns ErrNoVersion or ErrLoading as Acquire does, and ErrOtherVersion if versions serve but not this one.
 func (m *Model) AcquireVersion(number int64) (*Version, error) {
 	s, err := m.manager.AcquireVersion(number)
 	switch {
 	case err == nil:
 		return s.Attached().(*Version), nil
-	case errors.Is(err, models.ErrOtherVersion):
-		return nil, fmt.Errorf("%w: %w", ErrOtherVersion, err)
+	case errors.Is(err, ErrOtherVersion):
+		return nil, err
 	default:
-		return nil, fmt.Errorf("%w: %w", ErrNoVersion, err)
+		return nil, m.unserved(err)
 	}
 }
 
