@@ -25,6 +25,13 @@ type Config struct {
 	// Models are the served models, by name. If it is empty, the models that Auction names are served.
 	Models map[string]scoring.Settings `yaml:"models"`
 
+	// Discover serves the models of the store that Models does not name.
+	Discover struct {
+		Enabled     bool   `yaml:"enabled"`
+		Pattern     string `yaml:"pattern"`      // of path.Match
+		MemoryBytes int64  `yaml:"memory_bytes"` // 0 means no bound
+	} `yaml:"discover"`
+
 	Auction struct {
 		Click             string        `yaml:"click"`      // a name of Models
 		Conversion        string        `yaml:"conversion"` // a name of Models; "" means none
@@ -101,6 +108,7 @@ func Defaults() Config {
 	c.StateDir = "var/bidder"
 	c.Campaigns = "configs/campaigns.yaml"
 	c.ModelStore = "var/store"
+	c.Discover.Pattern = "*"
 	c.Auction.Click = "ctr"
 	c.Auction.Currency = "USD"
 	c.Auction.Seat = "gavel"

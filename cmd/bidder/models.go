@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"maps"
+	"path"
 	"path/filepath"
 	"slices"
 
@@ -30,7 +31,7 @@ func (b *bidder) startModels(context.Context) error {
 	b.page = &console.Page{Bidder: b.config.Name, Threading: threading, Queues: b.queues}
 	group, err := models.NewGroup(models.GroupOptions{
 		Store: modelsdir.New(b.config.ModelStore), Loaders: loaders(tensorflow.Threading(threading), filepath.Join(b.config.ModelStore, models.ObjectsDir)),
-		Registerer: b.metrics, Logger: b.log,
+		Memory: b.config.Discover.MemoryBytes, Registerer: b.metrics, Logger: b.log,
 	})
 	if err != nil {
 		return err
@@ -40,15 +41,28 @@ func (b *bidder) startModels(context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.parts.OnStop("models", closeTimeout, b.models.Close)
 	for _, name := range b.config.served() {
-		model, err := b.models.Serve(name, poolOf[name], b.config.batching(name).Queue())
-		if err != nil {
+		if _, err := b.models.Serve(name, poolOf[name], b.config.batching(name).Queue()); err != nil {
 			return err
 		}
-		b.page.Models = append(b.page.Models, model.Status)
-		b.parts.OnStop("model "+name, closeTimeout, model.Close)
+	}
+	b.page.Models = b.statuses
+	if d := &b.config.Discover; d.Enabled {
+		b.models.Discover(scoring.Discovery{
+			Match: func(model string) bool { matches, _ := path.Match(d.Pattern, model); return matches },
+			Pool:  poolOf[shared], Queue: b.config.shared().Queue(), OnUse: d.MemoryBytes > 0,
+		})
 	}
 	return nil
+}
+
+// statuses are those of all models that are served now.
+func (b *bidder) statuses() (all []models.Status) {
+	for _, model := range b.models.All() {
+		all = append(all, model.Status())
+	}
+	return all
 }
 
 // loaders are the engines that the bidder has. objects is the directory of plans' parameters.
@@ -63,14 +77,20 @@ func loaders(threading tensorflow.Threading, objects string) engine.Loaders {
 // engines returns the formats that the bidder has an engine for, sorted.
 func engines() []string { return slices.Sorted(maps.Keys(loaders(tensorflow.CallerThread, ""))) }
 
-// startPools starts the runners, and returns the pool of each served model: its own, or the shared one. The shared pool
-// exists only if a model needs it.
+// shared is what the pool of models without runners of their own is called. No model has this name.
+const shared = "(shared)"
+
+// startPools starts the runners, and returns the pool of each served model, its own or the shared one, and the shared one under its
+// name. The shared pool exists only if a model needs it, or models are discovered.
 func (b *bidder) startPools() (poolOf map[string]*batcher.Pool, err error) {
-	const shared = "(shared)" // never the name of a model
 	poolOf = map[string]*batcher.Pool{}
 	pools := map[string]*batcher.Pool{} // by name
 	runners := 0
-	for _, model := range b.config.served() {
+	served := b.config.served()
+	if b.config.Discover.Enabled {
+		served = append(served, shared)
+	}
+	for _, model := range served {
 		name, part, options := shared, "batcher", &batcher.PoolOptions{Runners: b.config.Batcher.Runners}
 		if own := b.config.batching(model).Pool(); own != nil {
 			name, part, options = model, "batcher of "+model, own

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ func (c *Config) Validate() (faults []error) {
 	c.emptyFaults(fault)
 	c.auctionFaults(fault)
 	faults = append(faults, c.modelFaults()...)
+	c.discoverFaults(fault)
 	c.predictFaults(fault)
 	c.numberFaults(fault)
 	c.otherFaults(fault)
@@ -113,6 +115,19 @@ func (c *Config) modelFaults() (faults []error) {
 		}
 	}
 	return faults
+}
+
+func (c *Config) discoverFaults(fault faultFunc) {
+	d := &c.Discover
+	if _, err := path.Match(d.Pattern, ""); err != nil || d.Pattern == "" {
+		fault("discover.pattern: %q is no pattern; write *, or churn_*, say", d.Pattern)
+	}
+	if d.MemoryBytes < 0 {
+		fault("discover.memory_bytes: %d must be above 0, or 0 for no bound", d.MemoryBytes)
+	}
+	if d.MemoryBytes > 0 && !d.Enabled {
+		fault("discover.memory_bytes: only discovered models are unloaded; set discover.enabled, or leave it out")
+	}
 }
 
 func (c *Config) predictFaults(fault faultFunc) {

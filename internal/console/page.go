@@ -34,7 +34,7 @@ type Page struct {
 	Bidder    string // the bidder's name
 	Threading string // the setting tensorflow.threading
 	Queues    *Queues
-	Models    []func() models.Status // of each model, in the order of the page; called concurrently
+	Models    func() []models.Status // of all models, in the order of the page; called concurrently
 }
 
 // Register adds the page, its files and /batcher.json to the admin server's mux.

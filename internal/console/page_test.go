@@ -109,13 +109,13 @@ func TestBatcherJSON(t *testing.T) {
 		score(t, queue, 2)
 	}
 	long := strings.Repeat("damaged ", 100)
-	p := &Page{Bidder: "b1", Threading: "caller", Queues: queues, Models: []func() models.Status{
-		func() models.Status {
-			return models.Status{Model: "ctr", Live: 1, Pointer: models.Pointer{Stable: 7, Pinned: &models.Pin{Reason: "under test"}},
+	p := &Page{Bidder: "b1", Threading: "caller", Queues: queues, Models: func() []models.Status {
+		return []models.Status{
+			{Model: "ctr", Live: 1, Pointer: models.Pointer{Stable: 7, Pinned: &models.Pin{Reason: "under test"}},
 				Stable:  &models.VersionStatus{Version: 7, Created: time.Now().Add(-time.Hour), Rows: 1000},
-				Refused: []models.RefusedVersion{{Version: 1}, {Version: 2}, {Version: 3}, {Version: 4}, {Version: 8, Error: long}}}
-		},
-		func() models.Status { return models.Status{Model: "cvr", StoreError: "no such directory"} },
+				Refused: []models.RefusedVersion{{Version: 1}, {Version: 2}, {Version: 3}, {Version: 4}, {Version: 8, Error: long}}},
+			{Model: "cvr", StoreError: "no such directory"},
+		}
 	}}
 	response, body := servePage(t, p, "/batcher.json")
 	if response.Header.Get("Cache-Control") != "no-store" || response.Header.Get("Content-Type") != "application/json" {

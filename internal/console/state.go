@@ -127,8 +127,7 @@ func (p *Page) state() pageState {
 		s.Runners.Busy += pool.Busy
 	})
 	byModel := p.Queues.byModel()
-	for _, status := range p.Models {
-		st := status()
+	for _, st := range p.Models() {
 		stats := byModel[st.Model]
 		s.Models = append(s.Models, newPageModel(&st, &stats))
 	}

@@ -15,7 +15,7 @@ import (
 // least are put to sleep, one after the other.
 //
 // Which is used least: each model has a score, the number of times it was asked for, each counted less the longer ago it was, half
-// after scoreHalf. The lowest score goes first; among equal scores, the one that was asked for longest ago. Uses are counted
+// after scoreHalf. The lowest score goes first; among equal scores, the one that was asked for longest ago, then by name. Uses are counted
 // when the bound looks, every boundEvery and after each load; so a use counts as of the next look.
 //
 // The model that was just loaded stays, since someone waits for it. So memory may pass the bound by one model, while it
@@ -116,7 +116,9 @@ func (b *bound) look(all []*Manager, loaded *Manager) (total int64, idle []*Mana
 		}
 	}
 	b.scores = scores // those of models that have left are gone
-	slices.SortStableFunc(idle, func(a, b *Manager) int { return scores[a].compare(scores[b]) })
+	slices.SortFunc(idle, func(a, b *Manager) int {
+		return cmp.Or(scores[a].compare(scores[b]), cmp.Compare(a.opts.Model, b.opts.Model))
+	})
 	return total, idle
 }
 

@@ -32,6 +32,12 @@ func (m *Models) Discover(d Discovery) {
 
 // discovered makes the discovered models be those that have a pointer now. The group's watching goroutine calls it.
 func (m *Models) discovered(d Discovery, names []string) {
+	m.mu.Lock()
+	closed := m.closed
+	m.mu.Unlock()
+	if closed {
+		return
+	}
 	present := make(map[string]bool, len(names))
 	for _, name := range names {
 		present[name] = true
