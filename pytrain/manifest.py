@@ -65,8 +65,8 @@ class Manifest(_Strict):
     signature
         That of the SavedModel; None if there is none.
     objects
-        The size in bytes of each object that the version's plan names, by its sha256; None if there is no plan. They stay
-        in the store as long as the version.
+        The size in bytes of each object that the version's plan names, by its sha256; None if there is no plan.
+        They stay in the store as long as the version.
     """
 
     schema_: Annotated[Literal[1, 2], Field(alias="schema")] = 2

@@ -47,8 +47,9 @@ func TestPredictAllocs(t *testing.T) {
 // steady is a model that always returns the same version.
 type steady struct{ *fakeVersion }
 
-func (m steady) Acquire(int64) (Version, error)    { return m.fakeVersion, nil }
-func (m steady) Versions() []scoring.VersionStatus { return nil }
+func (m steady) Acquire(int64) (Version, error)              { return m.fakeVersion, nil }
+func (m steady) AcquireBy(int64, time.Time) (Version, error) { return m.fakeVersion, nil }
+func (m steady) Versions() []scoring.VersionStatus           { return nil }
 
 // BenchmarkPredict answers one row in process, without a connection, by a model that takes no time.
 func BenchmarkPredict(b *testing.B) {

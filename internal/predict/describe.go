@@ -3,6 +3,7 @@ package predict
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"gavel/internal/engine"
+	"gavel/internal/httpd"
 	"gavel/internal/scoring"
 )
 
@@ -100,8 +102,8 @@ func (s *Server) describe(c *fasthttp.RequestCtx, w *work, path []byte) {
 		status(c, t)
 		return
 	}
-	if v, err := t.model.Acquire(t.version); err != nil {
-		writeError(c, statuses[classify(err)], err.Error())
+	if v, err := t.model.AcquireBy(t.version, httpd.Received(c).Add(s.options.Timeout)); err != nil {
+		writeFault(c, classify(err), err)
 	} else {
 		w.version = v
 		writeJSON(c, fasthttp.StatusOK, metadataOf(string(t.name), v))
@@ -193,6 +195,14 @@ func columnsOf(schema *engine.Schema, labels []any) *columnsInfo {
 }
 
 // writeError answers with a status and a sentence for people.
+// writeFault answers a request that failed.
+func writeFault(c *fasthttp.RequestCtx, o outcome, err error) {
+	if errors.Is(err, scoring.ErrLoading) {
+		c.Response.Header.Set("Retry-After", "1")
+	}
+	writeError(c, statuses[o], err.Error())
+}
+
 func writeError(c *fasthttp.RequestCtx, status int, message string) {
 	writeJSON(c, status, failure{message})
 }

@@ -48,4 +48,5 @@ func TestDirectPanic(t *testing.T) {
 
 type panicking struct{ *fakeModel }
 
-func (panicking) Acquire(int64) (Version, error) { panic("no version") }
+func (panicking) Acquire(int64) (Version, error)              { panic("no version") }
+func (panicking) AcquireBy(int64, time.Time) (Version, error) { panic("no version") }

@@ -84,7 +84,7 @@ type predictor func(s *Server, c *fasthttp.RequestCtx, w *work, name []byte) (ou
 func (s *Server) answer(c *fasthttp.RequestCtx, w *work, name []byte, predict predictor) {
 	o, err := s.checked(c, w, name, predict)
 	if err != nil {
-		writeError(c, statuses[o], err.Error())
+		writeFault(c, o, err)
 	}
 	s.metrics.requests[o].Inc()
 	s.metrics.latency.Observe(time.Since(httpd.Received(c)).Seconds())
@@ -237,7 +237,7 @@ func (s *Server) acquire(c *fasthttp.RequestCtx, name []byte) (v Version, deadli
 	if deadline, err = s.deadline(c); err != nil {
 		return nil, deadline, outcomeInvalid, err
 	}
-	if v, err = t.model.Acquire(t.version); err != nil {
+	if v, err = t.model.AcquireBy(t.version, deadline); err != nil {
 		return nil, deadline, classify(err), err
 	}
 	return v, deadline, outcomeOK, nil
@@ -334,7 +334,7 @@ func classify(err error) outcome {
 		return outcomeInvalid
 	case errors.Is(err, scoring.ErrOtherVersion):
 		return outcomeUnknown
-	case errors.Is(err, scoring.ErrNoVersion), errors.Is(err, scoring.ErrClosed):
+	case errors.Is(err, scoring.ErrNoVersion), errors.Is(err, scoring.ErrClosed), errors.Is(err, scoring.ErrLoading):
 		return outcomeUnavailable
 	default:
 		return outcomeFailed

@@ -8,6 +8,8 @@ import (
 
 	"github.com/bytedance/sonic"
 	"github.com/valyala/fasthttp"
+
+	"gavel/internal/scoring"
 )
 
 const (
@@ -48,7 +50,7 @@ func (s *Server) predictMany(c *fasthttp.RequestCtx, w *work, _ []byte) (outcome
 	if len(names) > s.options.MaxRows {
 		return outcomeTooLarge, fmt.Errorf("the body names %d models; rows count once for each, and at most %d are answered at a time", len(names), s.options.MaxRows)
 	}
-	models := w.acquireAll(names)
+	models := w.acquireAll(names, deadline)
 	for i := range models {
 		if models[i].err == nil {
 			models[i].read(models, i, body, s.options.MaxRows/len(models))
@@ -96,8 +98,9 @@ func modelsOf(body []byte) (names []string, err error) {
 	return names, nil
 }
 
-// acquireAll acquires the version that each name stands for.
-func (w *work) acquireAll(names []string) []asked {
+// acquireAll acquires the version that each name stands for. Models that must be loaded first are loaded meanwhile, until the
+// deadline.
+func (w *work) acquireAll(names []string, deadline time.Time) []asked {
 	models := make([]asked, len(names))
 	for len(w.many) < len(names) {
 		w.many = append(w.many, new(part))
@@ -114,6 +117,19 @@ func (w *work) acquireAll(names []string) []asked {
 			a.outcome, a.err = classify(err), err
 		} else {
 			a.part.version = v
+		}
+	}
+	for i, name := range names { // now that all have been asked for
+		a := &models[i]
+		if !errors.Is(a.err, scoring.ErrLoading) {
+			continue
+		}
+		if t, err := w.server.find([]byte(name)); err != nil {
+			a.outcome, a.err = outcomeUnknown, err
+		} else if v, err := t.model.AcquireBy(t.version, deadline); err != nil {
+			a.outcome, a.err = classify(err), err
+		} else {
+			a.part.version, a.outcome, a.err = v, outcomeOK, nil
 		}
 	}
 	return models

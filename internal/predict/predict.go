@@ -22,6 +22,8 @@
 package predict
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"gavel/internal/auction"
@@ -51,8 +53,11 @@ type Together struct {
 // Model is a model with its versions. Its methods are called concurrently.
 type Model interface {
 	// Acquire returns a version, which the caller must Release. Number 0 is the stable version. The error is
-	// scoring.ErrNoVersion or scoring.ErrOtherVersion.
+	// scoring.ErrNoVersion, scoring.ErrOtherVersion, or scoring.ErrLoading if this call has the model loaded.
 	Acquire(number int64) (Version, error)
+	// AcquireBy is Acquire, but waits until the deadline for a model that is being loaded because it was asked for. The error
+	// is scoring.ErrLoading if it is not loaded by then.
+	AcquireBy(number int64, deadline time.Time) (Version, error)
 	// Versions returns those that serve, load, or were refused, in any order.
 	Versions() []scoring.VersionStatus
 }
@@ -127,6 +132,21 @@ func (s served) ScoreTogether(parts []Together, n int, deadline time.Time) {
 
 // servedModel implements Model over a model of the process.
 type servedModel struct{ *scoring.Model }
+
+// AcquireBy implements Model.
+func (s servedModel) AcquireBy(number int64, deadline time.Time) (Version, error) {
+	v, err := s.Acquire(number)
+	if !errors.Is(err, scoring.ErrLoading) {
+		return v, err
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	loaded, err := s.AcquireWithin(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	return loaded, nil
+}
 
 // Acquire implements Model.
 func (s servedModel) Acquire(number int64) (Version, error) {

@@ -70,6 +70,8 @@ func (m *fakeModel) Acquire(number int64) (Version, error) {
 	return &m.versions[max(number, 7)-7], nil
 }
 
+func (m *fakeModel) AcquireBy(number int64, _ time.Time) (Version, error) { return m.Acquire(number) }
+
 func (m *fakeModel) Versions() []scoring.VersionStatus {
 	return []scoring.VersionStatus{
 		{Version: 7, State: scoring.StateAvailable}, {Version: 9, State: scoring.StateEnd, Error: "no <golden> rows"}, {Version: 8, State: scoring.StateLoading},

@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"gavel/internal/engine"
+	"gavel/internal/httpd"
 	"gavel/internal/scoring"
 )
 
@@ -87,19 +88,32 @@ func writeReady(c *fasthttp.RequestCtx, ready bool, answer any) {
 	writeJSON(c, status, answer)
 }
 
-// ready says whether every model has a version that serves.
+// ready says whether every model can score: a version serves, or is loaded when the model is asked for.
 func (s *Server) ready() bool {
 	for _, name := range s.models.Names() {
 		m := s.models.Find(name)
 		if m == nil { // gone meanwhile
 			continue
 		}
-		v, err := m.Acquire(0)
-		if err != nil {
+		if !canScore(m, 0) {
 			return false
 		}
-		v.Release()
 	}
+	return true
+}
+
+// canScore says whether the version with that number can score, or any if it is 0. It loads nothing.
+func canScore(m Model, number int64) bool {
+	for _, v := range m.Versions() { // before Acquire, which would have it loaded
+		if v.State == scoring.StateStart && (number == 0 || v.Version == number) {
+			return true
+		}
+	}
+	v, err := m.Acquire(number)
+	if err != nil {
+		return false
+	}
+	v.Release()
 	return true
 }
 
@@ -111,16 +125,15 @@ func (s *Server) v2Model(c *fasthttp.RequestCtx, w *work, name []byte) {
 		writeError(c, fasthttp.StatusNotFound, err.Error())
 		return
 	}
-	v, err := t.model.Acquire(t.version)
-	switch {
-	case asksReady:
-		if err == nil {
-			v.Release()
-		}
-		writeReady(c, err == nil, map[string]any{"name": string(t.name), "ready": err == nil})
-	case err != nil:
-		writeError(c, statuses[classify(err)], err.Error())
-	default:
+	if asksReady {
+		can := canScore(t.model, t.version)
+		writeReady(c, can, map[string]any{"name": string(t.name), "ready": can})
+		return
+	}
+	v, err := t.model.AcquireBy(t.version, httpd.Received(c).Add(s.options.Timeout))
+	if err != nil {
+		writeFault(c, classify(err), err)
+	} else {
 		w.version = v
 		writeJSON(c, fasthttp.StatusOK, v2ModelOf(t, v))
 	}
