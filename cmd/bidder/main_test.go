@@ -151,7 +151,7 @@ func TestServe(t *testing.T) {
 		t.Fatalf("ended with %v\n%s", err, log)
 	}
 	rest := log.String()
-	for _, part := range []string{"edge", "model cvr", "model ctr", "batcher", "batcher of ctr", "budget leases", "events", "stream", "embedded stream"} {
+	for _, part := range []string{"edge", "models", "batcher", "batcher of ctr", "budget leases", "events", "stream", "embedded stream"} {
 		_, after, ok := strings.Cut(rest, "msg=stopped part="+quoted(part)+" ")
 		if !ok {
 			t.Fatalf("%q did not stop in this order:\n%s", part, log)

@@ -212,7 +212,7 @@ func TestServePredictions(t *testing.T) {
 		t.Fatalf("ended with %v\n%s", err, log)
 	}
 	rest := log.String()
-	for _, part := range []string{"edge", "predict", "model ctr"} {
+	for _, part := range []string{"edge", "predict", "models"} {
 		var found bool
 		if _, rest, found = strings.Cut(rest, "msg=stopped part="+quoted(part)+" "); !found {
 			t.Fatalf("%q did not stop in this order:\n%s", part, log)

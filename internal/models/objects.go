@@ -21,7 +21,7 @@ type Objects interface {
 	ListObjects(ctx context.Context) ([]Object, error)
 	// CheckObject reads an object, and returns an error unless its content is what its name says.
 	CheckObject(ctx context.Context, sum string) error
-	// Sweep removes the objects that no version names and that are not fresh, and files that killed writers left. While the
+	// Sweep removes the objects that no version names and that are not fresh, and what killed writers and removers left. While the
 	// objects of any version are not known, because its manifest cannot be read, Sweep removes nothing and returns an error.
 	Sweep(ctx context.Context) (Swept, error)
 }
@@ -39,5 +39,5 @@ type Swept struct {
 	Removed int   // objects
 	Bytes   int64 // of these
 	Fresh   int   // objects that no version names and that are still fresh
-	Strays  int   // unfinished files that were removed
+	Strays  int   // unfinished objects, and rests of versions, that were removed
 }

@@ -3,6 +3,7 @@ package predict
 import (
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/valyala/fasthttp"

@@ -3,6 +3,7 @@ package predict
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // Large requests go to a worker.

@@ -31,9 +31,9 @@ import (
 	"gavel/internal/scoring"
 )
 
-const planWidth, planHidden = 20, 1000
+const planWidth, planHidden = 20, 200
 
-// planOf is a plan of 20 numbers: a matrix of 160 kB that all plans share, then 1,000 coefficients of its own.
+// planOf is a plan of 20 numbers: a matrix of 32 kB that all plans share, then 200 coefficients of its own.
 func planOf(own float64) plantest.Plan {
 	matrix, coef := make([]float64, planHidden*planWidth), make([]float64, planHidden)
 	for i := range matrix {
@@ -156,7 +156,7 @@ func TestPlansComeAndGo(t *testing.T) {
 	if race.Enabled || testing.Short() {
 		t.Skip("measures memory and CPU time")
 	}
-	n, quiet := 60, 2*time.Second
+	n, quiet := 24, time.Second
 	if text := os.Getenv("GAVEL_PLANS"); text != "" {
 		var err error
 		if n, err = strconv.Atoi(text); err != nil {

@@ -169,8 +169,41 @@ func (s *Store) needs(ctx context.Context) (needed map[string][]string, faults [
 	return needed, faults, nil
 }
 
-// Sweep implements models.Objects.
-func (s *Store) Sweep(ctx context.Context) (models.Swept, error) { return s.sweep(ctx, nil) }
+// Sweep implements models.Objects. It also removes the rest of versions whose removal was interrupted.
+func (s *Store) Sweep(ctx context.Context) (models.Swept, error) {
+	names, err := s.Models(ctx)
+	if err != nil {
+		return models.Swept{}, fmt.Errorf("models: cannot sweep: %w", err)
+	}
+	rests := 0
+	for _, model := range names {
+		n, err := s.removeRests(model)
+		if err != nil {
+			return models.Swept{}, err
+		}
+		rests += n
+	}
+	done, err := s.sweep(ctx, nil)
+	done.Strays += rests
+	return done, err
+}
+
+// removeRests removes what Remove has moved away and not removed. Remove holds the model's lock meanwhile, so what is there now is
+// of one that was killed.
+func (s *Store) removeRests(model string) (n int, err error) {
+	rests, err := filepath.Glob(filepath.Join(s.root, model, stagingDir, trashPrefix+"*"))
+	if err != nil || len(rests) == 0 {
+		return 0, err
+	}
+	return len(rests), s.locked(model, func(string) error {
+		for _, rest := range rests {
+			if err := os.RemoveAll(rest); err != nil {
+				return fmt.Errorf("models: cannot remove the rest of a version: %w", err)
+			}
+		}
+		return nil
+	})
+}
 
 // sweep is Sweep, and also removes objects that removed versions named although they are fresh. gone maps these to when the
 // manifest of the removed version was written.

@@ -155,8 +155,9 @@ func TestSweep(t *testing.T) {
 	orphan := writeObject(t, s, 1)
 	stray := filepath.Join(root, models.ObjectsDir, "."+orphan+"-xyz")
 	modelstest.WriteFile(t, stray, "half")
+	modelstest.WriteFile(t, filepath.Join(root, "a", ".staging", "trash-1", "7", "file"), "of a version whose remover was killed")
 	modelstest.WriteFile(t, filepath.Join(root, models.ObjectsDir, "README"), "of an operator")
-	if done := sweep(t, s); done != (models.Swept{Fresh: 1}) {
+	if done := sweep(t, s); done != (models.Swept{Fresh: 1, Strays: 1}) {
 		t.Errorf("fresh: %+v", done)
 	}
 	tick()

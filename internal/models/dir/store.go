@@ -31,8 +31,9 @@ import (
 const (
 	PointerFile = "pointer.json"
 
-	stagingDir = ".staging"
-	lockFile   = ".lock"
+	stagingDir  = ".staging"
+	lockFile    = ".lock"
+	trashPrefix = "trash-" // of directories in staging: versions that are being removed
 )
 
 // Store is a models.Store in a local directory. It holds no state and no open files.

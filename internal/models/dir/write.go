@@ -74,7 +74,7 @@ func (s *Store) Remove(ctx context.Context, model string, versions []int64, at m
 		if err != nil {
 			return err
 		}
-		trash, err := os.MkdirTemp(staging, "trash-")
+		trash, err := os.MkdirTemp(staging, trashPrefix)
 		if err != nil {
 			return fmt.Errorf("models: cannot remove versions of %s: %w", model, err)
 		}

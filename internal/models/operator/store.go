@@ -52,7 +52,7 @@ func (c *Commands) Sweep(ctx context.Context) error {
 	}
 	text := fmt.Sprintf("%s: removed %d objects (%s)", c.Store, done.Removed, bytesText(done.Bytes))
 	if done.Strays > 0 {
-		text += fmt.Sprintf(" and %d unfinished files", done.Strays)
+		text += fmt.Sprintf(" and %d unfinished files or versions", done.Strays)
 	}
 	if done.Fresh > 0 {
 		text += fmt.Sprintf("; %d that no version names yet stay until they are %v old", done.Fresh, models.FreshObject)
