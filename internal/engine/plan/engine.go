@@ -133,7 +133,7 @@ func assemble(p *document, h *held, o Options) (*Engine, error) {
 	l.users.Add(1)
 	return &Engine{
 		base:   base{schema: engine.Schema{Inputs: g.inputs, Outputs: g.outputs}, options: o, objects: h.from, program: program, free: l.release},
-		labels: p.labels, tolerance: p.tolerance, source: p.source, nodes: before, fired: fired, loaded: l, size: sizeOf(program, h),
+		labels: p.labels, tolerance: p.tolerance, source: p.source, nodes: before, fired: fired, loaded: l, size: measure(program, h),
 	}, nil
 }
 

@@ -15,7 +15,7 @@ type size struct {
 	objects []string // sums
 }
 
-func sizeOf(p *program, h *held) size {
+func measure(p *program, h *held) size {
 	return size{program: p.memory.bytes, stages: p.stages, objects: slices.Collect(maps.Keys(h.objects))}
 }
 
