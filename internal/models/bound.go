@@ -93,7 +93,7 @@ func (g *Group) makeRoom(loaded *Manager) {
 	}
 	if now := time.Now(); total > b.limit && now.Sub(b.warned) >= warnEvery {
 		b.warned = now
-		g.opts.Logger.Warn("the models in use take more memory than their bound; raise it (discover.memory)", "bytes", total, "bound_bytes", b.limit)
+		g.opts.Logger.Warn("the models in use take more memory than their bound; raise it (discover.memory_bytes)", "bytes", total, "bound_bytes", b.limit)
 	}
 }
 

@@ -101,7 +101,7 @@ func NewGroup(opts GroupOptions) (*Group, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
-	g.watcher = newWatcher(opts.Store, opts.Watch, opts.Logger, g.told)
+	g.watcher = newWatcher(opts.Store, opts.Watch, opts.Logger, g.told, g.refused)
 	g.loops.Go(func() { g.watcher.watchLoop(ctx) })
 	if opts.Memory > 0 {
 		g.loops.Go(func() { g.boundLoop(ctx) })
@@ -182,6 +182,19 @@ func (g *Group) told(model string, st State) {
 	if m != nil && m.observe(st) {
 		g.enqueue(m)
 	}
+}
+
+// refused says whether a model has refused versions.
+func (g *Group) refused(model string) bool {
+	g.mu.Lock()
+	m := g.managers[model]
+	g.mu.Unlock()
+	if m == nil {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.refused) > 0
 }
 
 func (g *Group) enqueue(m *Manager) {

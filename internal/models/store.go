@@ -90,6 +90,13 @@ type Fetched struct {
 	Release func() // releases the copy; it never fails, and may be called once
 }
 
+// Stamper is implemented by a Store that can tell cheaply whether a model may have changed.
+type Stamper interface {
+	// Stamp differs if the model's versions or its pointer may have changed. It says nothing of the files within versions. ok is
+	// false if it is not known.
+	Stamp(ctx context.Context, model string) (stamp uint64, ok bool)
+}
+
 // Notifier is implemented by a Store that can report changes sooner than polling finds them.
 type Notifier interface {
 	// Notices starts to listen, until Close. It reports nothing before Add.

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -29,8 +30,9 @@ func (o *WatchOptions) fill() {
 // minTick is the shortest time between two wake-ups. If there are many models, the watcher reads several each time.
 const minTick = 5 * time.Millisecond
 
-// watcher reads the states of all followed models of one store, with one goroutine. Within Poll it reads each model once,
-// spread evenly, so that hundreds of models cause no burst. It also reads models for which the store sends a notice.
+// watcher reads the states of all followed models of one store, with one goroutine. Within Poll it looks at each model once,
+// spread evenly, so that hundreds of models cause no burst. It also reads models for which the store sends a notice. A model whose
+// stamp has not changed is read only every 15th time, unless it has refused versions.
 type watcher struct {
 	store  Store
 	opts   WatchOptions
@@ -38,6 +40,8 @@ type watcher struct {
 	notify Notices // nil: only polling
 	wake   chan struct{}
 	tell   func(model string, st State) // takes a changed state; only watchLoop calls it
+	// refused says whether a model has refused versions, whose files may be mended without a change of the stamp.
+	refused func(model string) bool
 
 	mu       sync.Mutex // guards what follows
 	followed []string   // in the order of reading
@@ -47,9 +51,9 @@ type watcher struct {
 	asked    bool                  // discover was set, and not called yet
 }
 
-func newWatcher(store Store, opts WatchOptions, log *slog.Logger, tell func(model string, st State)) *watcher {
+func newWatcher(store Store, opts WatchOptions, log *slog.Logger, tell func(model string, st State), refused func(model string) bool) *watcher {
 	opts.fill()
-	w := &watcher{store: store, opts: opts, log: log, tell: tell, wake: make(chan struct{}, 1)} // 1: one wake-up serves all fresh models
+	w := &watcher{store: store, opts: opts, log: log, tell: tell, refused: refused, wake: make(chan struct{}, 1)} // 1: one wake-up serves all fresh models
 	if n, ok := store.(Notifier); ok && !opts.NoNotify {
 		notices, err := n.Notices()
 		if err != nil {
@@ -126,8 +130,10 @@ func (w *watcher) watchLoop(ctx context.Context) {
 		defer w.notify.Close()
 		notices = w.notify.C()
 	}
-	last := map[string]State{} // of followed models
+	last := map[string]State{}   // of followed models
+	stamps := map[string]stamp{} // at the last reading
 	read := func(model string) {
+		stamps[model] = w.stamp(ctx, model)
 		if w.notify != nil {
 			w.notify.Add(model) // before reading, so that no change in between is missed
 		}
@@ -180,10 +186,16 @@ func (w *watcher) watchLoop(ctx context.Context) {
 			var models []string
 			models, next = w.due(next)
 			for _, model := range models {
-				read(model)
+				was := stamps[model]
+				if now := w.stamp(ctx, model); !now.known || now.value != was.value || was.skipped >= maxSkipped || last[model].Err != nil || w.refused(model) {
+					read(model)
+				} else {
+					was.skipped++
+					stamps[model] = was
+				}
 			}
 			if next == 0 {
-				w.forget(last)
+				w.forget(last, stamps)
 			}
 			poll.Reset(w.interval())
 		}
@@ -241,13 +253,31 @@ func (w *watcher) due(next int) (models []string, then int) {
 	return models, then
 }
 
-// forget drops the states of models that are no longer followed.
-func (w *watcher) forget(last map[string]State) {
+// stamp is a model's at a reading, and how often the model was not read since because it had not changed.
+type stamp struct {
+	value   uint64
+	known   bool
+	skipped int
+}
+
+// maxSkipped is how often in a row a model is not read although it is its turn. Then it is read in any case.
+const maxSkipped = 14
+
+func (w *watcher) stamp(ctx context.Context, model string) (s stamp) {
+	if stamper, ok := w.store.(Stamper); ok {
+		s.value, s.known = stamper.Stamp(ctx, model)
+	}
+	return s
+}
+
+// forget drops what is kept of models that are no longer followed.
+func (w *watcher) forget(last map[string]State, stamps map[string]stamp) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for model := range last {
-		if !slices.Contains(w.followed, model) {
-			delete(last, model)
-		}
+	followed := map[string]bool{}
+	for _, model := range w.followed {
+		followed[model] = true
 	}
+	maps.DeleteFunc(last, func(model string, _ State) bool { return !followed[model] })
+	maps.DeleteFunc(stamps, func(model string, _ stamp) bool { return !followed[model] })
 }

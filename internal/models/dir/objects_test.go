@@ -328,3 +328,38 @@ func work(t *testing.T, role string, s *dir.Store) {
 		}
 	}
 }
+
+// The stamp of a model changes with its versions and its pointer, also where a person edits that in place.
+func TestStamp(t *testing.T) {
+	s := dir.New(t.TempDir())
+	var last uint64
+	f := func(when string, changes bool) {
+		t.Helper()
+		if stamp, ok := s.Stamp(t.Context(), "a"); ok && when != "nothing" {
+			t.Errorf("%s: a stamp of %x at once", when, stamp)
+		}
+		<-time.After(1100 * time.Millisecond)
+		stamp, ok := s.Stamp(t.Context(), "a")
+		if !ok || (stamp != last) != changes {
+			t.Errorf("%s: stamp %x, %v, before %x", when, stamp, ok, last)
+		}
+		last = stamp
+	}
+	f("nothing", true)
+	modelstest.Place(t, s, "a", 1, 0)
+	f("a version", true)
+	if _, err := models.Promote(t.Context(), s, "a", 1); err != nil {
+		t.Fatal(err)
+	}
+	f("a pointer", true)
+	pointer := filepath.Join(s.String(), "a", dir.PointerFile)
+	data, err := os.ReadFile(pointer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modelstest.WriteFile(t, pointer, string(data)+" ")
+	f("an edit in place", true)
+	if again, ok := s.Stamp(t.Context(), "a"); !ok || again != last {
+		t.Error("the stamp changed, and nothing else did")
+	}
+}

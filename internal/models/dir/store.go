@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"os"
@@ -76,10 +77,13 @@ func (s *Store) Models(ctx context.Context) ([]string, error) {
 			continue
 		}
 		_, err := os.Stat(filepath.Join(s.root, e.Name(), PointerFile))
-		versions, _ := s.Versions(ctx, e.Name())
-		if err == nil || len(versions) > 0 {
-			names = append(names, e.Name())
+		if err != nil {
+			versions, _ := s.Versions(ctx, e.Name())
+			if len(versions) == 0 {
+				continue
+			}
 		}
+		names = append(names, e.Name())
 	}
 	return names, nil
 }
@@ -106,6 +110,30 @@ func (s *Store) Versions(_ context.Context, model string) ([]int64, error) {
 	slices.Sort(versions)
 	return versions, nil
 }
+
+// Stamp implements models.Stamper, by what the file system says of the model's directory and its pointer: a version that comes or goes
+// changes the directory, and so does a pointer that is replaced; one that is edited in place changes itself.
+func (s *Store) Stamp(_ context.Context, model string) (stamp uint64, ok bool) {
+	dir, err := s.modelDir(model)
+	if err != nil {
+		return 0, false
+	}
+	h := fnv.New64a()
+	for _, name := range []string{dir, filepath.Join(dir, PointerFile)} {
+		size, at, err := status(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, false
+		}
+		if err == nil && time.Since(at) < settled {
+			return 0, false
+		}
+		fmt.Fprint(h, size, at.UnixNano(), " ")
+	}
+	return h.Sum64(), true
+}
+
+// settled is how long ago a file must have changed for the next change to have another time: clocks of file systems are coarse.
+const settled = time.Second
 
 // readDir lists a directory in the order of names; nothing if it does not exist.
 func readDir(dir string) ([]fs.DirEntry, error) {
