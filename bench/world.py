@@ -125,7 +125,7 @@ def ensure_model(store: Path, recipe: Path = RECIPE) -> None:
         init_model(Path(aside), recipe)
         (made / STAMP).write_text(source)
         (store / "objects").mkdir(exist_ok=True)
-        for parameter in (Path(aside) / "objects").glob("*"):
+        for parameter in (Path(aside) / "objects").glob("[0-9a-f]*"):
             parameter.replace(store / "objects" / parameter.name)
         if (store / model).exists():
             (store / model).rename(Path(aside) / ".before")  # removed with the temporary directory
