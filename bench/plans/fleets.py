@@ -32,11 +32,12 @@ from rich.progress import track
 from bench.plans import data, tabular, text
 from bench.plans.data import Rows
 from bench.report import progress, say
-from pytrain.manifest import OBJECTS, TrainedOn
+from pytrain.manifest import TrainedOn
 from pytrain.plan.columns import columns
 from pytrain.plan.golden import golden_rows
 from pytrain.plan.importing import import_model
 from pytrain.plan.version import write_version
+from pytrain.recipe import OBJECTS
 from scripts.loop.settings import ROOT
 
 BUILD = ROOT / "build/plans"

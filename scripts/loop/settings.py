@@ -16,8 +16,8 @@ import yaml
 
 from pytrain import store
 from pytrain.errors import RecipeError
-from pytrain.manifest import OBJECTS, objects_of
-from pytrain.recipe import Recipe, load_recipe
+from pytrain.manifest import objects_of
+from pytrain.recipe import OBJECTS, Recipe, load_recipe
 from scripts.loop.processes import LoopError
 
 ROOT = Path(__file__).resolve().parents[2]
