@@ -186,6 +186,7 @@ func TestV2(t *testing.T) {
 	models := map[string]Model{"reviews": m, "ctr": &fakeModel{}, "length": value()}
 	_, client := startServer(t, models, Options{MaxRows: 3, Version: "0.9"})
 	f := expectations(t, client)
+	f("the models", "GET /v1/models", "", 200, `{"models":["ctr","length","reviews"]}`)
 	f("the server", "GET /v2", "", 200, `{"name":"gavel","version":"0.9","extensions":["binary_tensor_data"]}`)
 	f("live", "GET /v2/health/live", "", 200, `{"live":true}`)
 	f("ready", "GET /v2/health/ready", "", 200, `{"ready":true}`)

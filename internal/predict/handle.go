@@ -40,6 +40,7 @@ const maxKept = 256 << 10
 const (
 	pathPrefix    = "/v1/models/"
 	manyPath      = "/v1/models:predict"
+	listPath      = "/v1/models"
 	versionsInfix = "/versions/"
 	metadataTail  = "/metadata"
 	predictVerb   = ":predict"
@@ -69,11 +70,13 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 	switch rest, isV2 := bytes.CutPrefix(path, []byte(v2Path)); {
 	case string(path) == manyPath:
 		s.answer(c, w, nil, (*Server).predictMany)
+	case string(path) == listPath && (c.IsGet() || c.IsHead()):
+		writeJSON(c, fasthttp.StatusOK, map[string][]string{"models": s.models.Names()})
 	case isV2 && (len(rest) == 0 || rest[0] == '/'):
 		s.v2(c, w, rest)
 	default:
 		writeError(c, fasthttp.StatusNotFound, "the paths are "+pathPrefix+"{model}, with or without /versions/{n}, "+
-			"followed by "+predictVerb+" or "+scoreVerb+" (POST), "+metadataTail+" or nothing (GET); "+manyPath+" (POST); and those below "+v2Path)
+			"followed by "+predictVerb+" or "+scoreVerb+" (POST), "+metadataTail+" or nothing (GET); "+manyPath+" (POST); "+listPath+" (GET); and those below "+v2Path)
 	}
 }
 

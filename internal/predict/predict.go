@@ -3,6 +3,7 @@
 //	POST /v1/models/{model}[/versions/{n}]:predict     TensorFlow Serving's predict API: rows of indices, or of named columns
 //	POST /v1/models:predict                            the same rows, by several models
 //	POST /v1/models/{model}[/versions/{n}]:score       candidates of an OpenRTB bid request
+//	GET  /v1/models                                    the models' names
 //	GET  /v1/models/{model}[/versions/{n}]             the versions that serve, and those refused with the reason
 //	GET  /v1/models/{model}[/versions/{n}]/metadata    inputs, outputs and labels
 //	/v2 …                                              the Open Inference Protocol (v2.go)
