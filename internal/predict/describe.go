@@ -194,7 +194,6 @@ func columnsOf(schema *engine.Schema, labels []any) *columnsInfo {
 	return all
 }
 
-// writeError answers with a status and a sentence for people.
 // writeFault answers a request that failed.
 func writeFault(c *fasthttp.RequestCtx, o outcome, err error) {
 	if errors.Is(err, scoring.ErrLoading) {
@@ -203,6 +202,7 @@ func writeFault(c *fasthttp.RequestCtx, o outcome, err error) {
 	writeError(c, statuses[o], err.Error())
 }
 
+// writeError answers with a status and a sentence for people.
 func writeError(c *fasthttp.RequestCtx, status int, message string) {
 	writeJSON(c, status, failure{message})
 }
