@@ -9,7 +9,6 @@ TensorFlow's is. `check` proves by the version's golden rows that nothing else d
 from __future__ import annotations
 
 import datetime as dt
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -157,17 +156,16 @@ class OnnxWriter:
         (directory / mf.GOLDEN).parent.mkdir()
         for kept in (mf.RECIPE, mf.GOLDEN):
             (directory / kept).write_bytes((self.source / kept).read_bytes())
-        document = {
-            "schema": 1,
-            "model": self.name,
-            "version": version,
-            "label": self.manifest.label,
-            "created": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "row_len": self.manifest.row_len,
-            "table_rows": self.manifest.table_rows,
-            "format": FORMAT,
-            "files": mf.hash_files(directory),
-            "training": self.manifest.training.model_dump(),
-            "metrics": learnt.metrics,
-        }
-        (directory / mf.MANIFEST).write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        document = mf.Manifest(
+            model=self.name,
+            version=version,
+            label=self.manifest.label,
+            created=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            row_len=self.manifest.row_len,
+            table_rows=self.manifest.table_rows,
+            formats=(FORMAT,),
+            files=mf.hash_files(directory),
+            training=self.manifest.training,
+            metrics=learnt.metrics,
+        )
+        (directory / mf.MANIFEST).write_bytes(document.dump())
