@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,15 @@ from scripts.loop.settings import ROOT
 
 
 def test_short() -> None:
-    command = [ROOT / ".venv/bin/python", "-m", "bench.plans", "--only", "correct,tabular,shared", "--rounds", "1"]
+    command: list[str | Path] = [
+        ROOT / ".venv/bin/python",
+        "-m",
+        "bench.plans",
+        "--only",
+        "correct,tabular,shared",
+        "--rounds",
+        "1",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"gavel/internal/columns"
 	"gavel/internal/engine"
@@ -66,7 +70,8 @@ type asked struct {
 	batches  map[int]engine.Batch
 }
 
-// load loads every model, as a bidder does: checksums, bounds, golden rows, a warm run of each size in warm.
+// load loads every model, as a bidder does: checksums, bounds, golden rows, a warm run of each size in warm. It loads as many at
+// once as there are processors, as a bidder's models.GroupOptions.Loads would say.
 func (f *fleet) load(warm ...int) ([]*asked, error) {
 	tables, err := f.tables()
 	if err != nil {
@@ -75,29 +80,43 @@ func (f *fleet) load(warm ...int) ([]*asked, error) {
 	if rule := f.Options.Without; rule != "" && !slices.Contains(plan.Rules(), rule) {
 		return nil, fmt.Errorf("there is no rule %q; there are %q", rule, plan.Rules())
 	}
-	options := plan.Options{AsWritten: f.Options.AsWritten, Without: f.Options.Without, StageCache: f.Options.StageCache}
-	loaders := engine.Loaders{plan.Format: plan.Loader(plan.NewObjects(filepath.Join(f.Store, "objects")), options)}
-	var all []*asked
-	for _, m := range f.Models {
-		if f.Apart {
-			own := plan.NewObjects(filepath.Join(f.Store, m.Name, "objects"))
-			loaders = engine.Loaders{plan.Format: plan.Loader(own, options)}
-		}
-		directory := filepath.Join(f.Store, m.Name, fmt.Sprint(version))
-		servable, err := models.Load(context.Background(), loaders, directory, m.Name, version, models.LoadOptions{WarmRows: warm})
-		if err != nil {
-			return nil, err
-		}
-		a := &asked{member: m, servable: servable, batches: map[int]engine.Batch{}}
-		if a.rows, err = arrange(tables[m.Table], servable.Engine().Schema().Inputs); err != nil {
-			return nil, fmt.Errorf("%s cannot be asked the rows of %q: %w", m.Name, m.Table, err)
-		}
-		all = append(all, a)
+	shared := plan.NewObjects(filepath.Join(f.Store, models.ObjectsDir))
+	all, faults := make([]*asked, len(f.Models)), make([]error, len(f.Models))
+	var loads sync.WaitGroup
+	var next atomic.Int64
+	for range runtime.GOMAXPROCS(0) {
+		loads.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
+				all[i], faults[i] = f.loadOne(f.Models[i], shared, tables, warm)
+			}
+		})
+	}
+	loads.Wait()
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
 	}
 	if f.Options.Lazily {
-		return all, giveBack(filepath.Join(f.Store, "objects"))
+		return all, giveBack(filepath.Join(f.Store, models.ObjectsDir))
 	}
 	return all, nil
+}
+
+func (f *fleet) loadOne(m member, objects *plan.Objects, tables map[string]columns.Table, warm []int) (*asked, error) {
+	if f.Apart {
+		objects = plan.NewObjects(filepath.Join(f.Store, m.Name, models.ObjectsDir))
+	}
+	options := plan.Options{AsWritten: f.Options.AsWritten, Without: f.Options.Without, StageCache: f.Options.StageCache}
+	loaders := engine.Loaders{plan.Format: plan.Loader(objects, options)}
+	directory := filepath.Join(f.Store, m.Name, fmt.Sprint(version))
+	servable, err := models.Load(context.Background(), loaders, directory, m.Name, version, models.LoadOptions{WarmRows: warm})
+	if err != nil {
+		return nil, err
+	}
+	a := &asked{member: m, servable: servable, batches: map[int]engine.Batch{}}
+	if a.rows, err = arrange(tables[m.Table], servable.Engine().Schema().Inputs); err != nil {
+		return nil, fmt.Errorf("%s cannot be asked the rows of %q: %w", m.Name, m.Table, err)
+	}
+	return a, nil
 }
 
 func (f *fleet) tables() (map[string]columns.Table, error) {
