@@ -11,6 +11,8 @@ import (
 //	free ──Claim──► open ──full, due, close──► sealed ──last commit──► ready ──runner──► running ──► answering ──► free
 //	                  └──────────── idle, due, close: all committed, and a runner came ────┘
 //
+// A claim that shares its batches with no other has them sealed at once. If its caller runs them, they skip ready.
+//
 // The queue's lock guards state, n and the times. A place belongs to the caller that claimed it until the caller commits;
 // pending counts the places not yet committed. It rises only while the batch is open. So a batch that is not open and has
 // none pending belongs to whoever runs it, its runner.
@@ -27,6 +29,8 @@ type batch struct {
 	pending atomic.Int32
 
 	state    batchState
+	how      how   // its claims are taken in
+	called   bool  // its caller runs it
 	n        int   // places claimed
 	opened   int64 // when its first row was claimed, ns on the pool's clock
 	dueAt    int64 // when it must leave: after MaxWait, or in time for its earliest deadline
@@ -71,15 +75,13 @@ const (
 const never = int64(1<<63 - 1)
 
 // open starts a free batch. The queue's lock is held.
-func (b *batch) open(now int64, maxWait int64) {
-	b.state, b.n = batchOpen, 0
+func (b *batch) open(h how, now int64, maxWait int64) {
+	b.state, b.how, b.called, b.n = batchOpen, h, false, 0
 	b.opened, b.dueAt, b.deadline, b.goAt = now, now+maxWait, never, never
 }
 
-// join gives the ticket up to n places, for its rows from first on, and returns how many. The queue's lock is held, and
-// the batch is not full.
+// join gives the ticket n places, for its rows from first on, and returns n. The queue's lock is held.
 func (b *batch) join(t *Ticket, first, n int) int {
-	n = min(n, len(b.slots)-b.n)
 	for i := range n {
 		b.slots[b.n+i] = slot{t: t, row: int32(first + i)}
 	}

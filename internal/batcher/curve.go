@@ -92,6 +92,28 @@ func (c *curve) predict(rows int) (mean, high float64) {
 	return mean, mean + 4*deviation
 }
 
+// fixed is the expected time of a run besides its rows, in ns: where the line through the smallest and the largest rows that
+// were observed meets zero rows. ok is false if nothing was observed.
+func (c *curve) fixed() (ns float64, ok bool) {
+	var lo, hi *costs
+	for i := range c.buckets {
+		if k := &c.buckets[i]; k.count > 0 {
+			if lo == nil {
+				lo = k
+			}
+			hi = k
+		}
+	}
+	switch {
+	case lo == nil:
+		return 0, false
+	case lo.rows == hi.rows: // not known apart from its rows
+		return lo.mean, true
+	default:
+		return max(lo.mean-lo.rows*(hi.mean-lo.mean)/(hi.rows-lo.rows), 0), true
+	}
+}
+
 // points returns the curve at 1, 2, 4, … and maxRows rows, nil if nothing was observed.
 func (c *curve) points(maxRows int) (ps []CurvePoint) {
 	if !c.known() {

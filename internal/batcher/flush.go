@@ -3,12 +3,14 @@ package batcher
 import "gavel/internal/engine"
 
 // committed is called when b has no row pending; meanwhile another caller may have claimed places. If inline is true, it
-// may return a borrowed runner: its caller must then run a batch of q. Under Off it runs b itself, which no other
-// goroutine knows of. If Close has given up, runners and the clock may be gone: it then answers b without the engine.
+// may return a borrowed runner: its caller must then run a batch of q. A batch that is alone it runs itself; no other
+// goroutine knows of it. If Close has given up, runners and the clock may be gone: it then answers b without the engine.
 func (q *Queue) committed(b *batch, now int64, inline bool) *runner {
 	q.mu.Lock()
-	if q.o.Policy == Off && q.running < q.o.MaxRunners && len(q.ready) == 0 {
+	if b.how == alone && q.mayCall() {
 		q.backlog -= b.predicted
+		q.calling++
+		b.called = true
 		q.start(b)
 		q.mu.Unlock()
 		q.count.inline.Add(1)
@@ -21,6 +23,7 @@ func (q *Queue) committed(b *batch, now int64, inline bool) *runner {
 		return nil
 	case b.state == batchSealed:
 		q.makeReady(b)
+		q.pool.clock.alarm(b.deadline)
 	case b.state == batchOpen && b.n > 0:
 		b.goAt = q.mayGoAt(b, now)
 	}
@@ -57,12 +60,23 @@ func (q *Queue) seal(b *batch, c cause, now int64) {
 
 func (q *Queue) makeReady(b *batch) {
 	b.state = batchReady
-	q.ready = append(q.ready, b)
+	list := q.line(b)
+	*list = append(*list, b)
 }
 
-// flush counts the open batch b as flushed; no batch is open then.
+// line is the list in which b waits for a runner.
+func (q *Queue) line(b *batch) *[]*batch {
+	if b.how == chunked {
+		return &q.chunks
+	}
+	return &q.ready
+}
+
+// flush counts b as flushed; it is not open then.
 func (q *Queue) flush(b *batch, c cause) {
-	q.open = nil
+	if q.open == b {
+		q.open = nil
+	}
 	mean, _ := q.curve.predict(b.n)
 	b.predicted = int64(mean)
 	q.batches++
@@ -70,18 +84,26 @@ func (q *Queue) flush(b *batch, c cause) {
 	q.hist.batchRows.addRows(b.n)
 }
 
-// oldest returns the batch that a runner would take now, nil if there is none.
+// oldest returns the batch that a runner would take now, nil if there is none: the oldest of those that claims share, and the
+// oldest chunk, by turns.
 func (q *Queue) oldest(now int64) *batch {
-	if q.running >= q.o.MaxRunners && !q.aborted.Load() {
+	runners := q.running
+	if q.o.Policy != Off {
+		runners -= q.calling
+	}
+	if runners >= q.o.MaxRunners && !q.aborted.Load() {
 		return nil
 	}
+	var b *batch
 	if len(q.ready) > 0 {
-		return q.ready[0]
+		b = q.ready[0]
+	} else if o := q.open; o != nil && o.n > 0 && o.pending.Load() == 0 && now >= o.goAt {
+		b = o
 	}
-	if b := q.open; b != nil && b.n > 0 && b.pending.Load() == 0 && now >= b.goAt {
-		return b
+	if len(q.chunks) > 0 && (b == nil || q.chunkNext) {
+		return q.chunks[0]
 	}
-	return nil
+	return b
 }
 
 // announce asks the pool for a runner if a batch may leave and none was asked for. If inline is true, it may return a
@@ -135,8 +157,10 @@ func (q *Queue) takeLocked(now int64) *batch {
 		q.announce(now, false) // sets the clock for a batch that is held
 		return nil
 	}
+	q.chunkNext = b.how != chunked
 	if b.state == batchReady {
-		q.ready = q.ready[:copy(q.ready, q.ready[1:])]
+		list := q.line(b)
+		*list = (*list)[:copy(*list, (*list)[1:])]
 		q.backlog -= b.predicted
 	} else {
 		c := causeIdle
@@ -171,6 +195,9 @@ func (q *Queue) finish(b *batch, now int64) {
 	q.mu.Lock()
 	b.state = batchAnswering
 	q.running--
+	if b.called {
+		q.calling--
+	}
 	if q.o.Policy == Off {
 		q.queued -= b.n
 	}

@@ -95,10 +95,10 @@ func (q *Queue) hold() time.Duration {
 	return window(q.o.MaxWait, time.Duration(q.arrivals.gap()), q.pool.load.share())
 }
 
-// cheap says that a run takes less than leastRun, as far as is known.
+// cheap says that a run costs less than leastRun besides its rows, as far as is known.
 func (q *Queue) cheap() bool {
-	mean, _ := q.curve.predict(1)
-	return mean > 0 && mean < leastRun
+	fixed, ok := q.cpu.fixed()
+	return ok && fixed < leastRun
 }
 
 // mayInline says whether the caller that completes a batch may run it in its own goroutine, in place of an idle runner. That
@@ -110,19 +110,6 @@ func (q *Queue) mayInline(rows int) bool {
 	}
 	mean, _ := q.curve.predict(rows)
 	return q.arrivals.gap() >= mean
-}
-
-// Crowded says that a claim is likely to be joined by others: the next claim is expected before a row alone would have been
-// run. If it is false, as always under Off, a caller is answered soonest by Wait, which may run its batch inline.
-func (q *Queue) Crowded() bool {
-	if q.o.Policy == Off {
-		return false
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	mean, _ := q.curve.predict(1)
-	gap := q.arrivals.gap()
-	return gap > 0 && gap < mean
 }
 
 // pace estimates how often something happens; the queue's lock guards it.

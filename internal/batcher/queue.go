@@ -29,16 +29,20 @@ type Queue struct {
 	makeWaiters int        // callers that wait for made
 	idle        []*batch   // those in state free
 	open        *batch     // the one that rows join, nil if none
-	ready       []*batch   // waiting for a runner, oldest first
+	ready       []*batch   // waiting for a runner, oldest first, but for
+	chunks      []*batch   // those of many-row claims, likewise
+	chunkNext   bool       // a batch of ready was taken last, so that one of chunks is next
 	queued      int        // rows claimed whose run has not begun, under Off has not ended
 	queuedHigh  int        // the most it ever was
-	running     int        // batches in state running
+	running     int        // batches in state running, and
+	calling     int        // how many of them their callers run, without a runner
 	rescuing    int        // goroutines that rescue a batch
 	announced   bool       // the pool lists this queue as runnable
 	backlog     int64      // predicted run time of sealed and ready batches, ns
 	closing     bool
 	destroyed   bool
 	curve       curve // wall times of runs; calibration adds CPU times
+	cpu         curve // CPU times, of the runs that were measured
 	arrivals    pace  // of claims
 
 	claims, rows, batches, reached uint64
@@ -65,8 +69,8 @@ type histograms struct{ batchRows, queueTime, runTime, ratio histogram }
 
 // NewQueue makes a queue for an engine, which must stay usable until Close has returned nil.
 //
-// Batches are made when they are first needed, and kept until Close: at most as many as QueueRows fill, one for each runner,
-// and two that fill. Under Off, where each claim takes a batch, there are at most QueueRows. Calibration makes the first.
+// Batches are made when they are first needed, and kept until Close: as many as the rows claimed at once have filled. That is
+// at most QueueRows, because a claim may take a batch of its own. Calibration makes the first.
 //
 // The error reports every option out of range, a fault of the engine's schema or of its batch, a run that failed in
 // calibration, or ErrClosed if the pool is closing.
@@ -81,10 +85,7 @@ func (p *Pool) NewQueue(e engine.Engine, o QueueOptions) (*Queue, error) {
 	q := &Queue{pool: p, engine: e, o: o, arrivals: pace{memory: float64(o.MaxWait)}, drained: make(chan struct{})}
 	q.validator, _ = e.(engine.Validator)
 	q.made.L = &q.mu
-	q.maxBatches = (o.QueueRows+o.MaxRows-1)/o.MaxRows + len(p.runners) + 2
-	if o.Policy == Off {
-		q.maxBatches = max(q.maxBatches, o.QueueRows)
-	}
+	q.maxBatches = max((o.QueueRows+o.MaxRows-1)/o.MaxRows+len(p.runners)+2, o.QueueRows)
 	if len(schema.Outputs) > 1 || schema.Outputs[0].Width > 1 || schema.Outputs[0].Type != engine.Float32 {
 		for _, field := range schema.Outputs {
 			q.outputWidth += field.Width
@@ -172,7 +173,9 @@ func (q *Queue) calibrate() error {
 			}
 			if i > 0 {
 				took := q.pool.now() - start
-				q.curve.observe(n, cmp.Or(runCPU(b.mem, took), took)) // CPU time: other threads may interrupt this one
+				cpu := cmp.Or(runCPU(b.mem, took), took) // other threads may interrupt this one
+				q.curve.observe(n, cpu)
+				q.cpu.observe(n, cpu)
 			}
 		}
 		if n == q.o.MaxRows {
@@ -185,7 +188,8 @@ func (q *Queue) calibrate() error {
 const cacheBytes, cacheLine = 4 << 20, 64
 
 // Claim takes n ≥ 1 places for rows that must be answered by deadline, all or none. A zero deadline means none. The places
-// may lie in several batches. The caller must end the ticket with Wait, WaitColumns, Then or Abandon.
+// may lie in several batches; in each they are consecutive, in the order of the rows, so that the engine may share work between
+// neighbours. The caller must end the ticket with Wait, WaitColumns, Then or Abandon.
 //
 // The error wraps ErrShed if the queue is full, if no answer is expected in time, or if the engine cannot make a batch. It
 // is ErrExpired if the deadline has passed, and ErrClosed if the queue is closing.
@@ -205,12 +209,13 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 	t.q, t.n, t.claimed, t.deadline = q, n, now, due
 
 	q.mu.Lock()
+	w := q.way(n)
 	var err error
-	if q.batchesFor(n) > len(q.idle) || q.makeWaiters > 0 {
-		err = q.grow(n)
+	if q.batchesFor(n, w) > len(q.idle) || q.makeWaiters > 0 {
+		err = q.grow(n, w)
 	}
 	if err == nil {
-		err = q.admit(n, now, due)
+		err = q.admit(n, w, now, due)
 	}
 	if err != nil {
 		q.mu.Unlock()
@@ -224,27 +229,34 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 	q.queuedHigh = max(q.queuedHigh, q.queued)
 	q.arrivals.add(now)
 	for first := 0; first < n; {
-		if q.open == nil {
-			last := len(q.idle) - 1
-			q.open, q.idle = q.idle[last], q.idle[:last]
-			q.open.open(now, int64(q.o.MaxWait))
-		}
 		b := q.open
-		first += b.join(t, first, n-first)
+		if b == nil || w.how != joins {
+			last := len(q.idle) - 1
+			b, q.idle = q.idle[last], q.idle[:last]
+			b.open(w.how, now, int64(q.o.MaxWait))
+			if w.how == joins {
+				q.open = b
+			}
+		}
+		first += b.join(t, first, min(n-first, w.rows-b.n))
 		q.setDue(b)
 		switch {
-		case q.o.Policy == Off:
+		case w.how == alone:
 			q.seal(b, causeIdle, now)
-		case b.n == len(b.slots):
+		case b.n == w.rows:
 			q.seal(b, causeFull, now)
+		case w.how == chunked:
+			q.seal(b, causeIdle, now)
 		}
 	}
 	t.state.Store(ticketOpen)
 	t.left.Store(int32(len(t.parts)))
 	t.refs.Store(int32(len(t.parts)) + 1)
-	if q.open != nil {
-		p.clock.alarm(min(q.open.dueAt, q.open.deadline))
-	} else {
+	switch {
+	case w.how == alone: // its caller notices by itself
+	case q.open != nil:
+		p.clock.alarm(min(q.open.dueAt, q.open.deadline, due))
+	default:
 		p.clock.alarm(due)
 	}
 	q.mu.Unlock()
@@ -256,17 +268,22 @@ func (q *Queue) Claim(n int, deadline time.Time) (*Ticket, error) {
 }
 
 // batchesFor returns how many free batches n more rows need. The lock is held.
-func (q *Queue) batchesFor(n int) int {
-	if q.open != nil {
-		n -= len(q.open.slots) - q.open.n
+func (q *Queue) batchesFor(n int, w way) int {
+	if w.how == joins && q.open != nil {
+		n -= w.rows - q.open.n
 	}
-	return (max(n, 0) + q.o.MaxRows - 1) / q.o.MaxRows
+	return (max(n, 0) + w.rows - 1) / w.rows
+}
+
+// room says whether the queue has room for n more rows. A claim that its caller runs needs none, except under Off.
+func (q *Queue) room(n int, w way) bool {
+	return q.queued+n <= q.o.QueueRows || w.how == alone && q.o.Policy != Off
 }
 
 // grow makes batches until enough are free for n rows, if the queue has room for these. The lock is held, but given up
 // while a batch is made. One caller at a time makes a batch. The others wait, because that batch may have room for them.
-func (q *Queue) grow(n int) error {
-	for q.batchesFor(n) > len(q.idle) && q.queued+n <= q.o.QueueRows && len(q.all) < q.maxBatches && !q.closing {
+func (q *Queue) grow(n int, w way) error {
+	for q.batchesFor(n, w) > len(q.idle) && q.room(n, w) && len(q.all) < q.maxBatches && !q.closing {
 		if q.making {
 			q.makeWaiters++
 			q.made.Wait()
@@ -296,8 +313,8 @@ func (q *Queue) grow(n int) error {
 	return nil
 }
 
-// observe records that a run of n rows took ns.
-func (q *Queue) observe(n int, ns int64) {
+// observe records that a run of n rows took ns, and cpu ns of CPU time, 0 if that was not measured.
+func (q *Queue) observe(n int, ns, cpu int64) {
 	q.hist.runTime.addTime(ns, 1)
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -307,4 +324,7 @@ func (q *Queue) observe(n int, ns int64) {
 		q.hist.ratio.addRatio(float64(ns) / mean)
 	}
 	q.curve.observe(n, ns)
+	if cpu > 0 {
+		q.cpu.observe(n, cpu)
+	}
 }

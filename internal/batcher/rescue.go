@@ -61,6 +61,9 @@ func (q *Queue) callRescuer(now int64) int64 {
 	if b == nil || q.o.RescueAfter < 0 || q.rescuing > 0 {
 		return never
 	}
+	if b.how == chunked && q.running > q.calling { // it waits for the chunks before it
+		return now + int64(q.o.RescueAfter)
+	}
 	at := b.dueAt + int64(q.o.RescueAfter)
 	if now < at {
 		return at

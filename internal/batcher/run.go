@@ -157,13 +157,14 @@ func (q *Queue) call(b *batch, n int) (err error) {
 	q.count.runRows.Add(uint64(n))
 	err = b.mem.Run(n)
 	ns := q.pool.now() - start
-	if cpu := runCPU(b.mem, ns); cpu > 0 {
+	cpu := runCPU(b.mem, ns)
+	if cpu > 0 {
 		b.metered, b.cpu = b.metered+ns, b.cpu+cpu
 	} else {
 		b.unmetered += ns
 	}
 	if err == nil || errors.As(err, new(*engine.RowErrors)) { // a run that took as long as one without bad rows
-		q.observe(n, ns)
+		q.observe(n, ns, cpu)
 	}
 	if err != nil {
 		q.count.runErrors.Add(1)
