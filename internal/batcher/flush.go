@@ -14,7 +14,7 @@ func (q *Queue) committed(b *batch, now int64, inline bool) *runner {
 		q.start(b)
 		q.mu.Unlock()
 		q.count.inline.Add(1)
-		q.run(b, nil)
+		q.run(b, nil, now)
 		return nil
 	}
 	switch {
@@ -41,8 +41,13 @@ func (q *Queue) committed(b *batch, now int64, inline bool) *runner {
 
 // abort answers every batch that may leave with ErrClosed.
 func (q *Queue) abort() {
-	for b := q.take(q.pool.now()); b != nil; b = q.take(q.pool.now()) {
-		q.run(b, nil)
+	for {
+		now := q.pool.now()
+		b := q.take(now)
+		if b == nil {
+			return
+		}
+		q.run(b, nil, now)
 	}
 }
 

@@ -129,8 +129,9 @@ func (p *Pool) start(r *runner, started chan<- error) {
 func (p *Pool) runLoop(r *runner) {
 	defer p.ended.Done()
 	for q := p.next(r); q != nil; q = p.next(r) {
-		if b := q.serve(p.now()); b != nil {
-			q.run(b, r)
+		now := p.now()
+		if b := q.serve(now); b != nil {
+			q.run(b, r, now)
 		}
 		p.served(q)
 	}

@@ -96,13 +96,14 @@ func (q *Queue) rescue() {
 
 // rescueOldest is rescue by a goroutine that rescuing counts already.
 func (q *Queue) rescueOldest() {
-	if b := q.take(q.pool.now()); b != nil {
+	now := q.pool.now()
+	if b := q.take(now); b != nil {
 		q.count.rescued.Add(1)
-		q.run(b, nil)
+		q.run(b, nil, now)
+		now = q.pool.now()
 	}
 	q.mu.Lock()
 	q.rescuing--
-	now := q.pool.now()
 	if q.oldest(now) != nil {
 		q.pool.clock.alarm(now + int64(q.o.RescueAfter))
 	}
@@ -111,9 +112,10 @@ func (q *Queue) rescueOldest() {
 
 // runInline runs a batch in the caller's goroutine, with the runner r that commit borrowed.
 func (q *Queue) runInline(r *runner) {
-	if b := q.take(q.pool.now()); b != nil {
+	now := q.pool.now()
+	if b := q.take(now); b != nil {
 		q.count.inline.Add(1)
-		q.run(b, r)
+		q.run(b, r, now)
 	}
 	q.pool.giveBack(r)
 }

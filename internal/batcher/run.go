@@ -8,10 +8,9 @@ import (
 )
 
 // run takes a batch from running to free: it leaves out rows that are late, scores the others, and wakes every caller. r is
-// the runner that runs it, or the one that a caller has borrowed; nil if a caller runs it without one.
-func (q *Queue) run(b *batch, r *runner) {
+// the runner that runs it, or the one that a caller has borrowed; nil if a caller runs it without one. It is start now.
+func (q *Queue) run(b *batch, r *runner, start int64) {
 	p := q.pool
-	start := p.now()
 	aborted := q.aborted.Load()
 	b.begin(start)
 	n := len(b.live)

@@ -46,13 +46,11 @@ func (q *Queue) way(n int) way {
 	}
 	fixed, known := q.cpu.fixed()
 	most := max(chunkTime, 4*fixed)
-	switch mean, _ := q.cpu.predict(n); {
-	case n > w.rows || mean > most:
-		if rows := q.within(most, min(n, w.rows)); rows < n {
-			return way{chunked, rows}
-		}
-	case q.o.Policy == Adaptive && known && fixed < handOver && mean <= chunkTime && q.pool.o.Nice == 0 && q.mayCall():
+	mean, _ := q.cpu.predict(n)
+	if q.o.Policy == Adaptive && known && fixed < handOver && mean <= chunkTime && q.pool.o.Nice == 0 && q.mayCall() {
 		w.how = alone
+	} else if rows := q.within(most, min(n, w.rows)); rows < n {
+		return way{chunked, rows}
 	}
 	return w
 }

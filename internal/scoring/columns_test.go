@@ -255,10 +255,14 @@ func BenchmarkScoreColumns(b *testing.B) {
 			}
 			alone = float64(b.Elapsed().Nanoseconds()) / float64(b.N)
 		})
-		for name, policy := range map[string]batcher.Policy{"caller": batcher.Adaptive, "batcher": batcher.Eager} {
-			b.Run(fmt.Sprintf("%s/rows=%d", name, n), func(b *testing.B) {
-				pool := batchertest.NewPool(b, batcher.PoolOptions{Runners: 2})
-				v := columnVersion(b, pool, e, batcher.QueueOptions{Policy: policy})
+		for _, way := range []struct {
+			name   string
+			policy batcher.Policy
+			nice   int // then a runner runs every batch
+		}{{"caller", batcher.Adaptive, 0}, {"batcher", batcher.Eager, 0}, {"runner", batcher.Eager, 1}} {
+			b.Run(fmt.Sprintf("%s/rows=%d", way.name, n), func(b *testing.B) {
+				pool := batchertest.NewPool(b, batcher.PoolOptions{Runners: 2, Nice: way.nice})
+				v := columnVersion(b, pool, e, batcher.QueueOptions{Policy: way.policy})
 				outputs, errs := batchOf(b, e, n), make([]error, n)
 				defer outputs.Close()
 				b.ReportAllocs()
