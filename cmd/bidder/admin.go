@@ -39,6 +39,11 @@ func (b *bidder) ready() error {
 			return fmt.Errorf("no warm version of %s: it is loading, was refused (the log says why), or %s holds none "+
 				"(python -m pytrain init --recipe RECIPE --store %[2]s makes a first one)", name, b.config.ModelStore)
 		}
+		if name != "" {
+			if err := b.models.Find(name).Auctions(); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -228,7 +228,7 @@ func drawScenario(d dice) scenario {
 		runners: 1 + d(3),
 		options: QueueOptions{MaxRows: 1 + d(6), MaxWait: 100*time.Microsecond + us(30), Policy: Policies[d(len(Policies))],
 			RetryRuns: 1000, RescueAfter: []time.Duration{-1, time.Millisecond}[d(2)], CalibrationRuns: d(3)},
-		base: us(20), perRow: us(3),
+		base: us(20) * time.Duration(d(2)), perRow: us(3),
 	}
 	sc.options.QueueRows = sc.options.MaxRows * (1 + d(8))
 	sc.options.MaxRunners = d(3)

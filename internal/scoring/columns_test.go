@@ -194,7 +194,7 @@ func TestScoreColumnsAllocatesNothing(t *testing.T) {
 func TestScoreColumnsErrors(t *testing.T) {
 	e := enginetest.NewFake(enginetest.Typed())
 	pool := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
-	v := columnVersion(t, pool, e, batcher.QueueOptions{MaxRows: 4, QueueRows: 8})
+	v := columnVersion(t, pool, e, batcher.QueueOptions{Policy: batcher.Eager, MaxRows: 4, QueueRows: 8})
 	b := batchOf(t, e, 9)
 	defer b.Close()
 	errs := make([]error, 9)
@@ -280,5 +280,31 @@ func BenchmarkScoreColumns(b *testing.B) {
 			})
 		}
 		batch.Close()
+	}
+}
+
+// A model with runners of its own is served while another holds the shared ones: for plans as for any engine.
+func TestReservation(t *testing.T) {
+	e := opened(t, logistic(9))
+	o := batcher.QueueOptions{MaxRows: 8, Policy: batcher.Eager, RescueAfter: -1} // no caller helps out
+	shared := batchertest.NewPool(t, batcher.PoolOptions{Runners: 1})
+	slow := newVersion(t, shared, 1, o, &testEngine{begun: make(chan struct{}), gate: make(chan struct{})})
+	stuck := make(chan error, 1)
+	go func() { stuck <- slow.Score(make([]int32, slow.rowLen), time.Time{}, make([]Result, 1)) }()
+	<-slow.engine.begun
+	r := drawRows(t, e, 20)
+	v := columnVersion(t, shared, e, o)
+	if err := v.ScoreColumns(r.inputs, r.n, time.Now().Add(20*time.Millisecond), r.outputs, r.errs); !errors.Is(err, ErrExpired) {
+		t.Errorf("without runners of its own: %v, want %v", err, ErrExpired)
+	}
+	own := columnVersion(t, batchertest.NewPool(t, batcher.PoolOptions{Runners: 1}), e, o)
+	for range 20 {
+		if err := r.check(r.n, own.ScoreColumns(r.inputs, r.n, time.Time{}, r.outputs, r.errs)); err != nil {
+			t.Errorf("with a runner of its own: %v", err)
+		}
+	}
+	close(slow.engine.gate)
+	if err := <-stuck; err != nil {
+		t.Error(err)
 	}
 }

@@ -54,15 +54,19 @@ func (v *Version) ScoreColumns(inputs []engine.Column, n int, deadline time.Time
 // Start scores n ≥ 1 rows without blocking. It passes the results to done, possibly before it returns, and does not keep
 // rows.
 //
-// If traffic is too light to fill batches, Start does nothing and returns false. The caller should call Score instead: a
-// caller that waits may run its own batch, which is faster.
+// If the caller is answered sooner by Score, which may run a batch, Start does nothing and returns false: traffic is too light to
+// fill batches, and the rows take too long for a caller that must not block.
 func (v *Version) Start(rows []int32, n int, deadline time.Time, done Receiver) bool {
-	if !v.queue.Crowded() {
+	if !v.queue.Quick(n) && !v.queue.Crowded() {
 		return false
 	}
 	v.start(rows, n, deadline, done)
 	return true
 }
+
+// Quick says that ScoreColumns, Score or Start would run n rows in the caller's goroutine, in less than 20 µs: an event loop may
+// wait for that.
+func (v *Version) Quick(n int) bool { return v.queue.Quick(n) }
 
 func (v *Version) start(rows []int32, n int, deadline time.Time, done Receiver) {
 	ticket, err := v.claimRows(rows, n, deadline)
