@@ -10,6 +10,9 @@
 //
 // WaitColumns replaces Wait for engines with several outputs. Then replaces it for callers that do not wait.
 //
+// A queue takes each claim in by what its engine's runs cost (way.go): where joining does not pay, as for plans of a few
+// microseconds, the caller runs its own rows when it commits; and many rows run in chunks.
+//
 // A Pool owns runner threads and a clock. A Queue belongs to one engine (one version of one model), so that versions
 // never mix in a batch. Its Policy decides when a batch that is not full leaves. Queues share runners by CPU time.
 package batcher

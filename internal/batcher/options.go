@@ -16,7 +16,8 @@ import (
 type Policy string
 
 const (
-	// Adaptive holds a batch the longer, the busier the processors are, up to MaxWait (see policy.go).
+	// Adaptive holds a batch the longer, the busier the processors are, up to MaxWait (see policy.go). Where joining does not
+	// pay, callers run their own rows (see way.go).
 	Adaptive Policy = "adaptive"
 	// Eager runs whatever is queued as soon as a runner is free.
 	Eager Policy = "eager"
@@ -78,8 +79,8 @@ type QueueOptions struct {
 	// Weight is this queue's share of the runs' CPU time, relative to other queues that need it; default 1.
 	Weight float64
 	// MaxRunners is how many of this queue's batches may run at once; default all runners. Leave one free if a slow
-	// model shares runners with fast ones. Under Off it bounds the callers that run at once, each of which occupies an
-	// OS thread; default 1024. Batches beyond it wait for a runner.
+	// model shares runners with fast ones. Besides, as many callers may run their own claims (see way.go). Under Off it
+	// bounds both together, each of which occupies an OS thread; default 1024. Batches beyond it wait for a runner.
 	MaxRunners int
 	// RescueAfter is how long a due batch may wait for a runner before one of its callers runs it; default 1 ms. If it
 	// is negative, or the pool has Nice, no batch is rescued.

@@ -30,8 +30,8 @@ import (
 // Three rules keep a batch from waiting in vain. Two need the gap, which is the mean time between two claims, over about
 // MaxWait (see pace):
 //
-//   - Where a run of one row is expected to take less than leastRun, sharing it saves less than holding costs: to let a batch go
-//     later, the clock's thread must be woken. The batch leaves at once.
+//   - Where a run is expected to cost less than leastRun besides its rows, sharing it saves less than holding costs: to let a
+//     batch go later, the clock's thread must be woken. The batch leaves at once.
 //   - Where W < gap, less than one claim is expected within W. The batch leaves at once.
 //   - If no claim comes for four gaps (silence · gap) after the last one was committed, the batch leaves. Callers may all wait
 //     for their answers before they claim again: where there are 32, a batch of 32 rows waits in vain. A Poisson stream makes a
@@ -39,7 +39,7 @@ import (
 //
 // So a batch that opens at 0, and whose last claim so far was committed at t, leaves at
 //
-//	t                          if W < gap, or a run takes less than leastRun
+//	t                          if W < gap, or a run costs less than leastRun besides its rows
 //	min(W, t + silence · gap)  else; but not before t
 //
 // Leave is this formula. Each commit sets the instant anew, with the u and the gap of then; the clock lets the batch go when

@@ -106,8 +106,8 @@ func (t *Ticket) Write(inputs []engine.Column) {
 }
 
 // Commit has the engine check the rows, and hands them over. Wait does so if the caller has not. A caller that holds
-// several tickets commits all of them before the first Wait, so that their batches run concurrently. Under Off, Commit
-// runs the rows.
+// several tickets commits all of them before the first Wait, so that their batches run concurrently. Commit runs the rows
+// of a claim that is alone (see way.go).
 func (t *Ticket) Commit() {
 	if t.state.Load() == ticketOpen {
 		t.commit(false)
@@ -148,7 +148,7 @@ func (t *Ticket) commit(inline bool) (waits bool, borrowed *runner) {
 }
 
 // Then commits the ticket, and has r called when it ends, in place of Wait. It panics if the ticket was committed before.
-// The caller runs no batch, except under Off.
+// The caller runs no batch, unless its claim is alone (see way.go).
 func (t *Ticket) Then(r Receiver) {
 	if t.state.Load() != ticketOpen {
 		panic("batcher: Then called after Commit, Wait, Then or Abandon")
