@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bench.plans import correct, fleets, load, memory, off, rows, shared, systems, trees
+from bench.plans import correct, fleets, isolation, load, memory, off, rows, shared, systems, trees
 from bench.plans.fleets import Size
 from bench.plans.keys import Found
 from bench.plans.sides import build_driver
@@ -41,7 +41,7 @@ def main(
         "load": lambda: load.run(made, found),
         "deepfm": lambda: systems.deepfm(found),
         "auction": lambda: systems.auction(found),
-        "isolation": lambda: systems.isolation(found),
+        "isolation": lambda: isolation.run(made["tabular"], found, rounds=rounds),
     }
     chosen = [name for name in only.split(",") if name] or list(parts)
     if unknown := set(chosen) - parts.keys():

@@ -1,4 +1,4 @@
-"""What other programs measure: DeepFM beside TensorFlow, whole auctions, a model beside a loaded one."""
+"""What other programs measure: DeepFM beside TensorFlow, and whole auctions."""
 
 from __future__ import annotations
 
@@ -41,11 +41,6 @@ def deepfm(found: Found) -> None:
 def auction(found: Found) -> None:
     """Run bench-auction, which has a side that scores by plans."""
     _from_benchmark(found, "auction", "auction_scoring_share")
-
-
-def isolation(found: Found) -> None:
-    """Run the benchmark of one row beside a loaded model."""
-    _from_benchmark(found, "isolation", "isolation_p99")
 
 
 def _from_benchmark(found: Found, name: str, key: str) -> None:
