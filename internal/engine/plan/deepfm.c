@@ -33,6 +33,8 @@ typedef struct {
   int32_t count;  // distinct rows; all are distinct if it is as many as the chunk has
 } part;
 
+_Static_assert(GV_TILE <= 256, "slots are bytes");
+
 // Sums of a group of fields, of the linear column and GV_VEC others.
 typedef struct {
   vec s, q;

@@ -255,3 +255,27 @@ func TestIndicesRefused(t *testing.T) {
 	f("deepfm", map[string]any{"layers": 2}, without("kernel1", plantest.Of([]float32{}, 4, 0)), rows, `must have 1 to`)
 	f("deepfm", map[string]any{"layers": 2}, m.objects(), kind{of: engine.Int32, width: 4}, `"kernel0" is float32[9, 4], must be float32[12, -]`)
 }
+
+// The DeepFM of models/ctr: 33 fields, of which the last 9 are the candidate's.
+func BenchmarkDeepFM(b *testing.B) {
+	m := indexed{op: "deepfm", fields: 33, n: 5000, k: 8, layers: []int{128, 64, 32}}
+	for _, shared := range []int{0, 24} {
+		for _, rows := range []int{1, 16, 128} {
+			b.Run(fmt.Sprintf("shared=%d/rows=%d", shared, rows), func(b *testing.B) {
+				x := m.rows(rows, 0, 1)
+				for i := 1; i < rows; i++ {
+					copy(x[i*m.fields:i*m.fields+shared], x[:shared])
+				}
+				s := m.plan().open(b, rows)
+				s.score([]any{x}, rows)
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := s.batch.Run(rows); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rows), "ns/row")
+			})
+		}
+	}
+}
