@@ -56,6 +56,12 @@ type Config struct {
 		Threading string `yaml:"threading"`
 	} `yaml:"tensorflow"`
 
+	// Plans bound what the plans of all models keep of their results, in bytes. 0 keeps nothing.
+	Plans struct {
+		StageCacheBytes int64 `yaml:"stage_cache_bytes"`
+		RowCacheBytes   int64 `yaml:"row_cache_bytes"`
+	} `yaml:"plans"`
+
 	Predict struct {
 		Listen      string        `yaml:"listen"`
 		Timeout     time.Duration `yaml:"timeout"`

@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"gavel/internal/engine"
+	"gavel/internal/engine/plan"
 	"gavel/internal/engine/tensorflow"
 	"gavel/internal/host"
 	"gavel/internal/models"
@@ -61,7 +62,8 @@ type scoreCommand struct {
 }
 
 func (c *verifyCommand) loaders() engine.Loaders {
-	return loaders(tensorflow.CallerThread, cmp.Or(c.Objects, filepath.Join(c.Directory, "..", "..", models.ObjectsDir)))
+	objects := cmp.Or(c.Objects, filepath.Join(c.Directory, "..", "..", models.ObjectsDir))
+	return loaders(tensorflow.CallerThread, plan.NewObjects(objects), plan.Options{})
 }
 
 func main() {

@@ -29,8 +29,12 @@ func (b *bidder) startModels(context.Context) error {
 	}
 	threading := b.config.TensorFlow.Threading
 	b.page = &console.Page{Bidder: b.config.Name, Threading: threading, Queues: b.queues}
+	objects := plan.NewObjects(filepath.Join(b.config.ModelStore, models.ObjectsDir))
+	b.metrics.MustRegister(plan.NewCacheCollector(objects))
 	group, err := models.NewGroup(models.GroupOptions{
-		Store: modelsdir.New(b.config.ModelStore), Loaders: loaders(tensorflow.Threading(threading), filepath.Join(b.config.ModelStore, models.ObjectsDir)),
+		Store: modelsdir.New(b.config.ModelStore), Loaders: loaders(tensorflow.Threading(threading), objects, plan.Options{
+			StageCache: b.config.Plans.StageCacheBytes, RowCache: b.config.Plans.RowCacheBytes,
+		}),
 		Memory: b.config.Discover.MemoryBytes, Registerer: b.metrics, Logger: b.log,
 	})
 	if err != nil {
@@ -65,17 +69,19 @@ func (b *bidder) statuses() (all []models.Status) {
 	return all
 }
 
-// loaders are the engines that the bidder has. objects is the directory of plans' parameters.
-func loaders(threading tensorflow.Threading, objects string) engine.Loaders {
+// loaders are the engines that the bidder has. objects are the parameters of plans.
+func loaders(threading tensorflow.Threading, objects *plan.Objects, options plan.Options) engine.Loaders {
 	return engine.Loaders{
 		models.DefaultFormat: tensorflow.Loader(tensorflow.Options{Threading: threading}),
-		models.PlanFormat:    plan.Loader(plan.NewObjects(objects), plan.Options{}),
+		models.PlanFormat:    plan.Loader(objects, options),
 		models.ONNXFormat:    onnx.Loader(onnx.Options{}),
 	}
 }
 
 // engines returns the formats that the bidder has an engine for, sorted.
-func engines() []string { return slices.Sorted(maps.Keys(loaders(tensorflow.CallerThread, ""))) }
+func engines() []string {
+	return slices.Sorted(maps.Keys(loaders(tensorflow.CallerThread, nil, plan.Options{})))
+}
 
 // shared is what the pool of models without runners of their own is called. No model has this name.
 const shared = "(shared)"

@@ -6,6 +6,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"gavel/internal/engine/plan"
 	"gavel/internal/engine/tensorflow"
 	"gavel/internal/models"
 	modelsdir "gavel/internal/models/dir"
@@ -59,7 +60,8 @@ func (c *modelsCommand) run(ctx context.Context, command string, stdout io.Write
 		}
 		store = config.ModelStore
 	}
-	do := operator.Commands{Store: modelsdir.New(store), Loaders: loaders(tensorflow.CallerThread, filepath.Join(store, models.ObjectsDir)), Out: stdout}
+	objects := plan.NewObjects(filepath.Join(store, models.ObjectsDir))
+	do := operator.Commands{Store: modelsdir.New(store), Loaders: loaders(tensorflow.CallerThread, objects, plan.Options{}), Out: stdout}
 	switch command {
 	case "list":
 		return do.List(ctx, c.List.Model, c.List.JSON)

@@ -162,7 +162,17 @@ func (c *Config) numberFaults(fault faultFunc) {
 			fault("%s: must be above 0", key)
 		}
 	}
+	for key, value := range map[string]int64{
+		"plans.stage_cache_bytes": c.Plans.StageCacheBytes, "plans.row_cache_bytes": c.Plans.RowCacheBytes,
+	} {
+		if value != 0 && (value < minCacheBytes || value > maxCacheBytes) {
+			fault("%s: %d is not 0, which is off, nor in [%d, %d]", key, value, int64(minCacheBytes), int64(maxCacheBytes))
+		}
+	}
 }
+
+// A smaller cache would hold too little to pay.
+const minCacheBytes, maxCacheBytes = 1 << 20, 1 << 40
 
 func (c *Config) otherFaults(fault faultFunc) {
 	if len(c.Name) > maxName {

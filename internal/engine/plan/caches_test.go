@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"gavel/internal/engine"
 	"gavel/internal/engine/plan/plantest"
 )
@@ -116,6 +118,28 @@ func TestModelsShareStageCache(t *testing.T) {
 	scoreNamed(t, b, batchOf(t, b, 2), data, 2)
 	if use, rows := objects.CacheUses(); use.Hits != 4 || use.Misses != 4 || use.Entries != 4 || rows != (CacheUse{}) {
 		t.Errorf("%+v, %+v", use, rows)
+	}
+}
+
+func TestCacheMetrics(t *testing.T) {
+	objects, registry := NewObjects(t.TempDir()), prometheus.NewPedanticRegistry()
+	registry.MustRegister(NewCacheCollector(objects))
+	if all, err := registry.Gather(); err != nil || len(all) != 0 {
+		t.Errorf("%v where caches are off, %v", all, err)
+	}
+	e := openWith(t, texted(1, 1, false), objects, Options{RowCache: 1 << 20})
+	b := batchOf(t, e, 3)
+	for range 2 {
+		scoreNamed(t, e, b, map[string]any{"x0": []string{"a", "b", "c"}}, 3)
+	}
+	all, err := registry.Gather()
+	if err != nil || len(all) != 6 {
+		t.Fatal(all, err)
+	}
+	for _, family := range all {
+		if family.GetName() == "gavel_plan_cache_hits_total" && family.GetMetric()[0].GetCounter().GetValue() != 3 {
+			t.Error(family)
+		}
 	}
 }
 

@@ -57,3 +57,41 @@ func (usageCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(usageRuns, prometheus.CounterValue, float64(u.Runs))
 	ch <- prometheus.MustNewConstMetric(usageCPU, prometheus.CounterValue, u.CPU.Seconds())
 }
+
+// cacheCollector exports the caches of the plans that use some objects.
+type cacheCollector struct{ objects *Objects }
+
+// NewCacheCollector exports what the caches of the objects' plans have done and hold; nothing where they are off.
+func NewCacheCollector(objects *Objects) prometheus.Collector { return cacheCollector{objects} }
+
+var (
+	cacheHits      = prometheus.NewDesc("gavel_plan_cache_hits_total", "Results found in a cache of plans since a plan was first loaded.", []string{"cache"}, nil)
+	cacheMisses    = prometheus.NewDesc("gavel_plan_cache_misses_total", "Results not found in it.", []string{"cache"}, nil)
+	cacheEvictions = prometheus.NewDesc("gavel_plan_cache_evictions_total", "Results that left it for others.", []string{"cache"}, nil)
+	cacheEntries   = prometheus.NewDesc("gavel_plan_cache_entries", "Results that it holds.", []string{"cache"}, nil)
+	cacheBytes     = prometheus.NewDesc("gavel_plan_cache_bytes", "Memory that it takes, in bytes.", []string{"cache"}, nil)
+	cacheLimit     = prometheus.NewDesc("gavel_plan_cache_limit_bytes", "Memory that it may take, in bytes.", []string{"cache"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c cacheCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{cacheHits, cacheMisses, cacheEvictions, cacheEntries, cacheBytes, cacheLimit} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c cacheCollector) Collect(ch chan<- prometheus.Metric) {
+	stages, rows := c.objects.CacheUses()
+	for name, u := range map[string]CacheUse{"stages": stages, "rows": rows} {
+		if u.Limit == 0 {
+			continue
+		}
+		ch <- prometheus.MustNewConstMetric(cacheHits, prometheus.CounterValue, float64(u.Hits), name)
+		ch <- prometheus.MustNewConstMetric(cacheMisses, prometheus.CounterValue, float64(u.Misses), name)
+		ch <- prometheus.MustNewConstMetric(cacheEvictions, prometheus.CounterValue, float64(u.Evictions), name)
+		ch <- prometheus.MustNewConstMetric(cacheEntries, prometheus.GaugeValue, float64(u.Entries), name)
+		ch <- prometheus.MustNewConstMetric(cacheBytes, prometheus.GaugeValue, float64(u.Bytes), name)
+		ch <- prometheus.MustNewConstMetric(cacheLimit, prometheus.GaugeValue, float64(u.Limit), name)
+	}
+}
