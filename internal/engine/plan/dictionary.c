@@ -1,5 +1,11 @@
 #include "dictionary.h"
 
+void gv_dictionary_fill(gv_dictionary *d, const uint8_t *bytes, const uint32_t *offsets, uint64_t offset_count, const uint64_t *table,
+                        uint64_t entries) {
+  *d = (gv_dictionary){.bytes = bytes, .offsets = offsets, .table = table, .mask = entries - 1, .n = (int32_t)(offset_count - 1),
+                       .shift = 63 - __builtin_ctzll(entries)};
+}
+
 const char *gv_dictionary_init(gv_dictionary *d, const uint8_t *bytes, uint64_t total, const uint32_t *offsets, uint64_t offset_count,
                                const uint64_t *table, uint64_t entries) {
   if (offset_count == 0) return "offsets are empty";
@@ -20,8 +26,7 @@ const char *gv_dictionary_init(gv_dictionary *d, const uint8_t *bytes, uint64_t 
     used += number != 0;
   }
   if (used != n) return "the table does not hold each text once";
-  *d = (gv_dictionary){
-      .bytes = bytes, .offsets = offsets, .table = table, .mask = entries - 1, .n = (int32_t)n, .shift = 63 - __builtin_ctzll(entries)};
+  gv_dictionary_fill(d, bytes, offsets, offset_count, table, entries);
   // There is a free entry now, since entries ≥ 2n > n, so that every search ends.
   for (uint64_t i = 0; i < n; i++) {
     if (gv_find(d, bytes + offsets[i], offsets[i + 1] - offsets[i]) != (int32_t)i) return "the table does not find each text, or a text is there twice";

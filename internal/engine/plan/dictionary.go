@@ -22,7 +22,9 @@ func (n *node) dictionary(prefix string) *texts {
 	t.count = max(t.offsets.dims[0]-1, 0)
 	n.content(t.table, fmt.Sprintf("dictionary of %s, %s", t.bytes.sum, t.offsets.sum), func() error {
 		var d C.gv_dictionary
-		if fault := t.init(&d); fault != nil {
+		fault := C.gv_dictionary_init(&d, (*C.uint8_t)(t.bytes.pointer()), C.uint64_t(t.bytes.dims[0]), (*C.uint32_t)(t.offsets.pointer()),
+			C.uint64_t(t.offsets.dims[0]), (*C.uint64_t)(t.table.pointer()), C.uint64_t(t.table.dims[0]))
+		if fault != nil {
 			return fmt.Errorf("objects %q, %q and %q are no dictionary: %s", prefix+"bytes", prefix+"offsets", prefix+"table", C.GoString(fault))
 		}
 		return nil
@@ -30,8 +32,8 @@ func (n *node) dictionary(prefix string) *texts {
 	return t
 }
 
-// init fills d; for build, which runs only if the dictionary has no fault.
-func (t *texts) init(d *C.gv_dictionary) *C.char {
-	return C.gv_dictionary_init(d, (*C.uint8_t)(t.bytes.pointer()), C.uint64_t(t.bytes.dims[0]), (*C.uint32_t)(t.offsets.pointer()),
-		C.uint64_t(t.offsets.dims[0]), (*C.uint64_t)(t.table.pointer()), C.uint64_t(t.table.dims[0]))
+// fill sets what C reads of it; for build, which runs only if the dictionary has no fault.
+func (t *texts) fill(d *C.gv_dictionary) {
+	C.gv_dictionary_fill(d, (*C.uint8_t)(t.bytes.pointer()), (*C.uint32_t)(t.offsets.pointer()), C.uint64_t(t.offsets.dims[0]),
+		(*C.uint64_t)(t.table.pointer()), C.uint64_t(t.table.dims[0]))
 }

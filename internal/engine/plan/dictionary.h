@@ -22,6 +22,10 @@ typedef struct {
 const char *gv_dictionary_init(gv_dictionary *, const uint8_t *bytes, uint64_t total, const uint32_t *offsets, uint64_t offset_count,
                                const uint64_t *table, uint64_t entries);
 
+// gv_dictionary_fill is gv_dictionary_init of objects that it has checked before.
+void gv_dictionary_fill(gv_dictionary *, const uint8_t *bytes, const uint32_t *offsets, uint64_t offset_count, const uint64_t *table,
+                        uint64_t entries);
+
 static inline uint64_t gv_load64(const uint8_t *p) {
   uint64_t word;
   memcpy(&word, p, 8);

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 
 	"gavel/internal/engine"
@@ -174,8 +175,37 @@ func (e *Engine) Validate(inputs []engine.Column, i int) error {
 	return nil
 }
 
-// TakeSamples implements engine.SampleTaker.
-func (e *Engine) TakeSamples(s engine.Samples) { e.samples = s }
+// maxSamples is how many rows an engine keeps of those that it is given. Hundreds of models keep them.
+const maxSamples = 16
+
+// TakeSamples implements engine.SampleTaker. It copies what it keeps: rows spread over those it is given.
+func (e *Engine) TakeSamples(s engine.Samples) {
+	kept := engine.Samples{Rows: min(s.Rows, maxSamples)}
+	for _, c := range s.Columns {
+		n := kept.Rows * c.Width
+		to := engine.Column{Type: c.Type, Width: c.Width}
+		switch c.Type {
+		case engine.Int32:
+			to.Int32 = make([]int32, n)
+		case engine.Float32:
+			to.Float32 = make([]float32, n)
+		case engine.Float64:
+			to.Float64 = make([]float64, n)
+		case engine.Text:
+			to.Text = make([]string, n)
+		}
+		kept.Columns = append(kept.Columns, to)
+	}
+	for i := range kept.Rows {
+		engine.CopyRow(kept.Columns, i, s.Columns, i*s.Rows/kept.Rows)
+	}
+	for _, c := range kept.Columns {
+		for i := range c.Text {
+			c.Text[i] = strings.Clone(c.Text[i]) // it may be part of a file
+		}
+	}
+	e.samples = kept
+}
 
 // Sample implements engine.Sampler with one of the rows that the engine was given; a row of zeros if it was given none.
 func (e *Engine) Sample(inputs []engine.Column, i int) {

@@ -48,7 +48,7 @@ func checkLookup(n *node) (kind, build) {
 		p := params[C.gv_lookup_params](m)
 		p.codes, p.unknown, p.refuse = doubles(codes), C.double(unknown), flag(refuse)
 		if of != nil {
-			of.init(&p.texts)
+			of.fill(&p.texts)
 			return stage{unsafe.Pointer(C.gv_lookup_text), unsafe.Pointer(p)}
 		}
 		p.keys, p.n = doubles(keys), C.int32_t(count)

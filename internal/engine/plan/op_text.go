@@ -90,7 +90,7 @@ func checkAnalyzer(n *node) (fill func(*memory) *C.gv_ngrams_params) {
 			p.binary = 1
 		}
 		if stop != nil {
-			stop.init(&p.stop)
+			stop.fill(&p.stop)
 		}
 		return p
 	}
@@ -101,7 +101,7 @@ func checkNgrams(n *node) (kind, build) {
 	terms := n.dictionary("")
 	return sparse(terms.count), func(m *memory) stage {
 		p := fill(m)
-		terms.init(&p.terms)
+		terms.fill(&p.terms)
 		p.width = C.uint32_t(terms.count)
 		return stage{unsafe.Pointer(C.gv_ngrams), unsafe.Pointer(p)}
 	}

@@ -107,8 +107,19 @@ func (v *vertex) matrix() part {
 // madeOf is what a part is from: how it was made, and of what.
 func madeOf(how string, of ...any) key { return keyOf(fmt.Append([]byte(how), of...)) }
 
+// allFinite says whether no value is NaN or infinite: 0 times one of those is NaN.
 func allFinite(values []float64) bool {
-	return !slices.ContainsFunc(values, func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) })
+	var sums [4]float64 // side by side
+	for ; len(values) >= 4; values = values[4:] {
+		sums[0] += 0 * values[0]
+		sums[1] += 0 * values[1]
+		sums[2] += 0 * values[2]
+		sums[3] += 0 * values[3]
+	}
+	for _, x := range values {
+		sums[0] += 0 * x
+	}
+	return sums[0]+sums[1]+sums[2]+sums[3] == 0
 }
 
 // eachPart applies a rule to the parts of a linear model, and says whether one has changed. change returns what stands for the
