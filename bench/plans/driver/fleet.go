@@ -40,6 +40,7 @@ type settings struct {
 	AsWritten  bool   `json:"as_written"` // no rewrites
 	Without    string `json:"without"`    // a rule of rewriting
 	StageCache int64  `json:"stage_cache"`
+	RowCache   int64  `json:"row_cache"`
 	Lazily     bool   `json:"lazily"` // the pages of objects are given back after the load: calls map them
 }
 
@@ -105,7 +106,7 @@ func (f *fleet) loadOne(m member, objects *plan.Objects, tables map[string]colum
 	if f.Apart {
 		objects = plan.NewObjects(filepath.Join(f.Store, m.Name, models.ObjectsDir))
 	}
-	options := plan.Options{AsWritten: f.Options.AsWritten, Without: f.Options.Without, StageCache: f.Options.StageCache}
+	options := plan.Options{AsWritten: f.Options.AsWritten, Without: f.Options.Without, StageCache: f.Options.StageCache, RowCache: f.Options.RowCache}
 	loaders := engine.Loaders{plan.Format: plan.Loader(objects, options)}
 	directory := filepath.Join(f.Store, m.Name, fmt.Sprint(version))
 	servable, err := models.Load(context.Background(), loaders, directory, m.Name, version, models.LoadOptions{WarmRows: warm})
