@@ -24,8 +24,9 @@ var faults = map[uint8]string{
 func (b *Batch) rowErrors(n int) error {
 	e := &engine.RowErrors{}
 	for row := range n {
+		texts := b.unfitIn(row)
 		for member := range b.engine.members() {
-			err := b.unfitFor(member, row)
+			err := b.unfitFor(member, texts)
 			if place := member*b.capacity + row; b.faults[place] != C.GV_OK {
 				if err == nil {
 					err = fmt.Errorf("plan: %s: %s", b.engine.stageOf(member, int(b.at[place])), faults[b.faults[place]])
@@ -40,10 +41,20 @@ func (b *Batch) rowErrors(n int) error {
 	return e
 }
 
-// unfitFor is why a member cannot read the texts of the row; nil if it can.
-func (b *Batch) unfitFor(member, row int) error {
+// unfitIn are the texts of the row that no stage may see.
+func (b *Batch) unfitIn(row int) (texts []unfit) {
 	for _, of := range b.unfit {
-		if of.row == row && b.engine.reads(member, of.input) {
+		if of.row == row {
+			texts = append(texts, of)
+		}
+	}
+	return texts
+}
+
+// unfitFor is why a member cannot read the texts; nil if it does not read them.
+func (b *Batch) unfitFor(member int, texts []unfit) error {
+	for _, of := range texts {
+		if b.engine.reads(member, of.input) {
 			return of.err
 		}
 	}
