@@ -77,14 +77,13 @@ func (m *Models) drop(model *Model) {
 	})
 }
 
-// Close takes all models out of service. It waits until their versions are freed, and returns an error if ctx ends first. No
-// model is served afterwards.
+// Close takes all models out of service. It waits until their versions are freed, and returns an error if ctx ends first. Find
+// still finds them afterwards, without a version.
 func (m *Models) Close(ctx context.Context) error {
 	m.mu.Lock()
 	m.closed = true
 	m.mu.Unlock()
 	all := m.All()
-	m.byName.Store(&map[string]*Model{})
 	faults := make(chan error, len(all))
 	for _, model := range all {
 		go func() { faults <- model.Close(ctx) }()
