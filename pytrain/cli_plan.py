@@ -23,7 +23,7 @@ def port(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A fitted model: scikit-learn (.skops), LightGBM (.txt), XGBoost (.json, .ubj). "
+            help="A fitted model: scikit-learn (.skops), LightGBM (.txt), XGBoost (.json, .ubj), ONNX (.onnx). "
             "Or a version's directory."
         ),
     ],
@@ -57,6 +57,8 @@ def port(
             raise ConfigError("is empty", where=option, remedy="give it a text, or leave it out")
     if file.is_dir():
         path, plan = _port_version(file, store_dir, model, label)
+    elif file.suffix == ".onnx":
+        path, plan = _port_onnx(file, store_dir, model, label or "value")
     else:
         path, plan = _port_fitted(file, store_dir, model, label or "value", text_input)
     typer.echo(f"published {path}")
@@ -85,6 +87,16 @@ def _port_fitted(file: Path, store_dir: Path, model: str, label: str, text_input
 
     ported = import_model(read_model(file), file=str(file), text=text_input)
     writer = PlanWriter(ported, name=model, label=label, objects=store_dir / OBJECTS, where=str(file))
+    path = publish(store_dir, model, writer, loop.Learnt(rows=0, pos=None, from_ms=0, to_ms=0, metrics={}))
+    return path, ported.plan
+
+
+def _port_onnx(file: Path, store_dir: Path, model: str, label: str) -> tuple[Path, Plan]:
+    from pytrain.plan.onnx_port import OnnxPlanWriter, import_onnx, read_onnx  # noqa: PLC0415 - onnxruntime
+    from pytrain.plan.version import OBJECTS  # noqa: PLC0415
+
+    ported = import_onnx(read_onnx(file), file=str(file))
+    writer = OnnxPlanWriter(ported, name=model, label=label, objects=store_dir / OBJECTS, where=str(file))
     path = publish(store_dir, model, writer, loop.Learnt(rows=0, pos=None, from_ms=0, to_ms=0, metrics={}))
     return path, ported.plan
 

@@ -40,5 +40,5 @@ def read_model(path: Path) -> Any:
         f"is a {path.suffix or 'file without a suffix'}; a pickle could run any code, so none is opened",
         where=str(path),
         remedy='write a scikit-learn model with skops.io.dump(model, "model.skops"), a LightGBM model with '
-        'save_model("model.txt"), an XGBoost model with save_model("model.ubj")',
+        'save_model("model.txt"), an XGBoost model with save_model("model.ubj"); an ONNX model is a .onnx',
     )
