@@ -40,6 +40,12 @@ def export_onnx(
     name = model or f"{manifest.model}_onnx"
     if not re.fullmatch(NAME, name):
         raise ConfigError(f"{name!r} is no name", where="--model", remedy=f"match {NAME}, as ctr_onnx")
+    if "savedmodel" not in manifest.formats:
+        raise ConfigError(
+            f"has the formats {', '.join(manifest.formats)}, and a SavedModel is needed",
+            where=str(version),
+            remedy="name a version that pytrain learnt, with savedmodel in its recipe's export",
+        )
     mf.check_files(version, manifest)
     recipe = mf.read_recipe(version)
     from pytrain.onnx_file import OnnxWriter, check, model_of  # noqa: PLC0415 - onnxruntime

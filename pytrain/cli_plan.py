@@ -93,7 +93,6 @@ def _port_fitted(file: Path, store_dir: Path, model: str, label: str, text_input
 
 def _port_onnx(file: Path, store_dir: Path, model: str, label: str) -> tuple[Path, Plan]:
     from pytrain.plan.onnx_port import OnnxPlanWriter, import_onnx, read_onnx  # noqa: PLC0415 - onnxruntime
-    from pytrain.plan.version import OBJECTS  # noqa: PLC0415
 
     ported = import_onnx(read_onnx(file), file=str(file))
     writer = OnnxPlanWriter(ported, name=model, label=label, objects=store_dir / OBJECTS, where=str(file))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytrain.plan.graph import Value
 
 # The types of tensors, as columns of plans have them. Whole numbers are float64 that hold them.
-TYPES = {
+TYPES: dict[int, str] = {
     TensorProto.FLOAT: "float32",
     TensorProto.DOUBLE: "float64",
     TensorProto.INT32: "int",
@@ -51,8 +51,8 @@ class Known:
         Of one row: () for a tensor [N].
     labels
         It is the label that a classifier of these classes gives.
-    classes
-        It is what a classifier gives: a column for each of these classes.
+    shares
+        Its columns sum to 1.
     """
 
     type: str
@@ -60,7 +60,7 @@ class Known:
     constant: npt.NDArray[Any] | None = None
     shape: tuple[int, ...] = ()
     labels: tuple[Any, ...] = ()
-    classes: tuple[Any, ...] = ()
+    shares: bool = False
 
     @property
     def columns(self) -> Value:
@@ -78,6 +78,22 @@ class Known:
 def rounded(value: Value, kind: str) -> Value:
     """Return a value as numbers of that type."""
     return value.cast("float32").numbers() if kind == "float32" else value.numbers()
+
+
+_ROUNDS = {"linear", "project", "normalize", "link"}
+_STEPS = {"abs", "negative", "floor", "ceil", "rint", "sign"}
+
+
+def inexact(value: Value) -> bool:
+    """Whether its numbers may be others than onnxruntime's in their last places."""
+    stack, seen = [value], set()
+    while stack:
+        found = stack.pop()
+        if found.op in _ROUNDS or (found.op == "function" and found.settings["name"] not in _STEPS):
+            return True
+        stack += [v for v in found.inputs if v.digest not in seen]
+        seen |= {v.digest for v in found.inputs}
+    return False
 
 
 def narrow(known: Known) -> Value:
@@ -141,6 +157,20 @@ class Node:
             raise self.refuse("reads text", "encode it first, as by OneHotEncoder or LabelEncoder")
         return known
 
+    def refuse_enlarged(self, known: Known) -> None:
+        """Refuse to enlarge differences in last places: those of numbers near 0, where they are not small beside them.
+
+        Raises
+        ------
+        Refusal
+            The input is a sum, a probability or another result that onnxruntime rounds in its own way.
+        """
+        if not known.shares and inexact(known.columns):
+            raise self.refuse(
+                "would enlarge how float32 rounds what it reads, which may be near 0",
+                "port the model's own file, as a scikit-learn model's .skops, or serve it in the format onnx",
+            )
+
     def constant(self, i: int) -> npt.NDArray[Any]:
         """Return an input that is a constant.
 
@@ -166,7 +196,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-Operator = "Callable[[Node], list[Known]]"
 OPERATORS: dict[tuple[str, str], Any] = {}
 ML = "ai.onnx.ml"
 

@@ -63,7 +63,9 @@ def reshape(n: Node) -> list[Known]:
             first, *rest = (int(d) for d in n.constant(1))
             shape = _reshaped(n, known, rest) if first in (-1, 0) else ()
             if first not in (-1, 0) or (first == -1 and -1 in rest):
-                raise n.refuse(f"has the shape {[first, *rest]}, which may join or split rows", "keep the rows: [-1, k]")
+                raise n.refuse(
+                    f"has the shape {[first, *rest]}, which may join or split rows", "keep the rows: [-1, k]"
+                )
         case _:
             axes = _axes(n, rank + (len(_axes(n, 0)) if op == "Unsqueeze" else 0))
             if 0 in axes:
@@ -84,7 +86,9 @@ def _reshaped(n: Node, known: Known, rest: list[int]) -> tuple[int, ...]:
         others = int(np.prod([d for d in dims if d != -1]))
         dims[dims.index(-1)] = known.width // max(others, 1)
     if int(np.prod(dims)) != known.width:
-        raise n.refuse(f"makes {dims} of {known.width} values a row, which joins or splits rows", "keep the rows: [-1, k]")
+        raise n.refuse(
+            f"makes {dims} of {known.width} values a row, which joins or splits rows", "keep the rows: [-1, k]"
+        )
     return tuple(dims)
 
 
@@ -168,7 +172,9 @@ def arithmetic(n: Node) -> list[Known]:
     at = 0 if first_is_constant else 1
     known = n.rows(1 - at)
     if n.inputs[at] is not None and getattr(n.inputs[at], "constant", None) is None:
-        raise n.refuse("computes with two tensors that rows decide", "let one operator of the model do it: MatMul of both, joined")
+        raise n.refuse(
+            "computes with two tensors that rows decide", "let one operator of the model do it: MatMul of both, joined"
+        )
     value, op = _operand(n, at, known), n.proto.op_type
     if known.type == "int" and op == "Div":
         raise n.refuse("divides whole numbers", "cast them to FLOAT first")
@@ -190,8 +196,19 @@ def arithmetic(n: Node) -> list[Known]:
 
 
 _FUNCTIONS = {
-    **{"Abs": "abs", "Neg": "negative", "Exp": "exp", "Log": "log", "Sqrt": "sqrt", "Reciprocal": "reciprocal"},
-    **{"Sin": "sin", "Cos": "cos", "Tanh": "tanh", "Floor": "floor", "Ceil": "ceil", "Round": "rint", "Sign": "sign"},
+    "Abs": "abs",
+    "Neg": "negative",
+    "Exp": "exp",
+    "Log": "log",
+    "Sqrt": "sqrt",
+    "Reciprocal": "reciprocal",
+    "Sin": "sin",
+    "Cos": "cos",
+    "Tanh": "tanh",
+    "Floor": "floor",
+    "Ceil": "ceil",
+    "Round": "rint",
+    "Sign": "sign",
 }
 
 
@@ -199,6 +216,8 @@ _FUNCTIONS = {
 def function(n: Node) -> list[Known]:
     """Compute a function of each number."""
     known = n.rows()
+    if n.proto.op_type in ("Log", "Reciprocal", "Sqrt"):
+        n.refuse_enlarged(known)
     return like(known, known.columns.function(_FUNCTIONS[n.proto.op_type]))
 
 
@@ -231,7 +250,9 @@ def scaler(n: Node) -> list[Known]:
     known = n.rows()
     offset, scale = n.floats("offset"), n.floats("scale")
     if not {len(offset), len(scale)} <= {1, known.width}:
-        raise n.refuse(f"has {len(offset)} offsets and {len(scale)} scales for {known.width} columns", "export it again")
+        raise n.refuse(
+            f"has {len(offset)} offsets and {len(scale)} scales for {known.width} columns", "export it again"
+        )
     moved = rounded(known.columns.sub(offset), "float32")
     return [Known("float32", rounded(moved.mul(scale), "float32"), shape=known.shape)]
 
@@ -241,11 +262,16 @@ def imputer(n: Node) -> list[Known]:
     """Replace one value, or NaN, by one number a column."""
     known = n.rows()
     if "imputed_value_int64s" in n.settings:
-        values, replaced = np.asarray(n.settings["imputed_value_int64s"], np.float64), float(n.get("replaced_value_int64", 0))
+        values, replaced = (
+            np.asarray(n.settings["imputed_value_int64s"], np.float64),
+            float(n.get("replaced_value_int64", 0)),
+        )
     else:
         values, replaced = n.floats("imputed_value_floats"), float(np.float32(n.get("replaced_value_float", 0.0)))
     if len(values) not in (1, known.width) or not np.isfinite(values).all():
-        raise n.refuse(f"has {len(values)} values for {known.width} columns, or some that are not finite", "export it again")
+        raise n.refuse(
+            f"has {len(values)} values for {known.width} columns, or some that are not finite", "export it again"
+        )
     if not np.isnan(replaced):
         raise n.refuse(f"replaces {replaced:g}, and NaN stays", "replace NaN, and write missing numbers as NaN")
     return [Known(known.type, known.columns.impute(values), shape=known.shape)]
@@ -257,6 +283,7 @@ def normalizer(n: Node) -> list[Known]:
     known, norm = n.rows(), n.get("norm", "MAX")
     if norm not in ("L1", "L2"):
         raise n.refuse(f"has norm {norm!r}, whose sign onnxruntime keeps", "use L1 or L2")
+    n.refuse_enlarged(known)
     return [Known("float32", rounded(known.columns.normalize(norm.lower()), "float32"), shape=known.shape)]
 
 
@@ -297,7 +324,11 @@ def label_encoder(n: Node) -> list[Known]:
     if "values_strings" in n.settings or ("classes_strings" in n.settings and kind != "strings"):
         raise n.refuse("gives texts, which plans do not", "give whole numbers or floats")
     if "values_floats" in n.settings:
-        to, values, default = "float32", n.floats("values_floats").tolist(), float(np.float32(n.get("default_float", -0.0)))
+        to, values, default = (
+            "float32",
+            n.floats("values_floats").tolist(),
+            float(np.float32(n.get("default_float", -0.0))),
+        )
     elif "classes_strings" in n.settings:
         to, values, default = "int", [float(i) for i in range(len(keys))], float(n.get("default_int64", -1))
     elif "values_int64s" in n.settings:
@@ -403,4 +434,7 @@ def linear_classifier(n: Node) -> list[Known]:
     if scores != len(labels):
         raise n.refuse(f"has {scores} scores for {len(labels)} classes", "export it with a score for each class")
     value = linked(n, _sum(n, coef, intercept, single))
-    return [Known("text", labels=labels), Known("float32", value, shape=(scores,), classes=labels)]
+    opposite = scores == 2 and np.array_equal(coef[0], -coef[1]) and intercept[0] == -intercept[1]
+    post = n.get("post_transform", "NONE")
+    shares = post == "SOFTMAX" or (post == "LOGISTIC" and opposite)
+    return [Known("text", labels=labels), Known("float32", value, shape=(scores,), shares=shares)]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import helper, numpy_helper
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # it ships none
+from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from pytrain import manifest as mf
@@ -24,7 +25,7 @@ from pytrain.plan import onnx_operators, onnx_trees
 from pytrain.plan.asking import take
 from pytrain.plan.golden import candidates
 from pytrain.plan.graph import Input, Plan, Value
-from pytrain.plan.onnx_graph import ML, OPERATORS, TYPES, Known, Node
+from pytrain.plan.onnx_graph import OPERATORS, TYPES, Known, Node
 from pytrain.plan.places import Place, at
 from pytrain.plan.version import write_version
 
@@ -88,19 +89,9 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     try:
         proto = onnx.load(str(path))
         onnx.checker.check_model(proto, full_check=False)
-    except (OSError, ValueError, onnx.checker.ValidationError, _DecodeError) as e:
+    except (OSError, ValueError, onnx.checker.ValidationError, DecodeError) as e:
         raise InputError(f"is no valid ONNX model: {e}", where=str(path), remedy="export it again") from e
     return proto
-
-
-def _decode_error() -> type[Exception]:
-    from google.protobuf.message import DecodeError  # noqa: PLC0415 - it ships no types
-
-    found: type[Exception] = DecodeError
-    return found
-
-
-_DecodeError = _decode_error()
 
 
 def import_onnx(proto: onnx.ModelProto, *, file: str) -> OnnxModel:
@@ -124,10 +115,8 @@ def import_onnx(proto: onnx.ModelProto, *, file: str) -> OnnxModel:
             shape = () if len(info.type.tensor_type.shape.dim) == 1 else (found.width,)
             known[info.name] = Known(kind, value, shape=shape)
     for proto_node in proto.graph.node:
-        read = [known[name] for name in proto_node.input]
-        node = Node(proto_node, read, file)
-        for name, result in zip(proto_node.output, _results(node), strict=False):
-            known[name] = result
+        node = Node(proto_node, [known[name] for name in proto_node.input], file)
+        known |= zip(proto_node.output, _results(node), strict=False)
     outputs, names, labels = _outputs(proto, known, place)
     plan = Plan(inputs=tuple(inputs), outputs=outputs, labels=labels, source=_source(proto))
     if not {v.op for v in plan.nodes} & (_SUMS | _LINKS):
@@ -145,7 +134,9 @@ def _input(info: onnx.ValueInfoProto, place: Place) -> Value:
     tensor = info.type.tensor_type
     dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
     if kind != "tensor_type" or tensor.elem_type not in TYPES:
-        raise place.refuse(f"the input {info.name!r} is no tensor that a column can be", "use float, double, int or string")
+        raise place.refuse(
+            f"the input {info.name!r} is no tensor that a column can be", "use float, double, int or string"
+        )
     if len(dims) not in (1, 2) or (len(dims) == 2 and not dims[1]):
         raise place.refuse(f"the input {info.name!r} has the shape {dims}", "use [N] or [N, k] with a fixed k")
     found = TYPES[tensor.elem_type]
@@ -196,7 +187,9 @@ def _outputs(
         outputs[called] = value.cast("float32") if result.type == "float32" else value.dense()
         names[called] = name
     if labels and "probability" not in outputs:
-        raise place.refuse(f"has {len(labels)} classes, and no output with a column for each", "export its probabilities")
+        raise place.refuse(
+            f"has {len(labels)} classes, and no output with a column for each", "export its probabilities"
+        )
     if len(outputs) < len(found):
         raise place.refuse("has two outputs with a column for each class", "remove one of them")
     return outputs, names, labels
@@ -235,7 +228,12 @@ def ask(model: OnnxModel, rows: Mapping[str, Column]) -> tuple[dict[str, Any], n
     return outputs, answered
 
 
-_DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int32)": np.int32, "tensor(int64)": np.int64}
+_DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
 
 
 def _tensor(info: Any, column: Column) -> npt.NDArray[Any]:
@@ -262,7 +260,7 @@ def fitting(plan: Plan, rows: Mapping[str, Column]) -> dict[str, Column]:
 
 
 def golden_rows(model: OnnxModel, *, seed: int) -> tuple[dict[str, Column], dict[str, Any]]:
-    """Choose rows at the edges of a model that onnxruntime answers, and whose answers its own rounding does not move."""
+    """Choose rows at the edges of a model that onnxruntime answers, and whose answers its rounding does not move."""
     rng = np.random.default_rng(seed)
     rows = fitting(model.plan, candidates(model.plan, rng, most=4 * _MOST_ROWS))
     outputs, answered = ask(model, rows)
@@ -316,7 +314,7 @@ class OnnxPlanWriter:
         rows = len(next(iter(outputs.values())))
         if rows < _FEWEST_ROWS:
             raise InputError(
-                f"has only {rows} golden rows whose answers the rounding of float32 does not move; {_FEWEST_ROWS} are needed",
+                f"has {rows} golden rows whose answers float32's rounding does not move; {_FEWEST_ROWS} are needed",
                 where=self.where,
                 remedy="scale its inputs, or serve it in the format onnx",
             )

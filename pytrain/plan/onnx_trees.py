@@ -1,9 +1,13 @@
-"""ONNX's tree ensembles as plans: exactly, since both compare numbers with thresholds of the same type and add leaves in
-the same order, rounding each sum to float32 (or not at all, if the ensemble is of doubles)."""
+"""ONNX's tree ensembles as plans.
+
+They are equal to the last bit: both compare numbers with thresholds of the same type, and add leaves in the order of
+the trees, rounding each sum to float32. An ensemble of doubles rounds its sums to float64.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+
 import numpy as np
 
 from pytrain.plan.graph import Value, concat
@@ -38,7 +42,10 @@ def _read(n: Node, weights: str, ids: str, width: int) -> _Ensemble:
     modes = n.settings["nodes_modes"]
     for mode in set(modes) - {"LEAF"}:
         if mode not in _MODES:
-            raise n.refuse(f"has nodes of mode {mode}", "port the model's own file: LightGBM's .txt, XGBoost's .ubj or scikit-learn's .skops")
+            raise n.refuse(
+                f"has nodes of mode {mode}",
+                "port the model's own file: LightGBM's .txt, XGBoost's .ubj or scikit-learn's .skops",
+            )
     features = np.asarray(n.settings["nodes_featureids"], np.int64)
     thresholds = n.floats("nodes_values")
     tracks = np.asarray(n.get("nodes_missing_value_tracks_true", np.zeros(len(tree_of))), np.int64)
@@ -48,7 +55,11 @@ def _read(n: Node, weights: str, ids: str, width: int) -> _Ensemble:
     columns = np.asarray(n.settings[ids], np.int64)
     per_tree: dict[int, set[int]] = {}
     for t, i, column, value in zip(
-        n.settings[f"{weights}_treeids"], n.settings[f"{weights}_nodeids"], columns, n.floats(f"{weights}_weights"), strict=True
+        n.settings[f"{weights}_treeids"],
+        n.settings[f"{weights}_nodeids"],
+        columns,
+        n.floats(f"{weights}_weights"),
+        strict=True,
     ):
         values[place[(t, i)], column] += value
         per_tree.setdefault(t, set()).add(int(column))
@@ -62,7 +73,9 @@ def _read(n: Node, weights: str, ids: str, width: int) -> _Ensemble:
         inner = np.array([modes[a] != "LEAF" for a in at])
         below, swap = (np.array([modes[a] in _MODES and _MODES[modes[a]][k] for a in at]) for k in (0, 1))
         kind = np.float64 if double else np.float32
-        threshold = np.where(below, np.nextafter(thresholds[at].astype(kind), kind(-np.inf)), thresholds[at]).astype(np.float64)
+        threshold = np.where(below, np.nextafter(thresholds[at].astype(kind), kind(-np.inf)), thresholds[at]).astype(
+            np.float64
+        )
         if np.isnan(threshold[inner]).any():
             raise n.refuse("has a threshold that is NaN", "train the model again")
         yes, no = (np.array([number.get(int(c), 0) for c in side[at]], np.int32) for side in (true, false))
@@ -129,7 +142,7 @@ def regressor(n: Node) -> list[Known]:
 
 @operator("TreeEnsembleClassifier", domain=ML)
 def classifier(n: Node) -> list[Known]:
-    """Sum the leaves of each class. Where all leaves are of one of two classes, onnxruntime makes two columns of the sum."""
+    """Sum the leaves of each class. If all are of one of two classes, onnxruntime makes two columns of the sum."""
     labels = labels_of(n, ("classlabels_strings", "classlabels_int64s"))
     found = _read(n, "class", "class_ids", len(labels))
     base = n.floats("base_values")
@@ -144,9 +157,13 @@ def classifier(n: Node) -> list[Known]:
     else:
         if len(base) not in (0, len(labels)) or (len(labels) == 2 and base.any()):
             # Of two classes onnxruntime adds only the second's, and makes one score of them.
-            raise n.refuse(f"has {len(base)} base_values of {len(labels)} classes", "add them to the leaves of one tree")
+            raise n.refuse(
+                f"has {len(base)} base_values of {len(labels)} classes", "add them to the leaves of one tree"
+            )
         value = linked(n, rounded(_summed(n, found, n.rows()), "float32"))
-    return [label, Known("float32", value, shape=(len(labels),), classes=labels)]
+    both = len(labels) == 2 and len(found.used) == 1
+    shares = n.get("post_transform", "NONE") == "SOFTMAX" or both
+    return [label, Known("float32", value, shape=(len(labels),), shares=shares)]
 
 
 def _both(n: Node, score: Value) -> Value:
@@ -164,4 +181,3 @@ def _both(n: Node, score: Value) -> Value:
                 f"has post_transform {transform!r} of one score {'of no negative leaf' if positive else ''}".rstrip(),
                 "export it with a score for each class",
             )
-

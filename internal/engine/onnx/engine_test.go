@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -209,6 +210,43 @@ func TestManyRows(t *testing.T) {
 			t.Fatalf("row %d: %v, want %v", i, got, want)
 		}
 	}
+}
+
+// What a run needs beside its rows is bounded, however many rows there are, and is given back.
+func TestMemoryOfManyRows(t *testing.T) {
+	const n, most = 24 << 10, 150 << 20 // at once they would need 400 MB
+	b := newBatch(t, opened(t, "wide"), n)
+	before := status(t, "VmRSS")
+	if err := b.Run(n); err != nil {
+		t.Fatal(err)
+	}
+	if peak := status(t, "VmHWM"); peak > before+most {
+		t.Errorf("%d rows took %d MB", n, (peak-before)>>20)
+	}
+	b.Close()
+	if after := status(t, "VmRSS"); after > before+32<<20 {
+		t.Errorf("%d MB were not given back", (after-before)>>20)
+	}
+}
+
+// status is a number of bytes in /proc/self/status.
+func status(t *testing.T, key string) int {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if words := strings.Fields(line); words[0] == key+":" {
+			kilobytes, err := strconv.Atoi(words[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kilobytes << 10
+		}
+	}
+	t.Skip("the kernel tells no " + key)
+	return 0
 }
 
 // onnxruntime fails a whole run; the engine names the rows.

@@ -117,6 +117,20 @@ def zipmap() -> onnx.ModelProto:
     return proto
 
 
+def wide() -> onnx.ModelProto:
+    """Return a model that needs 16 KB for each row on the way to one number."""
+    return model(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["hidden"]),
+            helper.make_node("Sin", ["hidden"], ["bent"]),
+            helper.make_node("ReduceSum", ["bent", "axes"], ["y"], keepdims=0),
+        ],
+        [("x", F, ["n", 2])],
+        [("y", F, ["n"])],
+        [tensor("w", np.ones((2, 4096)), np.float32), tensor("axes", [1], np.int64)],
+    )
+
+
 def labels_alone() -> onnx.ModelProto:
     """Return a classifier that gives no probabilities."""
     proto = classifier({"classlabels_ints": [1, 2, 3]}, I64)
@@ -150,6 +164,7 @@ def main(root: Path) -> None:
         "zipmap": zipmap(),
         "more_labels": classifier({"classlabels_ints": [7, 8, 9, 10]}, I64),
         "labels_alone": labels_alone(),
+        "wide": wide(),
         "fixed": same([4, 2]),
         "scalar": same([]),
         "cube": same(["n", 2, 2]),
