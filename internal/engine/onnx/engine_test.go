@@ -183,7 +183,7 @@ func TestBatchBounds(t *testing.T) {
 
 // Rows beyond ONNX_CHUNK run in further calls of onnxruntime, with the same outputs.
 func TestManyRows(t *testing.T) {
-	const n = 2*1024 + 5
+	const n = 2*256 + 5
 	x, p := golden(t)
 	b := newBatch(t, opened(t, "indices"), n)
 	for i := range n {
@@ -214,16 +214,24 @@ func TestManyRows(t *testing.T) {
 
 // What a run needs beside its rows is bounded, however many rows there are, and is given back.
 func TestMemoryOfManyRows(t *testing.T) {
-	const n, most = 24 << 10, 150 << 20 // at once they would need 400 MB
-	b := newBatch(t, opened(t, "wide"), n)
-	before := status(t, "VmRSS")
-	if err := b.Run(n); err != nil {
+	const n, most = 24 << 10, 100 << 20 // at once they would need 400 MB
+	e, err := Loader(Options{})(t.Context(), version(t, "wide"))
+	if err != nil {
 		t.Fatal(err)
 	}
+	b, err := e.NewBatch(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := status(t, "VmRSS")
+	run := b.Run(n)
 	if peak := status(t, "VmHWM"); peak > before+most {
 		t.Errorf("%d rows took %d MB", n, (peak-before)>>20)
 	}
 	b.Close()
+	if err := errors.Join(run, e.Close()); err != nil {
+		t.Fatal(err)
+	}
 	if after := status(t, "VmRSS"); after > before+32<<20 {
 		t.Errorf("%d MB were not given back", (after-before)>>20)
 	}

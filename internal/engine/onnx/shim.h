@@ -66,7 +66,7 @@ typedef struct onnx_batch {
   uint64_t cpu_ns;    // of the calling thread in the last run; 0: not measured
 } onnx_batch;
 
-enum { ONNX_CHUNK = 1024 };  // rows that onnxruntime runs at a time: what it needs for them bounds its memory
+enum { ONNX_CHUNK = 256 };  // rows that onnxruntime runs at a time: what it needs for them bounds its memory
 
 // Scores rows [first, first + n). Returns the error's message, which the next run or onnx_end_batch frees, or NULL.
 const char* onnx_run(onnx_model* m, onnx_batch* b, int64_t first, int64_t n);
