@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"gavel/internal/batcher"
@@ -187,6 +189,14 @@ func (t *target) ask(at, n int, due time.Time) request {
 	return request{time.Since(due), n, err}
 }
 
+// sleepUntil sleeps in the calling thread. Go's timers can be a millisecond late in an idle process.
+func sleepUntil(due time.Time) {
+	for left := time.Until(due); left > 0; left = time.Until(due) { // signals end a sleep early
+		span := syscall.NsecToTimespec(left.Nanoseconds())
+		_ = syscall.Nanosleep(&span, nil)
+	}
+}
+
 // timeHeavy offers the load and the probe's requests, and waits for all answers.
 func timeHeavy(targets []*target, r heavyRequest) (*heavyAnswer, error) {
 	var waiting sync.WaitGroup
@@ -195,6 +205,8 @@ func timeHeavy(targets []*target, r heavyRequest) (*heavyAnswer, error) {
 	found, rows := &heavyAnswer{}, 0
 	// offer sends requests until the end: pick chooses a model and the rows of each.
 	offer := func(rate float64, seed uint64, pick func(*rand.Rand) (*target, int), to func(n int) *[]time.Duration) {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		random := rand.New(rand.NewPCG(r.Seed, seed))
 		due := time.Now()
 		until := due.Add(time.Duration(r.Seconds * float64(time.Second)))
@@ -204,7 +216,7 @@ func timeHeavy(targets []*target, r heavyRequest) (*heavyAnswer, error) {
 			}
 			t, n := pick(random)
 			at, from := random.IntN(t.rows.Rows-n+1), due
-			time.Sleep(time.Until(due))
+			sleepUntil(due)
 			waiting.Go(func() {
 				answer := t.ask(at, n, from)
 				mu.Lock()
