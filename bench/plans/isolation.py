@@ -19,7 +19,7 @@ from bench.plans.fleets import BUILD, Fleet
 from bench.plans.keys import Found
 from bench.report import median, say, table
 from bench.world import World
-from pytrain.manifest import OBJECTS
+from pytrain.recipe import OBJECTS
 from scripts.loop.settings import Ports
 
 ROWS = 1000  # of a request to the busy model
