@@ -52,6 +52,7 @@ var allowed = map[string][]string{
 	"internal/stream/memory":     {"STANDARD", "internal/stream"},
 	"internal/stream/nats":       {"internal/files", "internal/stream"},
 	"internal/stream/streamtest": {"STANDARD", "internal/stream"},
+	"internal/explain":           {"internal/engine", "internal/engine/plan", "internal/models"},
 	"internal/events":            {"STANDARD", "internal/auction", "internal/stream"},
 	"internal/events/bids":       {"STANDARD", "internal/auction", "internal/events", "internal/throttle"},
 	"internal/events/codec":      {"STANDARD", "internal/auction", "internal/events", "internal/stream"},

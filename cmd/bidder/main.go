@@ -34,12 +34,13 @@ On SIGTERM, the bidder refuses new auctions, answers the running ones, flushes i
 type commands struct {
 	Version kong.VersionFlag `help:"Print the version, the commit, and the versions of Go and TensorFlow."`
 
-	Serve    serveCommand  `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
-	Check    checkCommand  `cmd:"" help:"Check the configuration and the campaign file, and list every fault."`
-	Baseline serveCommand  `cmd:"" help:"Decode every bid request and answer with a no-bid. For benchmarks."`
-	Models   modelsCommand `cmd:"" help:"Show the versions in the model store; promote, canary, roll back, pin, remove."`
-	Verify   verifyCommand `cmd:"" help:"Load a model version as serving would, in each of its formats, or check a whole store. Status 1 if it is refused or damaged."`
-	Score    scoreCommand  `cmd:"" help:"Score rows from stdin with a model version of any format. Rows and outputs are msgpack (docs/contracts.md)."`
+	Serve    serveCommand   `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
+	Check    checkCommand   `cmd:"" help:"Check the configuration and the campaign file, and list every fault."`
+	Baseline serveCommand   `cmd:"" help:"Decode every bid request and answer with a no-bid. For benchmarks."`
+	Models   modelsCommand  `cmd:"" help:"Show the versions in the model store; promote, canary, roll back, pin, remove."`
+	Verify   verifyCommand  `cmd:"" help:"Load a model version as serving would, in each of its formats, or check a whole store. Status 1 if it is refused or damaged."`
+	Explain  explainCommand `cmd:"" help:"Show why a plan is slow or large: its stages with their cost and memory, the rules that rewrote it, what it shares."`
+	Score    scoreCommand   `cmd:"" help:"Score rows from stdin with a model version of any format. Rows and outputs are msgpack (docs/contracts.md)."`
 }
 
 type configFlag struct {
@@ -114,6 +115,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return cli.Models.run(ctx, command[1], stdout)
 	case "verify":
 		return operator.Verify(ctx, cli.Verify.loaders(), cli.Verify.Directory, stdout)
+	case "explain":
+		return cli.Explain.run(ctx, stdout)
 	case "score":
 		return operator.Score(ctx, cli.Score.loaders(), cli.Score.Directory, cli.Score.Engine, cli.Score.Batch, os.Stdin, stdout)
 	case "baseline":

@@ -13,10 +13,27 @@ import (
 	"gavel/internal/models/operator"
 )
 
-// modelsCommand are the flags of `bidder models`. The command works on the store alone, and bidders follow the store.
-type modelsCommand struct {
+// storeFlags name a model store.
+type storeFlags struct {
 	Config string `help:"Configuration file that names the store (model_store)." default:"configs/bidder.yaml" placeholder:"FILE"`
 	Store  string `help:"The model store's directory, instead of the configuration's." placeholder:"DIRECTORY"`
+}
+
+// directory is the store's.
+func (f *storeFlags) directory() (string, error) {
+	if f.Store != "" {
+		return f.Store, nil
+	}
+	config, err := LoadConfig(f.Config)
+	if err != nil {
+		return "", fmt.Errorf("%w:\n%w (--store names the store without a configuration)", errConfig, err)
+	}
+	return config.ModelStore, nil
+}
+
+// modelsCommand are the flags of `bidder models`. The command works on the store alone, and bidders follow the store.
+type modelsCommand struct {
+	storeFlags
 
 	List struct {
 		Model string `arg:"" optional:"" help:"One model; default: all."`
@@ -52,13 +69,9 @@ type modelsCommand struct {
 
 // run runs a subcommand, "list" to "sweep".
 func (c *modelsCommand) run(ctx context.Context, command string, stdout io.Writer) error {
-	store := c.Store
-	if store == "" {
-		config, err := LoadConfig(c.Config)
-		if err != nil {
-			return fmt.Errorf("%w:\n%w (--store names the store without a configuration)", errConfig, err)
-		}
-		store = config.ModelStore
+	store, err := c.directory()
+	if err != nil {
+		return err
 	}
 	objects := plan.NewObjects(filepath.Join(store, models.ObjectsDir))
 	do := operator.Commands{Store: modelsdir.New(store), Loaders: loaders(tensorflow.CallerThread, objects, plan.Options{}), Out: stdout}

@@ -207,6 +207,9 @@ func (e *Engine) TakeSamples(s engine.Samples) {
 	e.samples = kept
 }
 
+// Samples are the rows that TakeSamples was given; they are read-only.
+func (e *Engine) Samples() engine.Samples { return e.samples }
+
 // Sample implements engine.Sampler with one of the rows that the engine was given; a row of zeros if it was given none.
 func (e *Engine) Sample(inputs []engine.Column, i int) {
 	if e.samples.Rows > 0 {

@@ -6,8 +6,7 @@
 
 enum { METERED = 64, METER_EVERY = 8 };  // so many of a batch's first runs are all measured, then one in so many
 
-// prepare gives values their memory: inputs where the callers wrote them, others in scratch.
-static int prepare(const gv_program *p, const gv_batch *batch, gv_run *run, int64_t first) {
+int gv_prepare(const gv_program *p, const gv_batch *batch, gv_run *run, int64_t first) {
   int32_t count = p->input_count + p->stage_count;
   gv_reset(&run->arena);
   run->values = gv_take(&run->arena, sizeof(gv_value) * (size_t)count);
@@ -172,7 +171,7 @@ static int64_t score_known(const gv_program *p, gv_batch *batch, gv_run *run, co
 
 // score_tile runs rows [first, first + run->rows), and returns as gv_score.
 static int64_t score_tile(const gv_program *p, gv_batch *batch, gv_run *run, int64_t first) {
-  if (prepare(p, batch, run, first)) return -1;
+  if (gv_prepare(p, batch, run, first)) return -1;
   int64_t places[GV_TILE];
   for (int32_t row = 0; row < run->rows; row++) places[row] = first + row;
   return p->row_cache ? score_known(p, batch, run, places) : finish(p, batch, run, places, 1);

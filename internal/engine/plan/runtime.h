@@ -49,6 +49,14 @@ static inline size_t gv_size_of(uint8_t type) { return type == GV_F64 ? sizeof(d
 // gv_score runs rows [0, n). It returns how often a row has failed for a member, or −1 if there is no memory, which fails all.
 int64_t gv_score(const gv_program *, gv_batch *, gv_run *, int64_t n);
 
+// gv_prepare gives values their memory for rows from the first on: inputs where the callers wrote them, others in scratch. 0, or
+// GV_MEMORY.
+int gv_prepare(const gv_program *, const gv_batch *, gv_run *, int64_t first);
+
+// gv_profile runs rows [0, n), n <= GV_TILE, so many times, without caches, and writes the least time in ns that each stage took.
+// Outputs and faults of the batch stay as they are. 0, or GV_MEMORY.
+int gv_profile(const gv_program *, const gv_batch *, gv_run *, int32_t n, int32_t rounds, uint64_t *ns);
+
 // A run for one thread at a time, with the scratch memory that it keeps; NULL if there is no memory.
 gv_run *gv_run_new(void);
 void gv_run_free(gv_run *);
