@@ -58,7 +58,7 @@ def run(*arguments: str) -> None:
 
 
 def explain(store: Path, model: str, *flags: str) -> str:
-    command = [BIDDER, "explain", model, "--store", store, *flags]
+    command = [str(BIDDER), "explain", model, "--store", str(store), *flags]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
@@ -104,7 +104,7 @@ def test_svg_and_faults(store: Path, tmp_path: Path) -> None:
     explain(store, "forest", "--format", "svg", "--out", str(drawing), "--alone")
     assert drawing.read_text().startswith("<svg ")
     for flags, message in ((("nosuch",), "no such version"), (("ctr", "7"), "no such version")):
-        command = [BIDDER, "explain", *flags, "--store", store]
+        command = [str(BIDDER), "explain", *flags, "--store", str(store)]
         result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
         assert result.returncode == 1
         assert message in result.stderr
