@@ -38,11 +38,12 @@ type deepfmResult struct {
 	SharedRatio float64 `json:"shared_context_gain"`        // auctionRows that share nothing / as many that share their context
 	Difference  float64 `json:"largest_difference"`         // of probabilities, over all rows
 
-	RowUS          map[string]float64 `json:"row_us"`
-	BatchUS        map[string]float64 `json:"batch_us"`
-	AloneUS        float64            `json:"alone_us"`
-	SharedUS       float64            `json:"shared_us"`
-	Fields, Shared int
+	RowUS    map[string]float64 `json:"row_us"`
+	BatchUS  map[string]float64 `json:"batch_us"`
+	AloneUS  float64            `json:"alone_us"`
+	SharedUS float64            `json:"shared_us"`
+	Fields   int                `json:"fields"`
+	Shared   int                `json:"shared_fields"`
 }
 
 // deepfm measures two versions of one model in turns: TensorFlow and the plan, then candidates that share their context and others.
