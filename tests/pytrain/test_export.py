@@ -55,6 +55,7 @@ def test_a_version_is_the_keras_model(kind: str, tmp_path: Path) -> None:
     assert (m.model, m.version, m.label, m.row_len, m.table_rows) == ("ctr", 1, "click", 5, 53)
     assert m.training.model_dump() == {"rows": 500, "from_ms": 10, "to_ms": 20, "position": {"base64": "AQI="}}
     assert m.metrics == {"rows": 200, "auc": None, "log_loss": 0.5}
+    assert m.signature is not None
     assert (m.signature.input, m.signature.output) == ("rows", "probability")
     assert m.signature.input_tensor == "serving_default_rows:0"
     assert (path / mf.RECIPE).read_text() == recipe_yaml(kind)
