@@ -1,6 +1,6 @@
 """Fitted text pipelines as ONNX, by skl2onnx in the peers' environment `trees`, kept beside them.
 
-skl2onnx converts no imputer of texts that are missing, and so no tabular pipeline of ours.
+Tabular pipelines are not converted.
 """
 
 from __future__ import annotations
