@@ -122,7 +122,7 @@ func (l *lfu) look(now time.Time, newest int) {
 
 // Models come and go as the plain description of the bound says, whatever is asked for, and held, in whatever order.
 func TestBoundIsLFU(t *testing.T) {
-	const n, room, steps = 9, 4, 100
+	const n, room, steps = 9, 4, 70
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

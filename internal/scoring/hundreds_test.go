@@ -160,7 +160,7 @@ func TestPlansComeAndGo(t *testing.T) {
 	if race.Enabled || testing.Short() {
 		t.Skip("measures memory and CPU time")
 	}
-	n, quiet := 24, time.Second
+	n, quiet := 16, time.Second/2
 	if text := os.Getenv("GAVEL_PLANS"); text != "" {
 		var err error
 		if n, err = strconv.Atoi(text); err != nil {
@@ -257,7 +257,7 @@ func TestPlansComeAndGo(t *testing.T) {
 func TestPlansOnUse(t *testing.T) {
 	s := dir.New(t.TempDir())
 	objects := plan.NewObjects(filepath.Join(s.String(), models.ObjectsDir))
-	const n = 6
+	const n = 4
 	for i := range n {
 		publishPlan(t, s, objects, fmt.Sprint("p", i), 1, float64(i))
 	}
@@ -268,7 +268,7 @@ func TestPlansOnUse(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	for i := range 3 * n {
+	for i := range 2 * n {
 		v, err := all.Find(fmt.Sprint("p", i%n)).AcquireWithin(ctx, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -235,6 +235,7 @@ func TestKilled(t *testing.T) {
 		work(t, role, dir.NewImpatient(os.Getenv(rootKey), fresh))
 		return
 	}
+	t.Parallel()
 	root := t.TempDir()
 	s := dir.NewImpatient(root, 0)
 	until := time.Now().Add(3 * time.Second)
@@ -331,6 +332,7 @@ func work(t *testing.T, role string, s *dir.Store) {
 
 // The stamp of a model changes with its versions and its pointer, also where a person edits that in place.
 func TestStamp(t *testing.T) {
+	t.Parallel() // it waits for the clock of the file system
 	s := dir.New(t.TempDir())
 	var last uint64
 	f := func(when string, changes bool) {
