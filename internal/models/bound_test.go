@@ -281,17 +281,19 @@ func TestDiscover(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer g.Close()
 		var told []string
 		managers := map[string]*models.Manager{}
 		g.Discover(func(names []string) {
 			told = names
 			for _, name := range names {
-				if managers[name] == nil {
-					if managers[name], err = g.Manage(models.Options{Model: name}); err != nil {
-						t.Error(err)
-					}
+				if managers[name] != nil {
+					continue
 				}
+				m, err := g.Manage(models.Options{Model: name})
+				if err != nil {
+					t.Error(err)
+				}
+				managers[name] = m
 			}
 		})
 		f := func(when string, want ...string) {
@@ -314,6 +316,7 @@ func TestDiscover(t *testing.T) {
 		f("promoted", "a", "b", "unpointed")
 		removePointer(t, s, "b")
 		f("its pointer is gone", "a", "unpointed")
+		g.Close() // what it told of is the test's alone from here on
 		for _, m := range managers {
 			if err := m.Close(t.Context()); err != nil {
 				t.Error(err)
