@@ -281,9 +281,12 @@ func TestDiscover(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var mu sync.Mutex // guards what follows
 		var told []string
 		managers := map[string]*models.Manager{}
 		g.Discover(func(names []string) {
+			mu.Lock()
+			defer mu.Unlock()
 			told = names
 			for _, name := range names {
 				if managers[name] != nil {
@@ -300,14 +303,18 @@ func TestDiscover(t *testing.T) {
 			t.Helper()
 			<-time.After(5 * time.Second)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if !slices.Equal(told, want) {
 				t.Errorf("%s: %v, want %v", when, told, want)
 			}
 		}
 		synctest.Wait()
+		mu.Lock()
 		if !slices.Equal(told, []string{"a"}) {
 			t.Errorf("at once: %v", told)
 		}
+		mu.Unlock()
 		modelstest.Publish(t, s, "b", 1, 0)
 		f("another", "a", "b")
 		if _, err := models.Promote(t.Context(), s, "unpointed", 1); err != nil {
