@@ -7,7 +7,7 @@
 // A row's result is the sum over groups, in their order, of the sums within groups, in the order of columns. So it has the same bits
 // whatever other rows are beside it. How many fields a group has follows from a model of its cost: the end of a group costs as much as
 // two thirds of a field, in every row; and of the groups that are only partly shared, half a group of fields is computed again. For the
-// 33 fields of models/ctr the sum is least at 7 fields; docs/decisions/0021-shared-context.md has what was measured. So groups have
+// 33 fields of models/ctr the sum is least at 7 fields; docs/decisions/0020-shared-context.md has what was measured. So groups have
 // GV_GROUP columns, 8 fields of 8.
 //
 // The arithmetic is in deepfm_kernel.h. All rows of a process are computed by one form of it. The form with FMA rounds once where the
