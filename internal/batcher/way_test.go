@@ -125,8 +125,11 @@ func TestCallersAreBounded(t *testing.T) {
 			all.Go(func() { x.wait(x.claim(id, 1, time.Time{}, rowFine), id) })
 			synctest.Wait()
 		}
-		if !x.q.Quick(1) == (x.q.calling == 0) || x.q.calling != 1 {
-			t.Errorf("%d callers run their claims, want 1", x.q.calling)
+		x.q.mu.Lock()
+		calling := x.q.calling
+		x.q.mu.Unlock()
+		if !x.q.Quick(1) == (calling == 0) || calling != 1 {
+			t.Errorf("%d callers run their claims, want 1", calling)
 		}
 		all.Wait()
 		if s := x.q.Stats(); s.Batches > 4 || s.Running != 0 {

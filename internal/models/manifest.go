@@ -62,7 +62,7 @@ type Manifest struct {
 	Files map[string]string `json:"files"`
 	// Objects maps the sha256 of each object that the version's plan names to the size of its file in bytes, header included.
 	// It is nil in the manifest of a version without a plan; one with a plan that lacks it keeps every object of the store.
-	Objects  map[string]int64 `json:"objects"`
+	Objects  map[string]int64 `json:"objects,omitzero"`
 	Training Training         `json:"training"`
 	Metrics  map[string]any   `json:"metrics"` // as the trainer reports them; numbers are float64, null where undefined
 }
