@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sklearn
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from pytrain.plan import (
@@ -40,6 +41,7 @@ FAMILIES = (
 )
 
 _TREES = 1e-12
+_SOURCE = 100_000  # characters of a printed model, beside blanks
 _EXACT = {
     *("trees", "leaves", "concat", "select", "cast", "dense", "finite", "mean", "add", "sub", "mul", "div", "clip"),
     *("impute", "missing", "equal_missing", "binarize", "bins", "lookup", "expand", "gather", "link", "argmax"),
@@ -105,8 +107,11 @@ def import_model(estimator: Any, *, file: str, text: str = "text") -> Model:
 
 
 def _source(estimator: Any) -> str:
-    module = type(estimator).__module__
-    return f"scikit-learn {sklearn.__version__}: {estimator!r}" if module.startswith("sklearn.") else repr(estimator)
+    """Print the estimator, and not only its first 700 characters, as scikit-learn does."""
+    if not isinstance(estimator, BaseEstimator):
+        return repr(estimator)
+    text = estimator.__repr__(N_CHAR_MAX=_SOURCE)  # type: ignore[call-arg]
+    return f"scikit-learn {sklearn.__version__}: {text}" if type(estimator).__module__.startswith("sklearn.") else text
 
 
 def _is_exact(plan: Plan) -> bool:
