@@ -8,7 +8,7 @@
 
 The key is of the code that makes them, of the data, and of scikit-learn's version. The pickles are our own, of this
 directory, so that opening them runs no stranger's code. What a user ports is a .skops file (`pytrain port`). skops
-takes minutes to write a dictionary of 60,000 terms, so the pipelines are ported as they were fitted.
+is slow to write a dictionary of 60,000 terms, so the pipelines are ported as they were fitted.
 """
 
 from __future__ import annotations
