@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 ENGINE = ROOT / "internal/engine/plan"
-SOURCES = ("arena.c", "runtime.c", "dictionary.c", "lower.c", "ngrams.c", "tfidf.c")
+SOURCES = ("arena.c", "runtime.c", "cache.c", "cached.c", "dictionary.c", "lower.c", "ngrams.c", "tfidf.c")
 DATA = Path(os.environ.get("GAVEL_DATA", ROOT.parent / "shared" / "data")) / "sst_binary"
 TOO_LONG, NOT_UTF8, NO_TEXT = 3, 5, 6  # gv_fault
 WORDS = r"(?u)\b\w+\b"
