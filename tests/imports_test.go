@@ -45,9 +45,12 @@ var allowed = map[string][]string{
 	"internal/models/modelstest": {"internal/engine", "internal/models"},
 	"internal/models/operator": {"internal/columns", "internal/engine", "internal/features", "internal/models", "internal/models/dir",
 		"internal/scoring"},
-	"internal/packed":  {"STANDARD"},
-	"internal/process": {},
-	"internal/recipe":  {"internal/features", "internal/strictyaml"},
+	"internal/packed":           {"STANDARD"},
+	"internal/process":          {},
+	"internal/rank/classifiers": {"internal/files", "internal/packed", "internal/rank/score", "internal/throttle"},
+	"internal/rank/ranktest":    {"STANDARD", "internal/rank/classifiers", "internal/rank/score"},
+	"internal/rank/score":       {"STANDARD"},
+	"internal/recipe":           {"internal/features", "internal/strictyaml"},
 	// The interface imports nothing; the suite and the in-memory form know it alone.
 	"internal/stream":            {"STANDARD"},
 	"internal/stream/memory":     {"STANDARD", "internal/stream"},
@@ -85,6 +88,7 @@ var cgo = []string{"internal/engine/onnx", "internal/engine/plan", "internal/eng
 
 // forTests are rooms that only tests may import.
 var forTests = []string{"internal/batcher/batchertest", "internal/engine/plan/plantest", "internal/engine/tensorflow/tensorflowtest",
+	"internal/rank/ranktest",
 	"internal/stream/memory", "internal/stream/streamtest", "internal/events/eventstest"}
 
 type listed struct {

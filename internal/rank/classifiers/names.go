@@ -1,0 +1,88 @@
+package classifiers
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"gavel/internal/files"
+)
+
+// Suffix ends the names of classifier files.
+const Suffix = ".classifier"
+
+// aside is the directory, within that of the files, that files are written in. Nobody watches it.
+const aside = ".aside"
+
+// IsName reports whether a file of this name in a directory of classifiers is one.
+func IsName(name string) bool {
+	return strings.HasSuffix(name, Suffix) && !strings.HasPrefix(name, ".")
+}
+
+// Name is the name of the file.
+func (f *File) Name() string {
+	if f.Kind == Prior {
+		return "prior." + strconv.FormatUint(f.Version, 10) + Suffix
+	}
+	return escape(f.Campaign) + Suffix
+}
+
+// escape writes a campaign so that it can be a file's name.
+func escape(campaign string) string {
+	const digits = "0123456789ABCDEF"
+	var name strings.Builder
+	for _, c := range []byte(campaign) {
+		if 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '-' {
+			name.WriteByte(c)
+		} else {
+			name.Write([]byte{'%', digits[c>>4], digits[c&15]})
+		}
+	}
+	if name.Len() < 120 {
+		return name.String()
+	}
+	sum := sha256.Sum256([]byte(campaign))
+	return name.String()[:100] + "%" + hex.EncodeToString(sum[:8])
+}
+
+// Write puts a file in a directory of classifiers whole: written aside, synced, renamed. A file of that name is replaced.
+func Write(dir string, f *File) (err error) {
+	data, err := Encode(f)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("classifiers: cannot write %s: %w", filepath.Join(dir, f.Name()), err)
+		}
+	}()
+	if err := os.MkdirAll(filepath.Join(dir, aside), 0o755); err != nil {
+		return err
+	}
+	t, err := os.CreateTemp(filepath.Join(dir, aside), "")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(t.Name()) // absent where it was renamed
+	_, err = t.Write(data)
+	if err == nil {
+		err = t.Chmod(0o644)
+	}
+	if err == nil {
+		err = t.Sync()
+	}
+	if closing := t.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(t.Name(), filepath.Join(dir, f.Name())); err != nil {
+		return err
+	}
+	return files.SyncDir(dir)
+}
