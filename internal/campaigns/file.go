@@ -7,12 +7,11 @@ package campaigns
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
 	"gavel/internal/auction"
+	"gavel/internal/campaigns/watch"
 	"gavel/internal/strictyaml"
 )
 
@@ -88,27 +87,11 @@ type creative struct {
 // Load reads and compiles the file. If options have a currency, the file must have the same or none, because bids are
 // in the currency of options. The error joins every fault, each as "path: line N: …" if the line is known.
 func Load(path string, options auction.SetOptions) (*auction.CampaignSet, error) {
-	data, err := read(path)
+	data, err := watch.Read(path)
 	if err != nil {
 		return nil, err
 	}
 	return parse(path, data, options)
-}
-
-func read(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("campaigns: cannot read the campaign file: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, strictyaml.MaxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("campaigns: cannot read the campaign file: %w", err)
-	}
-	if len(data) > strictyaml.MaxBytes {
-		return nil, fmt.Errorf("campaigns: %s is larger than %d bytes; split it over several bidders", path, strictyaml.MaxBytes)
-	}
-	return data, nil
 }
 
 func parse(path string, data []byte, options auction.SetOptions) (*auction.CampaignSet, error) {
