@@ -23,7 +23,7 @@ func LocalHourOfWeek(req *auction.Request) (int, bool) {
 			return hourOfWeek(req.Received.UTC().Add(time.Duration(geo.UTCOffset) * time.Minute)), true
 		}
 	}
-	zone := countryZone(geo.Country)
+	zone := CountryZone(geo.Country)
 	if zone == nil {
 		return 0, false
 	}
@@ -36,8 +36,8 @@ func hourOfWeek(t time.Time) int {
 	return monday*24 + t.Hour()
 }
 
-// countryZone returns the principal zone of a country given as alpha-2 or alpha-3, or nil.
-func countryZone(country string) *time.Location {
+// CountryZone returns the principal zone of a country given as alpha-2 or alpha-3, or nil.
+func CountryZone(country string) *time.Location {
 	return zones()[iso.Alpha2(country)]
 }
 

@@ -44,7 +44,7 @@ func TestEveryZoneLoads(t *testing.T) {
 		t.Errorf("%d of %d countries have a zone", len(zones()), len(zoneNames)/2)
 	}
 	for i := 0; i < len(zoneNames); i += 2 {
-		if countryZone(zoneNames[i]) == nil {
+		if CountryZone(zoneNames[i]) == nil {
 			t.Errorf("%s: zone %s does not load, or %s is no country", zoneNames[i], zoneNames[i+1], zoneNames[i])
 		}
 	}
