@@ -21,14 +21,16 @@ const (
 	TypeImpression Type = "impression" // the ad was shown
 	TypeClick      Type = "click"      // the user clicked the ad
 	TypeConversion Type = "conversion" // the click led to the advertiser's goal, with the value Price if the advertiser reports one
+	TypeRanking    Type = "ranking"    // a ranker sent a user's click to Campaign; carries the profile: see Ranking
+	TypeSale       Type = "sale"       // the click of a ranking led to a sale, with the value Price if the advertiser reports one
 	TypeTick       Type = "tick"       // a heartbeat, which moves the watermark when nothing else happens
 )
 
-// Important reports whether money or rare labels depend on the type: win, billing, click, conversion. If events must be
-// dropped, these are kept longest.
+// Important reports whether money or rare labels depend on the type: win, billing, click, conversion, ranking, sale. If events
+// must be dropped, these are kept longest.
 func (t Type) Important() bool {
 	switch t {
-	case TypeWin, TypeBilling, TypeClick, TypeConversion:
+	case TypeWin, TypeBilling, TypeClick, TypeConversion, TypeRanking, TypeSale:
 		return true
 	}
 	return false
@@ -39,20 +41,23 @@ type Event struct {
 	Version int    // schema; 0 is written as Schema
 	ID      string // if the same thing is reported twice, both events have the same id
 	Type    Type
-	Key     string // partition: the bid id; "" for a tick
+	Key     string // partition: the bid id, or the id of a ranking's click; "" for a tick
 	Time    int64  // Unix ms, by the clock of the bidder that saw it
 
 	// Set for all types but bid and tick.
 	Campaign string
 	Creative string
 	Exchange string
-	Price    auction.Micros // win, loss: clearing price; billing: spend; conversion: value to the advertiser; else 0
+	Price    auction.Micros // win, loss: clearing price; billing: spend; conversion, sale: value to the advertiser; else 0
 	Reason   int            // loss: OpenRTB list 5.25; else 0
 
 	// Bid is set when a bid is published. An event that was read has the encoded Body instead, which codec.Bid decodes.
 	// Most bids are never decoded, so readers save that work. Body points into the message that it was read from.
 	Bid  *BidContext
 	Body []byte
+
+	// Ranking is set for a ranking, and nil for all other types.
+	Ranking *Ranking
 }
 
 // EventID is the id of the event of type t about a bid. A repeated notice gets the same id.

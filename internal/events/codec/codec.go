@@ -5,11 +5,12 @@
 //
 //	[v, id, type, key, t, campaign, creative, exchange, price, reason]        all types but bid
 //	[v, id, "bid", key, t, body]
+//	[v, id, "ranking", key, t, campaign, creative, exchange, price, reason, body]
 //
-// A body is an array of arrays: request, impression, banner, video, audio, native, inventory, device, geo, user,
+// A bid's body is an array of arrays: request, impression, banner, video, audio, native, inventory, device, geo, user,
 // privacy, campaign, creative, deal, price. An absent format or deal is nil. The functions below are the definition, and
 // tests/golden/events_v1.msgpack pins the bytes. Writer and reader of a field are in the same file, so that they can be
-// compared: codec.go has the event, bid.go the body of a bid, impression.go its impression.
+// compared: codec.go has the event, bid.go the body of a bid, impression.go its impression, ranking.go the body of a ranking.
 package codec
 
 import (
@@ -29,8 +30,11 @@ func Append(b []byte, e *events.Event) []byte {
 		v = events.Schema
 	}
 	n := 10
-	if e.Type == events.TypeBid {
+	switch {
+	case e.Type == events.TypeBid:
 		n = 6
+	case e.Ranking != nil:
+		n = 11
 	}
 	b = appendArray(b, n)
 	b = appendInt(b, int64(v))
@@ -52,7 +56,11 @@ func Append(b []byte, e *events.Event) []byte {
 	b = appendStr(b, e.Creative)
 	b = appendStr(b, e.Exchange)
 	b = appendInt(b, int64(e.Price))
-	return appendInt(b, int64(e.Reason))
+	b = appendInt(b, int64(e.Reason))
+	if e.Ranking != nil {
+		b = appendRanking(b, e.Ranking)
+	}
+	return b
 }
 
 // Encode returns a payload that holds events.
@@ -128,6 +136,9 @@ func readEvent(r *reader) (events.Event, bool) {
 		e.Exchange = r.str()
 		e.Price = auction.Micros(r.int())
 		e.Reason = int(r.int())
+		if e.Type == events.TypeRanking {
+			e.Ranking = readRanking(r)
+		}
 	}
 	r.close(outer)
 	return e, ok && r.err == nil
@@ -150,6 +161,10 @@ func typeOf(b []byte) events.Type {
 		return events.TypeClick
 	case "conversion":
 		return events.TypeConversion
+	case "ranking":
+		return events.TypeRanking
+	case "sale":
+		return events.TypeSale
 	case "tick":
 		return events.TypeTick
 	}

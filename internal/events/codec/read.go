@@ -157,6 +157,17 @@ func (r *reader) float32() float32 {
 	return math.Float32frombits(uint32(r.uint(4)))
 }
 
+func (r *reader) float64() float64 {
+	if !r.field() {
+		return 0
+	}
+	if t := r.tag(); t != 0xcb {
+		r.fail("a float64 expected, tag 0x%02x found", t)
+		return 0
+	}
+	return math.Float64frombits(r.uint(8))
+}
+
 // bytes returns the next string's bytes. They point into the buffer.
 func (r *reader) bytes() []byte {
 	if !r.field() {

@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Events use this subset of msgpack: nil, bool, int, float32, str, array. A bidder encodes an event for every bid.
+// Events use this subset of msgpack: nil, bool, int, float32, float64, str, array. A bidder encodes an event for every bid.
 // These functions append to an existing buffer, without allocation or reflection.
 
 func appendArray(b []byte, n int) []byte {
@@ -45,6 +45,10 @@ func appendInt(b []byte, v int64) []byte {
 
 func appendFloat32(b []byte, v float32) []byte {
 	return binary.BigEndian.AppendUint32(append(b, 0xca), math.Float32bits(v))
+}
+
+func appendFloat64(b []byte, v float64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, 0xcb), math.Float64bits(v))
 }
 
 func appendStr(b []byte, s string) []byte {

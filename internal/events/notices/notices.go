@@ -29,14 +29,15 @@ type Ledger interface {
 }
 
 // Notice holds the fields that an exchange, a browser or an advertiser sent, as text. Kind is one of events.TypeWin,
-// events.TypeBilling, events.TypeLoss, events.TypeImpression, events.TypeClick, events.TypeConversion.
+// events.TypeBilling, events.TypeLoss, events.TypeImpression, events.TypeClick, events.TypeConversion; for a handler of sales,
+// events.TypeSale.
 type Notice struct {
 	Kind         events.Type
 	Token        string
 	Price        string // CPM, in the campaigns' currency; "AUDIT" or empty: not to be booked
 	Reason       string // loss
-	ConversionID string // the advertiser's; "" means the only conversion of a click
-	Value        string // of a conversion, in units of currency
+	ConversionID string // the advertiser's; "" means the only conversion or sale of a click
+	Value        string // of a conversion or sale, in units of currency
 }
 
 // The errors of Handle that the HTTP server answers differently. ErrBadToken is the fourth.
@@ -49,15 +50,18 @@ var (
 // Options configures a Handler.
 type Options struct {
 	Keys      *Keyring
-	Ledger    Ledger
 	Publisher events.Publisher
+	// Sales makes a handler of sales alone, for a ranker: it books nothing and redirects nobody, so Ledger and Landing are not
+	// used.
+	Sales  bool
+	Ledger Ledger
 	// Landing returns the landing page of a creative, false if there is none. Clicks are redirected only to these.
 	Landing func(campaign, creative string) (page string, ok bool)
 
 	// How long after the bid a notice is valid. 0: an hour for the exchange's notices and for impressions, a day for
-	// clicks, 30 days from the click for conversions. ExchangeTTL is also how long a bid may still be billed, so leases
+	// clicks, 30 days from the click for conversions and sales. ExchangeTTL is also how long a bid may still be billed, so leases
 	// give budget back no sooner.
-	ExchangeTTL, ImpressionTTL, ClickTTL, ConversionTTL time.Duration
+	ExchangeTTL, ImpressionTTL, ClickTTL, ConversionTTL, SaleTTL time.Duration
 	// StoreWait bounds how long a notice waits for its event to be stored. 0: 2 s.
 	StoreWait time.Duration
 	// Remember is how many notice ids are remembered, so that repeats are cheap. 0: 1,000,000, about 100 bytes each.
@@ -100,9 +104,9 @@ func New(o Options) (*Handler, error) {
 		}
 	}
 	need(o.Keys != nil, "Keys")
-	need(o.Ledger != nil, "Ledger")
+	need(o.Sales || o.Ledger != nil, "Ledger")
 	need(o.Publisher != nil, "Publisher")
-	need(o.Landing != nil, "Landing")
+	need(o.Sales || o.Landing != nil, "Landing")
 	need(o.Registerer != nil, "Registerer")
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("notices: cannot take notices: %w", err)
@@ -111,6 +115,7 @@ func New(o Options) (*Handler, error) {
 	o.ImpressionTTL = cmp.Or(o.ImpressionTTL, time.Hour)
 	o.ClickTTL = cmp.Or(o.ClickTTL, 24*time.Hour)
 	o.ConversionTTL = cmp.Or(o.ConversionTTL, 30*24*time.Hour)
+	o.SaleTTL = cmp.Or(o.SaleTTL, 30*24*time.Hour)
 	o.StoreWait = cmp.Or(o.StoreWait, 2*time.Second)
 	o.Remember = cmp.Or(o.Remember, 1_000_000)
 	if o.Now == nil {
@@ -149,8 +154,14 @@ func (n *Handler) Handle(ctx context.Context, nt *Notice) (redirect string, err 
 	return redirect, err
 }
 
+// ttl is how long a notice of a kind is valid; 0: the handler does not take it.
 func (n *Handler) ttl(kind events.Type) time.Duration {
+	if n.o.Sales != (kind == events.TypeSale) {
+		return 0
+	}
 	switch kind {
+	case events.TypeSale:
+		return n.o.SaleTTL
 	case events.TypeWin, events.TypeBilling, events.TypeLoss:
 		return n.o.ExchangeTTL
 	case events.TypeImpression:
@@ -194,7 +205,7 @@ func (n *Handler) handle(ctx context.Context, nt *Notice) (redirect, outcome str
 		return n.lost(ctx, nt, &c, &e, now)
 	case events.TypeClick:
 		return n.clicked(ctx, &c, &e, now)
-	case events.TypeConversion:
+	case events.TypeConversion, events.TypeSale:
 		if nt.ConversionID != "" {
 			e.ID += ":" + shortID(nt.ConversionID)
 		}

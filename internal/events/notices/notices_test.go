@@ -307,3 +307,48 @@ func TestSeen(t *testing.T) {
 		t.Error("more than twice the limit")
 	}
 }
+
+// A handler of sales takes sales alone, each once, and books nothing.
+func TestSales(t *testing.T) {
+	keys, out := testKeys(t), &kept{}
+	now := testClaims.Issued
+	n, err := New(Options{Keys: keys, Publisher: out, Sales: true, Registerer: prometheus.NewRegistry(), Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := Claims{Bid: "click1", Campaign: "shoes", Issued: now}
+	token := func(kind events.Type) string {
+		text, err := keys.Token(kind, &claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	f := func(want error, sold int, notice Notice) {
+		t.Helper()
+		if _, err := n.Handle(t.Context(), &notice); !errors.Is(err, want) || (want == nil) != (err == nil) {
+			t.Errorf("%+v: got %v, want %v", notice, err, want)
+		}
+		if len(out.events) != sold {
+			t.Errorf("%+v: %d sales on the stream, want %d", notice, len(out.events), sold)
+		}
+	}
+	sale := token(events.TypeSale)
+	f(nil, 1, Notice{Kind: events.TypeSale, Token: sale, Value: "12.5"})
+	if e := out.events[0]; e.ID != "sale:click1" || e.Type != events.TypeSale || e.Key != "click1" || e.Campaign != "shoes" || e.Price != 12_500_000 {
+		t.Errorf("got %+v", e)
+	}
+	f(nil, 1, Notice{Kind: events.TypeSale, Token: sale, Value: "12.5"})
+	f(nil, 2, Notice{Kind: events.TypeSale, Token: sale, ConversionID: "order 2"})
+	f(ErrBadNotice, 2, Notice{Kind: events.TypeSale, Token: sale, ConversionID: "order 3", Value: "-1"})
+	f(ErrBadToken, 2, Notice{Kind: events.TypeSale, Token: token(events.TypeConversion)})
+	f(ErrBadToken, 2, Notice{Kind: events.TypeSale, Token: "x"})
+	f(ErrBadNotice, 2, Notice{Kind: events.TypeConversion, Token: token(events.TypeConversion)})
+	now = now.Add(31 * 24 * time.Hour)
+	f(ErrBadToken, 2, Notice{Kind: events.TypeSale, Token: sale, ConversionID: "late"})
+
+	w := newNoticeWorld(t) // a bidder's handler takes none
+	if _, err := w.n.Handle(t.Context(), &Notice{Kind: events.TypeSale, Token: w.token(events.TypeSale, testClaims)}); !errors.Is(err, ErrBadNotice) {
+		t.Errorf("a bidder took a sale: %v", err)
+	}
+}
