@@ -27,7 +27,8 @@ type Scorer interface {
 
 // A View is an immutable set of classifiers. Its methods may be called by many goroutines at once.
 type View interface {
-	// Campaigns lists the campaigns by index. The view owns the slice.
+	// Campaigns lists the campaigns by index. The view owns the slice. It is never changed, nor its memory used for
+	// another list while somebody holds it, so callers may recognise a list that they know by its address.
 	Campaigns() []Campaign
 	// Index returns the index of a campaign, or false if the view does not have it.
 	Index(campaign string) (int, bool)
@@ -36,7 +37,8 @@ type View interface {
 	Prior(p Profile) (logit float64, ok bool)
 	// Score writes the logit of campaign i to logits[i], for all campaigns of the view; len(logits) must be their
 	// number. Where a campaign could not be scored in time or memory, its logit is NaN, and the result says why. An error
-	// means that nothing was scored.
+	// means that nothing was scored. When Score has returned, it uses neither the texts of p nor logits any more: the
+	// caller's next request has the same memory. The same holds for Prior.
 	Score(ctx context.Context, p Profile, logits []float64) (Partial, error)
 	// Release gives the view back. It must not be used afterwards.
 	Release()
