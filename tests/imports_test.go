@@ -31,7 +31,8 @@ var allowed = map[string][]string{
 	"internal/strictyaml":           {},
 	"internal/columns":              {"internal/engine", "internal/packed"},
 	"internal/console":              {"ALL"}, // reads every room; only commands import it
-	"internal/campaigns":            {"internal/auction", "internal/iso", "internal/strictyaml"},
+	"internal/campaigns":            {"internal/auction", "internal/campaigns/watch", "internal/iso", "internal/strictyaml"},
+	"internal/campaigns/watch":      {"internal/strictyaml"},
 	"internal/features":             {"internal/auction", "internal/iso"},
 	"internal/files":                {"STANDARD"},
 	"internal/leases":               {"internal/auction", "internal/stream"},
@@ -69,6 +70,13 @@ var allowed = map[string][]string{
 		"internal/models", "internal/recipe", "internal/stream"},
 	// The exchange is the other side of the wire: it shares money, country codes, OpenRTB's rules and how to log, nothing else.
 	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/throttle", "internal/strictyaml"},
+
+	// The front door for rankings. Its scorers know nothing of HTTP, and it knows nothing of how they score.
+	"internal/rank": {"internal/events", "internal/events/notices", "internal/httpd", "internal/rank/explore", "internal/rank/landings",
+		"internal/rank/profile", "internal/rank/score", "internal/throttle"},
+	"internal/rank/explore":  {"STANDARD"},
+	"internal/rank/landings": {"internal/strictyaml"},
+	"internal/rank/profile":  {"internal/features", "internal/iso", "internal/rank/score"},
 
 	// What measures engines: a program that only bench/plans starts.
 	"bench/plans/driver": {"ALL"},
