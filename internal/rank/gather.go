@@ -28,25 +28,43 @@ func (w *work) gather(ctx context.Context, view score.View, p *plan) (score.Part
 		w.nothing()
 		return "", err
 	}
-	asked, prior := false, math.NaN() // the prior is asked only if a candidate needs it
-	for i := range w.logits {
-		index := p.index[w.candidates.place(i)]
-		if index < 0 {
-			if !asked {
-				asked = true
-				if logit, ok := view.Prior(w.profile); ok {
-					prior = logit
-				}
-			}
-			w.logits[i] = prior
-		} else {
-			w.logits[i] = w.scores[index]
+	index := p.index // by candidate
+	if w.candidates.some {
+		w.index = w.index[:0]
+		for _, place := range w.candidates.places {
+			w.index = append(w.index, p.index[place])
 		}
-		if w.logits[i] != w.logits[i] { // NaN
-			w.unscored++
-		}
+		index = w.index
 	}
+	w.unscored = pick(w.logits, w.scores, index, func() float64 {
+		if logit, ok := view.Prior(w.profile); ok {
+			return logit
+		}
+		return math.NaN()
+	})
 	return partial, nil
+}
+
+// pick sets each of logits to the score at its index, or to the prior's where the index is negative, and returns how many are
+// NaN. It asks the prior only if it needs it. The loop runs for every campaign of every ranking.
+func pick(logits, scores []float64, index []int32, askPrior func() float64) (unscored int) {
+	asked, prior := false, 0.0
+	for i, at := range index[:len(logits)] {
+		var logit float64
+		if uint(at) < uint(len(scores)) {
+			logit = scores[at]
+		} else {
+			if !asked {
+				asked, prior = true, askPrior()
+			}
+			logit = prior
+		}
+		if logit != logit { // NaN
+			unscored++
+		}
+		logits[i] = logit
+	}
+	return unscored
 }
 
 // nothing marks all candidates as not scored.

@@ -27,11 +27,13 @@ func (w *work) sort(limit int) {
 		w.sortByValue(limit)
 	} else {
 		bar := math.Inf(-1) // what a full heap's worst entry has
+		full := false
 		for i, logit := range w.logits {
-			if len(w.best) == limit && !(logit > bar) || logit != logit {
+			if full && !(logit > bar) || logit != logit {
 				continue
 			}
 			bar = w.push(entry{logit, i}, limit)
+			full = len(w.best) == limit
 		}
 	}
 	slices.SortFunc(w.best, func(a, b entry) int {
@@ -43,18 +45,28 @@ func (w *work) sort(limit int) {
 // probability's logarithm, min(logit, 0), tells that without an exponential.
 func (w *work) sortByValue(limit int) {
 	const slack = 1e-9 // for rounding
-	set := w.candidates.set
-	bar := math.Inf(-1) // logarithm of what a full heap's worst entry has
+	values, logs := w.candidates.set.Values, w.candidates.set.LogValues
+	places, some := w.candidates.places, w.candidates.some
+	bar := math.Inf(-1) // logarithm of what a full heap's worst entry has, less slack
+	full := false
 	for i, logit := range w.logits {
-		place := w.candidates.place(i)
-		if len(w.best) == limit && !(set.LogValues[place]+min(logit, 0) > bar-slack) || logit != logit {
+		place := i
+		if some {
+			place = int(places[i])
+		}
+		bound := logs[place]
+		if logit < 0 {
+			bound += logit
+		}
+		if full && !(bound > bar) || logit != logit {
 			continue
 		}
-		e := entry{set.Values[place] * probability(logit), i}
-		if len(w.best) == limit && !e.before(w.best[0]) {
+		e := entry{values[place] * probability(logit), i}
+		if full && !e.before(w.best[0]) {
 			continue
 		}
-		bar = math.Log(w.push(e, limit))
+		bar = math.Log(w.push(e, limit)) - slack
+		full = len(w.best) == limit
 	}
 }
 

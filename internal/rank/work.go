@@ -25,6 +25,7 @@ type work struct {
 	by         string // one of Orders
 	candidates candidates
 	scores     []float64 // logits by the view's index
+	index      []int32   // of named candidates in the view
 	logits     []float64 // by candidate; NaN: not scored
 	unscored   int       // candidates whose logit is NaN
 	best       []entry
