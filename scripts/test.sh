@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 eval "$(sed -n 's/^export \(GO[A-Z]*\) := \(.*\)$/export \1="\2"/p' build/go.mk)"
 # -count=1: go test must not cache results of tests that start other programs, since it does not see what those read.
 "$GO" test -race -count=1 -timeout 10m ./...
-"$GO" test -run "Alloc|TwentyModels" ./internal/{auction,batcher,features,httpd,iso,models,predict,scoring}
+"$GO" test -run "Alloc|TwentyModels" ./internal/{auction,batcher,features,httpd,iso,models,predict,rank/bank,scoring}
 if [ $# -gt 0 ]; then
   exec .venv/bin/python -m pytest "$@"
 fi

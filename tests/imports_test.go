@@ -48,6 +48,7 @@ var allowed = map[string][]string{
 		"internal/scoring"},
 	"internal/packed":           {"STANDARD"},
 	"internal/process":          {},
+	"internal/rank/bank":        {"internal/rank/classifiers", "internal/rank/score"},
 	"internal/rank/classifiers": {"internal/files", "internal/packed", "internal/rank/score", "internal/throttle"},
 	"internal/rank/ranktest":    {"STANDARD", "internal/rank/classifiers", "internal/rank/score"},
 	"internal/rank/score":       {"STANDARD"},
@@ -92,7 +93,7 @@ var alone = map[string]string{
 }
 
 // cgo are the rooms that may use it.
-var cgo = []string{"internal/engine/onnx", "internal/engine/plan", "internal/engine/tensorflow"}
+var cgo = []string{"internal/engine/onnx", "internal/engine/plan", "internal/engine/tensorflow", "internal/rank/bank"}
 
 // forTests are rooms that only tests may import.
 var forTests = []string{"internal/batcher/batchertest", "internal/engine/plan/plantest", "internal/engine/tensorflow/tensorflowtest",
