@@ -20,13 +20,13 @@ from pytrain.plan import (
     decompose,
     discretize,
     encode,
+    forests,
     impute,
     lightgbm,
     linear,
     scale,
     select,
     text,
-    trees,
     xgboost,
 )
 from pytrain.plan.graph import Inputs, Plan, Prediction, Value, concat
@@ -37,7 +37,7 @@ from pytrain.plan.rewriting import simplified
 # Importing these modules registers their importers.
 FAMILIES = (
     *(compose, impute, scale, discretize, encode, select, decompose, text),
-    *(linear, calibrate, trees, lightgbm, xgboost),
+    *(linear, calibrate, forests, lightgbm, xgboost),
 )
 
 _TREES = 1e-12

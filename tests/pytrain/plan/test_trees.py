@@ -203,7 +203,7 @@ def test_refusals() -> None:
 
 
 def test_the_slow_evaluation_agrees() -> None:
-    from pytrain.plan import trees as module
+    from pytrain.plan import forests as module
 
     x = pd.DataFrame(numbers(missing=True)).to_numpy()
     model = HistGradientBoostingRegressor(max_iter=9, min_samples_leaf=3).fit(x, amounts())
