@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -154,17 +153,15 @@ type verifiedFiles struct {
 
 func verified(dir, model string, version int64) (*verifiedFiles, error) {
 	began := time.Now()
-	m, err := VerifyVersion(dir, model, version)
+	m, kept, err := verifyVersion(dir, model, version)
 	if err != nil {
 		return nil, err
 	}
-	v := &verifiedFiles{dir: dir, manifest: m}
-	if _, ok := m.Files[RecipeFile]; ok {
-		if v.recipe, err = os.ReadFile(filepath.Join(dir, filepath.FromSlash(RecipeFile))); err != nil {
-			return nil, refuse(Reason(FaultRead), err)
-		}
+	v := &verifiedFiles{dir: dir, manifest: m, recipe: kept[RecipeFile]}
+	if _, ok := m.Files[RecipeFile]; ok && v.recipe == nil {
+		return nil, refuse(Reason(FaultRead), fmt.Errorf("%s in %s is larger than %d bytes", RecipeFile, dir, maxContent))
 	}
-	if v.golden, err = readGolden(filepath.Join(dir, filepath.FromSlash(GoldenFile)), m); err != nil {
+	if v.golden, err = readGolden(filepath.Join(dir, filepath.FromSlash(GoldenFile)), kept[GoldenFile], m); err != nil {
 		return nil, refuse(ReasonGolden, err)
 	}
 	v.took = time.Since(began)

@@ -1,7 +1,6 @@
 package models
 
 import (
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -119,7 +118,8 @@ func noManifest(dir string) error {
 func ParseManifest(name string, data []byte) (*Manifest, error) {
 	m := &Manifest{}
 	d := &objectReader{name: name}
-	head := readHead(data)
+	whole := readObject("", data)
+	head := headOf(whole)
 	d.schema = head.Schema
 	need := func(field any) any { // that a version without a SavedModel need not have
 		if slices.Contains(head.Formats, DefaultFormat) {
@@ -146,7 +146,7 @@ func ParseManifest(name string, data []byte) (*Manifest, error) {
 	} else {
 		fields["formats"] = &m.Formats
 	}
-	d.object("", data, fields)
+	d.fill(whole, fields)
 	if head.Schema == 1 {
 		m.Formats = []string{format}
 	}
@@ -161,17 +161,21 @@ func ParseManifest(name string, data []byte) (*Manifest, error) {
 
 // manifestHead decides which other keys there must be.
 type manifestHead struct {
-	Schema  int      `json:"schema"`
-	Format  string   `json:"format"`
-	Formats []string `json:"formats"`
+	Schema  int
+	Formats []string
 }
 
-// readHead reads what it can. ParseManifest reports what is wrong with the manifest when it reads all of it.
-func readHead(data []byte) manifestHead {
-	h := manifestHead{Schema: ManifestSchema, Format: DefaultFormat}
-	_ = json.Unmarshal(data, &h)
+// headOf reads what it can. ParseManifest reports what is wrong with the values when it reads all of them.
+func headOf(o *object) manifestHead {
+	h, format := manifestHead{Schema: ManifestSchema}, DefaultFormat
+	fields := map[string]any{"schema": &h.Schema, "format": &format, "formats": &h.Formats}
+	for _, p := range o.pairs {
+		if field, ok := fields[p.key]; ok {
+			_ = json.Unmarshal(p.value, field)
+		}
+	}
 	if h.Schema == 1 {
-		h.Formats = []string{h.Format}
+		h.Formats = []string{format}
 	}
 	return h
 }
@@ -305,100 +309,4 @@ const leastObject, mostObject = 64, 1 << 31
 func isSum(text string) bool {
 	_, err := hex.DecodeString(text)
 	return err == nil && len(text) == 64 && strings.ToLower(text) == text
-}
-
-// objectReader decodes JSON objects against the keys they must have, collecting every fault.
-type objectReader struct {
-	name   string
-	schema int
-	faults []error
-}
-
-func (d *objectReader) fault(key, format string, args ...any) {
-	d.faults = append(d.faults, fmt.Errorf("%s: %s: %s", d.name, key, fmt.Sprintf(format, args...)))
-}
-
-// optional marks a field that may be missing.
-type optional struct{ field any }
-
-// object decodes data into fields. Each value of fields is a pointer to decode into, an optional, or a map for a nested
-// object. prefix is the path of the object, "" at the top.
-func (d *objectReader) object(prefix string, data []byte, fields map[string]any) {
-	at := strings.TrimSuffix(prefix, ".")
-	if at == "" {
-		at = "document"
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if tok, err := dec.Token(); err != nil {
-		d.fault(at, "is not JSON: %v", describe(err))
-		return
-	} else if tok != json.Delim('{') {
-		d.fault(at, "is not a JSON object")
-		return
-	}
-	seen := map[string]bool{}
-	for dec.More() {
-		tok, err := dec.Token()
-		if err != nil {
-			d.fault(at, "is not JSON near byte %d: %v", dec.InputOffset(), describe(err))
-			return
-		}
-		key := tok.(string) // the decoder allows nothing else there
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); err != nil {
-			d.fault(prefix+key, "is not JSON near byte %d: %v", dec.InputOffset(), describe(err))
-			return
-		}
-		field, known := fields[key]
-		switch {
-		case !known:
-			d.fault(prefix+key, "is unknown; schema %d has no such key", d.schema)
-		case seen[key]:
-			d.fault(prefix+key, "stands twice")
-		default:
-			d.value(prefix+key, raw, field)
-		}
-		seen[key] = true
-	}
-	if _, err := dec.Token(); err != nil {
-		d.fault(at, "is cut off at byte %d: %v", dec.InputOffset(), describe(err))
-		return
-	}
-	if _, err := dec.Token(); err != io.EOF && prefix == "" {
-		d.fault(at, "has text after its end, at byte %d", dec.InputOffset())
-	}
-	for _, key := range slices.Sorted(maps.Keys(fields)) {
-		if _, may := fields[key].(optional); !may && !seen[key] {
-			d.fault(prefix+key, "is missing")
-		}
-	}
-}
-
-func (d *objectReader) value(key string, raw json.RawMessage, field any) {
-	if o, ok := field.(optional); ok {
-		field = o.field
-	}
-	if inner, ok := field.(map[string]any); ok {
-		d.object(key+".", raw, inner)
-		return
-	}
-	if dst, ok := field.(*json.RawMessage); ok {
-		*dst = bytes.Clone(raw)
-		return
-	}
-	if string(raw) == "null" {
-		d.fault(key, "is null")
-		return
-	}
-	if err := json.Unmarshal(raw, field); err != nil {
-		d.fault(key, "%v", strings.TrimPrefix(err.Error(), "json: "))
-	}
-}
-
-// describe replaces the decoder's end-of-input errors by a sentence.
-func describe(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the file ends early")
-	}
-	return err
 }

@@ -39,13 +39,25 @@ func (f *Fault) Unwrap() error { return f.Err }
 // Verify reads every file of the version at dir. If the files are exactly those of its manifest, with the same checksums, it
 // returns the manifest. It does not check the model's name and version; VerifyVersion does. An error is a *Fault.
 func Verify(dir string) (*Manifest, error) {
+	m, _, err := verify(dir)
+	return m, err
+}
+
+// contents are files that were read when they were verified, by slash-separated path: those of at most maxContent bytes.
+type contents map[string][]byte
+
+// maxContent bounds a file that is read into memory as it is verified. It is that of golden rows.
+const maxContent = goldenMaxBytes
+
+// verify is Verify, and returns what recipe and golden rows hold, so that they are not read again.
+func verify(dir string) (*Manifest, contents, error) {
 	m, err := ReadManifest(dir)
 	if err != nil {
-		return nil, &Fault{FaultManifest, dir, err}
+		return nil, nil, &Fault{FaultManifest, dir, err}
 	}
 	found, err := regularFiles(dir)
 	if err != nil {
-		return nil, &Fault{FaultRead, dir, err}
+		return nil, nil, &Fault{FaultRead, dir, err}
 	}
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
@@ -59,34 +71,43 @@ func Verify(dir string) (*Manifest, error) {
 		}
 	}
 	if len(faults) > 0 {
-		return nil, &Fault{FaultFiles, dir, errors.Join(faults...)}
+		return nil, nil, &Fault{FaultFiles, dir, errors.Join(faults...)}
 	}
+	kept := contents{}
 	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
-		sum, n, err := sumFile(filepath.Join(dir, filepath.FromSlash(name)))
+		sum, n, content, err := sumFile(filepath.Join(dir, filepath.FromSlash(name)), name == RecipeFile || name == GoldenFile)
 		if err != nil {
-			return nil, &Fault{FaultRead, dir, err}
+			return nil, nil, &Fault{FaultRead, dir, err}
+		}
+		if content != nil {
+			kept[name] = content
 		}
 		if sum != m.Files[name] {
 			faults = append(faults, fmt.Errorf("%s (%d bytes) has sha256 %s, the manifest says %s", name, n, sum, m.Files[name]))
 		}
 	}
 	if len(faults) > 0 {
-		return nil, &Fault{FaultChecksum, dir, errors.Join(faults...)}
+		return nil, nil, &Fault{FaultChecksum, dir, errors.Join(faults...)}
 	}
-	return m, nil
+	return m, kept, nil
 }
 
 // VerifyVersion is like Verify, and also checks that the manifest is of this model and version.
 func VerifyVersion(dir, model string, version int64) (*Manifest, error) {
-	m, err := Verify(dir)
+	m, _, err := verifyVersion(dir, model, version)
+	return m, err
+}
+
+func verifyVersion(dir, model string, version int64) (*Manifest, contents, error) {
+	m, kept, err := verify(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if m.Model != model || m.Version != version {
-		return nil, &Fault{FaultName, dir, fmt.Errorf("its manifest is of %s version %d, not of %s version %d",
+		return nil, nil, &Fault{FaultName, dir, fmt.Errorf("its manifest is of %s version %d, not of %s version %d",
 			m.Model, m.Version, model, version)}
 	}
-	return m, nil
+	return m, kept, nil
 }
 
 // regularFiles lists the files under dir by slash-separated path. Links, pipes and devices are errors.
@@ -112,13 +133,29 @@ func regularFiles(dir string) (map[string]bool, error) {
 	return files, err
 }
 
-func sumFile(name string) (sum string, n int64, err error) {
+// smallFile is how large a file is, at most, that is summed in one read. Larger ones are summed piece by piece.
+const smallFile = 1 << 20
+
+// sumFile sums a file, and returns its content if that is wanted and not too large.
+func sumFile(name string, keep bool) (sum string, n int64, content []byte, err error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return "", 0, err
+		return "", 0, nil, err
 	}
 	defer f.Close()
-	h := sha256.New()
-	n, err = io.Copy(h, f)
-	return hex.EncodeToString(h.Sum(nil)), n, err
+	info, err := f.Stat()
+	if err != nil {
+		return "", 0, nil, err
+	}
+	if size := info.Size(); size > maxContent || !keep && size > smallFile {
+		h := sha256.New()
+		n, err = io.Copy(h, f)
+		return hex.EncodeToString(h.Sum(nil)), n, nil, err
+	}
+	content = make([]byte, info.Size())
+	if _, err = io.ReadFull(f, content); err != nil {
+		return "", 0, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	of := sha256.Sum256(content)
+	return hex.EncodeToString(of[:]), int64(len(content)), content, nil
 }
