@@ -117,10 +117,11 @@ func open(objects *Objects, v engine.Version, o Options) (*Engine, error) {
 func assemble(p *document, h *held, o Options) (*Engine, error) {
 	var fired []Fired
 	before := len(p.nodes)
-	g, err := check(p, h)
+	c := newChecker(h)
+	g, err := c.check(p)
 	if err == nil && !o.AsWritten {
 		p, fired = rewrite(p, o.Without)
-		g, err = check(p, h)
+		g, err = c.check(p)
 	}
 	if err != nil {
 		return nil, err
@@ -144,10 +145,15 @@ func readBounded(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("plan: %s is larger than %d bytes", name, limit)
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
 	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("plan: %s is larger than %d bytes", name, limit)
+	}
+	data := make([]byte, info.Size()) // a version's files never change
+	_, err = io.ReadFull(f, data)
 	return data, err
 }
 

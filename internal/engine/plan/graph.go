@@ -29,10 +29,30 @@ type step struct {
 	key   key
 }
 
-// check checks every node of a document, opening the objects that it needs. Its error joins all faults. What the plan does
-// not need it does not hold afterwards.
-func check(p *document, h *held) (*checked, error) {
-	c := &checker{p: p, h: h}
+// checker checks the nodes of documents, and opens the objects that they need.
+type checker struct {
+	p      *document
+	h      *held
+	kinds  []kind // of each value; width 0 where a fault has left it unknown
+	builds []build
+	forms  []key
+	faults []error
+	sound  map[*node]sound // nodes that were checked
+}
+
+// sound is what a node without a fault was found to be.
+type sound struct {
+	out   kind
+	build build
+	form  key
+}
+
+func newChecker(h *held) *checker { return &checker{h: h, sound: map[*node]sound{}} }
+
+// check checks every node of a document. Its error joins all faults. What the plan does not need is not held afterwards. A node that
+// was sound in a document before, and reads the same kinds, is not checked again: rewriting changes none, but makes others.
+func (c *checker) check(p *document) (*checked, error) {
+	c.p, c.kinds, c.builds, c.forms, c.faults = p, nil, nil, nil, nil
 	for _, f := range p.inputs {
 		c.kinds = append(c.kinds, kind{of: f.Type, width: f.Width})
 	}
@@ -52,17 +72,8 @@ func check(p *document, h *held) (*checked, error) {
 			sums[sum] = true
 		}
 	}
-	h.keep(sums)
+	c.h.keep(sums)
 	return g, nil
-}
-
-type checker struct {
-	p      *document
-	h      *held
-	kinds  []kind // of each value; width 0 where a fault has left it unknown
-	builds []build
-	forms  []key
-	faults []error
 }
 
 // node checks a node, unless a value that it reads is unknown.
@@ -86,13 +97,18 @@ func (c *checker) node(n *node) {
 		c.faults = append(c.faults, n.faults...)
 		return
 	}
-	n.in = nil
+	var in []kind
 	for _, from := range n.reads {
 		if c.kinds[from].width == 0 {
 			return
 		}
-		n.in = append(n.in, c.kinds[from])
+		in = append(in, c.kinds[from])
 	}
+	if before, ok := c.sound[n]; ok && slices.Equal(n.in, in) {
+		out, b, form = before.out, before.build, before.form
+		return
+	}
+	n.in = in
 	if len(n.in) < o.least || len(n.in) > o.most {
 		n.fault("it reads %d values, must be %d to %d", len(n.in), o.least, o.most)
 		c.faults = append(c.faults, n.faults...)
@@ -116,6 +132,7 @@ func (c *checker) node(n *node) {
 		return
 	}
 	n.out, out, b, form = k, k, made, formOf(n.identity(), n.in, k)
+	c.sound[n] = sound{out, b, form}
 }
 
 // outputs checks what the plan's outputs name.
