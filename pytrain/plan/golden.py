@@ -6,6 +6,7 @@ it was computed from. Beside each such value stand its neighbours, one unit in t
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
     from pytrain.plan.importing import Model
 
 MISSING = b"\xff"
-LONG_TEXT = 4096
+LONG_TEXT = 1024  # characters: more n-grams than are searched at once
 TEXTS = (
     "", " ", "a", "\t tab\nand newline ", "Hello, World!", "ΟΔΥΣΣΕΥΣ ΣΑΣ", "İstanbul İ", "straße ﬁ", "日本語 テキスト",
     "naïve café ＡＢＣ", "e\u0301 é", "👩\u200d💻 emoji", "a'b_c-d", "٣ ४ 7", "word " * 40,
 )  # fmt: skip
 NUMBERS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-9, -1e9, 1e15, 5e-324)
+FEWEST_ROWS = 16  # that prove a version
 _MOST_EDGES = 24  # of one column
+_PHRASES, _TERMS = 24, 8  # of a text whose words are counted; each takes as long as ten rows of numbers
 
 
 def golden_rows(model: Model, *, seed: int, most: int = 128) -> tuple[dict[str, Column], dict[str, Any]]:
@@ -45,7 +48,7 @@ def golden_rows(model: Model, *, seed: int, most: int = 128) -> tuple[dict[str, 
     answered &= steady(model, rows, outputs, answered)
     for output in outputs.values():  # a golden output is a number
         answered &= np.isfinite(output).all(axis=1)
-    chosen = np.flatnonzero(answered)
+    chosen = _distinct(rows, np.flatnonzero(answered))
     if len(chosen) > most:  # the first are the simplest
         chosen = np.sort(np.concatenate([chosen[:8], rng.choice(chosen[8:], most - 8, replace=False)]))
     return {name: take(column, chosen) for name, column in rows.items()}, {n: o[chosen] for n, o in outputs.items()}
@@ -57,9 +60,11 @@ def candidates(plan: Plan, rng: np.random.Generator, *, most: int) -> dict[str, 
     rows: dict[str, Column] = {}
     for value in plan.inputs:
         if value.type == "text":
-            texts: list[str | None] = [*edges.texts(value), None]
+            texts: list[str | None] = [None]
             if edges.reads_words(value):
-                texts = [*TEXTS, "é" * LONG_TEXT, *_phrases(texts, rng), *texts]
+                texts += [*TEXTS, "é" * LONG_TEXT, *_phrases(edges.terms(value), rng)]
+            if edges.reads_whole(value) or len(texts) == 1:
+                texts += edges.texts(value)
             rows[value.name] = [texts[i] for i in _spread(len(texts), most, rng)]
             continue
         columns = []
@@ -85,9 +90,21 @@ def _between(found: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.ND
     return rng.uniform(low - 1, high + 1, max(len(found), 16)).round(6)
 
 
-def _phrases(texts: Sequence[str | None], rng: np.random.Generator) -> list[str]:
-    words = [t for t in texts if t] or ["word"]
-    return [" ".join(rng.choice(words, int(rng.integers(1, 12)))) for _ in range(48)]
+def _phrases(terms: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """Return texts of terms: phrases of up to 11, and some alone. All of them differ, as far as there are so many."""
+    order = [terms[i] for i in rng.permutation(len(terms))] or ["word"]
+    counts = [*rng.integers(1, 12, _PHRASES).tolist(), *[1] * _TERMS]
+    ends = np.cumsum([0, *counts])
+    return [" ".join(order[i % len(order)] for i in range(a, b)) for a, b in pairwise(ends.tolist())]
+
+
+def _distinct(rows: Mapping[str, Column], places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the places without those whose row is that of an earlier one; but as many as a version needs."""
+    columns = [c if isinstance(c, list) else [row.tobytes() for row in c] for c in rows.values()]
+    first: dict[tuple[Any, ...], int] = {}
+    repeats = [i for i in places.tolist() if first.setdefault(tuple(c[i] for c in columns), i) != i]
+    missing = max(0, FEWEST_ROWS - len(first))
+    return np.sort(np.array([*first.values(), *repeats[:missing]], np.int64))
 
 
 class _Edges:
@@ -97,6 +114,7 @@ class _Edges:
         self._numbers: dict[tuple[bytes, int], list[float]] = {}
         self._texts: dict[bytes, list[str]] = {}
         self._words: set[bytes] = set()
+        self._whole: set[bytes] = set()
         self._missing: set[tuple[bytes, int]] = set()
         for node in plan.nodes:
             self._look(node)
@@ -106,9 +124,17 @@ class _Edges:
         known = self._texts.get(value.digest, [])
         return [*known[:64], "an unknown value", "", *(k.upper() for k in known[:4]), *(f" {k}" for k in known[:2])]
 
+    def terms(self, value: Value) -> list[str]:
+        """Return texts that are known."""
+        return self._texts.get(value.digest, [])
+
     def reads_words(self, value: Value) -> bool:
         """Whether words or characters of the text are counted."""
         return value.digest in self._words
+
+    def reads_whole(self, value: Value) -> bool:
+        """Whether the text is looked up."""
+        return value.digest in self._whole
 
     def takes_missing(self, value: Value, j: int) -> bool:
         """Whether NaN has a meaning in the column."""
@@ -139,6 +165,8 @@ class _Edges:
             self._texts.setdefault(read.digest, []).extend(k.decode() for k in known if k != MISSING)
         if node.op in ("ngrams", "hashing"):
             self._words.add(read.digest)
+        if node.op == "lookup":
+            self._whole.add(read.digest)
 
     def _note_missing(self, value: Value, column: int) -> None:
         found = self._source(value, column, np.zeros(0))

@@ -10,7 +10,7 @@ from pytrain import manifest as mf
 from pytrain.errors import InputError
 from pytrain.plan.codec import read_plan, write_plan
 from pytrain.plan.columns import columns, pack
-from pytrain.plan.golden import golden_rows
+from pytrain.plan.golden import FEWEST_ROWS, golden_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pytrain.plan.graph import Plan
     from pytrain.plan.importing import Model
     from pytrain.recipe import Recipe
-
-_FEWEST_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,9 @@ class PlanWriter:
         plan = self.model.plan
         inputs, outputs = golden_rows(self.model, seed=0)
         rows = len(next(iter(outputs.values())))
-        if rows < _FEWEST_ROWS:
+        if rows < FEWEST_ROWS:
             raise InputError(
-                f"answers only {rows} golden rows; at least {_FEWEST_ROWS} are needed",
+                f"answers only {rows} golden rows; at least {FEWEST_ROWS} are needed",
                 where=self.where,
                 remedy="let its encoders ignore unknown categories, and its imputers fill what is missing",
             )
