@@ -10,12 +10,13 @@ import msgpack
 from pytrain.errors import VersionError
 from pytrain.plan import tensors
 from pytrain.plan.graph import Input, Plan, Value, node
+from pytrain.plan.listed import restored, stored
 from pytrain.plan.operators import Fault
 from pytrain.plan.places import Place, at
 from pytrain.store import write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pytrain.plan.tensors import Tensor
@@ -28,17 +29,17 @@ _TOLERANCES = (1e-12, 1e-6)
 _REMEDY = "port the model again; a version is never repaired in place"
 
 
-def encode(plan: Plan) -> bytes:
-    """Return the bytes of plan.msgpack."""
+def encode(plan: Plan, objects: Sequence[Mapping[str, Tensor]]) -> bytes:
+    """Return the bytes of plan.msgpack. `objects` are those of each node, by their names."""
     nodes = [
         {
             "op": value.op,
             "in": [plan.numbers[v.digest] for v in value.inputs],
             "set": value.settings,
-            "obj": {name: tensor.sha256 for name, tensor in value.tensors.items()},
+            "obj": {name: tensor.sha256 for name, tensor in named.items()},
             "at": value.at,
         }
-        for value in plan.nodes
+        for value, named in zip(plan.nodes, objects, strict=True)
     ]
     whole = {
         "plan": _FORMAT,
@@ -67,10 +68,11 @@ def write_plan(plan: Plan, directory: Path, objects: Path) -> dict[str, int]:
     OSError
         The file system refuses.
     """
-    data = encode(plan)
+    named = [stored(value) for value in plan.nodes]
+    data = encode(plan, named)
     written: dict[str, int] = {}
-    for value in plan.nodes:
-        for tensor in value.tensors.values():
+    for of_node in named:
+        for tensor in of_node.values():
             if tensor.sha256 not in written:
                 tensor.write(objects)
                 written[tensor.sha256] = tensor.file_bytes
@@ -171,5 +173,7 @@ def _node(raw: object, values: list[Value], tensor: Any) -> Value:
     if bad:
         raise Fault(f"{op} names the object {bad[0]!r}")
     parameters: Mapping[str, Tensor] = {name: tensor(sha) for name, sha in objects.items()}
+    if reads:
+        parameters = restored(op, parameters, values[reads[0]].width)
     with at(Place((place,) if place else ())):
         return node(op, [values[v] for v in reads], settings, parameters)

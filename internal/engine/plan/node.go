@@ -24,6 +24,7 @@ type node struct {
 	in       []kind             // kinds of the values that it reads
 	out      kind               // of its own, once it is checked
 	made     *linear            // what a rewrite made of the node: it is built, without a check
+	lists    *listed            // the coefficients of a linear, if it lists them
 	objects  map[string]*Object // by name; those that could be opened
 	asked    map[string]bool    // settings, and objects with a leading "obj "
 	contents []func() error

@@ -343,6 +343,9 @@ func matrixExamples(w, k int) {
 			example{op: "nearest", set: finite, obj: tensors{"centers": m}, widths: []int{w}, sparse: sparse, draw: strange, want: strict(nearest)},
 		)
 	}
+	if k == 1 {
+		examples = append(examples, example{op: "linear", set: finite, obj: listing(matrix, intercept[0]), widths: []int{w}, sparse: []bool{true}, draw: strange, want: strict(linear), near: 1e-12})
+	}
 	if w == 5 {
 		examples = append(examples, example{op: "linear", obj: tensors{"coef": m, "intercept": plantest.Of(intercept)}, widths: []int{w}, draw: holes, want: linear, near: 1e-12})
 	}

@@ -24,6 +24,9 @@ func init() {
 func checkMatrix(name string, run unsafe.Pointer) func(*node) (kind, build) {
 	return func(n *node) (kind, build) {
 		n.numbers()
+		if n.op == "linear" && n.hasObject("listed") {
+			return checkListed(n)
+		}
 		w := n.in[0].width
 		matrix := n.object(name, Float64, -1, w)
 		k := matrix.dims[0]
@@ -56,6 +59,19 @@ func checkMatrix(name string, run unsafe.Pointer) func(*node) (kind, build) {
 			}
 			return stage{run, unsafe.Pointer(p)}
 		}
+	}
+}
+
+// checkListed is the check of a linear model that lists its coefficients.
+func checkListed(n *node) (kind, build) {
+	l := n.listed()
+	n.lists = l
+	finite := n.flag("finite")
+	return dense(1), func(m *memory) stage {
+		p := params[C.gv_matrix_params](m)
+		p.k, p.w, p.finite, p.intercept = 1, C.int32_t(l.width), flag(finite), l.intercept()
+		l.fill(p)
+		return stage{unsafe.Pointer(C.gv_linear), unsafe.Pointer(p)}
 	}
 }
 

@@ -108,7 +108,9 @@ int gv_gather(const gv_stage *, gv_run *);  // a number that is no row of the ta
 // Models.
 
 typedef struct {
-  const double *matrix;      // [k][w]
+  const double *matrix;      // [k][w]; or the values of `listed`
+  const uint64_t *listed;    // which columns have a coefficient; NULL: all. Only of k = 1 and sparse rows
+  int32_t first;             // the column of `listed` that column 0 of the row is
   const double *transposed;  // [w][gv_stride(k)], zeros behind k; NULL where k < GV_TRANSPOSED
   const double *intercept;   // [k], or NULL
   const double *norms;       // [k]: c·c of distances and nearest
@@ -118,6 +120,19 @@ typedef struct {
 int gv_linear(const gv_stage *, gv_run *);  // and project
 int gv_distances(const gv_stage *, gv_run *);
 int gv_nearest(const gv_stage *, gv_run *);
+
+// gv_listed is the coefficient of a column: values[0], which is 0, where it is not listed. A word of `listed` is of 32 columns: the low
+// bits say which are listed, and the high ones where the values of these begin.
+static inline double gv_listed(const uint64_t *listed, const double *values, uint32_t column) {
+  uint64_t word = listed[column / 32];
+  uint32_t bits = (uint32_t)word, bit = column % 32;
+  uint32_t at = (uint32_t)(word >> 32) + (uint32_t)__builtin_popcount(bits & ((UINT32_C(1) << bit) - 1));
+  return values[at & -(bits >> bit & 1)];
+}
+
+// gv_listed_fault checks `words` words for `width` columns, and that they list the values from 1 to n − 1, each once. It returns NULL,
+// or what is wrong.
+const char *gv_listed_fault(const uint64_t *listed, int64_t words, int64_t width, const double *values, int64_t n);
 
 // A linear model in parts, which rewriting makes: the intercept and the sum of products with several values.
 typedef struct {

@@ -24,12 +24,26 @@ type linear struct {
 // part is what a value adds to the model.
 type part struct {
 	coef   []float64 // [k][w], w the width of the value, or the last of start
+	listed *listed   // in place of coef, while the value is sparse
 	from   key       // says what coef was computed from, and how: equal ones are equal
 	mapped bool      // coef lies in an object that the vertex names
 	start  []int     // of whole numbers, the input of an expand: the first column of coef of each; else nil
 }
 
-func (p *part) width(k int) int { return len(p.coef) / k }
+func (p *part) width(k int) int {
+	if p.listed != nil {
+		return p.listed.width
+	}
+	return len(p.coef) / k
+}
+
+// written is the part with its coefficients in coef.
+func (p part) written() part {
+	if p.listed != nil {
+		p.coef, p.listed, p.mapped = p.listed.dense(), nil, false
+	}
+	return p
+}
 
 // maxFolded bounds Σ |coef · value| of an add that moves into the intercept. The sum with the part then loses at most some 12
 // digits of those, so that 1e-12 are left.
@@ -74,7 +88,7 @@ func takeApart(_ *rewriter, v *vertex) bool {
 		return false
 	}
 	l := v.parts()
-	if v.linear != nil || l == nil || !allFinite(l.parts[0].coef) { // 0 times infinity is not 0
+	if v.linear != nil || l == nil || !l.parts[0].finite() { // 0 times infinity is not 0
 		return false
 	}
 	v.linear = l
@@ -88,7 +102,10 @@ func (v *vertex) parts() *linear {
 	}
 	k := v.out.width
 	l := &linear{k: k, intercept: make([]float64, k), finite: v.node.set["finite"] == true, parts: []part{v.matrix()}}
-	if v.is("linear") {
+	switch {
+	case v.node.lists != nil:
+		l.intercept[0] = float64(*v.node.lists.intercept())
+	case v.is("linear"):
 		copy(l.intercept, values[float64](v.node.objects["intercept"]))
 	}
 	return l
@@ -96,6 +113,9 @@ func (v *vertex) parts() *linear {
 
 // matrix is that of a linear or project, as a part.
 func (v *vertex) matrix() part {
+	if l := v.node.lists; l != nil {
+		return part{listed: l, from: madeOf("listed", l.columns.sum, l.values.sum), mapped: true}
+	}
 	name := "coef"
 	if v.node.op == "project" {
 		name = "matrix"
@@ -106,6 +126,14 @@ func (v *vertex) matrix() part {
 
 // madeOf is what a part is from: how it was made, and of what.
 func madeOf(how string, of ...any) key { return keyOf(fmt.Append([]byte(how), of...)) }
+
+// finite says whether no coefficient is NaN or infinite.
+func (p *part) finite() bool {
+	if p.listed != nil {
+		return allFinite(values[float64](p.listed.values))
+	}
+	return allFinite(p.coef)
+}
 
 // allFinite says whether no value is NaN or infinite: 0 times one of those is NaN.
 func allFinite(values []float64) bool {
@@ -161,7 +189,11 @@ func splitConcat(_ *rewriter, v *vertex) bool {
 					start = append(start, at-low)
 				}
 			}
-			parts = append(parts, p.cut(v.linear.k, low, high, start))
+			cut := p.cut(v.linear.k, low, high, start)
+			if !of.out.sparse {
+				cut = cut.written()
+			}
+			parts = append(parts, cut)
 			first += of.out.width
 		}
 		return parts, from.from
@@ -171,6 +203,9 @@ func splitConcat(_ *rewriter, v *vertex) bool {
 // cut is the part of columns [low, high) of coef.
 func (p *part) cut(k, low, high int, start []int) part {
 	from := madeOf("cut", p.from[:], low, " ", high)
+	if p.listed != nil {
+		return part{listed: p.listed.cut(low, high), from: from, mapped: true}
+	}
 	if k == 1 {
 		return part{coef: p.coef[low:high:high], from: from, mapped: p.mapped, start: start}
 	}
@@ -198,7 +233,9 @@ func readNumbers(_ *rewriter, v *vertex) bool {
 		if p.start != nil || !from.is("expand") {
 			return nil, nil
 		}
-		return []part{{coef: p.coef, from: p.from, mapped: p.mapped, start: running(integers(from.node.set["sizes"]))}}, from.from
+		p = p.written()
+		p.start = running(integers(from.node.set["sizes"]))
+		return []part{p}, from.from
 	})
 }
 
@@ -210,6 +247,7 @@ func foldNumbers(_ *rewriter, v *vertex) bool {
 		}
 		value := values[float64](from.node.objects["value"])
 		w := len(value)
+		p = p.written()
 		coef, constant := slices.Clone(p.coef), make([]float64, v.linear.k)
 		for i := range coef {
 			c, j := i/w, i%w
@@ -270,10 +308,10 @@ func foldLinear(_ *rewriter, v *vertex) bool {
 			return nil, nil
 		}
 		for _, of := range inner.parts {
-			if !allFinite(of.coef) {
+			if !of.finite() {
 				return nil, nil
 			}
-			coef := product(p.coef, of.coef, v.linear.k, inner.k)
+			coef := product(p.coef, of.written().coef, v.linear.k, inner.k)
 			parts = append(parts, part{coef: coef, from: madeOf("product", p.from[:], of.from[:]), start: of.start})
 		}
 		v.linear = v.linear.plus(product(p.coef, inner.intercept, v.linear.k, inner.k))
@@ -369,6 +407,9 @@ func (l *linear) build(m *memory) stage {
 		}
 		coef := (*C.double)(unsafe.Pointer(unsafe.SliceData(of.coef)))
 		switch {
+		case of.listed != nil:
+			of.listed.fill(&to.matrix)
+			continue
 		case l.k >= C.GV_TRANSPOSED && of.start == nil:
 			transposed := array[C.double](m, of.width(l.k)*int(C.gv_stride(p.k)))
 			to.matrix.transposed = unsafe.SliceData(transposed)

@@ -357,6 +357,13 @@ func (p *randomPlanner) model(v value) {
 		matrix[i] /= float64(v.width)
 	}
 	m := plantest.Of(matrix, k, v.width)
+	if k == 1 && v.sparse && p.IntN(2) == 0 {
+		for i := range matrix {
+			matrix[i] *= float64(p.IntN(2))
+		}
+		p.keep("linear", set, listing(matrix, 0.25), 1, false, false, v.number)
+		return
+	}
 	if p.IntN(2) == 0 {
 		p.keep("project", set, tensors{"matrix": m}, k, false, false, v.number)
 	} else {

@@ -262,7 +262,68 @@ static gv_matrix_params matrix_of(int32_t k, int32_t w) {
     gv_transpose(matrix, k, w, transposed);
   }
   gv_squares(matrix, k, w, norms);
-  return (gv_matrix_params){matrix, transposed, numbers((size_t)k), norms, k, w, (int32_t)draw(2)};
+  return (gv_matrix_params){.matrix = matrix, .transposed = transposed, .intercept = numbers((size_t)k), .norms = norms, .k = k, .w = w,
+                            .finite = (int32_t)draw(2)};
+}
+
+// listed_of is a model of one row that lists some of w + before columns, and in *plain the same with its zeros; of w columns.
+static gv_matrix_params listed_of(int32_t before, int32_t w, gv_matrix_params *plain) {
+  int32_t all = before + w, words = (all + 31) / 32, n = 1;
+  uint64_t *listed = block(sizeof *listed * (size_t)words);
+  double *values = numbers((size_t)all + 1), *matrix = numbers((size_t)all);
+  values[0] = 0;
+  for (int32_t j = 0; j < all; j++) {
+    if (j % 32 == 0) listed[j / 32] = (uint64_t)n << 32;
+    if (draw(2)) {
+      listed[j / 32] |= UINT64_C(1) << j % 32;
+      matrix[j] = values[n++];
+    } else {
+      matrix[j] = 0;
+    }
+  }
+  double *exact = block(sizeof *exact * (size_t)n);  // so that whatever is read behind it is found
+  memcpy(exact, values, sizeof *exact * (size_t)n);
+  CHECK(gv_listed_fault(listed, words, all, exact, n) == NULL);
+  CHECK(gv_listed_fault(listed, words + 1, all, exact, n) != NULL);
+  CHECK(gv_listed_fault(listed, words, all, exact, n - 1) != NULL);
+  CHECK(gv_listed_fault(listed, words, all, matrix + all, 0) != NULL);
+  listed[words - 1] ^= UINT64_C(1) << 31;
+  CHECK(gv_listed_fault(listed, words, all, exact, n) != NULL);
+  listed[words - 1] ^= UINT64_C(1) << 31;
+  listed[0] += UINT64_C(1) << 32;
+  CHECK(gv_listed_fault(listed, words, all, exact, n) != NULL);
+  listed[0] -= UINT64_C(1) << 32;
+  exact[0] = -0.0;
+  CHECK(gv_listed_fault(listed, words, all, exact, n) != NULL);
+  exact[0] = 0;
+  gv_matrix_params p = {.matrix = exact, .listed = listed, .first = before, .intercept = numbers(1), .k = 1, .w = w, .finite = (int32_t)draw(2)};
+  *plain = p;
+  plain->matrix = matrix + before;
+  plain->listed = NULL;
+  return p;
+}
+
+// try_listed compares models that list their coefficients with the same ones that do not: each bit is the same.
+static void try_listed(int32_t rows) {
+  int32_t w = 1 + (int32_t)draw(100);
+  gv_value in = sparse_value(rows, w);
+  gv_matrix_params p[2];
+  double *out[2];
+  p[0] = listed_of((int32_t)draw(70), w, p + 1);
+  for (int i = 0; i < 2; i++) {
+    try(gv_linear, p + i, &in, 1, rows, 1, 0);
+    gv_part part = {.matrix = p[i]};
+    gv_parts_params model = {&part, p[i].intercept, 1};
+    try(gv_parts, &model, &in, 1, rows, 1, 0);
+    gv_value values[2] = {in, dense_value(rows, 1, 0)};
+    gv_run run = {.values = values, .rows = rows};
+    int32_t reads[1] = {0};
+    gv_stage stage = {.run = gv_parts, .params = &model, .in = reads, .inputs = 1, .out = 1};
+    CHECK(stage.run(&stage, &run) == 0);
+    out[i] = values[1].f64;
+    gv_arena_free(&run.arena);
+  }
+  for (int32_t row = 0; row < rows; row++) CHECK(same(out[0][row], out[1][row]));
 }
 
 static void try_models(int32_t rows) {
@@ -297,9 +358,9 @@ static void try_models(int32_t rows) {
 
 int main(int count, char **argument) {
   int rounds = count > 1 ? atoi(argument[1]) : 300;
-  void (*const tries[])(int32_t) = {try_structure, try_numbers, try_categories, try_models};
+  void (*const tries[])(int32_t) = {try_structure, try_numbers, try_categories, try_models, try_listed};
   for (int i = 0; i < rounds; i++) {
-    for (int t = 0; t < 4; t++) {
+    for (int t = 0; t < 5; t++) {
       tries[t](i % 5 ? 1 + (int32_t)draw(9) : GV_TILE);
       free_blocks();
     }
