@@ -42,6 +42,7 @@ func everything() plantest.Plan {
 	y := s.node("linear", nil, model(2, 11), all)
 	s.output(s.node("link", map[string]any{"kind": "softmax"}, nil, y))
 	s.output(trees)
+	s.output(s.node("linear", nil, listing([]float64{0, 1.5, 0, -2}, 1), grams))
 	for _, m := range []indexed{{op: "indices_linear", fields: 3, n: 3}, {op: "fm", fields: 3, n: 3, k: 9}, {op: "deepfm", fields: 3, n: 3, k: 2, layers: []int{17, 3}}} {
 		s.output(s.node(m.op, m.set(), m.objects(), rows))
 	}
