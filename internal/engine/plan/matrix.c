@@ -13,6 +13,7 @@ typedef double vec __attribute__((vector_size(8 * GV_LANES), aligned(8)));
 #define INLINE static inline __attribute__((always_inline))
 #define LOAD(p) (*(const vec *)(p))  // no function: it would return a vector
 #define ROWS 4  // rows that share a load of the matrix
+#define FOUND 128  // coefficients that are fetched together; a multiple of 4
 
 INLINE double dot(const double *a, const double *b, int32_t n) {
   vec low = {0}, high = {0};
@@ -97,13 +98,21 @@ INLINE double sparse_dot(const int32_t *index, const double *x, int32_t n, const
   return (sum[0] + sum[2]) + (sum[1] + sum[3]);
 }
 
+// listed_dot first finds where all coefficients are, and has them fetched, so that these cache misses overlap.
 INLINE double listed_dot(const int32_t *index, const double *x, int32_t n, const gv_matrix_params *p) {
   double sum[4] = {0};
-  int32_t e = 0;
-  for (; e + 4 <= n; e += 4) {
-    for (int lane = 0; lane < 4; lane++) sum[lane] += x[e + lane] * gv_listed(p->listed, p->matrix, (uint32_t)(p->first + index[e + lane]));
+  uint32_t at[FOUND];
+  for (int32_t from = 0; from < n; from += FOUND) {
+    int32_t some = n - from < FOUND ? n - from : FOUND, e = 0;
+    for (int32_t i = 0; i < some; i++) {
+      at[i] = gv_listed(p->listed, (uint32_t)(p->first + index[from + i]));
+      __builtin_prefetch(p->matrix + at[i]);
+    }
+    for (; e + 4 <= some; e += 4) {
+      for (int lane = 0; lane < 4; lane++) sum[lane] += x[from + e + lane] * p->matrix[at[e + lane]];
+    }
+    for (int lane = 0; e < some; e++, lane++) sum[lane] += x[from + e] * p->matrix[at[e]];
   }
-  for (int lane = 0; e < n; e++, lane++) sum[lane] += x[e] * gv_listed(p->listed, p->matrix, (uint32_t)(p->first + index[e]));
   return (sum[0] + sum[2]) + (sum[1] + sum[3]);
 }
 

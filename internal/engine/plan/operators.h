@@ -121,13 +121,13 @@ int gv_linear(const gv_stage *, gv_run *);  // and project
 int gv_distances(const gv_stage *, gv_run *);
 int gv_nearest(const gv_stage *, gv_run *);
 
-// gv_listed is the coefficient of a column: values[0], which is 0, where it is not listed. A word of `listed` is of 32 columns: the low
-// bits say which are listed, and the high ones where the values of these begin.
-static inline double gv_listed(const uint64_t *listed, const double *values, uint32_t column) {
+// gv_listed is where a column's coefficient is among the values: at 0, where 0 is, if it is not listed. A word of `listed` is of 32
+// columns: the low bits say which are listed, and the high ones where the values of these begin.
+static inline uint32_t gv_listed(const uint64_t *listed, uint32_t column) {
   uint64_t word = listed[column / 32];
   uint32_t bits = (uint32_t)word, bit = column % 32;
-  uint32_t at = (uint32_t)(word >> 32) + (uint32_t)__builtin_popcount(bits & ((UINT32_C(1) << bit) - 1));
-  return values[at & -(bits >> bit & 1)];
+  uint32_t before = (uint32_t)__builtin_popcount(bits & ((UINT32_C(1) << bit) - 1));
+  return ((uint32_t)(word >> 32) + before) & -(bits >> bit & 1);
 }
 
 // gv_listed_fault checks `words` words for `width` columns, and that they list the values from 1 to n − 1, each once. It returns NULL,
