@@ -1,0 +1,187 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"gavel/internal/process"
+	"gavel/internal/rank"
+	"gavel/internal/rank/explore"
+	"gavel/internal/rank/profile"
+	"gavel/internal/strictyaml"
+)
+
+// config is the ranker's configuration file. docs/configuration.md describes every key. A key that the file leaves out has its
+// value in defaults.
+type config struct {
+	Name        string `yaml:"name"`
+	Listen      string `yaml:"listen"`
+	AdminListen string `yaml:"admin_listen"`
+	StateDir    string `yaml:"state_dir"`
+	Campaigns   string `yaml:"campaigns"`
+	Classifiers string `yaml:"classifiers"`
+
+	Profile struct {
+		Fields        map[string][]string `yaml:"fields"`
+		CountryHeader string              `yaml:"country_header"`
+	} `yaml:"profile"`
+
+	Rank struct {
+		Deadline time.Duration `yaml:"deadline"`
+		Limit    int           `yaml:"limit"`
+		MaxLimit int           `yaml:"max_limit"`
+		By       string        `yaml:"by"`
+		Policy   string        `yaml:"policy"`
+	} `yaml:"rank"`
+
+	Click struct {
+		By     string `yaml:"by"`
+		Policy string `yaml:"policy"`
+	} `yaml:"click"`
+
+	Explore struct {
+		Epsilon       float64 `yaml:"epsilon"`
+		PriorVariance float64 `yaml:"prior_variance"`
+		Seed          uint64  `yaml:"seed"`
+	} `yaml:"explore"`
+
+	Sale struct {
+		TTL time.Duration `yaml:"ttl"`
+	} `yaml:"sale"`
+
+	Limits struct {
+		BodyBytes    int           `yaml:"body_bytes"`
+		GCPercent    int           `yaml:"gc_percent"`
+		GCBytes      int64         `yaml:"gc_bytes"`
+		Connections  int           `yaml:"connections"`
+		ReadTimeout  time.Duration `yaml:"read_timeout"`
+		WriteTimeout time.Duration `yaml:"write_timeout"`
+		IdleTimeout  time.Duration `yaml:"idle_timeout"`
+	} `yaml:"limits"`
+
+	Events struct {
+		URL            string        `yaml:"url"`
+		EmbeddedListen string        `yaml:"embedded_listen"`
+		EmbeddedDir    string        `yaml:"embedded_dir"`
+		TokenFile      string        `yaml:"token_file"`
+		MaxBytes       int64         `yaml:"max_bytes"`
+		MaxAge         time.Duration `yaml:"max_age"`
+		SyncAlways     bool          `yaml:"sync_always"`
+		SpillMaxBytes  int64         `yaml:"spill_max_bytes"`
+	} `yaml:"events"`
+
+	Log struct {
+		Level  string `yaml:"level"`
+		Format string `yaml:"format"`
+	} `yaml:"log"`
+}
+
+// defaults returns the configuration of an empty file.
+func defaults() *config {
+	var c config
+	c.Name = "ranker"
+	c.Listen = "127.0.0.1:8095"
+	c.AdminListen = "127.0.0.1:8096"
+	c.StateDir = "var/ranker"
+	c.Campaigns = "configs/rank-campaigns.yaml"
+	c.Classifiers = "var/classifiers"
+	c.Rank.Deadline = 200 * time.Millisecond
+	c.Rank.Limit = 10
+	c.Rank.MaxLimit = 100
+	c.Rank.By = "probability"
+	c.Rank.Policy = string(explore.Best)
+	c.Click.By = "value"
+	c.Click.Policy = string(explore.EpsilonGreedy)
+	c.Explore.Epsilon = 0.1
+	c.Explore.PriorVariance = 1
+	c.Sale.TTL = 30 * 24 * time.Hour
+	c.Limits.BodyBytes = 1 << 20
+	c.Limits.GCPercent = 400
+	c.Limits.GCBytes = 256 << 20
+	c.Limits.Connections = 16384
+	c.Limits.ReadTimeout = 5 * time.Second
+	c.Limits.WriteTimeout = 5 * time.Second
+	c.Limits.IdleTimeout = 75 * time.Second
+	c.Events.EmbeddedListen = "127.0.0.1:4223"
+	c.Events.EmbeddedDir = "var/ranker/stream"
+	c.Events.TokenFile = "var/ranker/stream.token"
+	c.Events.MaxBytes = 4 << 30
+	c.Events.MaxAge = 72 * time.Hour
+	c.Events.SpillMaxBytes = 256 << 20
+	c.Log.Level = "info"
+	c.Log.Format = "text"
+	return &c
+}
+
+// loadConfig reads a configuration file. If the file has faults, the error lists them all.
+func loadConfig(path string) (*config, error) {
+	c := defaults()
+	if err := strictyaml.ReadFile(path, c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Validate implements strictyaml.Validator. It returns every fault, sorted.
+func (c *config) Validate() (faults []error) {
+	check := func(ok bool, key, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
+		}
+	}
+	c.checkAddresses(check)
+	for key, value := range map[string]string{
+		"name": c.Name, "state_dir": c.StateDir, "campaigns": c.Campaigns, "classifiers": c.Classifiers,
+		"events.token_file": c.Events.TokenFile, "events.embedded_dir": c.Events.EmbeddedDir,
+	} {
+		check(value != "", key, "is empty; set it")
+	}
+	check(len(c.Name) <= 64, "name", "is %d bytes long; use at most 64", len(c.Name))
+	if _, err := profile.NewReader(c.Profile.Fields); err != nil {
+		faults = append(faults, err.(interface{ Unwrap() []error }).Unwrap()...) // it joins them
+	}
+	check(!strings.ContainsAny(c.Profile.CountryHeader, " :\r\n"), "profile.country_header", "%q is no header's name", c.Profile.CountryHeader)
+	r := &c.Rank
+	check(r.Deadline >= time.Millisecond && r.Deadline <= rank.MaxDeadline, "rank.deadline", "%v must be 1ms to %v", r.Deadline, rank.MaxDeadline)
+	check(r.MaxLimit >= 1 && r.MaxLimit <= rank.MaxAnswers, "rank.max_limit", "%d must be 1 to %d", r.MaxLimit, rank.MaxAnswers)
+	check(r.Limit >= 1 && r.Limit <= r.MaxLimit, "rank.limit", "%d must be 1 to rank.max_limit (%d)", r.Limit, r.MaxLimit)
+	for key, by := range map[string]string{"rank.by": r.By, "click.by": c.Click.By} {
+		check(slices.Contains(rank.Orders, by), key, "%q is none of %q", by, rank.Orders)
+	}
+	for key, policy := range map[string]string{"rank.policy": r.Policy, "click.policy": c.Click.Policy} {
+		check(slices.Contains(explore.Policies, explore.Policy(policy)), key, "%q is none of %q", policy, explore.Policies)
+	}
+	check(c.Explore.Epsilon >= 0 && c.Explore.Epsilon <= 1, "explore.epsilon", "%v must be 0 to 1", c.Explore.Epsilon)
+	check(c.Explore.PriorVariance > 0 && c.Explore.PriorVariance <= 100, "explore.prior_variance", "%v must be above 0 and at most 100", c.Explore.PriorVariance)
+	for key, value := range map[string]int64{
+		"sale.ttl": int64(c.Sale.TTL), "limits.body_bytes": int64(c.Limits.BodyBytes), "limits.connections": int64(c.Limits.Connections),
+		"limits.gc_percent": int64(c.Limits.GCPercent), "limits.gc_bytes": c.Limits.GCBytes,
+		"limits.read_timeout": int64(c.Limits.ReadTimeout), "limits.write_timeout": int64(c.Limits.WriteTimeout),
+		"limits.idle_timeout": int64(c.Limits.IdleTimeout), "events.max_bytes": c.Events.MaxBytes, "events.max_age": int64(c.Events.MaxAge),
+		"events.spill_max_bytes": c.Events.SpillMaxBytes,
+	} {
+		check(value > 0, key, "must be above 0")
+	}
+	check(c.Log.Format == "text" || c.Log.Format == "json", "log.format", "%q is neither text nor json", c.Log.Format)
+	check(new(slog.Level).UnmarshalText([]byte(c.Log.Level)) == nil, "log.level", "%q is none of debug, info, warn, error", c.Log.Level)
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return faults
+}
+
+func (c *config) checkAddresses(check func(ok bool, key, format string, args ...any)) {
+	listens := map[string]string{"listen": c.Listen, "admin_listen": c.AdminListen}
+	if c.Events.URL == "" {
+		listens["events.embedded_listen"] = c.Events.EmbeddedListen
+	} else {
+		u, err := url.Parse(c.Events.URL)
+		check(err == nil && u.Host != "", "events.url", "%q is not a URL; write nats://stream.internal:4222, say", c.Events.URL)
+	}
+	for key, value := range listens {
+		_, _, err := process.SplitPort(value)
+		check(err == nil, key, "%q is not host:port; write 127.0.0.1:8095, say", value)
+	}
+}

@@ -1,0 +1,115 @@
+// Command ranker ranks thousands of campaigns for one user's click, by a classifier a campaign.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"gavel/internal/campaigns/watch"
+	"gavel/internal/host"
+	"gavel/internal/process"
+	"gavel/internal/rank/landings"
+)
+
+const about = `Ranks campaigns for a user (POST /rank) and redirects clicks to the best campaign's landing page (GET /click), by one
+classifier a campaign. Classifiers are files; the ranker follows their directory while it serves. Clicks and the sales that
+follow (/sale) go to the event stream.
+
+The admin port serves health (/healthz, /readyz), metrics (/metrics) and profiles (/debug/pprof).
+On SIGTERM, the ranker answers the running requests, flushes its events, and ends.`
+
+type commands struct {
+	Version kong.VersionFlag `help:"Print the version, the commit and the version of Go."`
+
+	Serve serveCommand `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
+	Check checkCommand `cmd:"" help:"Check the configuration and the campaign file, and list every fault."`
+}
+
+type configFlag struct {
+	Config string `help:"Configuration file (see docs/configuration.md)." default:"configs/ranker.yaml" placeholder:"FILE"`
+}
+
+type serveCommand struct{ configFlag }
+
+type checkCommand struct{ configFlag }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(exitStatus(err))
+	}
+}
+
+// errConfig marks a fault that a person must correct before the ranker can start. The ranker ends with status 2.
+var errConfig = errors.New("ranker: cannot start")
+
+func build() process.Build { return process.BuildOf("") }
+
+func exitStatus(err error) int {
+	if errors.Is(err, errConfig) {
+		return 2
+	}
+	return 1
+}
+
+// run is main with its inputs and outputs as arguments, so that tests can call it. If the command serves, run returns when
+// ctx has ended and everything has stopped. Logs go to stderr, results to stdout.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var cli commands
+	ended := false
+	parser, err := kong.New(&cli, kong.Name("ranker"), kong.Description(about), kong.Writers(stdout, stderr),
+		kong.Vars{"version": build().Line("ranker")},
+		kong.UsageOnError(), kong.Exit(func(int) { ended = true }))
+	if err != nil {
+		return err
+	}
+	parsed, err := parser.Parse(args)
+	if ended { // --help or --version was printed
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w (ranker --help lists the flags)", errConfig, err)
+	}
+	if parsed.Command() == "check" {
+		return check(cli.Check.Config, stdout)
+	}
+	config, err := loadConfig(cli.Serve.Config)
+	if err != nil {
+		return fmt.Errorf("%w:\n%w", errConfig, err)
+	}
+	if os.Getenv("GOGC") == "" {
+		defer host.LimitGarbage(config.Limits.GCPercent, config.Limits.GCBytes).Stop()
+	}
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(config.Log.Level)) // Validate has refused others
+	return serve(ctx, config, process.NewLogger(level, config.Log.Format, stderr))
+}
+
+// check reads the configuration and the campaign file that it names. If a file has faults, the error lists them all.
+func check(path string, stdout io.Writer) error {
+	config, err := loadConfig(path)
+	if err != nil {
+		return fmt.Errorf("%w:\n%w", errConfig, err)
+	}
+	data, err := watch.Read(config.Campaigns)
+	if err != nil {
+		return fmt.Errorf("%w:\n%w", errConfig, err)
+	}
+	set, err := landings.Parse(config.Campaigns, data)
+	if err != nil {
+		return fmt.Errorf("%w:\n%w", errConfig, err)
+	}
+	_, err = fmt.Fprintf(stdout, "%s: sound\n%s: sound, %d active campaigns, %d inactive\n", path, config.Campaigns, set.Len(), set.Inactive())
+	return err
+}

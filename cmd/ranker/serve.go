@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"gavel/internal/campaigns/watch"
+	"gavel/internal/console"
+	"gavel/internal/events/notices"
+	"gavel/internal/events/publish"
+	"gavel/internal/process"
+	"gavel/internal/rank"
+	"gavel/internal/rank/bank"
+	"gavel/internal/rank/explore"
+	"gavel/internal/rank/landings"
+	"gavel/internal/rank/profile"
+	"gavel/internal/stream/nats"
+)
+
+const (
+	streamTimeout = 15 * time.Second // until the stream answers at the start
+	// The time that each step of the stop may take.
+	drainTimeout = 6 * time.Second  // running requests; the server closes unused connections after 5 s
+	flushTimeout = 10 * time.Second // events
+	closeTimeout = 10 * time.Second // everything else
+)
+
+// ranker is a process that serves. The steps of serve fill its fields, in this order.
+type ranker struct {
+	config  *config
+	log     *slog.Logger
+	metrics *prometheus.Registry
+	parts   *process.Parts
+
+	keys      *notices.Keyring
+	stream    *nats.Stream
+	publisher *publish.Publisher
+	campaigns *watch.Watcher[*landings.Set]
+	bank      *bank.Bank
+	server    *rank.Server
+	serving   atomic.Bool // the edge listens and is not stopping
+}
+
+// serve runs a ranker until ctx ends or a port fails, and stops in reverse order. So the edge answers the running requests first,
+// then events are flushed, and the stream closes last.
+func serve(ctx context.Context, config *config, log *slog.Logger) error {
+	r := &ranker{config: config, log: log, metrics: prometheus.NewRegistry(), parts: process.NewParts("ranker", log)}
+	r.metrics.MustRegister(build().Metric(), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := r.parts.Start(ctx, []process.Step{
+		{Name: "state", Start: r.startState},
+		{Name: "stream", Start: r.startStream},
+		{Name: "campaigns", Start: r.startCampaigns},
+		{Name: "classifiers", Start: r.startClassifiers},
+		{Name: "admin", Start: r.startAdmin},
+		{Name: "edge", Start: r.startEdge},
+	}); err != nil {
+		return err
+	}
+	log.Info("serving", "listen", config.Listen, "admin_listen", config.AdminListen, "campaigns", r.campaigns.Set().Len())
+	failure := r.parts.Wait(ctx)
+	r.serving.Store(false)
+	log.Info("stopping")
+	return errors.Join(failure, r.parts.Stop())
+}
+
+// startState opens the state directory and the keys of clicks' tokens.
+func (r *ranker) startState(context.Context) (err error) {
+	if err := os.MkdirAll(r.config.StateDir, 0o700); err != nil {
+		return fmt.Errorf("cannot make state_dir: %w", err)
+	}
+	r.keys, err = notices.OpenKeyring(filepath.Join(r.config.StateDir, "token.keys"))
+	return err
+}
+
+// startStream connects to the stream, or embeds one, and starts the publisher of events.
+func (r *ranker) startStream(ctx context.Context) (err error) {
+	c := r.config.Events
+	options := nats.Options{
+		URL: c.URL, TokenFile: c.TokenFile, Name: r.config.Name, MaxAge: c.MaxAge, MaxBytes: c.MaxBytes, Logger: r.log,
+	}
+	if c.URL == "" {
+		host, port, err := process.SplitPort(c.EmbeddedListen)
+		if err != nil {
+			return err
+		}
+		options.Embedded, err = nats.StartEmbedded(nats.EmbedOptions{
+			Dir: c.EmbeddedDir, Host: host, Port: port, TokenFile: c.TokenFile, SyncAlways: c.SyncAlways, Logger: r.log,
+			MaxStoreBytes: 2 * c.MaxBytes,
+		})
+		if err != nil {
+			return fmt.Errorf("%w (events.embedded_listen %s, events.embedded_dir %s: does another process use them?)", err, c.EmbeddedListen, c.EmbeddedDir)
+		}
+		r.parts.OnStop("embedded stream", closeTimeout, func(context.Context) error { options.Embedded.Close(); return nil })
+	}
+	if r.stream, err = nats.Connect(options); err != nil {
+		return fmt.Errorf("%w (events.url, events.token_file)", err)
+	}
+	r.parts.OnStop("stream", closeTimeout, func(context.Context) error { r.stream.Close(); return nil })
+	r.publisher, err = publish.New(publish.Options{
+		Stream: r.stream, Source: r.config.Name, Logger: r.log, Registerer: r.metrics,
+		SpillFile: filepath.Join(r.config.StateDir, "events.spill"), SpillMaxBytes: c.SpillMaxBytes,
+	})
+	if err != nil {
+		return err
+	}
+	r.parts.OnStop("events", flushTimeout, r.publisher.Close)
+
+	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
+	defer cancel()
+	if err := r.stream.WaitUp(ctx); err != nil {
+		if u, bad := url.Parse(c.URL); bad == nil && u.Host != "" {
+			return fmt.Errorf("%w (events.url %s: does it run, and is its token in %s?)", err, u.Redacted(), c.TokenFile)
+		}
+		return err
+	}
+	return nil
+}
+
+// startCampaigns reads the campaign file and follows its changes.
+func (r *ranker) startCampaigns(context.Context) (err error) {
+	r.campaigns, err = watch.Open(watch.Options[*landings.Set]{
+		Path: r.config.Campaigns, Parse: landings.Parse, Log: r.log, Registerer: r.metrics,
+	})
+	if err != nil {
+		return fmt.Errorf("%w:\n%w", errConfig, err)
+	}
+	r.parts.Loop("campaign watch", closeTimeout, r.campaigns.Run)
+	return nil
+}
+
+// startAdmin starts the operators' server: health, readiness, metrics and profiles.
+func (r *ranker) startAdmin(context.Context) error {
+	mux := http.NewServeMux()
+	console.RegisterHealth(mux, r.ready)
+	admin, err := process.StartAdmin(r.config.AdminListen, mux, r.metrics, r.log)
+	if err != nil {
+		return err
+	}
+	r.parts.OnStop("admin", drainTimeout, admin.Shutdown)
+	return nil
+}
+
+// startEdge answers rankings, clicks and sales.
+func (r *ranker) startEdge(context.Context) error {
+	c := r.config
+	profiles, err := profile.NewReader(c.Profile.Fields)
+	if err != nil {
+		return err
+	}
+	chooser, err := explore.New(explore.Options{Epsilon: c.Explore.Epsilon, Seed: c.Explore.Seed})
+	if err != nil {
+		return err
+	}
+	sales, err := notices.New(notices.Options{
+		Keys: r.keys, Publisher: r.publisher, Sales: true, SaleTTL: c.Sale.TTL, Logger: r.log, Registerer: r.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	r.server, err = rank.NewServer(rank.Options{
+		Profiles: profiles, Scorer: r.bank, Campaigns: r.campaigns.Set, Chooser: chooser,
+		Publisher: r.publisher, Keys: r.keys, Sales: sales,
+		Deadline: c.Rank.Deadline, Limit: c.Rank.Limit, MaxLimit: c.Rank.MaxLimit, By: c.Rank.By, Policy: explore.Policy(c.Rank.Policy),
+		ClickBy: c.Click.By, ClickPolicy: explore.Policy(c.Click.Policy), PriorVariance: c.Explore.PriorVariance,
+		CountryHeader: c.Profile.CountryHeader,
+		MaxBody:       c.Limits.BodyBytes, MaxConnections: c.Limits.Connections, ReadTimeout: c.Limits.ReadTimeout,
+		WriteTimeout: c.Limits.WriteTimeout, IdleTimeout: c.Limits.IdleTimeout, Logger: r.log, Registerer: r.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := process.Listen("listen", c.Listen)
+	if err != nil {
+		return err
+	}
+	go func() { // ends with Shutdown
+		if err := r.server.Serve(listener); err != nil {
+			r.parts.Fail(fmt.Errorf("ranker: the edge ended: %w", err))
+		}
+	}()
+	r.parts.OnStop("edge", drainTimeout, r.server.Shutdown)
+	r.serving.Store(true)
+	return nil
+}
+
+// ready returns nil if the ranker can send a click somewhere. Without classifiers it can: to any campaign, which is how the first sales
+// come. Otherwise the error tells the operator why not.
+func (r *ranker) ready() error {
+	switch {
+	case !r.serving.Load():
+		return errors.New("the ranker is starting or stopping")
+	case r.campaigns.Set().Len() == 0:
+		return fmt.Errorf("no campaign of %s is active", r.config.Campaigns)
+	}
+	return nil
+}
