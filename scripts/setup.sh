@@ -54,6 +54,6 @@ printf 'export GO := %s\nexport GOTOOLCHAIN := local\n' "$go" >build/go.mk.new
 cmp -s build/go.mk.new build/go.mk && rm build/go.mk.new || mv build/go.mk.new build/go.mk
 
 # --- the binaries
-say "building bin/bidder, bin/trainer, bin/exchange, bin/loadgen ($("$go" version | cut -d' ' -f3))"
+say "building bin/bidder, bin/trainer, bin/ranker, bin/exchange, bin/loadgen ($("$go" version | cut -d' ' -f3))"
 scripts/build.sh bin
 say "ready ($(du -shL bin | cut -f1) of binaries, $(du -sh $VENV | cut -f1) of Python packages)"

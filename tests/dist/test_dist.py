@@ -124,9 +124,10 @@ def test_nothing_of_the_checkout_is_loaded(serving: tuple[Child, Ports], folder:
 @pytest.mark.usefixtures("serving")  # for its first version
 def test_its_commands_run(folder: Path) -> None:
     version, commit = (folder / "VERSION").read_text().split()
-    for name in ("bidder", "trainer", "exchange", "loadgen"):
+    for name in ("bidder", "trainer", "ranker", "exchange", "loadgen"):
         assert run(folder, f"bin/{name}", "--version").startswith(f"{name} {version}, commit {commit}, go")
     assert "sound" in run(folder, "bin/bidder", "check", "--config", "configs/bidder.yaml")
+    assert "sound" in run(folder, "bin/ranker", "check", "--config", "configs/ranker.yaml")
     assert "golden rows" in run(folder, "bin/bidder", "verify", "var/store/ctr/1")
     assert "models/ctr/recipe.yaml" in run(folder, "bin/trainer", "check", "--config", "configs/trainer.yaml")
     python = subprocess.run(
