@@ -7,7 +7,9 @@
     │   └── VersionError       a model version is damaged or does not fit
     ├── ExportError            exit 1: a version could not be written; learning may start again from its checkpoint
     ├── InputError             exit 2: a file that was named cannot be learnt from or evaluated
-    │   └── Refusal            a model holds what no plan can express exactly
+    │   ├── Refusal            a model holds what no plan can express exactly
+    │   ├── ClassifierError    a classifier file is damaged, or cannot be written as its contract says
+    │   └── DataSetError       a data set breaks its contract
     └── StreamError            exit 3: stdin broke the protocol
         ├── TruncatedStream    it ended inside a frame
         └── BadFrame           a frame's sizes, values or type are wrong
@@ -39,9 +41,17 @@ class PytrainError(Exception):
         self.where = where
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Go between processes with all three parts."""
+        return _again, (type(self), self.message, self.where, self.remedy)
+
     def __str__(self) -> str:
         """Place, fault and remedy in one line."""
         return f"{self.where}: {self.message}; {self.remedy}"
+
+
+def _again(kind: type[PytrainError], message: str, where: str, remedy: str) -> PytrainError:
+    return kind(message, where=where, remedy=remedy)
 
 
 class ConfigError(PytrainError):
@@ -74,6 +84,14 @@ class InputError(PytrainError):
 
 class Refusal(InputError):
     """A model holds what no plan can express exactly. The message names operator and place, the remedy a substitute."""
+
+
+class ClassifierError(InputError):
+    """A classifier file is damaged, or what was fitted cannot be written as docs/classifier-files.md says."""
+
+
+class DataSetError(InputError):
+    """A data set breaks the contract of docs/datasets.md."""
 
 
 class StreamError(PytrainError):

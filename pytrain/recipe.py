@@ -1,7 +1,6 @@
 """The recipe: one YAML file a model, read by Go and Python alike.
 
-Decoding is strict. An unknown key, a repeated key or a value out of range is a fault. Every fault of a file is reported
-at once, each with its line. The lines need YAML's tree beside the values, which makes this file long.
+Decoding is strict (`pytrain.strict_yaml`): every fault of a file is reported at once, each with its line.
 `Recipe.space` is the index space that the features span (docs/contracts.md).
 """
 
@@ -13,12 +12,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from pytrain import strict_yaml
 from pytrain.errors import RecipeError
+from pytrain.strict_yaml import Strict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 MAX_RECIPE_BYTES = 64 << 20  # a vocabulary of millions fits
@@ -47,16 +47,12 @@ def check_model(name: str) -> str:
 ModelName = Annotated[Name, AfterValidator(check_model)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
 Format = Literal[
     "savedmodel", "plan"
 ]  # of a version; of those in a recipe's `export`, the first is the bidder's default
 
 
-class Architecture(_Strict):
+class Architecture(Strict):
     """Which model, and its sizes."""
 
     kind: Literal["logreg", "fm", "deepfm"]
@@ -80,7 +76,7 @@ _ADAM = frozenset({"beta_1", "beta_2", "epsilon"})
 _FTRL = frozenset({"beta", "l1", "l2"})
 
 
-class Optimizer(_Strict):
+class Optimizer(Strict):
     """The optimizer. `adam` is the dense one, for comparison; settings of another kind are not used.
 
     If `learning_rate` is not given, it is 0.1 for ftrl.
@@ -109,7 +105,7 @@ class Optimizer(_Strict):
         return self
 
 
-class Training(_Strict):
+class Training(Strict):
     """Seed, sizes and cadence. The Go trainer uses the cadence of checkpoints and exports."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
@@ -121,14 +117,14 @@ class Training(_Strict):
     export_min_rows: Annotated[int, Field(ge=0, lt=2**31)] = 500
 
 
-class Join(_Strict):
+class Join(Strict):
     """How long examples wait for their events; the Go trainer uses it."""
 
     bid_wait_seconds: Seconds = 60
     label_wait_seconds: Seconds = 5
 
 
-class Feature(_Strict):
+class Feature(Strict):
     """One feature: where its value comes from and how it becomes an index.
 
     Python checks only the form of the declaration. The Go encoder checks whether the source and transform exist.
@@ -191,7 +187,7 @@ class IndexSpace:
         return len(self.columns)
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """One model, as its file says."""
 
     model: ModelName
@@ -273,58 +269,7 @@ def parse_recipe(data: bytes, *, where: str) -> Recipe:
     """Decode a recipe; `where` names it in errors. See `load_recipe`."""
     if len(data) > MAX_RECIPE_BYTES:
         raise RecipeError(f"is larger than {MAX_RECIPE_BYTES} bytes", where=where, remedy="shorten its vocabularies")
-    try:
-        root = yaml.compose(data.decode(), Loader=_Loader)
-        if root is None:
-            raise RecipeError("is empty", where=where, remedy="see docs/contracts.md for a whole recipe")
-        _refuse_repeated_keys(root, where)
-        document = yaml.load(data, Loader=_Loader)  # noqa: S506 - _Loader is the safe loader
-    except UnicodeDecodeError as e:
-        raise RecipeError(f"is not UTF-8 at byte {e.start}", where=where, remedy="save it as UTF-8") from e
-    except yaml.YAMLError as e:
-        mark = getattr(e, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
-        raise RecipeError(
-            f"is not YAML: {getattr(e, 'problem', None) or e}",
-            where=where + line,
-            remedy="fix the indentation or quoting there",
-        ) from e
-    except RecursionError as e:
-        raise RecipeError(
-            "is nested too deeply, or refers to itself", where=where, remedy="see docs/contracts.md for a whole recipe"
-        ) from e
-    except (ValueError, KeyError, AttributeError) as e:  # what YAML's constructors raise for `!!int abc` and the like
-        raise RecipeError(f"holds a value that is not of its tag: {e}", where=where, remedy="remove the !!tag") from e
-    try:
-        return Recipe.model_validate(document)
-    except ValidationError as e:
-        faults = [_describe(error, root) for error in e.errors()]
-        raise RecipeError("; ".join(faults), where=where, remedy="docs/contracts.md shows every key") from e
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which reads 1.0e-7 and 1e-7 as numbers, and no, on, off as texts.
-
-    YAML 1.1 would read the country code NO as false; the Go side reads YAML 1.2.
-    """
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
-)
+    return strict_yaml.parse(data, where=where, page="docs/contracts.md").checked(Recipe)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -338,65 +283,3 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
-
-
-def _refuse_repeated_keys(node: yaml.Node, where: str) -> None:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise RecipeError(
-                    "a key is no text", where=f"{where}:{key.start_mark.line + 1}", remedy="write plain keys only"
-                )
-            if key.value in seen:
-                raise RecipeError(
-                    f"{key.value!r} stands twice",
-                    where=f"{where}:{key.start_mark.line + 1}",
-                    remedy="keep one of the two",
-                )
-            seen.add(key.value)
-            _refuse_repeated_keys(value, where)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_repeated_keys(value, where)
-
-
-def _describe(error: object, root: yaml.Node) -> str:
-    """Write one pydantic fault as `line N: key: fault`."""
-    assert isinstance(error, dict)  # noqa: S101 - pydantic's ErrorDetails
-    loc: list[str | int] = list(error["loc"])
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        message = "unknown key; remove it or fix its spelling"
-    elif error["type"] == "missing":
-        message = "is missing; add it"
-    elif error["type"] != "value_error":
-        message = f"{message}, not {_short(error['input'])}"
-    else:  # our own faults begin with the key they are about
-        key, _, message = message.partition(": ")
-        loc += [int(part) if part.isdigit() else part for part in key.split(".")]
-    key = ".".join(str(part) for part in loc)
-    return f"line {_line(root, loc)}: {key}: {message}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _line(node: yaml.Node, loc: Sequence[str | int]) -> int:
-    """Return the line, from 1, of the deepest part of `loc` that the document has."""
-    line: int = node.start_mark.line
-    for part in loc:
-        found: yaml.Node | None = None
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == part:
-                    line, found = key.start_mark.line, value
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            found = node.value[part]
-            line = found.start_mark.line
-        if found is None:
-            break
-        node = found
-    return line + 1
