@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from pytrain import build, cli_file, cli_fit, cli_onnx, cli_plan, cli_port
+from pytrain import build, cli_file, cli_fit, cli_onnx, cli_plan, cli_port, cli_rank
 from pytrain.errors import PytrainError
 
 app = typer.Typer(
@@ -54,6 +54,7 @@ app.command("inspect")(cli_file.inspect)
 app.command("port-sklearn")(cli_port.port_sklearn)
 app.command("port")(cli_plan.port)
 app.command("export-onnx")(cli_onnx.export_onnx)
+app.add_typer(cli_rank.app, name="rank")
 
 
 def main() -> NoReturn:

@@ -1,0 +1,63 @@
+"""The two fits of the trainer `prior`: the global model, and a campaign's deltas to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from pytrain.ranking import solver
+from pytrain.ranking.encoding import Encoded, matrix, split
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from pytrain.ranking.classifier import Feature
+    from pytrain.ranking.pooling import Pooled
+
+    Floats: TypeAlias = npt.NDArray[np.float64]
+
+ANCHOR = 0.01  # L2 penalty that holds the prior's intercept near the base rate while there are no sales
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """Settings of the prior's fit, and of the deltas that are tried with it."""
+
+    l2: float  # of the prior's weights
+    campaign_l2: float  # of the campaigns' intercepts in the prior's fit
+    min_rows: int  # a value with fewer rows is the prior's *other*
+    delta_min_rows: int  # a value with fewer rows of a campaign has no delta of its own
+    seed: int
+
+
+def fit_prior(pooled: Pooled, penalties: Penalties) -> tuple[float, tuple[Feature, ...]]:
+    """Fit the prior's intercept and features to rows of all campaigns.
+
+    The campaigns' own intercepts are dropped after the fit. The prior's intercept is then such that the sales of all
+    rows are predicted in sum.
+    """
+    features = [f for f in pooled.features if f.only != "campaigns"]
+    encoded = pooled.encoded(features, min_rows=penalties.min_rows)
+    own = Encoded("campaign", (), ("",) * int(pooled.campaign.max(initial=0)), pooled.campaign)
+    x = matrix([*encoded, own])
+    p = x.shape[1] - own.size
+    l2 = np.full(x.shape[1], penalties.l2)
+    l2[p:] = penalties.campaign_l2
+    base = solver.shift(np.zeros(len(pooled)), pooled.label, pooled.weight)
+    found = solver.fit(x, pooled.label, pooled.weight, np.full(len(pooled), base), l2=l2, intercept_l2=ANCHOR)
+    weights = found.weights.copy()
+    weights[p:] = 0
+    intercept = solver.shift(x @ weights, pooled.label, pooled.weight)
+    return intercept, split(encoded, weights[:p])
+
+
+def fit_deltas(
+    encoded: Sequence[Encoded], label: Floats, weight: Floats, offset: Floats, *, l2: float, intercept_l2: float
+) -> solver.Solution:
+    """Fit a campaign's deltas to rows (n,) with the prior's logits as offset."""
+    x = matrix(encoded)
+    return solver.fit(x, label, weight, offset, l2=np.full(x.shape[1], l2), intercept_l2=intercept_l2)

@@ -1,0 +1,124 @@
+"""How strongly a campaign's deltas are shrunk to the prior: chosen by progressive validation, in order of time.
+
+Prior and deltas are fitted to the rows before a point in time, and predict those after it, up to the next point. The
+penalties with the least log loss are kept. A random sample of the campaigns is enough, since the penalties are shared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from pytrain.ranking import solver
+from pytrain.ranking.encoding import matrix
+from pytrain.ranking.hierarchy import Penalties, fit_prior
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    from scipy import sparse
+
+    from pytrain.ranking.pooling import Pooled
+
+    Floats: TypeAlias = npt.NDArray[np.float64]
+
+CAMPAIGNS = 64  # at most so many are fitted
+CUTS = (0.5, 0.75, 1.0)  # shares of the rows, by time: fit before one, predict up to the next
+L2 = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
+INTERCEPT_L2 = (3.0, 1.0, 0.3, 0.1)
+FIRST_INTERCEPT_L2 = 0.3  # while l2 is chosen
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The penalties, and the log loss a row of each that was tried: {"l2=3 intercept_l2=0.3": …}."""
+
+    intercept_l2: float
+    l2: float
+    losses: dict[str, float] = field(default_factory=dict)
+
+
+def choose(pooled: Pooled, penalties: Penalties, *, intercept_l2: float | None, l2: float | None) -> Chosen:
+    """Choose the penalties of the deltas that are None."""
+    if l2 is not None and intercept_l2 is not None:
+        return Chosen(intercept_l2, l2)
+    folds = _folds(pooled, penalties)
+    losses: dict[str, float] = {}
+
+    def loss(on_intercept: float, on_weights: float) -> float:
+        key = f"l2={on_weights:g} intercept_l2={on_intercept:g}"
+        if key not in losses:
+            total = sum(fold.weight for fold in folds)
+            losses[key] = sum(fold.loss(on_intercept, on_weights) for fold in folds) / max(total, 1e-300)
+        return losses[key]
+
+    first = intercept_l2 or FIRST_INTERCEPT_L2
+    best = l2 or min(L2, key=lambda v: loss(first, v))
+    best_intercept = intercept_l2 or min(INTERCEPT_L2, key=lambda v: loss(v, best))
+    return Chosen(best_intercept, best, losses)
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """One campaign before and after one point in time, with the prior's logits."""
+
+    x: sparse.csr_array
+    label: Floats
+    c: Floats
+    offset: Floats
+    x_next: sparse.csr_array
+    label_next: Floats
+    c_next: Floats
+    offset_next: Floats
+
+    @property
+    def weight(self) -> float:
+        return float(self.c_next.sum())
+
+    def loss(self, intercept_l2: float, l2: float) -> float:
+        """Fit the deltas to the rows before, and return the summed log loss of those after."""
+        found = solver.fit(
+            self.x, self.label, self.c, self.offset, l2=np.full(self.x.shape[1], l2), intercept_l2=intercept_l2
+        )
+        z = self.offset_next + found.intercept + self.x_next @ found.weights
+        return solver.loss(z, self.label_next, self.c_next)
+
+
+def _folds(pooled: Pooled, penalties: Penalties) -> Sequence[_Fold]:
+    names = np.unique(pooled.campaign)
+    if len(names) > CAMPAIGNS:
+        names = np.sort(np.random.default_rng(penalties.seed).choice(names, CAMPAIGNS, replace=False))
+    folds: list[_Fold] = []
+    ends = np.quantile(pooled.time_ms, CUTS[:-1])
+    for begin, end in zip(ends, [*ends[1:], np.inf], strict=True):
+        before = pooled.time_ms < begin
+        if not before.any():
+            continue
+        intercept, features = fit_prior(pooled.take(before), penalties)
+        offset = np.full(len(pooled), intercept)
+        for f in features:
+            c = pooled.columns[[spec.name for spec in pooled.features].index(f.name)]
+            offset += np.array([f.weight(v) for v in c.values])[c.codes]
+        for name in names:
+            own = np.flatnonzero(pooled.campaign == name)
+            times = pooled.time_ms[own]
+            split = int((times < begin).sum())
+            stop = int((times < end).sum())
+            if not 0 < split < stop:
+                continue
+            folds.append(_fold(pooled.take(own[:stop]), offset[own[:stop]], split, penalties))
+    return folds
+
+
+def _fold(rows: Pooled, offset: Floats, split: int, penalties: Penalties) -> _Fold:
+    specs = [f for f in rows.features if f.only != "prior"]
+    a, b = slice(0, split), slice(split, None)
+    encoded = []
+    for e, c in zip(rows.take(a).encoded(specs, min_rows=penalties.delta_min_rows), specs, strict=True):
+        column = rows.columns[rows.features.index(c)]
+        encoded.append(e.of_other(column))
+    x = matrix(encoded)
+    return _Fold(x[a], rows.label[a], rows.weight[a], offset[a], x[b], rows.label[b], rows.weight[b], offset[b])
