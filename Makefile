@@ -77,6 +77,10 @@ bench-isolation: setup ## a small model's p99 beside a slow one
 bench-learning: setup ## the shipped recipes against the hidden truth, FTRL and scikit-learn (DATA=directory: on a log)
 	@BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m bench.learning $(if $(DATA),--data "$(DATA)") $(FLAGS)
 
+.PHONY: bench-rank-learning
+bench-rank-learning: setup ## a ranking's classifiers against a hidden truth (DATA=directory: TalkingData's log besides)
+	@BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m bench.rank_learning $(if $(DATA),--data "$(DATA)") $(FLAGS)
+
 .PHONY: bench-peers
 bench-peers: setup ## other model servers on the same model and load; the first time it fetches them (2.5 GB)
 	@BENCH_FLAGS='$(FLAGS)' exec $(PYTHON_ENV) -m bench.peers $(FLAGS)
