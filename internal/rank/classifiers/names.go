@@ -1,8 +1,6 @@
 package classifiers
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,25 +26,7 @@ func (f *File) Name() string {
 	if f.Kind == Prior {
 		return "prior." + strconv.FormatUint(f.Version, 10) + Suffix
 	}
-	return escape(f.Campaign) + Suffix
-}
-
-// escape writes a campaign so that it can be a file's name.
-func escape(campaign string) string {
-	const digits = "0123456789ABCDEF"
-	var name strings.Builder
-	for _, c := range []byte(campaign) {
-		if 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '-' {
-			name.WriteByte(c)
-		} else {
-			name.Write([]byte{'%', digits[c>>4], digits[c&15]})
-		}
-	}
-	if name.Len() < 120 {
-		return name.String()
-	}
-	sum := sha256.Sum256([]byte(campaign))
-	return name.String()[:100] + "%" + hex.EncodeToString(sum[:8])
+	return files.Escape(f.Campaign) + Suffix
 }
 
 // Write puts a file in a directory of classifiers whole: written aside, synced, renamed. A file of that name is replaced.
