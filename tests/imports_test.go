@@ -75,6 +75,8 @@ var allowed = map[string][]string{
 	// The front door for rankings. Its scorers know nothing of HTTP, and it knows nothing of how they score.
 	"internal/rank": {"internal/events", "internal/events/notices", "internal/httpd", "internal/rank/explore", "internal/rank/landings",
 		"internal/rank/profile", "internal/rank/score", "internal/throttle"},
+	"internal/datasets":      {"internal/files"},
+	"internal/rank/consumer": {"internal/datasets", "internal/events", "internal/events/codec", "internal/stream", "internal/throttle"},
 	"internal/rank/explore":  {"STANDARD"},
 	"internal/rank/landings": {"internal/strictyaml"},
 	"internal/rank/profile":  {"internal/features", "internal/iso", "internal/rank/score"},
