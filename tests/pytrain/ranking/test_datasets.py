@@ -14,6 +14,7 @@ from pytrain.errors import DataSetError
 from pytrain.ranking import datasets, writing
 from tests.pytrain.ranking import made
 
+GOLDEN = Path(__file__).parents[2] / "golden" / "datasets" / "sale"
 FIELDS = ("system", "browser")
 
 
@@ -141,3 +142,17 @@ def test_hashes_follow_content_and_names(tmp_path: Path) -> None:
     assert second != first
     path.unlink()
     assert hashes.of(only(tmp_path)) not in (first, second)
+
+
+def test_what_the_stream_wrote() -> None:
+    """The golden data set that `internal/datasets` wrote is read here as it was meant."""
+    found, bad = datasets.scan(GOLDEN)
+    assert not bad
+    assert [(d.name, len(d.files), d.ended) for d in found] == [("hats", 1, True), ("shoes%2F42", 2, False)]
+    hats, shoes = (datasets.read(d, ["country", "system"]) for d in found)
+    assert (hats.campaign, shoes.campaign) == ("hats", "shoes/42")
+    assert shoes.time_ms.tolist() == [1_760_000_000_000, 1_760_000_000_002, 1_760_000_000_003]
+    assert (shoes.label.tolist(), shoes.weight.tolist()) == ([1, 0, 0], [4, 1.25, 1])
+    texts = {name: [c.values[i] for i in c.codes] for name, c in shoes.fields.items()}
+    assert texts == {"country": ["PT", "DE", "PT"], "system": ["android", "größer als", ""]}
+    assert [hats.fields["country"].values[i] for i in hats.fields["country"].codes] == [""]
