@@ -121,19 +121,23 @@ func (b *Bank) Apply(changes []classifiers.Change) []error {
 	}
 	n := newNext(b)
 	defer n.release()
-	for i, c := range changes { // priors first: classifiers of the same changes may need them
+	for _, c := range changes {
+		switch {
+		case c.File != nil:
+		case c.Campaign != "":
+			n.remove(c.Campaign)
+		default:
+			n.removePrior(c.Prior)
+		}
+	}
+	for i, c := range changes {
 		if c.File != nil && c.File.Kind == classifiers.Prior {
 			faults[i] = n.addPrior(c.File)
 		}
 	}
 	for i, c := range changes {
-		switch {
-		case c.File != nil && c.File.Kind == classifiers.Classifier:
+		if c.File != nil && c.File.Kind == classifiers.Classifier {
 			faults[i] = n.add(c.File)
-		case c.File == nil && c.Campaign != "":
-			n.remove(c.Campaign)
-		case c.File == nil && c.Prior != 0:
-			n.removePrior(c.Prior)
 		}
 	}
 	s, err := n.state()

@@ -61,11 +61,11 @@ func eventually(t testing.TB, is func() bool) {
 // settled waits until nothing is left to merge.
 func settled(t testing.TB, b *Bank) {
 	t.Helper()
-	eventually(t, func() bool {
-		s := b.view()
-		defer s.Release()
-		return len(choose(s.parts)) == 0
-	})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(choose(b.current.Load().parts)) > 0 {
+		b.merged.Wait()
+	}
 }
 
 func add(files ...*classifiers.File) (changes []classifiers.Change) {

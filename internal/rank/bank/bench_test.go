@@ -100,3 +100,134 @@ func BenchmarkScore(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkUpdate replaces one classifier at a time, while merges go on in the background, and reports what they need.
+func BenchmarkUpdate(b *testing.B) {
+	bank := filled(b, 5000)
+	version := uint64(1)
+	b.Run("5000", func(b *testing.B) {
+		files := make([]*classifiers.File, b.N)
+		for i := range files {
+			version++
+			files[i] = fleet().Classifier(i*7%5000, version)
+		}
+		b.ResetTimer()
+		for _, f := range files {
+			apply(b, bank, classifiers.Change{File: f})
+		}
+		b.StopTimer()
+		settled(b, bank)
+		report(b, bank)
+	})
+}
+
+// BenchmarkScoreWhileUpdating is scores while 80 classifiers a second are replaced.
+func BenchmarkScoreWhileUpdating(b *testing.B) {
+	bank := filled(b, 5000)
+	files := make([]*classifiers.File, 1000)
+	for i := range files {
+		files[i] = fleet().Classifier(i*7%5000, uint64(2+i))
+	}
+	b.Run("5000", func(b *testing.B) {
+		done := make(chan struct{})
+		var updates sync.WaitGroup
+		updates.Go(func() {
+			every := time.NewTicker(time.Second / 80)
+			defer every.Stop()
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return
+				case <-every.C:
+					bank.Apply(add(files[i%len(files)]))
+				}
+			}
+		})
+		scoreAll(b, bank)
+		close(done)
+		updates.Wait()
+	})
+}
+
+// BenchmarkMerge writes a segment of 5,000 classifiers anew.
+func BenchmarkMerge(b *testing.B) {
+	bank := filled(b, 5000)
+	s := bank.view()
+	defer s.Release()
+	var sources []source
+	for _, p := range s.parts {
+		sources = append(sources, source{p.segment, p.dead})
+	}
+	b.Run("5000", func(b *testing.B) {
+		for b.Loop() {
+			g, _, err := merge(&bank.account, bank.seed, sources)
+			if err != nil {
+				b.Fatal(err)
+			}
+			g.release()
+		}
+		report(b, bank)
+	})
+}
+
+// BenchmarkPlainGo is what the kernel is compared with: the same structures, read by Go, with lookups in Go's maps.
+func BenchmarkPlainGo(b *testing.B) {
+	bank := filled(b, 5000)
+	s := bank.view()
+	defer s.Release()
+	b.Run("5000", func(b *testing.B) {
+		plain := newPlain(s)
+		logits := make([]float64, len(s.campaigns))
+		i := 0
+		for b.Loop() {
+			plain.score(profiles()[i%users], logits)
+			i++
+		}
+	})
+}
+
+// plain scores the largest segment without C.
+type plain struct {
+	segment *segment
+	values  []map[string]uint32 // by feature
+}
+
+func newPlain(s *state) *plain {
+	p := &plain{}
+	for i := range s.parts {
+		if g := s.parts[i].segment; p.segment == nil || len(g.campaigns) > len(p.segment.campaigns) {
+			p.segment = g
+		}
+	}
+	g := p.segment
+	for f := range g.features {
+		of := map[string]uint32{}
+		for v := g.first[f]; v < g.first[f+1]; v++ {
+			of[string(g.text[g.values[v].text:g.values[v+1].text])] = v
+		}
+		p.values = append(p.values, of)
+	}
+	return p
+}
+
+func (p *plain) score(profile score.Profile, logits []float64) {
+	g := p.segment
+	logits = logits[:copy(logits, g.base[:len(g.campaigns)])]
+	for f := range g.features {
+		for i := range profile {
+			if profile[i].Name != g.features[f].key {
+				continue
+			}
+			v, known := p.values[f][profile[i].Value]
+			if !known {
+				break
+			}
+			for row, delta := range g.row(v) {
+				logits[row] += float64(delta)
+			}
+			for _, e := range g.list(v) {
+				logits[e.row&^fine] += float64(e.delta())
+			}
+		}
+	}
+}

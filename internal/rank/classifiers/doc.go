@@ -2,5 +2,5 @@
 // write most of them; files under tests/golden/classifiers pin it for both languages.
 //
 // A file is small and whole: Decode takes all its bytes, checks them strictly, and never reads what a claim of length would
-// cost. Logit computes a classifier plainly, value by value: it is the reference that faster scorers are compared with.
+// cost. A Monitor keeps a Sink equal to a directory of files while they come and go. Logit computes a classifier plainly, value by value: it is the reference that faster scorers are compared with.
 package classifiers

@@ -14,8 +14,8 @@ type Change struct {
 
 // A Sink is what serves classifiers.
 type Sink interface {
-	// Apply makes changes, all at once for who scores. It returns an error for each, or nil: one that wraps ErrPrior if the
-	// classifier's prior is neither there nor among the changes, ErrGolden if golden probabilities differ. A classifier that is
-	// refused leaves the earlier one in place. Of several changes of one campaign the last counts. The sink keeps no file.
+	// Apply makes changes, all at once for who scores: removals, then priors, then classifiers, each in the order given. It
+	// returns an error for each, or nil: one that wraps ErrPrior if the classifier's prior is not there, ErrGolden if golden
+	// probabilities differ. A classifier that is refused leaves the earlier one in place. The sink keeps no file.
 	Apply(changes []Change) []error
 }
