@@ -20,8 +20,8 @@ import (
 )
 
 const about = `Ranks campaigns for a user (POST /rank) and redirects clicks to the best campaign's landing page (GET /click), by one
-classifier a campaign. Classifiers are files of a directory, read at the start. Clicks and the sales that follow (/sale)
-go to the event stream.
+classifier a campaign. Classifiers are files; the ranker follows their directory while it serves. Clicks and the sales that
+follow (/sale) go to the event stream.
 
 The admin port serves health (/healthz, /readyz), metrics (/metrics) and profiles (/debug/pprof).
 On SIGTERM, the ranker answers the running requests, flushes its events, and ends.`

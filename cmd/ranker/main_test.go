@@ -155,7 +155,17 @@ func TestServe(t *testing.T) {
 		return response, string(answer)
 	}
 	do(200, "GET", "http://"+admin+"/healthz", "")
-	do(200, "GET", "http://"+admin+"/readyz", "")
+	for status := 0; status != 200; { // the files are read while it serves already
+		response, err := client.Get("http://" + admin + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		if status = response.StatusCode; status != 200 && (status != 503 || !strings.Contains(string(answer), "are being read")) {
+			t.Fatalf("/readyz: %s %s", response.Status, answer)
+		}
+	}
 
 	const agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1"
 	p := score.Profile{{Name: "device", Value: "mobile"}, {Name: "country", Value: "DE"}, {Name: "placement", Value: "top"}}
@@ -195,6 +205,22 @@ func TestServe(t *testing.T) {
 		t.Errorf("events %+v", clicks)
 	}
 
+	// Another classifier.
+	next := shoes()
+	next.Version, next.Intercept = 10, -3
+	if err := classifiers.Write(files, next); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		_, text := do(200, "POST", "http://"+listen+"/rank", `{"profile": {}, "campaigns": ["shoes"]}`)
+		if strings.Contains(text, `"version":10,`) {
+			break
+		}
+		if !strings.Contains(text, `"version":9,`) || time.Now().After(deadline) {
+			t.Fatalf("with another classifier: %s", text)
+		}
+	}
+
 	// Another campaign file.
 	write("campaigns.yaml", "campaigns:\n  - {id: hats, value: 1, landing: 'https://shop.example/hats?k=${TOKEN}'}\n")
 	log.await(t, "msg=\"campaigns loaded\"", ended)
@@ -214,7 +240,7 @@ func TestServe(t *testing.T) {
 		t.Fatalf("ended with %v\n%s", err, log)
 	}
 	rest := log.String()
-	for _, part := range []string{"edge", "admin", "bank", `"campaign watch"`, "events", "stream", `"embedded stream"`} {
+	for _, part := range []string{"edge", "admin", "classifiers", "bank", `"campaign watch"`, "events", "stream", `"embedded stream"`} {
 		_, after, ok := strings.Cut(rest, "msg=stopped part="+part+" ")
 		if !ok {
 			t.Fatalf("%s did not stop in this order:\n%s", part, log)

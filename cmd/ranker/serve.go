@@ -22,6 +22,7 @@ import (
 	"gavel/internal/process"
 	"gavel/internal/rank"
 	"gavel/internal/rank/bank"
+	"gavel/internal/rank/classifiers"
 	"gavel/internal/rank/explore"
 	"gavel/internal/rank/landings"
 	"gavel/internal/rank/profile"
@@ -48,6 +49,7 @@ type ranker struct {
 	publisher *publish.Publisher
 	campaigns *watch.Watcher[*landings.Set]
 	bank      *bank.Bank
+	monitor   *classifiers.Monitor
 	server    *rank.Server
 	serving   atomic.Bool // the edge listens and is not stopping
 }
@@ -195,12 +197,15 @@ func (r *ranker) startEdge(context.Context) error {
 	return nil
 }
 
-// ready returns nil if the ranker can send a click somewhere. Without classifiers it can: to any campaign, which is how the first sales
-// come. Otherwise the error tells the operator why not.
+// ready returns nil if the ranker can rank: it has read the classifiers that were there at the start, and a campaign is active. There
+// may be no classifier: clicks then go to any campaign, which is how the first sales come. Otherwise the error tells the operator
+// why not.
 func (r *ranker) ready() error {
 	switch {
 	case !r.serving.Load():
 		return errors.New("the ranker is starting or stopping")
+	case !r.monitor.Ready():
+		return fmt.Errorf("the classifiers of %s are being read", r.config.Classifiers)
 	case r.campaigns.Set().Len() == 0:
 		return fmt.Errorf("no campaign of %s is active", r.config.Campaigns)
 	}
