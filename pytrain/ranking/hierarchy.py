@@ -34,12 +34,29 @@ class Penalties:
     seed: int
 
 
-def fit_prior(pooled: Pooled, penalties: Penalties) -> tuple[float, tuple[Feature, ...]]:
-    """Fit the prior's intercept and features to rows of all campaigns.
+@dataclass(frozen=True)
+class Joint:
+    """The global model with an intercept for each campaign: `campaigns` (highest number + 1,) float64."""
 
-    The campaigns' own intercepts are dropped after the fit. The prior's intercept is then such that the sales of all
-    rows are predicted in sum.
-    """
+    intercept: float
+    features: tuple[Feature, ...]
+    campaigns: Floats
+
+    def logits(self, pooled: Pooled, *, own: bool) -> Floats:
+        """Return the logits of rows (n,), with the campaigns' own intercepts or without."""
+        z = np.full(len(pooled), self.intercept)
+        names = [spec.name for spec in pooled.features]
+        for f in self.features:
+            c = pooled.columns[names.index(f.name)]
+            z += np.array([f.weight(v) for v in c.values])[c.codes]
+        if own:
+            known = pooled.campaign < len(self.campaigns)
+            z[known] += self.campaigns[pooled.campaign[known]]
+        return z
+
+
+def fit_joint(pooled: Pooled, penalties: Penalties) -> Joint:
+    """Fit the weights of the features together with the campaigns' intercepts."""
     features = [f for f in pooled.features if f.only != "campaigns"]
     encoded = pooled.encoded(features, min_rows=penalties.min_rows)
     own = Encoded("campaign", (), ("",) * int(pooled.campaign.max(initial=0)), pooled.campaign)
@@ -49,10 +66,18 @@ def fit_prior(pooled: Pooled, penalties: Penalties) -> tuple[float, tuple[Featur
     l2[p:] = penalties.campaign_l2
     base = solver.shift(np.zeros(len(pooled)), pooled.label, pooled.weight)
     found = solver.fit(x, pooled.label, pooled.weight, np.full(len(pooled), base), l2=l2, intercept_l2=ANCHOR)
-    weights = found.weights.copy()
-    weights[p:] = 0
-    intercept = solver.shift(x @ weights, pooled.label, pooled.weight)
-    return intercept, split(encoded, weights[:p])
+    return Joint(base + found.intercept, split(encoded, found.weights[:p]), found.weights[p:])
+
+
+def fit_prior(pooled: Pooled, penalties: Penalties) -> tuple[float, tuple[Feature, ...]]:
+    """Fit the prior's intercept and features to rows of all campaigns.
+
+    The campaigns' own intercepts are dropped after the fit. The prior's intercept is then such that the sales of all
+    rows are predicted in sum.
+    """
+    joint = fit_joint(pooled, penalties)
+    moved = solver.shift(joint.logits(pooled, own=False), pooled.label, pooled.weight)
+    return joint.intercept + moved, joint.features
 
 
 def fit_deltas(

@@ -1,19 +1,21 @@
-"""How strongly a campaign's deltas are shrunk to the prior: chosen by progressive validation, in order of time.
+"""How strongly weights are shrunk: chosen by progressive validation, in order of time.
 
-Prior and deltas are fitted to the rows before a point in time, and predict those after it, up to the next point. The
-penalties with the least log loss are kept. A random sample of the campaigns is enough, since the penalties are shared.
+First the prior's penalty: what campaigns share is fitted to the first rows, and predicts the others. Then the deltas':
+prior and deltas are fitted to the rows before a point in time, and predict those after it, up to the next point. The
+penalties with the least log loss are kept. A random sample of the campaigns is enough for the deltas, since all
+campaigns share their penalties.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from pytrain.ranking import solver
 from pytrain.ranking.encoding import matrix
-from pytrain.ranking.hierarchy import Penalties, fit_prior
+from pytrain.ranking.hierarchy import Joint, Penalties, fit_joint, fit_prior
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,7 @@ CAMPAIGNS = 64  # at most so many are fitted
 CUTS = (0.5, 0.75, 1.0)  # shares of the rows, by time: fit before one, predict up to the next
 L2 = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
 INTERCEPT_L2 = (3.0, 1.0, 0.3, 0.1)
+PRIOR_L2 = (1.0, 3.0, 10.0, 30.0, 100.0)  # from weak to strong, as long as the log loss falls
 FIRST_INTERCEPT_L2 = 0.3  # while l2 is chosen
 
 
@@ -39,6 +42,24 @@ class Chosen:
     intercept_l2: float
     l2: float
     losses: dict[str, float] = field(default_factory=dict)
+
+
+def choose_prior(pooled: Pooled, penalties: Penalties) -> tuple[float, dict[str, float]]:
+    """Choose the penalty of the prior's weights; return it with the log loss a row of each that was tried."""
+    cut = np.quantile(pooled.time_ms, CUTS[-2])
+    before, after = pooled.take(pooled.time_ms < cut), pooled.take(pooled.time_ms >= cut)
+    losses: dict[str, float] = {}
+    best, least = PRIOR_L2[0], np.inf
+    if not len(before):  # all rows have one time
+        return best, losses
+    for l2 in PRIOR_L2:
+        joint = fit_joint(before, replace(penalties, l2=l2))
+        value = solver.loss(joint.logits(after, own=True), after.label, after.weight) / float(after.weight.sum())
+        losses[f"prior_l2={l2:g}"] = value
+        if value >= least:
+            break
+        best, least = l2, value
+    return best, losses
 
 
 def choose(pooled: Pooled, penalties: Penalties, *, intercept_l2: float | None, l2: float | None) -> Chosen:
@@ -98,10 +119,7 @@ def _folds(pooled: Pooled, penalties: Penalties) -> Sequence[_Fold]:
         if not before.any():
             continue
         intercept, features = fit_prior(pooled.take(before), penalties)
-        offset = np.full(len(pooled), intercept)
-        for f in features:
-            c = pooled.columns[[spec.name for spec in pooled.features].index(f.name)]
-            offset += np.array([f.weight(v) for v in c.values])[c.codes]
+        offset = Joint(intercept, features, np.empty(0)).logits(pooled, own=False)
         for name in names:
             own = np.flatnonzero(pooled.campaign == name)
             times = pooled.time_ms[own]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import numpy as np
@@ -44,12 +45,12 @@ Penalty = Annotated[float, Field(gt=0, le=1e9)]
 
 
 class Settings(Strict):
-    """What a recipe may set. Without `l2` or `intercept_l2`, progressive validation chooses them."""
+    """What a recipe may set. Progressive validation chooses the penalties that are None."""
 
     min_rows: Annotated[int, Field(ge=1)] = 10  # a value with fewer rows of a campaign has no delta of its own
     l2: Penalty | None = None  # of a campaign's deltas
     intercept_l2: Penalty | None = None  # of a campaign's intercept
-    prior_l2: Penalty = 1.0  # of the prior's weights
+    prior_l2: Penalty | None = None  # of the prior's weights
     prior_min_rows: Annotated[int, Field(ge=1)] = 30  # a value with fewer rows of all campaigns is the prior's *other*
     prior_max_rows: Annotated[int, Field(ge=1000)] = 2_000_000  # more: rows without a sale are sampled
     refit_growth: Annotated[float, Field(gt=0)] = 0.1  # refits the prior: the data grew or shrank by this share,
@@ -58,9 +59,9 @@ class Settings(Strict):
 
     @property
     def penalties(self) -> Penalties:
-        """What the prior's fit needs."""
+        """What the prior's fit needs. `l2` may yet be chosen."""
         return Penalties(
-            l2=self.prior_l2,
+            l2=self.prior_l2 or strength.PRIOR_L2[0],
             campaign_l2=self.intercept_l2 or CAMPAIGN_L2,
             min_rows=self.prior_min_rows,
             delta_min_rows=self.min_rows,
@@ -99,8 +100,12 @@ class Prior:
             return found
         pool.tell("reading all campaigns for the prior")
         pooled = pool_rows(pool.data_sets, pool.recipe, max_rows=self.settings.prior_max_rows, seed=self.settings.seed)
-        pool.tell(f"choosing the strength of the deltas on {len(pooled):,} of {pooled.rows:,} rows")
+        pool.tell(f"choosing the strength of penalties on {len(pooled):,} of {pooled.rows:,} rows")
         penalties = self.settings.penalties
+        losses: dict[str, float] = {}
+        if self.settings.prior_l2 is None:
+            l2, losses = strength.choose_prior(pooled, penalties)
+            penalties = replace(penalties, l2=l2)
         chosen = strength.choose(pooled, penalties, intercept_l2=self.settings.intercept_l2, l2=self.settings.l2)
         pool.tell("fitting the prior")
         intercept, features = fit_prior(pooled, penalties)
@@ -127,7 +132,8 @@ class Prior:
             "bytes": size,
             "intercept_l2": chosen.intercept_l2,
             "l2": chosen.l2,
-            "validation": chosen.losses,
+            "prior_l2": penalties.l2,
+            "validation": losses | chosen.losses,
         }
         try:
             write_file(pool.out / STATE, json.dumps(state, indent=1).encode() + b"\n")

@@ -18,7 +18,7 @@ features:
   - name: browser
   - {name: both, of: [system, browser]}
 data: {min_rows: 50}
-trainer: {kind: prior, l2: 3, intercept_l2: 0.3, refit_growth: 0.5}
+trainer: {kind: prior, l2: 3, intercept_l2: 0.3, prior_l2: 1, refit_growth: 0.5}
 """
 SKLEARN = """\
 features: [{name: system}, {name: browser}, {name: both, of: [system, browser]}]

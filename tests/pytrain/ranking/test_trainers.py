@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,11 @@ def test_the_strength_is_chosen_in_order_of_time(tmp_path: Path) -> None:
     assert chosen[0].l2 >= 30
     assert chosen[1].l2 <= 3
     assert strength.choose(pooled, penalties, intercept_l2=2.0, l2=5.0) == strength.Chosen(2.0, 5.0)
+    codes = np.random.default_rng(0).integers(300, size=len(pooled)).astype(np.int32)
+    noise = datasets.Column(tuple(f"{i:03}" for i in range(300)), codes)
+    l2, losses = strength.choose_prior(replace(pooled, columns=(noise, *pooled.columns[1:])), penalties)
+    assert l2 >= 10  # values that tell nothing want strong penalties
+    assert losses[f"prior_l2={l2:g}"] == min(losses.values())
 
 
 def test_weights_are_clipped_and_count_as_their_effective_number() -> None:
