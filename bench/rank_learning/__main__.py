@@ -26,7 +26,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(help=__doc__)
 def main(
-    rows: Annotated[int, typer.Option(min=1000, help="Rows of each of the 24 campaigns.")] = 200_000,
+    rows: Annotated[
+        int, typer.Option(min=1000, help="Rows of each of the 24 campaigns. With 100,000, the rarest sells once.")
+    ] = 100_000,
     seeds: Annotated[int, typer.Option(min=0, help="Worlds; medians are reported. 0: leave this part out.")] = 3,
     campaigns: Annotated[int, typer.Option(min=0, help="Campaigns of the fleet. 0: leave this part out.")] = 300,
     fleet_rows: Annotated[int, typer.Option(min=20, help="Rows of each campaign of the fleet.")] = 10_000,
