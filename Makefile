@@ -24,6 +24,11 @@ help: ## this list
 setup: ## virtual environment, pinned packages, Go, binaries
 	@scripts/setup.sh
 
+.PHONY: build
+build: ## the binaries alone, into bin/, from the sources as they are (make setup comes first)
+	@test -e build/go.mk || { echo "build: run make setup first" >&2; exit 2; }
+	@scripts/build.sh bin
+
 .PHONY: run
 run: setup ## the closed loop with simulated traffic (DURATION=seconds RATE=auctions/s KEEP=1)
 	@exec $(PYTHON_ENV) -m scripts.loop $(run_flags) $(FLAGS)

@@ -112,7 +112,7 @@ func TestBatcherJSON(t *testing.T) {
 	p := &Page{Bidder: "b1", Threading: "caller", Queues: queues, Models: func() []models.Status {
 		return []models.Status{
 			{Model: "ctr", Live: 1, Pointer: models.Pointer{Stable: 7, Pinned: &models.Pin{Reason: "under test"}},
-				Stable:  &models.VersionStatus{Version: 7, Created: time.Now().Add(-time.Hour), Rows: 1000},
+				Stable:  &models.VersionStatus{Version: 7, Format: "plan", Created: time.Now().Add(-time.Hour), Rows: 1000},
 				Refused: []models.RefusedVersion{{Version: 1}, {Version: 2}, {Version: 3}, {Version: 4}, {Version: 8, Error: long}}},
 			{Model: "cvr", StoreError: "no such directory"},
 		}
@@ -132,7 +132,7 @@ func TestBatcherJSON(t *testing.T) {
 		t.Fatalf("got %+v", got)
 	}
 	ctr, cvr := got.Models[0], got.Models[1]
-	if ctr.Stable.Version != 7 || ctr.Stable.Age < 3600 || ctr.Canary != nil || ctr.Pinned.Reason != "under test" || ctr.Settings.MaxRows != 128 || ctr.Settings.MaxWait != batcher.DefaultMaxWait.String() {
+	if ctr.Stable.Version != 7 || ctr.Stable.Format != "plan" || ctr.Stable.Age < 3600 || ctr.Canary != nil || ctr.Pinned.Reason != "under test" || ctr.Settings.MaxRows != 128 || ctr.Settings.MaxWait != batcher.DefaultMaxWait.String() {
 		t.Errorf("version %+v, settings %+v", ctr.Stable, ctr.Settings)
 	}
 	if c := ctr.Counts; c.Rows != 6 || c.Answered != 6 || c.Claims != 3 || c.Full+c.Due+c.Idle+c.Close != c.Batches {

@@ -49,6 +49,7 @@ type pageModel struct {
 
 type pageVersion struct {
 	Version int64   `json:"version"`
+	Format  string  `json:"format"`      // the one that serves
 	Age     float64 `json:"age_seconds"` // since the version was exported
 	Learnt  int64   `json:"learnt_rows"`
 }
@@ -172,7 +173,7 @@ func newPageVersion(v *models.VersionStatus) *pageVersion {
 	if v == nil {
 		return nil
 	}
-	return &pageVersion{v.Version, time.Since(v.Created).Seconds(), v.Rows}
+	return &pageVersion{v.Version, v.Format, time.Since(v.Created).Seconds(), v.Rows}
 }
 
 func newPageHistogram(h batcher.Histogram) pageHistogram {

@@ -183,10 +183,10 @@ func TestColumnsMetadata(t *testing.T) {
 
 func TestV2(t *testing.T) {
 	m, away := reviews("no", "yes"), &fakeModel{err: scoring.ErrNoVersion}
-	models := map[string]Model{"reviews": m, "ctr": &fakeModel{}, "length": value()}
+	models := map[string]Model{"reviews": m, "ctr": &fakeModel{}, "length": value(), "planned": &fakeModel{format: scoring.FormatPlan}}
 	_, client := startServer(t, models, Options{MaxRows: 3, Version: "0.9"})
 	f := expectations(t, client)
-	f("the models", "GET /v1/models", "", 200, `{"models":["ctr","length","reviews"]}`)
+	f("the models", "GET /v1/models", "", 200, `{"models":["ctr","length","planned","reviews"]}`)
 	f("the server", "GET /v2", "", 200, `{"name":"gavel","version":"0.9","extensions":["binary_tensor_data"]}`)
 	f("live", "GET /v2/health/live", "", 200, `{"live":true}`)
 	f("ready", "GET /v2/health/ready", "", 200, `{"ready":true}`)
@@ -196,6 +196,12 @@ func TestV2(t *testing.T) {
 		`"labels":["no","yes"]}`)
 	f("a model of indices", "GET /v2/models/ctr/versions/8", "", 200, `{"name":"ctr","versions":["7"],"platform":"tensorflow_savedmodel",`+
 		`"inputs":[{"name":"rows","datatype":"INT32","shape":[-1,2]}],"outputs":[{"name":"probability","datatype":"FP32","shape":[-1]}]}`)
+	f("a model that has a SavedModel too", "GET /v2/models/planned", "", 200, `{"name":"planned","versions":["7"],"platform":"gavel_plan",`+
+		`"inputs":[{"name":"rows","datatype":"INT32","shape":[-1,2]}],"outputs":[{"name":"probability","datatype":"FP32","shape":[-1]}]}`)
+	f("its metadata, by the plan's names", "GET /v1/models/planned/metadata", "", 200, `{"model_spec":{"name":"planned","signature_name":"","version":"7"},`+
+		`"metadata":{"signature_def":{"signature_def":{"serving_default":{"inputs":{"rows":{"dtype":"DT_INT32","tensor_shape":{"dim":[{"size":"-1","name":""},{"size":"2","name":""}],"unknown_rank":false},"name":"rows"}},`+
+		`"outputs":{"probability":{"dtype":"DT_FLOAT","tensor_shape":{"dim":[{"size":"-1","name":""}],"unknown_rank":false},"name":"probability"}},"method_name":"tensorflow/serving/predict"}}},`+
+		`"columns":{"inputs":[{"name":"rows","type":"int32","width":2,"missing":false}],"outputs":[{"name":"probability","type":"float32","width":1}]}}}`)
 	f("a model is ready", "GET /v2/models/reviews/ready", "", 200, `{"name":"reviews","ready":true}`)
 	f("a version is ready", "GET /v2/models/reviews/versions/8/ready", "", 200, `{"name":"reviews","ready":true}`)
 	f("a version is not", "GET /v2/models/reviews/versions/9/ready", "", 503, `{"name":"reviews","ready":false}`)

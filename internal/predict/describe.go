@@ -135,6 +135,9 @@ func status(c *fasthttp.RequestCtx, t target) {
 
 func metadataOf(model string, v Version) *modelMetadata {
 	signature, schema, labels := v.Signature(), v.Schema(), v.Labels()
+	if v.Format() != scoring.FormatSavedModel { // another format serves, with names of its own
+		signature = scoring.Signature{}
+	}
 	def := signatureDef{Inputs: map[string]tensorInfo{}, Outputs: map[string]tensorInfo{}, Method: "tensorflow/serving/predict"}
 	for _, f := range schema.Inputs {
 		name, tensor := cmp.Or(signature.Input, f.Name), cmp.Or(signature.InputTensor, f.Name)
@@ -147,7 +150,7 @@ func metadataOf(model string, v Version) *modelMetadata {
 	m := new(modelMetadata)
 	m.Spec.Name, m.Spec.Version = model, strconv.FormatInt(v.Version(), 10)
 	m.Metadata.Map.Signatures = map[string]signatureDef{cmp.Or(signature.Name, defaultSignature): def}
-	if signature.Name == "" {
+	if v.Format() != scoring.FormatSavedModel {
 		m.Metadata.Columns = columnsOf(schema, labels)
 	}
 	return m

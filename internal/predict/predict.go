@@ -75,7 +75,9 @@ type Version interface {
 	// Shape returns how many indices a row has, and the bound: each must be in [0, tableRows). Both are 0 if the rows are no
 	// indices of a recipe's encoder.
 	Shape() (rowLen, tableRows int)
-	// Signature returns the names of a SavedModel; empty ones for other formats.
+	// Format returns which of the version's formats serves, as scoring.FormatPlan.
+	Format() string
+	// Signature returns the names of the version's SavedModel, also where another of its formats serves; empty ones if it has none.
 	Signature() scoring.Signature
 	// Score scores len(results) ≥ 1 rows of indices, which follow each other in rows, by the deadline. It keeps neither
 	// slice. The error is nil if every row has a probability. Else it is scoring.ErrRow, ErrShed, ErrExpired or ErrClosed,

@@ -48,6 +48,7 @@ type fakeModel struct {
 	once     sync.Once // makes versions
 	versions [2]fakeVersion
 
+	format  string         // of rows of indices; "": a SavedModel
 	schema  *engine.Schema // nil: rows of two indices, and a probability
 	labels  []any
 	columns func(inputs []engine.Column, n int, outputs []engine.Column, errs []error) error // ScoreColumns
@@ -127,6 +128,13 @@ func (v *fakeVersion) ScoreCandidates(req *auction.Request, candidates []auction
 		results[i].Probability = float32(len(c.Campaign.ID)) + float32(len(req.Impressions[c.Impression].ID))/8
 	}
 	return nil
+}
+
+func (v *fakeVersion) Format() string {
+	if v.model.schema != nil {
+		return scoring.FormatPlan
+	}
+	return cmp.Or(v.model.format, scoring.FormatSavedModel)
 }
 
 func (v *fakeVersion) Signature() scoring.Signature {

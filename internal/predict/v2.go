@@ -46,6 +46,9 @@ type v2Model struct {
 	Labels   []any      `json:"labels,omitempty"` // of the classes; an addition to the protocol
 }
 
+// platforms are the protocol's names of what runs each format.
+var platforms = map[string]string{scoring.FormatSavedModel: "tensorflow_savedmodel", scoring.FormatPlan: "gavel_plan", scoring.FormatONNX: "onnxruntime_onnx"}
+
 type v2Tensor struct {
 	Name     string `json:"name"`
 	Datatype string `json:"datatype"`
@@ -140,10 +143,7 @@ func (s *Server) v2Model(c *fasthttp.RequestCtx, w *work, name []byte) {
 }
 
 func v2ModelOf(t target, v Version) *v2Model {
-	m := &v2Model{Name: string(t.name), Versions: []string{}, Platform: "gavel_plan", Labels: v.Labels()}
-	if v.Signature().InputTensor != "" {
-		m.Platform = "tensorflow_savedmodel"
-	}
+	m := &v2Model{Name: string(t.name), Versions: []string{}, Platform: platforms[v.Format()], Labels: v.Labels()}
 	all := t.model.Versions()
 	slices.SortFunc(all, func(a, b scoring.VersionStatus) int { return cmp.Compare(a.Version, b.Version) })
 	for _, known := range all {

@@ -110,6 +110,7 @@ type fakeServable struct {
 
 func (s fakeServable) Version() int64           { return s.number }
 func (fakeServable) Manifest() *models.Manifest { return nil }
+func (fakeServable) Format() string             { return models.DefaultFormat }
 func (s fakeServable) Release()                 { s.version.users.Add(-1) }
 
 func (v *fakeVersion) Acquire(uint64) (*Version, error) {

@@ -94,6 +94,7 @@ type Version struct {
 type loaded interface {
 	Version() int64
 	Manifest() *models.Manifest
+	Format() string
 	Release()
 }
 
@@ -110,6 +111,16 @@ func (v *Version) Schema() *engine.Schema { return v.queue.Schema() }
 // Labels returns the classes in the order of the columns of the output "probability": all string, all int64 or all float64. It
 // is nil if the engine has none, and read-only.
 func (v *Version) Labels() []any { return v.labels }
+
+// The formats of versions.
+const (
+	FormatSavedModel = models.DefaultFormat
+	FormatPlan       = models.PlanFormat
+	FormatONNX       = models.ONNXFormat
+)
+
+// Format returns which of the version's formats is loaded.
+func (v *Version) Format() string { return v.loaded.Format() }
 
 // Signature returns the signature of the version's SavedModel.
 func (v *Version) Signature() Signature { return v.loaded.Manifest().Signature }

@@ -4,6 +4,7 @@
     operators    the operators: their settings, parameters and what they return
     graph        Value, the nodes that importers chain; Plan, a whole graph with its outputs
     codec        write_plan, read_plan
+    publishing   publish_plan: a plan that was written by hand, as a version (docs/plan-builder.md)
     registry     importers of estimators, by type; places and refusals
 
 An importer is a function that turns one fitted estimator into values:
@@ -17,12 +18,14 @@ output needs is left out, so an importer may offer more values than are used.
 """
 
 from pytrain.plan.codec import read_plan, write_plan
-from pytrain.plan.graph import Inputs, Plan, Prediction, Value, concat, mean, node
+from pytrain.plan.graph import Input, Inputs, Plan, Prediction, Value, concat, mean, node
 from pytrain.plan.places import Place
+from pytrain.plan.publishing import publish_plan
 from pytrain.plan.registry import convert, importer
 from pytrain.plan.tensors import Tensor
 
 __all__ = [
+    "Input",
     "Inputs",
     "Place",
     "Plan",
@@ -34,6 +37,7 @@ __all__ = [
     "importer",
     "mean",
     "node",
+    "publish_plan",
     "read_plan",
     "write_plan",
 ]

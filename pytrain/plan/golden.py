@@ -157,7 +157,7 @@ class _Edges:
         if node.op in ("impute", "missing", "trees", "leaves") or np.isnan(t.get("keys", np.zeros(0))).any():
             for j in range(read.width):
                 self._note_missing(read, j)
-        while read.op == "lower":
+        while read.op in ("lower", "replace_characters"):
             read = read.inputs[0]
         if "offsets" in t:
             data, offsets = t["bytes"].tobytes(), t["offsets"]

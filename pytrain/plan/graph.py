@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 import numpy as np
 
-from pytrain.plan.operators import MOST_IN, MOST_INPUTS, MOST_NODES, Fault, Shape, shape_of
-from pytrain.plan.places import here
+from pytrain.plan.operators import DENSE, MOST_IN, MOST_INPUTS, MOST_NODES, Fault, Shape, shape_of
+from pytrain.plan.places import at, here
 from pytrain.plan.tensors import Tensor
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ Text = str | None  # None is a missing text
 ANY, NO_INFINITY, FINITE = 0, 1, 2
 
 _KEEP = {"concat", "select", "dense", "add", "sub", "mul", "div", "clip", "normalize", "polynomial", "mean"}
-_NEW = {"function": ANY, "cast": ANY, "equal_missing": NO_INFINITY}
+_NEW = {"function": ANY, "cast": ANY, "parse": ANY, "equal_missing": NO_INFINITY}
 
 
 class Value:
@@ -137,7 +137,52 @@ class Value:
         """
         if self.type != "text":
             raise here().refuse(f"reads {self.width} columns of numbers as text", "name one text column")
+        if self.width > 1:
+            raise here().refuse(f"reads {self.width} columns of text as one", "name one text column")
         return self
+
+    def csv(self, columns: Mapping[str, str], *, separator: str = ",", missing: str | None = "") -> dict[str, Value]:
+        """Read one column of text as lines of CSV, and return the fields by their names.
+
+        A line is refused that has other quotes or another number of fields than docs/plan-format.md says, or, in a
+        column that is used, a field that is no number.
+
+        Parameters
+        ----------
+        columns
+            Name and type (`text`, `float64`, `float32`, `int32`) of every field, in the order of the line.
+        separator
+            One ASCII character.
+        missing
+            What a missing field holds, with or without quotes: it is a missing text, or NaN. None: no field is
+            missing.
+
+        Raises
+        ------
+        Fault
+            A type is unknown, there are no columns, or too many, or the separator is no such character.
+        """
+        kinds = ("text", *DENSE)
+        for name, kind in columns.items():
+            if kind not in kinds:
+                raise Fault(f"csv: the column {name!r} is {kind!r}, not one of {', '.join(kinds)}")
+        every = tuple(range(len(columns)))
+        settings = {"separator": separator, "missing": missing, "fields": len(columns), "columns": every}
+        place = here().part(f"csv of {len(columns)} columns")
+        with at(place):
+            line = node("csv", [self.texts()], settings)
+        found = {}
+        for i, (name, kind) in enumerate(columns.items()):
+            with at(place.part(f"column {name}")):
+                field = line.select([i])
+                found[name] = field if kind == "text" else field.parse("int32" if kind == "int32" else "float64")
+                if kind == "float32":
+                    found[name] = found[name].cast("float32")
+        return found
+
+    def parse(self, to: str = "float64") -> Value:
+        """Return the number that each text is, as `float64` or `int32`; a row with another text is refused."""
+        return node("parse", [self.texts()], {"to": to})
 
     def columns(self) -> list[Value]:
         """Return its columns, each of width 1."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ MOST_WIDTH = 1 << 24
 MOST_INPUTS = 4_096
 MOST_NODES = 65_536
 MOST_IN = 1_024
+MOST_FIELDS = 65_536
 
 FUNCTIONS = (
     *("log", "log1p", "log2", "log10", "exp", "expm1", "sqrt", "cbrt", "square", "abs", "negative", "reciprocal"),
@@ -25,6 +27,7 @@ FUNCTIONS = (
 )
 LINKS = ("sigmoid", "binary", "softmax", "ovr", "exp", "huber", "shares", "parts")
 DENSE = ("float64", "float32", "int32")
+_ASCII = 0x80
 
 
 class Fault(ValueError):
@@ -93,18 +96,15 @@ def _check_names(op: str, what: str, known: Mapping[str, Any], given: Any) -> No
             raise Fault(f"{op} lacks the {what} {name!r}")
 
 
+_TYPES = {"int": int, "float": float, "bool": bool, "text": str}
+
+
 def _fits(value: object, kind: Any) -> bool:
-    match kind:
-        case "int":
-            return type(value) is int
-        case "float":
-            return type(value) is float
-        case "float or none":
-            return value is None or type(value) is float
-        case "bool":
-            return type(value) is bool
-        case "ints":
-            return isinstance(value, tuple) and all(type(v) is int for v in value)
+    if kind == "ints":
+        return isinstance(value, tuple) and all(type(v) is int for v in value)
+    if isinstance(kind, str):
+        name = kind.removesuffix(" or none")
+        return (value is None and name != kind) or type(value) is _TYPES[name]
     return isinstance(value, str) and value in kind
 
 
@@ -145,7 +145,7 @@ def _concat(inputs: Sequence[Shape], _s: Settings, _t: Tensors) -> Shape:
 
 
 def _select(inputs: Sequence[Shape], settings: Settings, _t: Tensors) -> Shape:
-    shape = _one(inputs, *DENSE, sparse=True)
+    shape = _one(inputs, *DENSE, "text", sparse=True)
     columns = settings["columns"]
     _require(all(0 <= c < shape.width for c in columns), f"selects a column beyond the {shape.width} there are")
     _require(not shape.sparse or len(set(columns)) == len(columns), "selects a sparse column twice")
@@ -207,17 +207,33 @@ def _gather(inputs: Sequence[Shape], _s: Settings, tensors: Tensors) -> Shape:
     return Shape("float64", _size(tensors, "table", 1))
 
 
+def _csv(inputs: Sequence[Shape], settings: Settings, _t: Tensors) -> Shape:
+    _one(inputs, "text", width=1)
+    separator, fields, columns = settings["separator"], settings["fields"], settings["columns"]
+    fits = len(separator) == 1 and 0 < ord(separator) < _ASCII and separator not in '"\n\r'
+    _require(fits, f"the separator {separator!r} is not one ASCII character, or a quote or the end of a line")
+    _require(1 <= fields <= MOST_FIELDS, f"a line has {fields} fields; from 1 to {MOST_FIELDS} are allowed")
+    _require(all(0 <= c < fields for c in columns), f"a column is beyond the {fields} fields")
+    _require(all(a < b for a, b in pairwise(columns)), "the columns do not ascend")
+    return Shape("text", len(columns))
+
+
+def _parse(inputs: Sequence[Shape], settings: Settings, _t: Tensors) -> Shape:
+    _one(inputs, "text", width=1)
+    return Shape(settings["to"], 1)
+
+
 def _text(inputs: Sequence[Shape], _s: Settings, _t: Tensors) -> Shape:
-    return _one(inputs, "text")
+    return _one(inputs, "text", width=1)
 
 
 def _ngrams(inputs: Sequence[Shape], _s: Settings, tensors: Tensors) -> Shape:
-    _one(inputs, "text")
+    _one(inputs, "text", width=1)
     return Shape("float64", _size(tensors, "offsets") - 1, sparse=True)
 
 
 def _hashing(inputs: Sequence[Shape], settings: Settings, _t: Tensors) -> Shape:
-    _one(inputs, "text")
+    _one(inputs, "text", width=1)
     return Shape("float64", settings["width"], sparse=True)
 
 
@@ -355,7 +371,12 @@ _OPERATORS: Mapping[str, _Operator] = {
     ),
     "expand": _Operator(_expand, {"sizes": "ints"}),
     "gather": _Operator(_gather, {}, {"table": ("float64", 2)}),
+    "csv": _Operator(_csv, {"separator": "text", "missing": "text or none", "fields": "int", "columns": "ints"}),
+    "parse": _Operator(_parse, {"to": ("float64", "int32")}),
     "lower": _Operator(_text, {}, _UNICODE),
+    "replace_characters": _Operator(
+        _text, {}, {"blocks": ("uint8", 1), "rows": ("int32", 1), "bytes": ("uint8", 1), "offsets": ("uint32", 1)}
+    ),
     "ngrams": _Operator(_ngrams, _NGRAMS, _DICTIONARY | {f"{n}?": k for n, k in _UNICODE.items()} | _STOP),
     "hashing": _Operator(
         _hashing,

@@ -22,7 +22,11 @@ class Place:
 
     def child(self, name: str, estimator: object) -> Place:
         """Return the place of a part: `name` is where its parent keeps it, as `steps[1] scaler`."""
-        return Place((*self.path, f"{name}: {type(estimator).__name__}"), self.file)
+        return self.part(f"{name}: {type(estimator).__name__}")
+
+    def part(self, name: str) -> Place:
+        """Return the place of a part that is no estimator."""
+        return Place((*self.path, name), self.file)
 
     def refuse(self, message: str, remedy: str) -> Refusal:
         """Return the error to raise when the estimator here cannot be expressed exactly.

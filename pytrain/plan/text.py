@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.utils.validation import check_is_fitted
 
+from pytrain.plan.accents import KINDS, characters
 from pytrain.plan.dictionary import dictionary
 from pytrain.plan.graph import node
 from pytrain.plan.operators import MOST_WIDTH
@@ -38,7 +39,6 @@ _FIXED = {
     "input": ("content", "give the texts themselves"),
     "encoding": ("utf-8", "give texts as str and leave encoding at 'utf-8'"),
     "decode_error": ("strict", "give texts as str and leave decode_error at 'strict'"),
-    "strip_accents": (None, "strip accents before the pipeline, in training and in serving"),
     "preprocessor": (None, "preprocess before the pipeline, in training and in serving"),
 }
 
@@ -68,7 +68,7 @@ def hashing_vectorizer(estimator: Any, value: Value, place: Place) -> Value:
         raise place.refuse(f"has n_features={width}; a plan has at most {MOST_WIDTH} columns", "fit it with fewer")
     settings, tensors = _analyzer(estimator, place)
     settings |= {"width": width, "alternate_sign": bool(estimator.alternate_sign)}
-    counts = node("hashing", [_lower(estimator, value)], settings, tensors)
+    counts = node("hashing", [_characters(estimator, value, place)], settings, tensors)
     return counts if estimator.norm is None else counts.normalize(estimator.norm)
 
 
@@ -119,12 +119,22 @@ def _check_dtype(estimator: Any, place: Place, *types: type) -> None:
 
 def _ngrams(estimator: Any, value: Value, place: Place) -> Value:
     settings, tensors = _analyzer(estimator, place)
-    return node("ngrams", [_lower(estimator, value)], settings, tensors | dictionary(_terms(estimator, place)))
+    return node(
+        "ngrams", [_characters(estimator, value, place)], settings, tensors | dictionary(_terms(estimator, place))
+    )
 
 
-def _lower(estimator: Any, value: Value) -> Value:
+def _characters(estimator: Any, value: Value, place: Place) -> Value:
+    """Return the texts in lower case, and then without accents, as the estimator says."""
     value = value.texts()
-    return node("lower", [value], {}, tables().objects) if estimator.lowercase else value
+    if estimator.lowercase:
+        value = node("lower", [value], {}, tables().objects)
+    accents = estimator.strip_accents
+    if accents is None:
+        return value
+    if accents not in KINDS:
+        raise place.refuse(f"has strip_accents={_show(accents)}", "use strip_accents='unicode' or 'ascii'")
+    return node("replace_characters", [value], {}, characters(accents))
 
 
 def _terms(estimator: Any, place: Place) -> list[bytes]:

@@ -34,7 +34,7 @@ function cardOf(name) {
 
 function versionText(m) {
   if (!m.stable) return m.store_error ? `no version serves: ${m.store_error}` : "no version serves yet";
-  const describe = v => `version ${v.version}, exported ${age(v.age_seconds)} ago, ${v.learnt_rows ? `trained on ${count(v.learnt_rows)} rows` : "untrained"}`;
+  const describe = v => `version ${v.version} (${v.format}), exported ${age(v.age_seconds)} ago, ${v.learnt_rows ? `trained on ${count(v.learnt_rows)} rows` : "no rows learnt here"}`;
   const canary = m.canary ? `; canary for ${percent(m.canary_share)} of users: ${describe(m.canary)}` : "";
   const pin = m.pinned ? `; pinned since ${new Date(m.pinned.since).toLocaleString()}${m.pinned.reason ? `: ${m.pinned.reason}` : ""}` : "";
   return describe(m.stable) + canary + pin + (m.live_versions > (m.canary ? 2 : 1) ? "; another version is loading or answering its last rows" : "");

@@ -18,6 +18,11 @@ var faults = map[uint8]string{
 	C.GV_NOT_UTF8:   "a text is not UTF-8",
 	C.GV_NO_TEXT:    "a text is missing",
 	C.GV_RANGE:      "an index is not in its table",
+	C.GV_QUOTES:     "a quoted field does not end, or has more than a separator behind its closing quote; write a quote within a quoted field twice",
+	C.GV_FIELDS:     "the line has fewer or more fields than there are columns; quote a field that holds the separator, and write missing ones too",
+	C.GV_LINES:      "the text holds more than one line; give each row a text of its own, without a header",
+	C.GV_NO_NUMBER:  "the field is no number; write it with digits, as -1.5 or 2e-3, or as the marker of missing fields",
+	C.GV_NO_INTEGER: "the field is no whole number from -2147483648 to 2147483647; write it without a fraction or an exponent",
 }
 
 // rowErrors names the rows that have failed, for each member that they fail for, and forgets them.

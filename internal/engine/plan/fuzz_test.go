@@ -49,6 +49,16 @@ func everything() plantest.Plan {
 	return s.plan
 }
 
+// ofLines is a plan of the operators that read lines of CSV, and of those that make texts.
+func ofLines() plantest.Plan {
+	s := &sketch{}
+	text := s.input(engine.Text, 1)
+	line := s.node("csv", lines(2, 0, 1), nil, s.node("replace_characters", nil, replacements(), text))
+	whole := s.node("parse", map[string]any{"to": "int32"}, nil, s.node("select", columns(1), nil, line))
+	s.output(s.node("concat", nil, nil, s.column(line, 0), s.node("cast", map[string]any{"to": "float64"}, nil, whole)))
+	return s.plan
+}
+
 // scoreAll runs some rows through whatever was loaded.
 func scoreAll(t *testing.T, e engine.Engine) {
 	b, err := e.NewBatch(70)
@@ -56,7 +66,7 @@ func scoreAll(t *testing.T, e engine.Engine) {
 		return // a row that is too large
 	}
 	defer b.Close()
-	texts := []string{"", "Abc ab", "\xff", "ein längerer Text", "ΑΣ", "\u0130"}
+	texts := []string{"", "Abc ab", "\xff", "ein längerer Text", "ΑΣ", "\u0130", "1.5,2", "\"1e400\",\"\""}
 	for k := range b.Inputs() {
 		c := &b.Inputs()[k]
 		for i := range c.Text {
@@ -103,7 +113,7 @@ func fuzzed(t *testing.T, plan []byte, objects *Objects) (opened bool) {
 
 func FuzzPlan(f *testing.F) {
 	objects := NewObjects(f.TempDir())
-	for _, p := range []plantest.Plan{logistic(), everything()} {
+	for _, p := range []plantest.Plan{logistic(), everything(), ofLines()} {
 		p.Write(f, f.TempDir(), objects.dir)
 		plan, _ := p.Encode()
 		f.Add(plan)

@@ -142,6 +142,19 @@ func (n *node) word(name string, words ...string) string {
 	return s
 }
 
+// text is a setting that is a text; empty after a fault.
+func (n *node) text(name string) string {
+	value, ok := n.setting(name)
+	if !ok {
+		return ""
+	}
+	s, ok := value.(string)
+	if !ok {
+		n.fault("setting %q is %v, must be a text", name, show(value))
+	}
+	return s
+}
+
 // integers is a setting that is a list of integers in [low, high], count of them unless that is negative.
 func (n *node) integers(name string, count, low, high int) []int {
 	value, ok := n.setting(name)

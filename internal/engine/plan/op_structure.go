@@ -30,8 +30,10 @@ func checkConcat(n *node) (kind, build) {
 }
 
 func checkSelect(n *node) (kind, build) {
-	n.numbers()
 	in := n.in[0]
+	if in.of != engine.Float64 && in.of != engine.Text {
+		n.fault("input 0 is %v, it takes float64 or text", in)
+	}
 	columns := n.integers("columns", -1, 0, in.width-1)
 	out := kind{in.of, len(columns), in.sparse}
 	target := make([]int, 0)
@@ -53,6 +55,9 @@ func checkSelect(n *node) (kind, build) {
 		}
 		if slices.IsSorted(columns) {
 			p.ascending = 1
+		}
+		if in.of == engine.Text {
+			return stage{unsafe.Pointer(C.gv_select_text), unsafe.Pointer(p)}
 		}
 		return stage{unsafe.Pointer(C.gv_select), unsafe.Pointer(p)}
 	}

@@ -4,8 +4,11 @@ package plan
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"unicode/utf8"
 	"unsafe"
 
 	"gavel/internal/engine"
@@ -13,6 +16,7 @@ import (
 
 func init() {
 	add("lower", operator{1, 1, checkLower})
+	add("replace_characters", operator{1, 1, checkReplace})
 	add("ngrams", operator{1, 1, checkNgrams})
 	add("hashing", operator{1, 1, checkHashing})
 	add("tfidf", operator{1, 1, checkTfidf})
@@ -56,6 +60,7 @@ func (u *unicode) fill(c *C.gv_unicode) {
 
 func checkLower(n *node) (kind, build) {
 	n.dense(engine.Text)
+	n.column()
 	u := n.unicode()
 	return kind{of: engine.Text, width: 1}, func(m *memory) stage {
 		p := params[C.gv_lower_params](m)
@@ -64,11 +69,64 @@ func checkLower(n *node) (kind, build) {
 	}
 }
 
+// maxReplaced is the longest text that stands for a character, in bytes.
+const maxReplaced = 64
+
+func checkReplace(n *node) (kind, build) {
+	n.dense(engine.Text)
+	n.column()
+	blocks, rows := n.object("blocks", Uint8, C.GV_BLOCKS), n.object("rows", Int32, -1)
+	bytes, offsets := n.object("bytes", Uint8, -1), n.object("offsets", Uint32, -1)
+	if rows.dims[0] == 0 || rows.dims[0]%256 != 0 {
+		n.fault("object \"rows\" has %d values, must be blocks of 256", rows.dims[0])
+	}
+	if offsets.dims[0] == 0 {
+		n.fault("object \"offsets\" is empty")
+	}
+	n.content(blocks, fmt.Sprintf("blocks below %d", rows.dims[0]/256), func() error {
+		for i, b := range values[uint8](blocks) {
+			if int(b) >= rows.dims[0]/256 {
+				return fmt.Errorf("object \"blocks\" names block %d at %d, which is not there", b, i)
+			}
+		}
+		return nil
+	})
+	n.content(rows, fmt.Sprintf("-1 or row below %d", offsets.dims[0]-1), func() error { return rows.below("rows", -1, offsets.dims[0]-1) })
+	n.content(offsets, "texts for characters in "+bytes.sum, func() error { return textsForCharacters(values[uint8](bytes), values[uint32](offsets)) })
+	return kind{of: engine.Text, width: 1}, func(m *memory) stage {
+		p := params[C.gv_replace_params](m)
+		p.blocks, p.rows = (*C.uint8_t)(blocks.pointer()), (*C.int32_t)(rows.pointer())
+		p.bytes, p.offsets = (*C.uint8_t)(bytes.pointer()), (*C.uint32_t)(offsets.pointer())
+		first := int(values[uint8](blocks)[0]) * 256
+		p.ascii_stays = flag(!slices.ContainsFunc(values[int32](rows)[first:first+128], func(row int32) bool { return row >= 0 }))
+		return stage{unsafe.Pointer(C.gv_replace_characters), unsafe.Pointer(p)}
+	}
+}
+
+// textsForCharacters checks the texts that stand for characters.
+func textsForCharacters(bytes []uint8, offsets []uint32) error {
+	if offsets[0] != 0 || int64(offsets[len(offsets)-1]) != int64(len(bytes)) {
+		return errors.New("object \"offsets\" does not begin with 0, or end with the length of \"bytes\"")
+	}
+	for i := 1; i < len(offsets); i++ {
+		if offsets[i] < offsets[i-1] || offsets[i]-offsets[i-1] > maxReplaced {
+			return fmt.Errorf("object \"offsets\" descends at %d, or leaves more than %d bytes to a text", i, maxReplaced)
+		}
+	}
+	for i := 1; i < len(offsets); i++ { // offsets are in range now
+		if !utf8.Valid(bytes[offsets[i-1]:offsets[i]]) {
+			return fmt.Errorf("object \"bytes\" is not UTF-8 in text %d", i-1)
+		}
+	}
+	return nil
+}
+
 var analyzers = map[string]C.int32_t{"word": C.GV_WORDS, "char": C.GV_CHARS, "char_wb": C.GV_CHARS_IN_WORDS}
 
 // checkAnalyzer checks what ngrams and hashing share, and returns what fills the parameters of that.
 func checkAnalyzer(n *node) (fill func(*memory) *C.gv_ngrams_params) {
 	n.dense(engine.Text)
+	n.column()
 	analyzer := n.word("analyzer", "word", "char", "char_wb")
 	low := n.integer("low", 1, maxNgram)
 	high := n.integer("high", low, maxNgram)

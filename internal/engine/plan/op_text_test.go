@@ -75,6 +75,58 @@ func TestLower(t *testing.T) {
 	}
 }
 
+// replacements are some texts for characters: é by e, ß by ss, the acute accent by nothing, 🙂 by ☺.
+func replacements() tensors {
+	blocks := make([]uint8, 4352)
+	blocks[0], blocks[3], blocks[0x1F6] = 1, 2, 3
+	rows := slices.Repeat([]int32{-1}, 4*256)
+	rows[256+'é'], rows[256+'ß'], rows[2*256+1], rows[3*256+0x42] = 0, 1, 2, 3
+	return tensors{"blocks": plantest.Of(blocks), "rows": plantest.Of(rows), "bytes": plantest.Of([]uint8("ess☺")), "offsets": plantest.Of([]uint32{0, 1, 3, 3, 6})}
+}
+
+func TestReplaceCharacters(t *testing.T) {
+	want := []string{"", "abc", "e", "Straße"[:4] + "sse", "a e", "☺☺ i", "日本"}
+	obj := dictionary(want...)
+	codes := make([]float64, len(want))
+	for i := range codes {
+		codes[i] = float64(i)
+	}
+	obj["codes"] = plantest.Of(codes)
+	s := &sketch{}
+	text := s.node("replace_characters", nil, replacements(), s.input(engine.Text, 1))
+	s.output(s.node("lookup", map[string]any{"unknown": -1.0}, obj, text))
+	given := []string{"", "abc", "é", "Straße", "a\u0301 é\u0301", "🙂☺ i", "日本"}
+	got, refused := s.open(t, 64).score([]any{append(slices.Clone(given), "\xFF")}, len(given)+1)
+	if !slices.Equal(refused, []int{len(given)}) {
+		t.Errorf("rows %v are refused, want the missing text", refused)
+	}
+	if !slices.Equal(got[0][:len(given)], codes) {
+		t.Errorf("got the texts %v", got[0][:len(given)])
+	}
+}
+
+func TestReplaceCharactersIsRefused(t *testing.T) {
+	text := kind{of: engine.Text, width: 1}
+	f := func(object string, o plantest.Tensor, words ...string) {
+		t.Helper()
+		obj := replacements()
+		obj[object] = o
+		refused(t, "replace_characters", nil, obj, text, append(words, object)...)
+	}
+	f("blocks", plantest.Of(slices.Repeat([]uint8{4}, 4352)), "block 4 at 0", "not there")
+	f("blocks", plantest.Of(make([]uint8, 4351)), "[4352]")
+	f("rows", plantest.Of(make([]int32, 1023)), "blocks of 256")
+	f("rows", plantest.Of(slices.Repeat([]int32{4}, 1024)), "holds 4")
+	f("rows", plantest.Of(slices.Repeat([]int32{-2}, 1024)), "holds -2")
+	f("offsets", plantest.Of([]uint32{0, 1, 3, 3, 5}), "length of")
+	f("offsets", plantest.Of([]uint32{0, 3, 1, 3, 6}), "descends at 2")
+	f("bytes", plantest.Of([]uint8("ess\xe2\x98a")), "not UTF-8 in text 3")
+	f("offsets", plantest.Of([]uint32{}), "empty")
+	long := replacements()
+	long["bytes"], long["offsets"] = plantest.Of(make([]uint8, 65)), plantest.Of([]uint32{0, 0, 0, 0, 65})
+	refused(t, "replace_characters", nil, long, text, "more than 64 bytes")
+}
+
 // counted is a node of text and one text's row.
 type counted struct {
 	op   string

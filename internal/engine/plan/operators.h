@@ -26,6 +26,7 @@ typedef struct {
   int32_t ascending;       // the targets ascend, so that rows stay sorted
 } gv_select_params;
 int gv_select(const gv_stage *, gv_run *);
+int gv_select_text(const gv_stage *, gv_run *);
 
 // Numbers.
 

@@ -48,6 +48,11 @@ typedef enum {
   GV_NOT_UTF8,    // a text that is not UTF-8
   GV_NO_TEXT,     // a missing text where the model takes none
   GV_RANGE,       // an index that is not in its table
+  GV_QUOTES,      // a line of CSV whose quotes do not match
+  GV_FIELDS,      // a line of CSV with fewer or more fields than the plan has columns
+  GV_LINES,       // a text with more than one line of CSV
+  GV_NO_NUMBER,   // a text that is no number, or one beyond the largest
+  GV_NO_INTEGER,  // a text that is no int32
 } gv_fault;
 
 // Scratch memory of one thread. It grows to what the largest run needed, and is then reused.

@@ -9,7 +9,7 @@ import (
 // Rewriting. A plan that has been checked is rewritten before it is compiled, so that a better rule serves every plan that was
 // ever published. A rule looks at one vertex and what it reads. Rules of a phase are tried until none changes anything.
 //
-//	checked ──► exact rules: merge equal nodes, join selects and concats ──► linear rules, in rewrite_linear.go ──► checked again
+//	checked ──► exact rules: merge equal nodes, join selects and concats, read fewer fields ──► linear rules, in rewrite_linear.go ──► checked again
 //
 // Exact rules leave every result as it is, bit for bit. Linear rules change the order of sums, and so are left out where the plan
 // wants more than 1e-6, or where a result is compared later: a tree may turn on the last bit.
@@ -52,8 +52,9 @@ var exactRules = []rule{
 type rewriter struct {
 	vertices []*vertex // inputs first, each before those that read it
 	outputs  []*vertex
-	next     []*vertex          // the vertices of the pass under way
-	seen     map[string]*vertex // by what mergeEqual compares
+	next     []*vertex             // the vertices of the pass under way
+	seen     map[string]*vertex    // by what mergeEqual compares
+	readers  map[*vertex][]*vertex // at the start of a pass; nil until a rule asks for it
 	fired    []Fired
 	without  string // a rule's name
 }
@@ -63,7 +64,7 @@ const maxPasses = 1000
 
 // Rules lists the names of the rules.
 func Rules() (names []string) {
-	for _, of := range slices.Concat(exactRules, linearRules, narrowRules) {
+	for _, of := range slices.Concat(exactRules, fieldRules, linearRules, narrowRules) {
 		names = append(names, of.name)
 	}
 	return names
@@ -75,6 +76,7 @@ func rewrite(p *document, without string) (*document, []Fired) {
 	r := newRewriter(p)
 	r.without = without
 	r.run(exactRules)
+	r.run(fieldRules)
 	if p.tolerance >= 1e-6 {
 		r.protect()
 		r.run(linearRules)
@@ -106,7 +108,7 @@ func (r *rewriter) run(rules []rule) {
 	for range maxPasses {
 		r.sweep()
 		changed := false
-		r.next, r.seen = nil, map[string]*vertex{}
+		r.next, r.seen, r.readers = nil, map[string]*vertex{}, nil
 		for _, v := range r.vertices {
 			for i := range v.from {
 				v.from[i] = v.from[i].end()
@@ -158,6 +160,19 @@ func (r *rewriter) sweep() {
 		}
 	}
 	r.vertices = slices.DeleteFunc(r.vertices, func(v *vertex) bool { return v.node != nil && v.users == 0 })
+}
+
+// readersOf are the vertices that read v; one that reads it twice stands there twice.
+func (r *rewriter) readersOf(v *vertex) []*vertex {
+	if r.readers == nil {
+		r.readers = map[*vertex][]*vertex{}
+		for _, reader := range r.vertices {
+			for _, from := range reader.from {
+				r.readers[from] = append(r.readers[from], reader)
+			}
+		}
+	}
+	return r.readers[v]
 }
 
 // create adds a vertex in place of at, whose name it bears in messages.
@@ -362,7 +377,7 @@ func refuses(v *vertex, seen map[*vertex]bool) bool {
 		return true
 	}
 	switch v.node.op {
-	case "finite", "gather", "lower", "ngrams", "hashing", "indices_linear", "fm", "deepfm":
+	case "finite", "gather", "csv", "parse", "lower", "replace_characters", "ngrams", "hashing", "indices_linear", "fm", "deepfm":
 		return true
 	case "lookup":
 		if v.node.set["unknown"] == nil {

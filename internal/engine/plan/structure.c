@@ -105,6 +105,18 @@ int gv_select(const gv_stage *stage, gv_run *run) {
   return 0;
 }
 
+int gv_select_text(const gv_stage *stage, gv_run *run) {
+  const gv_select_params *p = stage->params;
+  const gv_value *in = &run->values[stage->in[0]];
+  gv_value *out = &run->values[stage->out];
+  for (int32_t row = 0; row < run->rows; row++) {
+    for (int32_t j = 0; j < out->width; j++) {
+      out->text[(size_t)row * (size_t)out->width + (size_t)j] = in->text[(size_t)row * (size_t)in->width + (size_t)p->columns[j]];
+    }
+  }
+  return 0;
+}
+
 int gv_dense(const gv_stage *stage, gv_run *run) {
   const gv_value *in = &run->values[stage->in[0]];
   gv_value *out = &run->values[stage->out];

@@ -31,6 +31,16 @@ typedef struct {
 } gv_lower_params;
 int gv_lower(const gv_stage *, gv_run *);
 
+// Texts for characters: that of c is texts[row], row = rows[blocks[c >> 8]][c & 255], or c itself where that is −1.
+typedef struct {
+  const uint8_t *blocks;  // [4352]
+  const int32_t *rows;    // [blocks there are][256]
+  const uint8_t *bytes;
+  const uint32_t *offsets;  // [texts + 1]
+  int32_t ascii_stays;      // no ASCII character is replaced
+} gv_replace_params;
+int gv_replace_characters(const gv_stage *, gv_run *);
+
 typedef enum { GV_WORDS = 1, GV_CHARS, GV_CHARS_IN_WORDS } gv_analyzer;
 
 typedef struct {

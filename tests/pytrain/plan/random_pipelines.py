@@ -241,6 +241,7 @@ def _grams(draw: Draw) -> dict[str, Any]:
         "ngram_range": one_of(draw, (1, 1), (1, 2), (2, 3)),
         "stop_words": one_of(draw, None, ["the", "very"]) if analyzer == "word" else None,
         "token_pattern": one_of(draw, r"(?u)\b\w\w+\b", r"(?u)\b\w+\b"),
+        "strip_accents": one_of(draw, None, None, "unicode", "ascii"),
     }
 
 

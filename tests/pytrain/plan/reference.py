@@ -5,6 +5,7 @@ Trees alone are run by the engine's C code.
 
 from __future__ import annotations
 
+import csv
 import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -140,9 +141,75 @@ def _mean(read: Any, _v: Value, _t: Any, _r: Any) -> Any:
     return sum(read[1:], start=read[0]) / len(read)
 
 
+def _csv(read: Any, value: Value, _t: Any, refused: Any) -> Any:
+    s = value.settings
+    rows = []
+    for row, line in enumerate(read[0]):
+        fields = fields_of(line, s["separator"])
+        if fields is None or len(fields) != s["fields"]:
+            refused[row] = True
+            fields = [""] * s["fields"]
+        kept = [MISSING if fields[c] == s["missing"] else fields[c].encode() for c in s["columns"]]
+        rows.append(kept if len(kept) > 1 else kept[0])
+    return rows
+
+
+def fields_of(line: bytes, separator: str) -> list[str] | None:
+    """Return what Python's csv module reads in a line; None if it refuses it."""
+    if line == MISSING:
+        return None
+    try:
+        rows = list(csv.reader([line.decode()], delimiter=separator, strict=True))
+    except csv.Error:
+        return None
+    return (rows and rows[0]) or [""]
+
+
+BLANKS = b" \t"
+NUMBER = re.compile(rb"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.IGNORECASE)
+WHOLE = re.compile(rb"[+-]?\d+")
+
+
+def number(text: bytes, to: str) -> float | None:
+    """Return what Python's float, or int, reads in a text; None if it is of no accepted form, or out of range."""
+    if text == MISSING:
+        return float("nan") if to == "float64" else None
+    text = text.strip(BLANKS)
+    if len(text) > 1000 or not (NUMBER if to == "float64" else WHOLE).fullmatch(text):
+        return None
+    found = float(text) if to == "float64" else int(text)
+    if to == "float64":
+        return None if np.isinf(found) and b"n" not in text.lower() else found
+    return found if -(2**31) <= found < 2**31 else None
+
+
+def _parse(read: Any, value: Value, _t: Any, refused: Any) -> Any:
+    found = [number(text, value.settings["to"]) for text in read[0]]
+    refused |= np.array([x is None for x in found], bool)
+    return np.array([0 if x is None else x for x in found], value.settings["to"])[:, None]
+
+
+def _select(read: Any, value: Value, _t: Any, _r: Any) -> Any:
+    columns = value.settings["columns"]
+    if value.type != "text":
+        return read[0][:, list(columns)]
+    return [[row[c] for c in columns] if len(columns) > 1 else row[columns[0]] for row in read[0]]
+
+
 def _lower(read: Any, _v: Value, _t: Any, refused: Any) -> Any:
     refused |= np.array([t == MISSING for t in read[0]], bool)
     return [t.decode(errors="replace").lower().encode() for t in read[0]]
+
+
+def _replace(read: Any, _v: Value, t: Any, refused: Any) -> Any:
+    refused |= np.array([x == MISSING for x in read[0]], bool)
+    texts = [text.decode() for text in _texts(t)]
+
+    def replaced(c: str) -> str:
+        row = t["rows"][256 * int(t["blocks"][ord(c) >> 8]) + (ord(c) & 255)]
+        return c if row < 0 else texts[row]
+
+    return ["".join(map(replaced, x.decode(errors="replace"))).encode() for x in read[0]]
 
 
 def grams(text: str, s: Mapping[str, Any], stop: set[str]) -> list[str]:
@@ -216,12 +283,15 @@ def _indices(read: Any, value: Value, t: Any, refused: Any) -> Any:
 
 _STEPS: dict[str, Any] = {
     **dict.fromkeys(("indices_linear", "fm", "deepfm"), _indices),
+    "csv": _csv,
+    "parse": _parse,
     "lower": _lower,
+    "replace_characters": _replace,
     "ngrams": _ngrams,
     "hashing": _ngrams,
     "tfidf": _tfidf,
     "concat": lambda r, _v, _t, _r: np.hstack(r),
-    "select": lambda r, v, _t, _r: r[0][:, list(v.settings["columns"])],
+    "select": _select,
     "cast": lambda r, v, _t, _r: r[0].astype(v.settings["to"]),
     "dense": lambda r, _v, _t, _r: r[0],
     "mean": _mean,

@@ -41,6 +41,9 @@ def model(*steps: Any) -> Any:
         (CountVectorizer(vocabulary=["good", "plot", "never seen", "στ"]),),
         (CountVectorizer(vocabulary={"good film": 1, "film good": 0}, ngram_range=(2, 2)), TfidfTransformer(norm="l1")),
         (TfidfVectorizer(stop_words="english"),),
+        (TfidfVectorizer(strip_accents="unicode", stop_words=["étude", "good"]),),
+        (CountVectorizer(strip_accents="ascii", analyzer="char", ngram_range=(1, 3), lowercase=False),),
+        (HashingVectorizer(strip_accents="unicode", n_features=64, analyzer="char_wb"),),
         (TfidfVectorizer(stop_words=["good", "\ud800", "σας"], min_df=2, max_df=0.9, max_features=9, norm="l1"),),
         (TfidfVectorizer(use_idf=False, norm=None, sublinear_tf=True, analyzer="char"),),
         (HashingVectorizer(n_features=64),),
@@ -80,7 +83,7 @@ def tokens(text: str) -> list[str]:
         ((CountVectorizer(tokenizer=tokens, token_pattern=None),), "tokenizer=tokens"),
         ((CountVectorizer(preprocessor=str.upper),), "preprocessor=str.upper"),
         ((CountVectorizer(analyzer=tokens),), "analyzer=tokens"),
-        ((CountVectorizer(strip_accents="unicode"),), "strip_accents='unicode'"),
+        ((CountVectorizer(strip_accents=str.upper),), "strip_accents=str.upper"),
         ((CountVectorizer(token_pattern=r"[a-z]+"),), r"token_pattern='[a-z]+'"),  # noqa: S106 - of words
         ((CountVectorizer(decode_error="ignore"),), "decode_error='ignore'"),
         ((CountVectorizer(encoding="latin-1"),), "encoding='latin-1'"),
