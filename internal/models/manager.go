@@ -12,7 +12,7 @@ import (
 )
 
 // ErrNotServing is returned by Acquire while no version serves: none is loaded yet, or the manager is closed.
-var ErrNotServing = errors.New("models: no version is loaded")
+var ErrNotServing = errors.New("models: the store holds none, or it is loading, or it was refused; the model's status tells")
 
 // ErrOtherVersion is returned by AcquireVersion for a version that does not serve now.
 var ErrOtherVersion = errors.New("models: the version does not serve")

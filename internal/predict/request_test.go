@@ -95,6 +95,8 @@ func TestParseRefuses(t *testing.T) {
 	f("another signature", `{"signature_name":"classify","instances":[[1,2]]}`, `signature_name is "classify"; the model has only "serving_default"`)
 	f("a signature that is none", `{"signature_name":[],"instances":[[1,2]]}`, `'[' where the name of a signature is expected`)
 	f("a bad value of an unknown key", `{"x":"\x","instances":[[1,2]]}`, `not JSON: "\x" at byte 5 is not a value`)
+	f("NaN", `{"instances":[[NaN,2]]}`, `NaN at byte 15 is not a value; write null for a missing number`)
+	f("an infinite number", `{"instances":[[-Infinity,2]]}`, `-Infinity at byte 15 is not a value; JSON has no infinite numbers`)
 	f("a leading zero", `{"instances":[[01,2]]}`, `not JSON: 01 at byte 15 is not a value`)
 	f("a bracket of another kind", `{"x":[{]},"instances":[[1,2]]}`, `not JSON: [{]} at byte 5`)
 	f("a string without end", `{"x":"\"`, `not JSON: "\" at byte 5`)

@@ -1,6 +1,7 @@
 package predict
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -183,7 +184,7 @@ func (r *scanner) value() ([]byte, error) {
 		return nil, r.unexpected("a value")
 	}
 	if !json.Valid(text) {
-		return nil, fmt.Errorf("the body is not JSON: %s at byte %d is not a value", show(text), r.at)
+		return nil, fmt.Errorf("the body is not JSON: %s at byte %d is not a value%s", show(text), r.at, remedyOf(text))
 	}
 	r.at += len(text)
 	return text, nil
@@ -235,4 +236,16 @@ func show[T ~string | ~[]byte](text T) string {
 		s = s[:maxShown] + "…"
 	}
 	return strings.ToValidUTF8(s, "?")
+}
+
+// remedyOf says what to write in place of what Python writes of numbers that JSON does not have.
+func remedyOf(text []byte) string {
+	switch word := bytes.TrimPrefix(text, []byte("-")); {
+	case bytes.HasPrefix(word, []byte("NaN")):
+		return "; write null for a missing number"
+	case bytes.HasPrefix(word, []byte("Inf")):
+		return "; JSON has no infinite numbers"
+	default:
+		return ""
+	}
 }

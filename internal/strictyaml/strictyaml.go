@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -25,6 +28,9 @@ type Validator interface{ Validate() []error }
 func ReadFile(path string, dst any) error {
 	f, err := os.Open(path)
 	if err != nil {
+		if dir, unknown := os.Getwd(); errors.Is(err, fs.ErrNotExist) && !filepath.IsAbs(path) && unknown == nil {
+			return fmt.Errorf("strictyaml: cannot read: %w (relative to %s)", err, dir)
+		}
 		return fmt.Errorf("strictyaml: cannot read: %w", err)
 	}
 	defer f.Close()
@@ -69,7 +75,29 @@ func decodeFaults(name string, err error) error {
 	}
 	faults := make([]error, 0, len(typeErr.Errors))
 	for _, e := range typeErr.Errors {
-		faults = append(faults, fmt.Errorf("%s: %s", name, e))
+		faults = append(faults, fmt.Errorf("%s: %s", name, unknownKey(e)))
 	}
 	return errors.Join(faults...)
+}
+
+// What the decoder says of a key that is not there, with the Go type in which it looked, and the keys of a type without a name.
+var (
+	notFound = regexp.MustCompile(`^(line \d+: field .+ not found) in type (.*)$`)
+	keyOf    = regexp.MustCompile("yaml:\\\\?\"([^\",\\\\]+)")
+)
+
+// unknownKey puts the keys that there are, if the type tells them, into the decoder's message of an unknown key, in place of Go's type.
+func unknownKey(message string) string {
+	found := notFound.FindStringSubmatch(message)
+	if found == nil {
+		return message
+	}
+	var known []string
+	for _, key := range keyOf.FindAllStringSubmatch(found[2], -1) {
+		known = append(known, key[1])
+	}
+	if len(known) == 0 {
+		return found[1] + "; docs/configuration.md lists the keys"
+	}
+	return found[1] + "; the keys here are " + strings.Join(known, ", ")
 }

@@ -7,6 +7,10 @@ import (
 )
 
 type doc struct {
+	Part struct {
+		Width  int `yaml:"width"`
+		Height int `yaml:"height,omitempty"`
+	} `yaml:"part"`
 	Name  string `yaml:"name"`
 	Count int    `yaml:"count"`
 }
@@ -44,7 +48,8 @@ func TestDecode(t *testing.T) {
 	}
 	f("a good document", "name: a\ncount: 2\n")
 	f("unknown keys and wrong types together", "name: a\ncolour: 1\ncount: x\n",
-		"f.yaml: line 2: field colour not found", "f.yaml: line 3: cannot unmarshal")
+		"f.yaml: line 2: field colour not found; docs/configuration.md lists the keys", "f.yaml: line 3: cannot unmarshal")
+	f("an unknown key of a type without a name", "name: a\npart: {widht: 1}\n", "f.yaml: line 2: field widht not found; the keys here are width, height")
 	f("every rule is reported", "count: -1\n", "f.yaml: name: is empty", "f.yaml: count: is negative")
 	f("an empty document is validated", "", "f.yaml: name: is empty")
 	f("two documents", "name: a\n---\nname: b\n", "more than one YAML document")

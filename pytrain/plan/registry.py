@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
 from pytrain.plan.graph import Prediction, Value
 from pytrain.plan.places import Place, at
 
@@ -79,7 +82,20 @@ def convert(estimator: object, value: Value, place: Place) -> Imported:
         remedy = _SUBSTITUTES.get(name) or (f"the nearest that can is {near[0]}" if near else "use another estimator")
         raise place.refuse(f"no plan can express {type(estimator).__module__}.{name}", remedy)
     with at(place):
-        return function(estimator, value, place)
+        try:
+            return function(estimator, value, place)
+        except AttributeError:
+            if _is_fitted(estimator):
+                raise
+            raise place.refuse("was not fitted", "fit the model before it is written") from None
+
+
+def _is_fitted(estimator: object) -> bool:
+    try:
+        check_is_fitted(estimator)
+    except (NotFittedError, TypeError):
+        return False
+    return True
 
 
 def transform(estimator: object, value: Value, place: Place) -> Value:

@@ -44,6 +44,14 @@ def fitted() -> Any:
     return make_pipeline(split, LogisticRegression()).fit(table(), np.array(["no", "yes"])[targets()])
 
 
+def test_a_model_that_was_not_fitted(tmp_path: Path) -> None:
+    skops.io.dump(make_pipeline(StandardScaler(), LogisticRegression()), tmp_path / "m.skops")
+    with pytest.raises(
+        Refusal, match=r"steps\[0\] standardscaler: StandardScaler: was not fitted; fit the model before"
+    ):
+        port(tmp_path / "m.skops", tmp_path / "store")
+
+
 def test_a_version_holds_plan_golden_rows_and_manifest(tmp_path: Path) -> None:
     skops.io.dump(fitted(), tmp_path / "m.skops")
     store = tmp_path / "store"
