@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"internal/engine/onnx":          {"internal/engine"},
 	"internal/engine/plan":          {"internal/engine", "internal/packed"},
 	"internal/engine/plan/plantest": {},
+	"internal/engine/workers":       {"internal/engine", "internal/process"},
 	"internal/host":                 {},
 	"internal/iso":                  {"STANDARD"},
 	"internal/limit":                {"STANDARD"},
@@ -53,6 +54,7 @@ var allowed = map[string][]string{
 	"internal/rank/ranktest":    {"STANDARD", "internal/rank/classifiers", "internal/rank/score"},
 	"internal/rank/score":       {"STANDARD"},
 	"internal/recipe":           {"internal/features", "internal/strictyaml"},
+	"internal/rank/estimators":  {"internal/engine/workers", "internal/rank/score"},
 	// The interface imports nothing; the suite and the in-memory form know it alone.
 	"internal/stream":            {"STANDARD"},
 	"internal/stream/memory":     {"STANDARD", "internal/stream"},
@@ -68,7 +70,7 @@ var allowed = map[string][]string{
 	"internal/events/publish":    {"internal/events", "internal/events/codec", "internal/files", "internal/stream"},
 	"internal/events/spend":      {"STANDARD", "internal/auction", "internal/events", "internal/events/codec", "internal/stream"},
 	"internal/trainer": {"internal/auction", "internal/events", "internal/events/codec", "internal/events/join", "internal/features",
-		"internal/models", "internal/recipe", "internal/stream"},
+		"internal/models", "internal/process", "internal/recipe", "internal/stream"},
 	// The exchange is the other side of the wire: it shares money, country codes, OpenRTB's rules and how to log, nothing else.
 	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/throttle", "internal/strictyaml"},
 
@@ -81,8 +83,9 @@ var allowed = map[string][]string{
 	"internal/rank/landings": {"internal/strictyaml"},
 	"internal/rank/profile":  {"internal/features", "internal/iso", "internal/rank/score"},
 
-	// What measures engines: a program that only bench/plans starts.
-	"bench/plans/driver": {"ALL"},
+	// What measures engines: programs that only bench/plans and bench/workers start.
+	"bench/plans/driver":   {"ALL"},
+	"bench/workers/driver": {"ALL"},
 
 	// Fixtures that several rooms' tests share.
 	"internal/batcher/batchertest":              {"STANDARD", "internal/batcher"},
@@ -91,7 +94,8 @@ var allowed = map[string][]string{
 
 // alone names the one room that may import the packages of an outside module, tests included.
 var alone = map[string]string{
-	"github.com/nats-io/": "internal/stream/nats",
+	"github.com/nats-io/":       "internal/stream/nats",
+	"github.com/maypok86/otter": "internal/engine/workers",
 }
 
 // cgo are the rooms that may use it.

@@ -36,17 +36,17 @@ func TestChildIsNiceAndApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := stat(c.pid)
-	if pgrp, nice := s[2], s[16]; pgrp != fmt.Sprint(c.pid) || nice != fmt.Sprint(childNice) {
-		t.Errorf("process group %s, niceness %s; want its own, %d, and %d", pgrp, nice, c.pid, childNice)
+	s := stat(c.PID)
+	if pgrp, nice := s[2], s[16]; pgrp != fmt.Sprint(c.PID) || nice != fmt.Sprint(childNice) {
+		t.Errorf("process group %s, niceness %s; want its own, %d, and %d", pgrp, nice, c.PID, childNice)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("enough")
 	cancel(cause)
-	if err := c.wait(ctx); !errors.Is(err, cause) {
+	if err := c.Wait(ctx); !errors.Is(err, cause) {
 		t.Errorf("wait: %v, want the cause", err)
 	}
-	c.close()
+	c.Close()
 }
 
 func TestChildTakesItsOwnChildrenAlong(t *testing.T) {
@@ -55,15 +55,15 @@ func TestChildTakesItsOwnChildrenAlong(t *testing.T) {
 		t.Fatal(err)
 	}
 	var grandchild int
-	if _, err := fmt.Fscan(c.stdout, &grandchild); err != nil {
+	if _, err := fmt.Fscan(c.Stdout, &grandchild); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(c.pid, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	<-c.exited
+	<-c.Exited
 	eventually(t, "the grandchild's end", func() bool { return gone(grandchild) })
-	c.close()
+	c.Close()
 }
 
 func TestChildDiesWithTheTrainer(t *testing.T) {
@@ -104,10 +104,10 @@ func TestChildIsLoggedByLine(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if err := c.wait(ctx); err != nil {
+	if err := c.Wait(ctx); err != nil {
 		t.Fatal(err)
 	}
-	c.close()
+	c.Close()
 	for _, want := range []string{"level=INFO msg=child line=one", "level=WARN msg=child line=\"2024", "line=three"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, log.String())

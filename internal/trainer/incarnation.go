@@ -19,6 +19,7 @@ import (
 	"gavel/internal/events"
 	"gavel/internal/events/codec"
 	"gavel/internal/events/join"
+	"gavel/internal/process"
 	"gavel/internal/stream"
 )
 
@@ -31,7 +32,7 @@ import (
 type incarnation struct {
 	p       *Pipeline
 	log     *slog.Logger
-	child   *child
+	child   *process.Child
 	answers *answerReader
 	cancel  context.CancelCauseFunc
 
@@ -73,13 +74,13 @@ func (in *incarnation) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		in.child.kill()
-		<-in.child.exited
-		in.child.close()
+		in.child.Kill()
+		<-in.child.Exited
+		in.child.Close()
 	}()
-	stopHello := context.AfterFunc(ctx, in.child.kill) // before hello the child has learnt nothing, so it can be killed
-	in.answers = newAnswerReader(in.child.stdout)
-	hello, err := in.child.hello(in.answers, p.o.HelloTimeout)
+	stopHello := context.AfterFunc(ctx, in.child.Kill) // before hello the child has learnt nothing, so it can be killed
+	in.answers = newAnswerReader(in.child.Stdout)
+	hello, err := hello(in.child, in.answers, p.o.HelloTimeout)
 	if !stopHello() {
 		return nil
 	}
@@ -114,7 +115,7 @@ func (in *incarnation) run(ctx context.Context) (err error) {
 	p.update(func(s *Status) { s.State, s.Rows = "learning", hello.Rows })
 	p.o.Metrics.up.WithLabelValues(p.model).Set(1)
 	p.o.Metrics.rows.WithLabelValues(p.model).Set(float64(hello.Rows))
-	in.log.Info("child learns", "pid", in.child.pid, "rows", hello.Rows, "position", pos.String())
+	in.log.Info("child learns", "pid", in.child.PID, "rows", hello.Rows, "position", pos.String())
 	return in.loops(ctx, reader, feed)
 }
 
@@ -159,12 +160,12 @@ func (in *incarnation) loops(ctx context.Context, reader stream.Reader, feed *fe
 	}
 	cause := context.Cause(inner)
 	if !errors.Is(cause, errEnded) {
-		in.child.kill()
+		in.child.Kill()
 	}
 	waitCtx, stopWaiting := context.WithTimeoutCause(context.Background(), 10*time.Second, errors.New("it closed its stdout and kept running"))
 	defer stopWaiting()
-	endErr := in.child.wait(waitCtx)
-	_ = in.child.stdin.Close() // frees a blocked write
+	endErr := in.child.Wait(waitCtx)
+	_ = in.child.Stdin.Close() // frees a blocked write
 	wg.Wait()
 	if !errors.Is(cause, errEnded) {
 		return in.ended(cause)
@@ -181,11 +182,11 @@ func (in *incarnation) loops(ctx context.Context, reader stream.Reader, feed *fe
 // ended adds ErrRefused to the error of a child that ended with exit status 2.
 func (in *incarnation) ended(err error) error {
 	select {
-	case <-in.child.exited:
+	case <-in.child.Exited:
 	case <-time.After(10 * time.Second): // the child reports its error first, and then takes seconds to unload TensorFlow
 		return err
 	}
-	if in.child.code == exitConfiguration {
+	if in.child.Code == exitConfiguration {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return err
@@ -224,7 +225,7 @@ func (in *incarnation) readLoop(ctx context.Context, reader stream.Reader) {
 
 // writeLoop writes frames to the child until ctx ends or frames is closed. Then it closes the child's stdin.
 func (in *incarnation) writeLoop(ctx context.Context) {
-	defer in.child.stdin.Close()
+	defer in.child.Stdin.Close()
 	for {
 		select {
 		case f, ok := <-in.frames:
@@ -233,7 +234,7 @@ func (in *incarnation) writeLoop(ctx context.Context) {
 			}
 			in.alive.Store(time.Now().UnixNano())
 			in.writing.Store(true)
-			_, err := in.child.stdin.Write(f.bytes)
+			_, err := in.child.Stdin.Write(f.bytes)
 			in.alive.Store(time.Now().UnixNano())
 			in.writing.Store(false)
 			if err != nil {

@@ -53,8 +53,8 @@ func childMain(behaviour string, args []string, stdin io.Reader, stdout io.Write
 	if behaviour == "parent" { // not a child at all: a trainer that has one
 		c, err := startChild([]string{"sleep", "600"}, "", slog.New(slog.DiscardHandler))
 		must(err)
-		fmt.Fprintln(stdout, c.pid)
-		<-c.exited
+		fmt.Fprintln(stdout, c.PID)
+		<-c.Exited
 		return 1
 	}
 	flags := flag.NewFlagSet("child", flag.ExitOnError)

@@ -1,0 +1,1 @@
+"""Python workers against scikit-learn in a loop."""
