@@ -30,6 +30,7 @@ type commands struct {
 	Version kong.VersionFlag `help:"Print the version, the commit and the tools it was built with."`
 
 	Run      runCommand      `cmd:"" help:"Learn until SIGTERM or Ctrl-C."`
+	Rank     rankCommand     `cmd:"" help:"Train the ranker's classifiers until SIGTERM or Ctrl-C: fill a data set with clicks and sales, and train what changes."`
 	Check    checkCommand    `cmd:"" help:"Check the configuration and its recipes, and report every fault."`
 	Encode   encodeCommand   `cmd:"" help:"Encode raw values: read CSV from stdin, write training frames to stdout."`
 	Features featuresCommand `cmd:"" help:"List the sources and transforms that a recipe's features can have."`
@@ -40,6 +41,10 @@ type configFlag struct {
 }
 
 type runCommand struct{ configFlag }
+
+type rankCommand struct {
+	Config string `help:"Configuration file (see docs/configuration.md)." default:"configs/rank-trainer.yaml" placeholder:"FILE"`
+}
 
 type checkCommand struct{ configFlag }
 
@@ -99,6 +104,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	switch parsed.Command() {
 	case "run":
 		return runTrainer(ctx, c.Run.Config, stderr)
+	case "rank":
+		return runRank(ctx, c.Rank.Config, stderr)
 	case "check":
 		return check(c.Check.Config, stdout)
 	case "encode":
