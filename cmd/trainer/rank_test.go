@@ -87,7 +87,9 @@ flush_every: 200ms
 	defer stop()
 	log := &syncBuffer{}
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, []string{"rank", "--config", config}, strings.NewReader(""), io.Discard, log) }()
+	go func() {
+		ended <- run(ctx, []string{"rank", "--config", config}, strings.NewReader(""), io.Discard, log)
+	}()
 	classifier := filepath.Join(dir, "classifiers", "shoes.classifier")
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(classifier); err == nil {

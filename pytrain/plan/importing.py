@@ -110,7 +110,7 @@ def _source(estimator: Any) -> str:
     """Print the estimator, and not only its first 700 characters, as scikit-learn does."""
     if not isinstance(estimator, BaseEstimator):
         return repr(estimator)
-    text = estimator.__repr__(N_CHAR_MAX=_SOURCE)  # type: ignore[call-arg]
+    text = estimator.__repr__(N_CHAR_MAX=_SOURCE)
     return f"scikit-learn {sklearn.__version__}: {text}" if type(estimator).__module__.startswith("sklearn.") else text
 
 
