@@ -17,7 +17,7 @@ from bench.plans.sides import build_driver
 from bench.report import finish, say
 
 SMALL = Size(chars=1, words=2, tables=6)
-MODEST = Size(chars=2, words=4, tables=40)
+MODEST = Size(chars=2, words=5, tables=50)
 Part = Callable[..., None]
 
 
@@ -26,7 +26,7 @@ def main(
         Path | None, typer.Option(help="Directory of sst_binary, adult, abalone, trees. Without it rows are made.")
     ] = None,
     only: Annotated[str, typer.Option(help="Parts to run, as correct,memory.", envvar="ONLY")] = "",
-    size: Annotated[str, typer.Option(help="full: 250 pipelines of each kind; modest: 40; small: 10 and 6.")] = "",
+    size: Annotated[str, typer.Option(help="full: 250 pipelines of each kind; modest: 50; small: 10 and 6.")] = "",
     rounds: Annotated[int, typer.Option(help="How often each side is measured.")] = 5,
 ) -> None:
     """Run the experiments of the PRETZEL paper on plans, scikit-learn, onnxruntime and others, side by side."""

@@ -320,7 +320,7 @@ _UNICODE = {"blocks": ("uint8", 1), "classes": ("uint8", 1), "lower": ("int32", 
 _DICTIONARY = {"bytes": ("uint8", 1), "offsets": ("uint32", 1), "table": ("uint64", 2)}
 _STOP = {f"stop_{name}?": kind for name, kind in _DICTIONARY.items()}
 _NGRAMS = {"analyzer": ("word", "char", "char_wb"), "low": "int", "high": "int", "token?": "int", "binary": "bool"}
-_FINITE = {"finite?": "bool"}
+_SUMS = {"finite?": "bool", "fused?": "bool"}
 _TREES = {
     "roots": ("int32", 1),
     "feature": ("int32", 1),
@@ -384,10 +384,10 @@ _OPERATORS: Mapping[str, _Operator] = {
         {f"{n}?": k for n, k in _UNICODE.items()} | _STOP,
     ),
     "tfidf": _Operator(_tfidf, {"sublinear": "bool"}, {"idf?": ("float64", 1)}),
-    "linear": _Operator(_rows_by("coef"), _FINITE, {"coef": ("float64", 2), "intercept": ("float64", 1)}),
-    "project": _Operator(_rows_by("matrix"), _FINITE, {"matrix": ("float64", 2)}),
-    "distances": _Operator(_rows_by("centers"), _FINITE, {"centers": ("float64", 2)}),
-    "nearest": _Operator(_rows_by("centers", one=True), _FINITE, {"centers": ("float64", 2)}),
+    "linear": _Operator(_rows_by("coef"), _SUMS, {"coef": ("float64", 2), "intercept": ("float64", 1)}),
+    "project": _Operator(_rows_by("matrix"), _SUMS, {"matrix": ("float64", 2)}),
+    "distances": _Operator(_rows_by("centers"), _SUMS, {"centers": ("float64", 2)}),
+    "nearest": _Operator(_rows_by("centers", one=True), _SUMS, {"centers": ("float64", 2)}),
     "link": _Operator(_link, {"kind": LINKS}),
     "argmax": _Operator(_argmax),
     "sigmoid_calibration": _Operator(_calibration, {"a": "float", "b": "float"}),

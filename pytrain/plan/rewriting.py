@@ -23,7 +23,7 @@ def simplified(outputs: Mapping[str, Value]) -> dict[str, Value]:
     A `finite` goes if the rows it refuses are refused further on in any case, and a model's own check if it reads only
     numbers that must be finite. So a chain of scalers before a linear model has no check but that model's own, and can
     be folded into it. A `dense` moves to where dense values are needed; importers put one wherever scikit-learn has a
-    dense array.
+    dense array. What is summed up without it keeps the order of dense sums: setting `fused`.
     """
     order = _order(outputs)
     refused = _refused(order, {value.digest for value in outputs.values()})
@@ -42,6 +42,8 @@ def simplified(outputs: Mapping[str, Value]) -> dict[str, Value]:
         with at(Place((value.at,))):
             if not takes_sparse or _repeats(value):
                 inputs = [_as(a, b) for a, b in zip(inputs, value.inputs, strict=True)]
+            if value.op in _FULL and inputs[0].sparse and not value.inputs[0].sparse:
+                settings["fused"] = True
             if "finite" in settings:
                 settings["finite"] = settings["finite"] and inputs[0].known < FINITE
             new[value.digest] = node(value.op, inputs, settings, value.tensors)

@@ -34,7 +34,7 @@ func checkMatrix(name string, run unsafe.Pointer) func(*node) (kind, build) {
 		if n.op == "linear" {
 			intercept = n.object("intercept", Float64, k)
 		}
-		finite := n.flag("finite")
+		finite, fused := n.flag("finite"), n.flag("fused")
 		out := dense(k)
 		if n.op == "nearest" {
 			out = dense(min(k, 1))
@@ -42,7 +42,7 @@ func checkMatrix(name string, run unsafe.Pointer) func(*node) (kind, build) {
 		return out, func(m *memory) stage {
 			p := params[C.gv_matrix_params](m)
 			p.matrix = doubles(matrix)
-			p.k, p.w, p.finite = C.int32_t(k), C.int32_t(w), flag(finite)
+			p.k, p.w, p.finite, p.fused = C.int32_t(k), C.int32_t(w), flag(finite), flag(fused)
 			if intercept != nil {
 				p.intercept = doubles(intercept)
 			}
@@ -67,6 +67,7 @@ func checkListed(n *node) (kind, build) {
 	l := n.listed()
 	n.lists = l
 	finite := n.flag("finite")
+	n.flag("fused") // of one output; it changes nothing
 	return dense(1), func(m *memory) stage {
 		p := params[C.gv_matrix_params](m)
 		p.k, p.w, p.finite, p.intercept = 1, C.int32_t(l.width), flag(finite), l.intercept()

@@ -117,6 +117,7 @@ typedef struct {
   const double *norms;       // [k]: c·c of distances and nearest
   int32_t k, w;
   int32_t finite;            // a number that is not finite fails its row
+  int32_t fused;             // sparse rows are added up as dense ones
 } gv_matrix_params;
 int gv_linear(const gv_stage *, gv_run *);  // and project
 int gv_distances(const gv_stage *, gv_run *);
@@ -149,7 +150,7 @@ typedef struct {
 int gv_parts(const gv_stage *, gv_run *);
 
 #define GV_LANES 4
-#define GV_TRANSPOSED 3
+#define GV_TRANSPOSED 2
 static inline int32_t gv_stride(int32_t k) { return (k + GV_LANES - 1) / GV_LANES * GV_LANES; }
 void gv_transpose(const double *matrix, int32_t k, int32_t w, double *transposed);
 void gv_squares(const double *matrix, int32_t k, int32_t w, double *norms);

@@ -1,6 +1,7 @@
 """Random pipelines: each is either equal to scikit-learn, row by row, or refused.
 
 First by the reference, then by the engine, if bin/bidder is built. PLAN_PIPELINES says how many; 300 if it is not set.
+They are the same in every run, unless PLAN_SEED is set: each whole number gives others.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from pytrain.errors import Refusal
 from pytrain.plan.importing import FAMILIES
@@ -21,6 +22,7 @@ from tests.pytrain.plan.helper import Comparison, compare
 from tests.pytrain.plan.random_pipelines import Case, cases
 
 PIPELINES = int(os.environ.get("PLAN_PIPELINES", "300"))
+SEED = os.environ.get("PLAN_SEED")
 ENOUGH = 300  # so many pipelines have every estimator
 FEW_ROWS = 8
 JOINED = 25  # plans in one process of the engine
@@ -45,6 +47,7 @@ def _types(estimator: Any) -> list[str]:
 
 
 @pytest.mark.timeout(3600)
+@(seed(int(SEED)) if SEED else lambda test: test)
 @settings(
     max_examples=PIPELINES,
     deadline=None,

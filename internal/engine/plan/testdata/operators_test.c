@@ -263,7 +263,7 @@ static gv_matrix_params matrix_of(int32_t k, int32_t w) {
   }
   gv_squares(matrix, k, w, norms);
   return (gv_matrix_params){.matrix = matrix, .transposed = transposed, .intercept = numbers((size_t)k), .norms = norms, .k = k, .w = w,
-                            .finite = (int32_t)draw(2)};
+                            .finite = (int32_t)draw(2), .fused = (int32_t)draw(2)};
 }
 
 // listed_of is a model of one row that lists some of w + before columns, and in *plain the same with its zeros; of w columns.
