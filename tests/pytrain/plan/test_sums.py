@@ -1,6 +1,7 @@
-"""The sums of `project` and `distances` have the bits that scikit-learn's have for a batch, where they may be compared.
+"""The sums of `project` and `distances` have the bits that scikit-learn's have for a batch of rows.
 
-scikit-learn calls OpenBLAS, SciPy and NumPy's einsum for them. internal/engine/plan/matrix.c says in which order each adds.
+scikit-learn calls OpenBLAS, SciPy and NumPy's einsum for them. The head of internal/engine/plan/matrix.c says in which
+order each adds.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def _rows(w: int, k: int) -> int:
     return 100 if w < 32 else 1_000_000 // (w * k) + 1
 
 
-def _ours(library: ctypes.CDLL, x: Any, matrix: Any, *, fused: bool = False, distances: bool = False, tile: int = 64) -> Any:
+def _ours(
+    library: ctypes.CDLL, x: Any, matrix: Any, *, fused: bool = False, distances: bool = False, tile: int = 64
+) -> Any:
     """Return the stage's output (n, k) of rows (n, w), dense or sparse."""
     start = index = None
     entries = np.ascontiguousarray(x.data if sparse.issparse(x) else x, np.float64)
