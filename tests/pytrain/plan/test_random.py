@@ -46,8 +46,12 @@ def _types(estimator: Any) -> list[str]:
     return found
 
 
+def _seeded(test: Any) -> Any:
+    return seed(int(SEED))(test) if SEED else test
+
+
 @pytest.mark.timeout(3600)
-@(seed(int(SEED)) if SEED else lambda test: test)
+@_seeded
 @settings(
     max_examples=PIPELINES,
     deadline=None,
