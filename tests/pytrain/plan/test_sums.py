@@ -16,7 +16,7 @@ import pytest
 from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from tests.pytrain.plan.native import ENGINE, FLAGS
 
@@ -102,12 +102,14 @@ def test_distances_are_those_of_kmeans(library: ctypes.CDLL) -> None:
         for k in OUTPUTS:
             x = rng.normal(size=(_rows(w, k), w))
             fitted = KMeans(k, n_init=1, max_iter=2, random_state=0).fit(x[:60])
-            for rows in (x, sparse.csr_matrix(np.where(np.abs(x) > 1, x, 0))):
+            dense = np.where(np.abs(x) > 1, x, 0)
+            few = sparse.csr_matrix(dense)
+            for rows in (x, few):
                 want = np.ascontiguousarray(fitted.transform(rows)).tobytes()
                 got = _ours(library, rows, fitted.cluster_centers_, distances=True)
                 assert got.tobytes() == want, (w, k, type(rows))
-            want = np.ascontiguousarray(fitted.transform(rows.toarray())).tobytes()
-            got = _ours(library, rows, fitted.cluster_centers_, fused=True, distances=True)
+            want = np.ascontiguousarray(fitted.transform(dense)).tobytes()
+            got = _ours(library, few, fitted.cluster_centers_, fused=True, distances=True)
             assert got.tobytes() == want, (w, k)
 
 
