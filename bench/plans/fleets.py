@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +115,22 @@ def prepare(directory: Path | None, size: Size, names: Iterable[str]) -> tuple[d
 def _make(home: Path, pipelines: Iterable[tuple[str, str, Any]], sets: dict[str, Rows]) -> None:
     shutil.rmtree(home, ignore_errors=True)
     (home / "fitted").mkdir(parents=True)
-    models = []
-    for name, table, pipeline in pipelines:
-        port(name, pipeline, home / "store")
-        (home / "fitted" / f"{name}.pickle").write_bytes(pickle.dumps(pipeline))
-        models.append({"name": name, "table": table})
+    models, ports = [], []
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("fork")) as pool, warnings.catch_warnings():
+        pool.submit(int).result()  # forks all workers, before the display of progress starts its thread
+        warnings.simplefilter("ignore")  # that a solver did not converge: pipelines need not be good
+        for name, table, pipeline in pipelines:  # they are fitted here, while others are ported
+            file = home / "fitted" / f"{name}.pickle"
+            file.write_bytes(pickle.dumps(pipeline))
+            ports.append(pool.submit(_port, name, file, home / "store"))
+            models.append({"name": name, "table": table})
+        for each in ports:
+            each.result()
     finish(home, models, {table: sets[table].test for table in sorted({m["table"] for m in models})})
+
+
+def _port(name: str, file: Path, store: Path) -> None:
+    port(name, pickle.loads(file.read_bytes()), store)  # noqa: S301 - ours
 
 
 def finish(home: Path, models: list[dict[str, str]], tables: dict[str, Any]) -> None:

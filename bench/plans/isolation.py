@@ -7,7 +7,6 @@ import math
 import os
 import pickle
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,10 @@ import pandas as pd
 
 from bench.bidder import running
 from bench.load import command, offering, result_of
-from bench.plans.fleets import BUILD, Fleet
+from bench.plans.fleets import Fleet
 from bench.plans.keys import Found
+from bench.plans.world import PlanWorld
 from bench.report import median, say, table
-from bench.world import World
-from pytrain.recipe import OBJECTS
 from scripts.loop.settings import Ports
 
 ROWS = 1000  # of a request to the busy model
@@ -28,33 +26,10 @@ SETTINGS: dict[str, Any] = {"predict.rows": ROWS, "batcher.queue_rows": 8 * ROWS
 WARMUP_S = 1.0
 
 
-@dataclass(frozen=True)
-class PlanWorld(World):
-    """A world whose store has models of a fleet besides the one that bids."""
-
-    fitted: Path = BUILD  # the fleet's directory
-    models: tuple[str, ...] = ()
-
-    def prepare(self) -> None:
-        super().prepare()
-        source = self.fitted / "store"
-        for part in (*self.models, OBJECTS):
-            for file in (source / part).rglob("*"):
-                target = self.store / file.relative_to(source)
-                if file.is_file() and not target.exists():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    os.link(file, target)
-
-    def document(self) -> dict[str, Any]:
-        document = super().document()
-        document["models"] |= {model: {} for model in self.models}
-        return document
-
-
 def run(fleet: Fleet, found: Found, *, rounds: int, rate: float = 200.0, seconds: float = 5.0) -> None:
     """Measure a fleet's first model beside its last one. `rate` is of requests for one row, a second."""
     (small, asked), (busy, many) = fleet.models[0], fleet.models[-1]
-    world = PlanWorld(BUILD / "isolation" / fleet.directory.parent.name, fitted=fleet.directory, models=(small, busy))
+    world = PlanWorld.of(fleet, named=(small, busy))
     world.prepare()
     singles, thousands = world.directory / "singles.jsonl", world.directory / "thousands.jsonl"
     rows = _rows(fleet, asked)

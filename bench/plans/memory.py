@@ -16,18 +16,18 @@ from bench.plans.sides import Side, SideError
 from bench.report import say, table
 
 
-def run(made: dict[str, Fleet], found: Found) -> None:
-    """Load each fleet in each side, one process at a time."""
+def run(made: dict[str, Fleet], found: Found, *, onnx: bool = True) -> None:
+    """Load each fleet in each side, one process at a time; in onnxruntime too, or not."""
     raw: dict[str, Any] = {}
     for fleet in made.values():
         raw[fleet.name] = {"Gavel": _gavel(fleet), "scikit-learn": _once(sides.peer("scikit", "load", fleet.file))}
         with Apart(fleet) as file:
             raw[fleet.name]["Gavel, no object store"] = _once(sides.gavel("load", file))
-        as_onnx = converted(fleet, most=50) if fleet.name == "text" else None
-        if as_onnx is not None:
+        as_onnx = converted(fleet) if onnx else None
+        if as_onnx is not None and as_onnx.models:
             try:
                 side = sides.peer("onnx", "load", as_onnx.file, python=as_onnx.python)
-                raw[fleet.name]["onnxruntime"] = _once(side) | {"of": as_onnx.count}
+                raw[fleet.name]["onnxruntime"] = _once(side)
             except SideError as e:
                 raw[fleet.name]["onnxruntime"] = {"error": str(e)}
         _show(fleet, raw[fleet.name])

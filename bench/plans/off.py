@@ -1,56 +1,64 @@
-"""What each of the engine's means gives: the time with all of them by the time with one switched off."""
+"""What each of the engine's means gives: the time with one switched off by the time with all of them.
+
+Variants take turns within one process (driver/paired.go), since two processes differ by more than most rules give. "all
+on, again" is a control: what it differs from 1 by is noise. A rule that changes no model of a fleet is left out.
+"""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from bench.plans import sides
 from bench.plans.fleets import Fleet
 from bench.plans.keys import Found
-from bench.plans.rows import Asking, asking, turns
+from bench.plans.rows import Asking, turns
 from bench.plans.sides import Side
 from bench.report import median, number, say, table
 
 RULES = (
-    *("merge equal", "join concats", "drop a concat of one", "join selects", "drop a select of all"),
-    *(
-        "select from parts",
-        "take apart",
-        "split by concat",
-        "read sparse",
-        "read numbers",
-        "fold numbers",
-        "fold linear",
-    ),
-    "join narrow parts",
-)
-CALLS, SOME = 4_000, 40  # calls a round; models of the fleet, evenly chosen
+    "merge equal", "join concats", "drop a concat of one", "join selects", "drop a select of all", "select from parts",
+    "take apart", "split by concat", "read sparse", "read numbers", "fold numbers", "fold linear", "join narrow parts",
+)  # fmt: skip
+AGAIN, AS_WRITTEN, FRESH = "all on, again", "no rewriting", "a batch made for each call"
+SOME = 40  # models of a fleet, evenly chosen
+CALLS, BURSTS = 40, 800  # in a burst, in a round
 
 
 def run(made: dict[str, Fleet], found: Found, *, rounds: int) -> None:
-    """Measure calls of one row, with each in turn switched off."""
-    for fleet in made.values():
-        models = fleet.models[:: max(1, len(fleet.models) // SOME)]
-        options: dict[str, dict[str, Any]] = {"all on": {}, "no rewriting": {"as_written": True}}
-        options |= {f"without {rule!r}": {"without": rule} for rule in RULES}
-        running = {
-            name: sides.gavel("rows", fleet.variant(f"off{i}", models=models, options=settings))
-            for i, (name, settings) in enumerate(options.items())
-        }
-        askings = {name: asking(side, CALLS, 1) for name, side in running.items()}
-        askings["a batch made for each call"] = _fresh(running["all on"])
-        try:
-            measured = turns(askings, rounds)
-        finally:
-            for side in running.values():
-                side.close()
-        _show(f"{fleet.name}: one row with one means switched off", measured, "all on", found)
+    """Measure calls of one row with each of the means off, then first calls and results of stages."""
+    found.raw["off"] = {fleet.name: _variants(fleet, rounds) for fleet in made.values()}
     found.raw["cold"] = _lazily(made)
     _results(made["text"], found, rounds)
 
 
-def _fresh(side: Side) -> Asking:
-    return lambda seed: side.ask(calls=CALLS, batch=1, seed=seed, fresh=True)
+def _variants(fleet: Fleet, rounds: int) -> list[dict[str, Any]]:
+    """Return each variant's medians over the rounds."""
+    options: dict[str, dict[str, Any]] = {"all on": {}, AGAIN: {}, AS_WRITTEN: {"as_written": True}}
+    options |= {f"without {rule!r}": {"without": rule} for rule in RULES}
+    variants: list[dict[str, Any]] = [{"name": name, "options": o} for name, o in options.items()]
+    variants.append({"name": FRESH, "fresh": True})
+    models = fleet.models[:: max(1, len(fleet.models) // SOME)][:SOME]
+    with sides.gavel("paired", fleet.variant("off", models=models, variants=variants)) as side:
+        answers = [side.ask(bursts=BURSTS, calls=CALLS, seed=seed)["variants"] for seed in range(rounds + 1)][1:]
+    merged = []
+    for of in zip(*answers, strict=True):
+        keys = ("row_us", "base_row_us", "ratio", "low", "high")
+        merged.append({**of[0], "of": len(models), **{key: median([v[key] for v in of]) for key in keys}})
+    kept = [v for v in merged if v["models"]]
+    rows = [
+        [v["name"], f"{v['models']} of {v['of']}", number(v["row_us"]), f"{v['ratio']:.3f}", spread(v)] for v in kept
+    ]
+    table(f"{fleet.name}: one row, with one means off", ["", "models", "µs a row", "×", "half of the pairs"], rows)
+    if idle := [v["name"] for v in merged if not v["models"]]:
+        say(f"{fleet.name}: no model is compiled otherwise {', '.join(idle)}")
+    return merged
+
+
+def spread(v: dict[str, Any]) -> str:
+    """Return between what half of the ratios are."""
+    return f"{v['low']:.2f} to {v['high']:.2f}"
 
 
 def _results(fleet: Fleet, found: Found, rounds: int) -> None:
@@ -68,7 +76,16 @@ def _results(fleet: Fleet, found: Found, rounds: int) -> None:
     measured = turns({name: same(side) for name, side in running.items()}, rounds)
     for side in running.values():
         side.close()
-    _show(f"{fleet.name}: one text to all models, a call each", measured, "results kept", found)
+    base = measured["results kept"]
+    found.raw["results"] = {
+        name: {
+            "row_us": median([r["row_us"] for r in of]),
+            "ratio": median([r["row_us"] / b["row_us"] for r, b in zip(of, base, strict=True)]),
+        }
+        for name, of in measured.items()
+    }
+    rows = [[name, number(r["row_us"]), f"{r['ratio']:.2f}"] for name, r in found.raw["results"].items()]
+    table(f"{fleet.name}: one text to all models, a call each", ["", "µs a row", "×"], rows)
 
 
 def _lazily(made: dict[str, Fleet]) -> dict[str, Any]:
@@ -76,21 +93,13 @@ def _lazily(made: dict[str, Fleet]) -> dict[str, Any]:
     cold: dict[str, Any] = {}
     for fleet in made.values():
         cold[fleet.name] = {}
-        for name, file in (
-            ("mapped ahead", fleet.file),
-            ("mapped by calls", fleet.variant("lazily", options={"lazily": True})),
-        ):
+        files: dict[str, Path] = {
+            "mapped ahead": fleet.file,
+            "mapped by calls": fleet.variant("lazily", options={"lazily": True}),
+        }
+        for name, file in files.items():
             with sides.gavel("load", file) as side:
                 cold[fleet.name][name] = side.answer()["cold"]
         figures = {n: f"p50 {c['p50_us']:.0f} µs, p99 {c['p99_us']:.0f}" for n, c in cold[fleet.name].items()}
-        say(f"{fleet.name}: first calls {figures}")
+        say(f"{fleet.name}: first calls {json.dumps(figures, ensure_ascii=False)}")
     return cold
-
-
-def _show(title: str, measured: dict[str, list[dict[str, Any]]], base: str, found: Found) -> None:
-    rows = []
-    for name, rounds in measured.items():
-        ratios = [r["row_us"] / b["row_us"] for r, b in zip(rounds, measured[base], strict=True)]
-        rows.append([name, number(median([r["row_us"] for r in rounds])), f"{median(ratios):.2f}"])
-    table(title, ["", "µs a row", f"÷ {base}"], rows)
-    found.raw[title] = {name: (float(us), float(ratio)) for name, us, ratio in rows}

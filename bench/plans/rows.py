@@ -18,15 +18,15 @@ BATCH = 1_000
 CALLS = {"Gavel": (20_000, 40), "scikit-learn": (150, 4), "onnxruntime": (300, 2)}
 
 
-def run(fleet: Fleet, found: Found, *, rounds: int) -> None:
-    """Measure a fleet."""
+def run(fleet: Fleet, found: Found, *, rounds: int, onnx: bool = True) -> None:
+    """Measure a fleet, with onnxruntime or without."""
     with ExitStack() as stack:
         running = {
             "Gavel": stack.enter_context(sides.gavel("rows", fleet.file)),
             "scikit-learn": stack.enter_context(sides.peer("scikit", "rows", fleet.file)),
         }
-        as_onnx = converted(fleet, most=50) if fleet.name == "text" else None
-        if as_onnx is not None:
+        as_onnx = converted(fleet) if onnx else None
+        if as_onnx is not None and as_onnx.models:
             side = sides.peer("onnx", "rows", as_onnx.file, python=as_onnx.python)
             running["onnxruntime"] = stack.enter_context(side)
         one = turns({n: asking(s, CALLS[n][0], 1) for n, s in running.items()}, rounds)
@@ -37,7 +37,7 @@ def run(fleet: Fleet, found: Found, *, rounds: int) -> None:
         f"{fleet.name}_row_vs_sklearn": ratio(one, "scikit-learn"),
         f"{fleet.name}_batch_vs_sklearn": ratio(many, "scikit-learn"),
     }
-    if one.get("onnxruntime"):
+    if fleet.name == "text" and one.get("onnxruntime"):
         found.values["text_row_vs_onnxruntime"] = ratio(one, "onnxruntime")
     elif fleet.name == "text":
         found.none("onnxruntime did not run: see the log", "text_row_vs_onnxruntime")

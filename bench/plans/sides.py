@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
@@ -103,7 +104,8 @@ class Side:
 
     def close(self) -> None:
         """End the side."""
-        self._in.close()
+        with suppress(BrokenPipeError):  # it has ended, with a request unread
+            self._in.close()
         try:
             self._process.wait(60)
         except subprocess.TimeoutExpired:

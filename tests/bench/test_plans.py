@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.plans import page
 from bench.plans.correct import difference
 from bench.plans.keys import KEYS, Found
 from scripts.loop.settings import ROOT
@@ -20,7 +21,7 @@ def test_short() -> None:
         "-m",
         "bench.plans",
         "--only",
-        "correct,tabular,shared",
+        "correct,tabular,shared,off",
         "--rounds",
         "1",
     ]
@@ -36,6 +37,16 @@ def test_short() -> None:
     assert result["text_row_vs_sklearn"] is None
     assert result["reasons"]["text_row_vs_sklearn"] == "its part was not run"
     assert result["targets"] == {}
+
+    document = json.loads((ROOT / "var/bench/plans.json").read_text())
+    off = {name: {v["name"]: v for v in variants} for name, variants in document["raw"]["off"].items()}
+    assert off["text"]["all on, again"]["models"] == off["text"]["without 'take apart'"]["models"] == 10
+    assert off["text"]["without 'fold linear'"]["models"] == 0
+    assert off["tabular"]["a batch made for each call"]["ratio"] > 1.2
+    parts = {name: "\n".join(lines) for name, lines in page.parts(document).items()}
+    assert "| tabular: one row, µs a row |" in parts["short"]
+    assert "| all on, again | 10 of 10 |" in parts["figures"]
+    assert "'fold linear'" in parts["figures"]
 
 
 def test_figures() -> None:

@@ -25,8 +25,9 @@ type fleet struct {
 	Models []member          `json:"models"` // in the order of loading
 	Tables map[string]string `json:"tables"` // files of rows by name, as package columns reads them
 	// Apart gives each model objects of its own, <store>/<model>/objects: the object store is switched off.
-	Apart   bool     `json:"apart"`
-	Options settings `json:"options"`
+	Apart    bool      `json:"apart"`
+	Options  settings  `json:"options"`
+	Variants []variant `json:"variants"` // for subcommands that compare settings in one process; the first is what others are compared with
 }
 
 // member is a model of a fleet.
@@ -42,6 +43,13 @@ type settings struct {
 	StageCache int64  `json:"stage_cache"`
 	RowCache   int64  `json:"row_cache"`
 	Lazily     bool   `json:"lazily"` // the pages of objects are given back after the load: calls map them
+}
+
+// variant is the engine with other settings.
+type variant struct {
+	Name    string   `json:"name"`
+	Options settings `json:"options"`
+	Fresh   bool     `json:"fresh"` // each call makes a batch, and closes it
 }
 
 // version is the version of every model in a fleet.
@@ -74,21 +82,25 @@ type asked struct {
 // load loads every model, as a bidder does: checksums, bounds, golden rows, a warm run of each size in warm. It loads as many at
 // once as there are processors, as a bidder's models.GroupOptions.Loads would say.
 func (f *fleet) load(warm ...int) ([]*asked, error) {
+	return f.loadWith(f.Options, plan.NewObjects(filepath.Join(f.Store, models.ObjectsDir)), warm...)
+}
+
+// loadWith is load with settings and objects that the caller has.
+func (f *fleet) loadWith(s settings, shared *plan.Objects, warm ...int) ([]*asked, error) {
 	tables, err := f.tables()
 	if err != nil {
 		return nil, err
 	}
-	if rule := f.Options.Without; rule != "" && !slices.Contains(plan.Rules(), rule) {
+	if rule := s.Without; rule != "" && !slices.Contains(plan.Rules(), rule) {
 		return nil, fmt.Errorf("there is no rule %q; there are %q", rule, plan.Rules())
 	}
-	shared := plan.NewObjects(filepath.Join(f.Store, models.ObjectsDir))
 	all, faults := make([]*asked, len(f.Models)), make([]error, len(f.Models))
 	var loads sync.WaitGroup
 	var next atomic.Int64
 	for range runtime.GOMAXPROCS(0) {
 		loads.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
-				all[i], faults[i] = f.loadOne(f.Models[i], shared, tables, warm)
+				all[i], faults[i] = f.loadOne(f.Models[i], s, shared, tables, warm)
 			}
 		})
 	}
@@ -96,17 +108,17 @@ func (f *fleet) load(warm ...int) ([]*asked, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	if f.Options.Lazily {
+	if s.Lazily {
 		return all, giveBack(filepath.Join(f.Store, models.ObjectsDir))
 	}
 	return all, nil
 }
 
-func (f *fleet) loadOne(m member, objects *plan.Objects, tables map[string]columns.Table, warm []int) (*asked, error) {
+func (f *fleet) loadOne(m member, s settings, objects *plan.Objects, tables map[string]columns.Table, warm []int) (*asked, error) {
 	if f.Apart {
 		objects = plan.NewObjects(filepath.Join(f.Store, m.Name, models.ObjectsDir))
 	}
-	options := plan.Options{AsWritten: f.Options.AsWritten, Without: f.Options.Without, StageCache: f.Options.StageCache, RowCache: f.Options.RowCache}
+	options := plan.Options{AsWritten: s.AsWritten, Without: s.Without, StageCache: s.StageCache, RowCache: s.RowCache}
 	loaders := engine.Loaders{plan.Format: plan.Loader(objects, options)}
 	directory := filepath.Join(f.Store, m.Name, fmt.Sprint(version))
 	servable, err := models.Load(context.Background(), loaders, directory, m.Name, version, models.LoadOptions{WarmRows: warm})

@@ -16,6 +16,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+BATCH = 100  # rows a call where all rows are scored
+
 Scorer = Callable[[Any], Any]  # rows, as `pick` returns them, to outputs
 
 
@@ -30,21 +34,24 @@ class Loaded:
         return self.rows.iloc[chosen] if hasattr(self.rows, "iloc") else self.rows[chosen]
 
 
-def main(
-    load: Callable[[dict[str, Any], dict[str, str]], Scorer], prepare: Callable[[Any], Any] = lambda rows: rows
-) -> None:
-    """Run the subcommand that the command line names: load or rows.
+def pickled(file: Path) -> Any:
+    """Read a table as scikit-learn and LightGBM take it."""
+    return pickle.loads(file.with_suffix(".pickle").read_bytes())  # noqa: S301 - ours
+
+
+def main(load: Callable[[dict[str, Any], dict[str, str]], Scorer], read: Callable[[Path], Any] = pickled) -> None:
+    """Run the subcommand that the command line names: load, rows or score.
 
     Parameters
     ----------
     load
         Loads a model of a fleet.
-    prepare
-        Turns the rows of a set into what scorers take.
+    read
+        Reads a table as scorers take it.
     """
     subcommand, file = sys.argv[1:]
     fleet = json.loads(Path(file).read_text())
-    tables = {t: prepare(pickle.loads(Path(f).with_suffix(".pickle").read_bytes())) for t, f in fleet["tables"].items()}  # noqa: S301 - ours
+    tables = {table: read(Path(rows)) for table, rows in fleet["tables"].items()}
     before, began = memory(), time.perf_counter()
     models = [Loaded(m["name"], m["table"], load(fleet, m), tables[m["table"]]) for m in fleet["models"]]
     seconds = time.perf_counter() - began
@@ -53,9 +60,20 @@ def main(
         for _ in sys.stdin:
             _answer(memory())
         return
+    by_name = {m.name: m for m in models}
     for line in sys.stdin:
         request = json.loads(line)
-        _answer(_timed(models, request["calls"], request["batch"], request["seed"]))
+        if subcommand == "score":
+            _answer(_scored(by_name[request["model"]], request["rows"], request["out"]))
+        else:
+            _answer(_timed(models, request["calls"], request["batch"], request["seed"]))
+
+
+def _scored(model: Loaded, rows: list[int], out: str) -> dict[str, Any]:
+    """Write the outputs (n, width) of rows, a batch at a time."""
+    parts = [model.score(model.rows[rows[i : i + BATCH]]) for i in range(0, len(rows), BATCH)]
+    np.save(out, np.concatenate(parts).reshape(len(rows), -1))
+    return {"rows": len(rows)}
 
 
 def _answer(value: dict[str, Any]) -> None:
