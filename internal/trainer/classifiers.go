@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"gavel/internal/process"
 )
 
 // badConfiguration is pytrain's exit status for what a person must correct.
@@ -126,27 +128,27 @@ func (o *Classifiers) runChild(ctx context.Context, command []string) (rounds in
 	if err != nil {
 		return 0, err
 	}
-	defer c.close()
+	defer c.Close()
 	read := make(chan int, 1) // one count
 	go func() { read <- o.readRounds(c) }()
 	select {
-	case <-c.exited:
+	case <-c.Exited:
 	case <-ctx.Done():
-		_ = syscall.Kill(c.pid, syscall.SIGTERM)
+		_ = syscall.Kill(c.PID, syscall.SIGTERM)
 	}
 	stopping, cancel := context.WithTimeoutCause(context.Background(), o.StopTimeout, errors.New("stop_timeout"))
 	defer cancel()
-	err = c.wait(stopping)
+	err = c.Wait(stopping)
 	rounds = <-read
-	if c.code == badConfiguration {
+	if c.Code == badConfiguration {
 		err = fmt.Errorf("%w: its log lines say why: %w", ErrRefused, err)
 	}
 	return rounds, err
 }
 
 // readRounds takes what the child prints, until it ends.
-func (o *Classifiers) readRounds(c *child) (rounds int) {
-	lines := bufio.NewScanner(c.stdout)
+func (o *Classifiers) readRounds(c *process.Child) (rounds int) {
+	lines := bufio.NewScanner(c.Stdout)
 	lines.Buffer(nil, maxRoundBytes)
 	for lines.Scan() {
 		var r round
@@ -165,7 +167,7 @@ func (o *Classifiers) readRounds(c *child) (rounds int) {
 	}
 	if err := lines.Err(); err != nil {
 		o.Log.Error("the child's rounds cannot be read; it is started anew", "error", err)
-		c.kill()
+		c.Kill()
 	}
 	return rounds
 }

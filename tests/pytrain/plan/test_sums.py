@@ -16,7 +16,7 @@ import pytest
 from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
-from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_info
 
 from tests.pytrain.plan.native import ENGINE, FLAGS
 
