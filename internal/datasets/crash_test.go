@@ -33,7 +33,7 @@ func killedAnywhere(t *testing.T, random *rand.Rand) {
 	root := t.TempDir()
 	opts := Options{Fields: []string{"country"}, MaxJoinedRows: 50, Retention: time.Hour}
 	var stream []Row // a row's position is its place
-	for at := int64(0); len(stream) < 200; at += random.Int64N(3) {
+	for at := int64(0); len(stream) < 80; at += random.Int64N(3) {
 		i := len(stream)
 		stream = append(stream, Row{ID: strconv.Itoa(i), Time: at, Campaign: string(rune('a' + random.IntN(4))), Values: []string{"x"}, Label: i%5 == 0, Weight: 1})
 	}
@@ -123,13 +123,13 @@ func feed(s *Set, stream []Row, next int, random *rand.Rand) (bool, error) {
 }
 
 func TestFilesStayFewAndExpire(t *testing.T) {
-	s, err := Open(t.TempDir(), "set", Options{Fields: []string{"country"}, Retention: 90 * time.Millisecond, MaxJoinedRows: 32})
+	s, err := Open(t.TempDir(), "set", Options{Fields: []string{"country"}, Retention: 50 * time.Millisecond, MaxJoinedRows: 16})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	s.disk = memoryDisk
-	for i := range int64(150) {
+	for i := range int64(80) {
 		if err := s.Add(Row{Time: i, Campaign: "a", Values: []string{"x"}}); err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestFilesStayFewAndExpire(t *testing.T) {
 		}
 	}
 	c := s.Index().Campaigns["a"]
-	if c.From < 60-32 || c.From > 60 || c.To != 150 || c.Rows != c.To-c.From {
-		t.Errorf("%+v, want rows of the last 90 ms and the rest of one file", c)
+	if c.From < 30-16 || c.From > 30 || c.To != 80 || c.Rows != c.To-c.From {
+		t.Errorf("%+v, want rows of the last 50 ms and the rest of one file", c)
 	}
 }
