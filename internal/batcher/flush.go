@@ -2,12 +2,13 @@ package batcher
 
 import "gavel/internal/engine"
 
-// committed is called when b has no row pending; meanwhile another caller may have claimed places. If inline is true, it
-// may return a borrowed runner: its caller must then run a batch of q. A batch that is alone it runs itself; no other
-// goroutine knows of it. If Close has given up, runners and the clock may be gone: it then answers b without the engine.
+// committed is called when b has no row pending. Before it has the lock, another caller may claim places in b, or b may run, be
+// freed, and be claimed anew: so only the state and pending, under the lock, say what b is. If inline is true, committed may return a
+// borrowed runner: its caller must then run a batch of q. A batch that is alone it runs itself. If Close has given up, runners and
+// the clock may be gone: it then answers b without the engine.
 func (q *Queue) committed(b *batch, now int64, inline bool) *runner {
 	q.mu.Lock()
-	if b.how == alone && q.mayCall() {
+	if b.how == alone && b.state == batchSealed && b.pending.Load() == 0 && q.mayCall() {
 		q.backlog -= b.predicted
 		q.calling++
 		b.called = true

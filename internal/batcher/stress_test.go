@@ -227,3 +227,42 @@ func newPreciseSleeperOrNil() sleeper {
 	}
 	return s
 }
+
+// TestReuse has callers whose claims take turns in being alone and in sharing batches, because more of them come than may run
+// their own. A batch that was shared is soon claimed by one caller alone, while the last to commit before has not noticed
+// yet that it ran.
+func TestReuse(t *testing.T) {
+	p, err := NewPool(PoolOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := p.NewQueue(noop{}, QueueOptions{MaxRows: 128, MaxWait: 200 * time.Microsecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const claims = 100_000
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			var out [1]Result
+			for range claims / 8 {
+				ticket, err := q.Claim(1, time.Time{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := ticket.Wait(context.Background(), out[:]); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := p.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if s := q.Stats(); s.Answered != claims || s.Inline == 0 || s.Inline == s.Batches {
+		t.Errorf("%d answered of %d; %d of %d batches were run by their callers, want some", s.Answered, claims, s.Inline, s.Batches)
+	}
+}
