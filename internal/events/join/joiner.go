@@ -53,10 +53,6 @@ type Joiner struct {
 	stats Stats
 }
 
-// maxAhead is how far an event's time may be ahead of its message's time in the stream. Beyond it, the event's clock counts as
-// wrong. One wrong clock must not move the watermark past other bidders' events.
-const maxAhead = 5 * time.Minute
-
 type pending struct {
 	id      string
 	first   stream.Cursor // message of its first event
@@ -93,15 +89,10 @@ func (j *Joiner) Add(m *events.Message, out []Example) ([]Example, error) {
 		return out, fmt.Errorf("join: cannot join message %s: message %s is expected, or a later one", m.At, j.next)
 	}
 	wm := j.wm
-	limit := int64(1<<63 - 1)
-	if !m.Time.IsZero() {
-		limit = m.Time.Add(maxAhead).UnixMilli()
-	}
 	for i := range m.Events {
 		e := &m.Events[i]
-		t := e.Time
-		if t > limit {
-			t = m.Time.UnixMilli()
+		t, ahead := m.TimeOf(e)
+		if ahead {
 			j.stats.Ahead++
 		}
 		j.take(e, t, m.At)

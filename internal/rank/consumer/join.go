@@ -14,13 +14,8 @@ import (
 	"gavel/internal/stream"
 )
 
-const (
-	// maxAhead is how far an event's time may be ahead of its message's. Beyond it the message's time replaces it: one wrong
-	// clock must not move the watermark past other rankers' events.
-	maxAhead = 5 * time.Minute
-	// maxSales bounds the distinct sales of one click whose values are added.
-	maxSales = 64
-)
+// maxSales bounds the distinct sales of one click whose values are added.
+const maxSales = 64
 
 // A Joiner makes an example of each ranking: its label is whether a sale of the same click came within the window. The same
 // stream always gives the same examples.
@@ -116,12 +111,11 @@ func NewJoiner(window, reorder time.Duration, maxPending int, fields []string, a
 
 // Add takes a message, and appends to out the examples that it completes.
 func (j *Joiner) Add(m *events.Message, out []datasets.Row) []datasets.Row {
-	wm, limit := j.wm, m.Time.Add(maxAhead).UnixMilli()
+	wm := j.wm
 	for i := range m.Events {
 		e := &m.Events[i]
-		t := e.Time
-		if t > limit {
-			t = m.Time.UnixMilli()
+		t, ahead := m.TimeOf(e)
+		if ahead {
 			j.stats.Ahead++
 		}
 		j.take(e, t, m.At)
