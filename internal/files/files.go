@@ -62,6 +62,21 @@ func WriteSecret(path string, text []byte, create bool) (err error) {
 	return SyncDir(dir)
 }
 
+// Put syncs a whole file that was written aside, renames it to path, and syncs path's directory. Both must lie in one file system.
+func Put(aside, path string) error {
+	f, err := os.OpenFile(aside, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(aside, path); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
 // RandomKey is 32 random bytes.
 func RandomKey() []byte {
 	b := make([]byte, 32)

@@ -67,3 +67,25 @@ func TestLock(t *testing.T) {
 	}
 	again.Close()
 }
+
+func TestPut(t *testing.T) {
+	dir := t.TempDir()
+	aside, path := filepath.Join(dir, ".aside"), filepath.Join(dir, "file")
+	for _, text := range []string{"one", "two"} { // the second replaces the first
+		if err := os.WriteFile(aside, []byte(text), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if err := files.Put(aside, path); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != text {
+			t.Errorf("read %q, %v; want %q", got, err, text)
+		}
+	}
+	if err := files.Put(aside, path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is absent: %v", err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "two" {
+		t.Errorf("after a failure: %q, %v", got, err)
+	}
+}

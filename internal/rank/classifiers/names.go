@@ -1,6 +1,7 @@
 package classifiers
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -49,20 +50,8 @@ func Write(dir string, f *File) (err error) {
 	}
 	defer os.Remove(t.Name()) // absent where it was renamed
 	_, err = t.Write(data)
-	if err == nil {
-		err = t.Chmod(0o644)
-	}
-	if err == nil {
-		err = t.Sync()
-	}
-	if closing := t.Close(); err == nil {
-		err = closing
-	}
-	if err != nil {
+	if err = errors.Join(err, t.Chmod(0o644), t.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(t.Name(), filepath.Join(dir, f.Name())); err != nil {
-		return err
-	}
-	return files.SyncDir(dir)
+	return files.Put(t.Name(), filepath.Join(dir, f.Name()))
 }
