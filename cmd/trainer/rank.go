@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ import (
 	"gavel/internal/process"
 	"gavel/internal/rank/consumer"
 	"gavel/internal/rank/landings"
+	"gavel/internal/rank/profile"
 	"gavel/internal/stream/nats"
 	"gavel/internal/strictyaml"
 	"gavel/internal/trainer"
@@ -58,7 +60,7 @@ func rankDefaults() *rankConfig {
 	c := &rankConfig{
 		AdminListen: "127.0.0.1:8097", StreamURL: "nats://127.0.0.1:4223", TokenFile: "var/ranker/stream.token",
 		Campaigns: "configs/rank-campaigns.yaml", Datasets: "var/datasets", DataSet: "sale", Classifiers: "var/classifiers",
-		Fields: []string{"device", "system", "browser", "provider", "country", "language", "hour", "weekday"},
+		Fields: slices.Clone(profile.Names),
 		Recipe: "models/sale/prior.yaml", Python: []string{".venv/bin/python", "-m", "pytrain"},
 		Window: time.Hour, Retention: 30 * 24 * time.Hour, Reorder: 2 * time.Second, MaxPending: 2_000_000, FlushEvery: time.Minute,
 		StopTimeout: 30 * time.Second, BackoffMin: 500 * time.Millisecond, BackoffMax: 30 * time.Second,
@@ -120,7 +122,7 @@ func runRank(ctx context.Context, path string, stderr io.Writer) error {
 	}
 	defer stream.Close()
 	reads, err := consumer.New(consumer.Options{
-		Stream: stream, Set: set, Fields: c.Fields, Window: c.Window, Reorder: c.Reorder, MaxPending: c.MaxPending, FlushEvery: c.FlushEvery,
+		Stream: stream, Set: set, Window: c.Window, Reorder: c.Reorder, MaxPending: c.MaxPending, FlushEvery: c.FlushEvery,
 		Active: func() []string { return campaigns.Set().IDs }, Metrics: consumer.NewMetrics(registry), Log: log,
 	})
 	if err != nil {

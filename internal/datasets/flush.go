@@ -139,10 +139,10 @@ func (s *Set) syncAll() error {
 // undo removes what a flush made that will not commit, and returns its fault. What cannot be removed goes when the set is opened next.
 func (s *Set) undo(names []string, made []span, fault error) error {
 	for i, name := range names {
+		if made[i].to == 0 { // not begun, like all after it
+			break
+		}
 		for _, path := range []string{s.asidePath(name), filepath.Join(s.dir, name, made[i].name())} {
-			if made[i].to == 0 {
-				continue
-			}
 			if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 				return s.fail(errors.Join(fault, err))
 			}

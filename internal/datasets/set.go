@@ -192,6 +192,9 @@ func (s *Set) Position() (until int64, position string) {
 	return s.index.Until, s.index.Position
 }
 
+// Fields returns the names of the rows' values, in their order. The caller must not change them.
+func (s *Set) Fields() []string { return s.layout.fields }
+
 // Pending returns the number of rows that wait for a flush.
 func (s *Set) Pending() int {
 	s.mu.Lock()

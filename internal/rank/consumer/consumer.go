@@ -23,7 +23,6 @@ const (
 type Options struct {
 	Stream stream.Stream
 	Set    *datasets.Set
-	Fields []string // of the set
 	// Window is how long after its click a sale counts.
 	Window time.Duration
 	// Reorder is how far events may be out of order. 0: 2 s.
@@ -74,7 +73,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return err
 	}
 	defer reader.Close()
-	r := run{Consumer: c, joiner: NewJoiner(c.o.Window, c.o.Reorder, c.o.MaxPending, c.o.Fields, at), until: until}
+	r := run{Consumer: c, joiner: NewJoiner(c.o.Window, c.o.Reorder, c.o.MaxPending, c.o.Set.Fields(), at), until: until}
 	return r.loop(ctx, reader)
 }
 

@@ -75,7 +75,7 @@ func consume(t *testing.T, s *memory.Stream, root string) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	c, err := New(Options{
-		Stream: atEnd{s, cancel}, Set: set, Fields: []string{"country"}, Window: testWindow, Reorder: testReorder,
+		Stream: atEnd{s, cancel}, Set: set, Window: testWindow, Reorder: testReorder,
 		Metrics: NewMetrics(prometheus.NewRegistry()), Active: func() []string { return []string{"hats"} },
 	})
 	if err != nil {

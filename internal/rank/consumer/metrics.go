@@ -11,7 +11,7 @@ import (
 // Metrics holds a consumer's metrics.
 type Metrics struct {
 	examples          *prometheus.CounterVec // label
-	events            *prometheus.CounterVec // outcome
+	events            *prometheus.CounterVec // reason
 	pending, sequence prometheus.Gauge
 	lag               prometheus.Gauge
 	lost, failures    prometheus.Counter
