@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,13 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"gavel/internal/auction"
 	"gavel/internal/events"
-	"gavel/internal/events/publish"
 	modelsdir "gavel/internal/models/dir"
-	"gavel/internal/stream/nats"
 )
 
 const smallRecipe = `
@@ -101,43 +96,9 @@ func TestRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts TensorFlow")
 	}
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	python := filepath.Join(root, ".venv", "bin", "python")
-	if _, err := os.Stat(python); err != nil {
-		t.Skipf("needs %s: run make setup", python)
-	}
-	dir := t.TempDir()
-	server, err := nats.StartEmbedded(nats.EmbedOptions{Dir: filepath.Join(dir, "stream")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	stream, err := nats.Connect(nats.Options{Embedded: server})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stream.Close()
-	publisher, err := publish.New(publish.Options{Stream: stream, Source: "b1", SpillFile: filepath.Join(dir, "spill"), Tick: 50 * time.Millisecond,
-		Registerer: prometheus.NewRegistry()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = publisher.Close(ctx)
-	}()
-
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	admin := listener.Addr().String()
-	_ = listener.Close()
-	config := write(t, filepath.Join(dir, "trainer.yaml"), fmt.Sprintf(`
+	w := newWorld(t, "b1")
+	admin := freeAddress(t)
+	config := write(t, filepath.Join(w.dir, "trainer.yaml"), fmt.Sprintf(`
 admin_listen: %s
 stream_url: %s
 token_file: %s
@@ -150,7 +111,7 @@ python_dir: %s
 flush_every: 50ms
 reorder: 100ms
 log: {level: debug}
-`, admin, server.URL(), server.TokenFile(), dir, dir, dir, write(t, filepath.Join(dir, "recipe.yaml"), smallRecipe), python, root))
+`, admin, w.server.URL(), w.server.TokenFile(), w.dir, w.dir, w.dir, write(t, filepath.Join(w.dir, "recipe.yaml"), smallRecipe), w.python, w.root))
 
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -198,12 +159,12 @@ log: {level: debug}
 			batch = append(batch, events.Event{ID: events.EventID(events.TypeClick, id), Type: events.TypeClick, Key: id, Time: now.UnixMilli() + 1})
 		}
 		for j := range batch {
-			if err := publisher.Publish(&batch[j]); err != nil {
+			if err := w.publisher.Publish(&batch[j]); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	store := modelsdir.New(filepath.Join(dir, "store"))
+	store := modelsdir.New(filepath.Join(w.dir, "store"))
 	metrics := ""
 	poll("a published version", func() bool { p, _, err := store.Pointer(t.Context(), "small"); return err == nil && p.Stable >= 1 })
 	poll("metrics of all examples", func() bool {
