@@ -83,11 +83,21 @@ class CountingLearner:
         self.seen[:] = tensors["seen"]
 
 
-@pytest.fixture(scope="session")
-def one_thread() -> None:
-    """TensorFlow with one thread, set before its first operation."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give TensorFlow one thread before any test runs, if a test wants that: another file's may come first here."""
+    if any("one_thread" in getattr(item, "fixturenames", ()) for item in items):
+        _set_one_thread()
+
+
+def _set_one_thread() -> None:
     import tensorflow as tf
 
     if tf.config.threading.get_intra_op_parallelism_threads() != 1:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> None:
+    """TensorFlow with one thread, set before its first operation."""
+    _set_one_thread()
