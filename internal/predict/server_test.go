@@ -250,8 +250,10 @@ func TestAnswers(t *testing.T) {
 	t.Run("on the loop", func(t *testing.T) {
 		m := &fakeModel{direct: true}
 		testAnswers(t, m)
-		if n := m.started.Load(); n != 3 { // the answered ones, less those with a version, an escape or a header
-			t.Errorf("%d were started on the loop, want 3", n)
+		// The answered ones, less those with a version, an escape or a header. A worker takes some of them at times: where
+		// there may be more to read.
+		if n := m.started.Load(); n < 1 || n > 3 {
+			t.Errorf("%d were started on the loop, want 1 to 3", n)
 		}
 	})
 }

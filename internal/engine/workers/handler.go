@@ -105,6 +105,13 @@ func (h *handler) serve(t *talk) error {
 		items, soon := p.queue.take(h.id, p.o.BatchTime, h.items[:0])
 		h.items = items
 		if len(items) > 0 || h.hasErrands() {
+			if len(items) == 1 && items[0].again {
+				if err := h.batch(t, nil); err != nil { // the process died before this task, which is not to blame
+					p.queue.retry(p.other(h.id), items[0])
+					p.wake()
+					return err
+				}
+			}
 			if err := h.batch(t, items); err != nil {
 				p.again(h.sent, h.id, err)
 				return err
