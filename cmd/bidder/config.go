@@ -7,6 +7,8 @@ import (
 
 	"gavel/internal/batcher"
 	"gavel/internal/engine/tensorflow"
+	"gavel/internal/events/outlet"
+	"gavel/internal/process"
 	"gavel/internal/scoring"
 	"gavel/internal/strictyaml"
 )
@@ -87,21 +89,8 @@ type Config struct {
 		LeaseShare  float64       `yaml:"lease_share"`
 	} `yaml:"budget"`
 
-	Events struct {
-		URL            string        `yaml:"url"`
-		EmbeddedListen string        `yaml:"embedded_listen"`
-		EmbeddedDir    string        `yaml:"embedded_dir"`
-		TokenFile      string        `yaml:"token_file"`
-		MaxBytes       int64         `yaml:"max_bytes"`
-		MaxAge         time.Duration `yaml:"max_age"`
-		SyncAlways     bool          `yaml:"sync_always"`
-		SpillMaxBytes  int64         `yaml:"spill_max_bytes"`
-	} `yaml:"events"`
-
-	Log struct {
-		Level  string `yaml:"level"`
-		Format string `yaml:"format"`
-	} `yaml:"log"`
+	Events outlet.Settings     `yaml:"events"`
+	Log    process.LogSettings `yaml:"log"`
 }
 
 // Defaults returns the configuration of an empty file.
@@ -144,14 +133,8 @@ func Defaults() Config {
 	c.Limits.IdleTimeout = 75 * time.Second
 	c.Budget.Reservation = time.Minute
 	c.Budget.LeaseShare = 0.1
-	c.Events.EmbeddedListen = "127.0.0.1:4222"
-	c.Events.EmbeddedDir = "var/stream"
-	c.Events.TokenFile = "var/stream.token"
-	c.Events.MaxBytes = 4 << 30
-	c.Events.MaxAge = 72 * time.Hour
-	c.Events.SpillMaxBytes = 256 << 20
-	c.Log.Level = "info"
-	c.Log.Format = "text"
+	c.Events = outlet.Defaults("127.0.0.1:4222", "var/stream")
+	c.Log = process.LogSettings{Level: "info", Format: "text"}
 	return c
 }
 

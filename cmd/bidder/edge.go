@@ -24,12 +24,12 @@ func (b *bidder) startEdge(context.Context) error {
 		return err
 	}
 	handler, err := notices.New(notices.Options{
-		Keys: b.keys, Ledger: b.booked, Publisher: b.publisher, Landing: b.landings.Page, Logger: b.log, Registerer: b.metrics,
+		Keys: b.keys, Ledger: b.booked, Publisher: b.outlet.Publisher, Landing: b.landings.Page, Logger: b.log, Registerer: b.metrics,
 	})
 	if err != nil {
 		return err
 	}
-	auctions := &bids.Recorder{Auctioneer: b.auctioneer, Ledger: b.ledger, Publisher: b.publisher, Logger: b.log}
+	auctions := &bids.Recorder{Auctioneer: b.auctioneer, Ledger: b.ledger, Publisher: b.outlet.Publisher, Logger: b.log}
 	return b.listen(auctions, linker{links}, booking{handler})
 }
 

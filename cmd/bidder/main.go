@@ -135,9 +135,7 @@ func withConfig(ctx context.Context, path string, stderr io.Writer, run func(con
 	if os.Getenv("GOGC") == "" {
 		defer host.LimitGarbage(config.Limits.GCPercent, config.Limits.GCBytes).Stop()
 	}
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(config.Log.Level)) // Validate has refused others
-	log := process.NewLogger(level, config.Log.Format, stderr)
+	log := config.Log.Logger(stderr)
 	if err := host.ShortSlices(); err != nil { // without them, answers are somewhat later in an overload
 		log.Info("no short time slices", "error", err)
 	}

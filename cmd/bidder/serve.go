@@ -15,18 +15,16 @@ import (
 	"gavel/internal/console"
 	"gavel/internal/engine/tensorflow"
 	"gavel/internal/events/notices"
-	"gavel/internal/events/publish"
+	"gavel/internal/events/outlet"
 	"gavel/internal/leases"
 	"gavel/internal/openrtb"
 	"gavel/internal/process"
 	"gavel/internal/scoring"
-	"gavel/internal/stream/nats"
 )
 
 // The time that each step of the stop may take.
 const (
 	drainTimeout = 6 * time.Second  // running auctions and notices; the server closes unused connections after 5 s
-	flushTimeout = 10 * time.Second // events
 	closeTimeout = 10 * time.Second // everything else
 )
 
@@ -38,8 +36,7 @@ type bidder struct {
 	parts   *process.Parts
 
 	keys       *notices.Keyring
-	stream     *nats.Stream
-	publisher  *publish.Publisher
+	outlet     *outlet.Outlet
 	ledger     *auction.Ledger
 	booked     console.CountedLedger
 	leases     *leases.Manager

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -11,16 +10,13 @@ import (
 	"gavel/internal/auction"
 	"gavel/internal/console"
 	"gavel/internal/events/notices"
-	"gavel/internal/events/publish"
+	"gavel/internal/events/outlet"
 	"gavel/internal/events/spend"
 	"gavel/internal/leases"
-	"gavel/internal/process"
-	"gavel/internal/stream/nats"
 )
 
 const (
-	streamTimeout = 15 * time.Second // until the stream answers
-	spendTimeout  = 5 * time.Minute  // to read today's spend from the stream: at worst, the events of a whole day
+	spendTimeout = 5 * time.Minute // to read today's spend from the stream: at worst, the events of a whole day
 
 	// billingSlack is how long the money of a bid stays reserved after the bid's exp. A billing notice that was sent at
 	// the last moment still finds it reserved then.
@@ -40,38 +36,11 @@ func (b *bidder) startState(context.Context) (err error) {
 }
 
 // startStream connects to the stream, or embeds one, and starts the publisher of events.
-func (b *bidder) startStream(ctx context.Context) (err error) {
-	c := b.config.Events
-	options := nats.Options{
-		URL: c.URL, TokenFile: c.TokenFile, Name: b.config.Name, MaxAge: c.MaxAge, MaxBytes: c.MaxBytes, Logger: b.log,
-	}
-	if c.URL == "" {
-		host, port, err := process.SplitPort(c.EmbeddedListen)
-		if err != nil {
-			return err
-		}
-		options.Embedded, err = nats.StartEmbedded(nats.EmbedOptions{
-			Dir: c.EmbeddedDir, Host: host, Port: port, TokenFile: c.TokenFile, SyncAlways: c.SyncAlways, Logger: b.log,
-			MaxStoreBytes: 2 * c.MaxBytes,
-		})
-		if err != nil {
-			return fmt.Errorf("%w (events.embedded_listen %s, events.embedded_dir %s: does another process use them?)", err, c.EmbeddedListen, c.EmbeddedDir)
-		}
-		b.parts.OnStop("embedded stream", closeTimeout, func(context.Context) error { options.Embedded.Close(); return nil })
-	}
-	if b.stream, err = nats.Connect(options); err != nil {
-		return fmt.Errorf("%w (events.url, events.token_file)", err)
-	}
-	b.parts.OnStop("stream", closeTimeout, func(context.Context) error { b.stream.Close(); return nil })
-	b.publisher, err = publish.New(publish.Options{
-		Stream: b.stream, Source: b.config.Name, Logger: b.log, Registerer: b.metrics,
-		SpillFile: filepath.Join(b.config.StateDir, "events.spill"), SpillMaxBytes: c.SpillMaxBytes,
+func (b *bidder) startStream(context.Context) (err error) {
+	b.outlet, err = outlet.Open(outlet.Options{
+		Settings: b.config.Events, Source: b.config.Name, StateDir: b.config.StateDir, Parts: b.parts, Log: b.log, Registerer: b.metrics,
 	})
-	if err != nil {
-		return err
-	}
-	b.parts.OnStop("events", flushTimeout, b.publisher.Close)
-	return nil
+	return err
 }
 
 // startBudget makes the ledger, reads today's spend into it from the stream, and makes the leases.
@@ -83,16 +52,16 @@ func (b *bidder) startBudget(ctx context.Context) (err error) {
 		return err
 	}
 	b.booked = console.NewCountedLedger(b.ledger, b.metrics)
-	if err := b.waitForStream(ctx); err != nil {
+	if err := b.outlet.WaitUp(ctx); err != nil {
 		return err
 	}
 	if err := b.restoreSpend(ctx); err != nil {
 		return err
 	}
 	b.leases, err = leases.New(leases.Options{
-		Buckets: b.stream, Bidder: b.config.Name, Ledger: b.ledger, Share: b.config.Budget.LeaseShare,
+		Buckets: b.outlet.Stream, Bidder: b.config.Name, Ledger: b.ledger, Share: b.config.Budget.LeaseShare,
 		SpentOf: func(ctx context.Context, bidder string, day auction.Day) (map[string]auction.Micros, error) {
-			return spend.Of(ctx, b.stream, bidder, day, b.log)
+			return spend.Of(ctx, b.outlet.Stream, bidder, day, b.log)
 		},
 		Logger: b.log, Registerer: b.metrics,
 	})
@@ -103,29 +72,15 @@ func (b *bidder) startBudget(ctx context.Context) (err error) {
 	return nil
 }
 
-// waitForStream waits until the stream answers. The error of an outside stream names the settings to check.
-func (b *bidder) waitForStream(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
-	defer cancel()
-	err := b.stream.WaitUp(ctx)
-	if err == nil {
-		return nil
-	}
-	if u, bad := url.Parse(b.config.Events.URL); bad == nil && u.Host != "" {
-		return fmt.Errorf("%w (events.url %s: does it run, and is its token in %s?)", err, u.Redacted(), b.config.Events.TokenFile)
-	}
-	return err
-}
-
 // restoreSpend books the spend of today into the ledger. It first waits for the events that the bidder's last run left in
 // the journal, because the stream lacks their spend until then.
 func (b *bidder) restoreSpend(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, spendTimeout)
 	defer cancel()
-	if err := b.publisher.WaitCaughtUp(ctx); err != nil {
+	if err := b.outlet.Publisher.WaitCaughtUp(ctx); err != nil {
 		return err
 	}
-	rebuilt, err := spend.Rebuild(ctx, b.stream, b.config.Name, time.Now(), b.ledger, b.log)
+	rebuilt, err := spend.Rebuild(ctx, b.outlet.Stream, b.config.Name, time.Now(), b.ledger, b.log)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"net/url"
 	"path"
 	"slices"
@@ -32,6 +31,8 @@ func (c *Config) Validate() (faults []error) {
 	c.emptyFaults(fault)
 	c.auctionFaults(fault)
 	faults = append(faults, c.modelFaults()...)
+	faults = append(faults, c.Events.Faults()...)
+	faults = append(faults, c.Log.Faults()...)
 	c.discoverFaults(fault)
 	c.predictFaults(fault)
 	c.numberFaults(fault)
@@ -41,13 +42,7 @@ func (c *Config) Validate() (faults []error) {
 }
 
 func (c *Config) addressFaults(fault faultFunc) {
-	listens := map[string]string{"listen": c.Listen, "admin_listen": c.AdminListen}
-	if c.Events.URL == "" {
-		listens["events.embedded_listen"] = c.Events.EmbeddedListen
-	} else if u, err := url.Parse(c.Events.URL); err != nil || u.Host == "" {
-		fault("events.url: %q is not a URL; write nats://stream.internal:4222, say", c.Events.URL)
-	}
-	for key, value := range listens {
+	for key, value := range map[string]string{"listen": c.Listen, "admin_listen": c.AdminListen} {
 		if _, _, err := process.SplitPort(value); err != nil {
 			fault("%s: %q is not host:port; write 127.0.0.1:8090, say", key, value)
 		}
@@ -64,8 +59,7 @@ func (c *Config) addressFaults(fault faultFunc) {
 func (c *Config) emptyFaults(fault faultFunc) {
 	for key, value := range map[string]string{
 		"name": c.Name, "state_dir": c.StateDir, "campaigns": c.Campaigns, "model_store": c.ModelStore,
-		"auction.click": c.Auction.Click, "auction.seat": c.Auction.Seat, "events.token_file": c.Events.TokenFile,
-		"events.embedded_dir": c.Events.EmbeddedDir,
+		"auction.click": c.Auction.Click, "auction.seat": c.Auction.Seat,
 	} {
 		if value == "" {
 			fault("%s: is empty; set it", key)
@@ -155,8 +149,6 @@ func (c *Config) numberFaults(fault faultFunc) {
 		"limits.gc_percent": int64(c.Limits.GCPercent), "limits.gc_bytes": c.Limits.GCBytes,
 		"limits.read_timeout": int64(c.Limits.ReadTimeout), "limits.write_timeout": int64(c.Limits.WriteTimeout),
 		"limits.idle_timeout": int64(c.Limits.IdleTimeout), "budget.reservation": int64(c.Budget.Reservation),
-		"events.max_bytes": c.Events.MaxBytes, "events.max_age": int64(c.Events.MaxAge),
-		"events.spill_max_bytes": c.Events.SpillMaxBytes,
 	} {
 		if value <= 0 {
 			fault("%s: must be above 0", key)
@@ -183,11 +175,5 @@ func (c *Config) otherFaults(fault faultFunc) {
 	}
 	if !slices.Contains(tensorflow.Threadings, tensorflow.Threading(c.TensorFlow.Threading)) {
 		fault("tensorflow.threading: %q is none of %v", c.TensorFlow.Threading, tensorflow.Threadings)
-	}
-	if c.Log.Format != "text" && c.Log.Format != "json" {
-		fault("log.format: %q is neither text nor json", c.Log.Format)
-	}
-	if new(slog.Level).UnmarshalText([]byte(c.Log.Level)) != nil {
-		fault("log.level: %q is none of debug, info, warn, error", c.Log.Level)
 	}
 }

@@ -2,12 +2,11 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"gavel/internal/events/outlet"
 	"gavel/internal/process"
 	"gavel/internal/rank"
 	"gavel/internal/rank/explore"
@@ -63,21 +62,8 @@ type config struct {
 		IdleTimeout  time.Duration `yaml:"idle_timeout"`
 	} `yaml:"limits"`
 
-	Events struct {
-		URL            string        `yaml:"url"`
-		EmbeddedListen string        `yaml:"embedded_listen"`
-		EmbeddedDir    string        `yaml:"embedded_dir"`
-		TokenFile      string        `yaml:"token_file"`
-		MaxBytes       int64         `yaml:"max_bytes"`
-		MaxAge         time.Duration `yaml:"max_age"`
-		SyncAlways     bool          `yaml:"sync_always"`
-		SpillMaxBytes  int64         `yaml:"spill_max_bytes"`
-	} `yaml:"events"`
-
-	Log struct {
-		Level  string `yaml:"level"`
-		Format string `yaml:"format"`
-	} `yaml:"log"`
+	Events outlet.Settings     `yaml:"events"`
+	Log    process.LogSettings `yaml:"log"`
 }
 
 // defaults returns the configuration of an empty file.
@@ -106,14 +92,8 @@ func defaults() *config {
 	c.Limits.ReadTimeout = 5 * time.Second
 	c.Limits.WriteTimeout = 5 * time.Second
 	c.Limits.IdleTimeout = 75 * time.Second
-	c.Events.EmbeddedListen = "127.0.0.1:4223"
-	c.Events.EmbeddedDir = "var/ranker/stream"
-	c.Events.TokenFile = "var/ranker/stream.token"
-	c.Events.MaxBytes = 4 << 30
-	c.Events.MaxAge = 72 * time.Hour
-	c.Events.SpillMaxBytes = 256 << 20
-	c.Log.Level = "info"
-	c.Log.Format = "text"
+	c.Events = outlet.Defaults("127.0.0.1:4223", "var/ranker/stream")
+	c.Log = process.LogSettings{Level: "info", Format: "text"}
 	return &c
 }
 
@@ -136,7 +116,6 @@ func (c *config) Validate() (faults []error) {
 	c.checkAddresses(check)
 	for key, value := range map[string]string{
 		"name": c.Name, "state_dir": c.StateDir, "campaigns": c.Campaigns, "classifiers": c.Classifiers,
-		"events.token_file": c.Events.TokenFile, "events.embedded_dir": c.Events.EmbeddedDir,
 	} {
 		check(value != "", key, "is empty; set it")
 	}
@@ -161,26 +140,18 @@ func (c *config) Validate() (faults []error) {
 		"sale.ttl": int64(c.Sale.TTL), "limits.body_bytes": int64(c.Limits.BodyBytes), "limits.connections": int64(c.Limits.Connections),
 		"limits.gc_percent": int64(c.Limits.GCPercent), "limits.gc_bytes": c.Limits.GCBytes,
 		"limits.read_timeout": int64(c.Limits.ReadTimeout), "limits.write_timeout": int64(c.Limits.WriteTimeout),
-		"limits.idle_timeout": int64(c.Limits.IdleTimeout), "events.max_bytes": c.Events.MaxBytes, "events.max_age": int64(c.Events.MaxAge),
-		"events.spill_max_bytes": c.Events.SpillMaxBytes,
+		"limits.idle_timeout": int64(c.Limits.IdleTimeout),
 	} {
 		check(value > 0, key, "must be above 0")
 	}
-	check(c.Log.Format == "text" || c.Log.Format == "json", "log.format", "%q is neither text nor json", c.Log.Format)
-	check(new(slog.Level).UnmarshalText([]byte(c.Log.Level)) == nil, "log.level", "%q is none of debug, info, warn, error", c.Log.Level)
+	faults = append(faults, c.Events.Faults()...)
+	faults = append(faults, c.Log.Faults()...)
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return faults
 }
 
 func (c *config) checkAddresses(check func(ok bool, key, format string, args ...any)) {
-	listens := map[string]string{"listen": c.Listen, "admin_listen": c.AdminListen}
-	if c.Events.URL == "" {
-		listens["events.embedded_listen"] = c.Events.EmbeddedListen
-	} else {
-		u, err := url.Parse(c.Events.URL)
-		check(err == nil && u.Host != "", "events.url", "%q is not a URL; write nats://stream.internal:4222, say", c.Events.URL)
-	}
-	for key, value := range listens {
+	for key, value := range map[string]string{"listen": c.Listen, "admin_listen": c.AdminListen} {
 		_, _, err := process.SplitPort(value)
 		check(err == nil, key, "%q is not host:port; write 127.0.0.1:8095, say", value)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -91,9 +90,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		defer host.LimitGarbage(config.Limits.GCPercent, config.Limits.GCBytes).Stop()
 	}
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(config.Log.Level)) // Validate has refused others
-	return serve(ctx, config, process.NewLogger(level, config.Log.Format, stderr))
+	return serve(ctx, config, config.Log.Logger(stderr))
 }
 
 // check reads the configuration and the campaign file that it names. If a file has faults, the error lists them all.

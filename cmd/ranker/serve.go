@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -18,7 +17,7 @@ import (
 	"gavel/internal/campaigns/watch"
 	"gavel/internal/console"
 	"gavel/internal/events/notices"
-	"gavel/internal/events/publish"
+	"gavel/internal/events/outlet"
 	"gavel/internal/process"
 	"gavel/internal/rank"
 	"gavel/internal/rank/bank"
@@ -26,14 +25,11 @@ import (
 	"gavel/internal/rank/explore"
 	"gavel/internal/rank/landings"
 	"gavel/internal/rank/profile"
-	"gavel/internal/stream/nats"
 )
 
 const (
-	streamTimeout = 15 * time.Second // until the stream answers at the start
 	// The time that each step of the stop may take.
 	drainTimeout = 6 * time.Second  // running requests; the server closes unused connections after 5 s
-	flushTimeout = 10 * time.Second // events
 	closeTimeout = 10 * time.Second // everything else
 )
 
@@ -45,8 +41,7 @@ type ranker struct {
 	parts   *process.Parts
 
 	keys      *notices.Keyring
-	stream    *nats.Stream
-	publisher *publish.Publisher
+	outlet    *outlet.Outlet
 	campaigns *watch.Watcher[*landings.Set]
 	bank      *bank.Bank
 	monitor   *classifiers.Monitor
@@ -88,46 +83,13 @@ func (r *ranker) startState(context.Context) (err error) {
 
 // startStream connects to the stream, or embeds one, and starts the publisher of events.
 func (r *ranker) startStream(ctx context.Context) (err error) {
-	c := r.config.Events
-	options := nats.Options{
-		URL: c.URL, TokenFile: c.TokenFile, Name: r.config.Name, MaxAge: c.MaxAge, MaxBytes: c.MaxBytes, Logger: r.log,
-	}
-	if c.URL == "" {
-		host, port, err := process.SplitPort(c.EmbeddedListen)
-		if err != nil {
-			return err
-		}
-		options.Embedded, err = nats.StartEmbedded(nats.EmbedOptions{
-			Dir: c.EmbeddedDir, Host: host, Port: port, TokenFile: c.TokenFile, SyncAlways: c.SyncAlways, Logger: r.log,
-			MaxStoreBytes: 2 * c.MaxBytes,
-		})
-		if err != nil {
-			return fmt.Errorf("%w (events.embedded_listen %s, events.embedded_dir %s: does another process use them?)", err, c.EmbeddedListen, c.EmbeddedDir)
-		}
-		r.parts.OnStop("embedded stream", closeTimeout, func(context.Context) error { options.Embedded.Close(); return nil })
-	}
-	if r.stream, err = nats.Connect(options); err != nil {
-		return fmt.Errorf("%w (events.url, events.token_file)", err)
-	}
-	r.parts.OnStop("stream", closeTimeout, func(context.Context) error { r.stream.Close(); return nil })
-	r.publisher, err = publish.New(publish.Options{
-		Stream: r.stream, Source: r.config.Name, Logger: r.log, Registerer: r.metrics,
-		SpillFile: filepath.Join(r.config.StateDir, "events.spill"), SpillMaxBytes: c.SpillMaxBytes,
+	r.outlet, err = outlet.Open(outlet.Options{
+		Settings: r.config.Events, Source: r.config.Name, StateDir: r.config.StateDir, Parts: r.parts, Log: r.log, Registerer: r.metrics,
 	})
 	if err != nil {
 		return err
 	}
-	r.parts.OnStop("events", flushTimeout, r.publisher.Close)
-
-	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
-	defer cancel()
-	if err := r.stream.WaitUp(ctx); err != nil {
-		if u, bad := url.Parse(c.URL); bad == nil && u.Host != "" {
-			return fmt.Errorf("%w (events.url %s: does it run, and is its token in %s?)", err, u.Redacted(), c.TokenFile)
-		}
-		return err
-	}
-	return nil
+	return r.outlet.WaitUp(ctx)
 }
 
 // startCampaigns reads the campaign file and follows its changes.
@@ -166,14 +128,14 @@ func (r *ranker) startEdge(context.Context) error {
 		return err
 	}
 	sales, err := notices.New(notices.Options{
-		Keys: r.keys, Publisher: r.publisher, Sales: true, SaleTTL: c.Sale.TTL, Logger: r.log, Registerer: r.metrics,
+		Keys: r.keys, Publisher: r.outlet.Publisher, Sales: true, SaleTTL: c.Sale.TTL, Logger: r.log, Registerer: r.metrics,
 	})
 	if err != nil {
 		return err
 	}
 	r.server, err = rank.NewServer(rank.Options{
 		Profiles: profiles, Scorer: r.bank, Campaigns: r.campaigns.Set, Chooser: chooser,
-		Publisher: r.publisher, Keys: r.keys, Sales: sales,
+		Publisher: r.outlet.Publisher, Keys: r.keys, Sales: sales,
 		Deadline: c.Rank.Deadline, Limit: c.Rank.Limit, MaxLimit: c.Rank.MaxLimit, By: c.Rank.By, Policy: explore.Policy(c.Rank.Policy),
 		ClickBy: c.Click.By, ClickPolicy: explore.Policy(c.Click.Policy), PriorVariance: c.Explore.PriorVariance,
 		CountryHeader: c.Profile.CountryHeader,

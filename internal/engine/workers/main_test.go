@@ -132,7 +132,8 @@ func (h *harness) logged(words string) bool {
 func start(t *testing.T, change func(*Options)) *harness {
 	t.Helper()
 	h := &harness{t: t}
-	o := Options{Python: python, Dir: root, Workers: 2, Log: slog.New(slog.NewTextHandler(h, nil))}
+	o := Options{Python: python, Dir: root, Workers: 2, Log: slog.New(slog.NewTextHandler(h, nil)),
+		HelloTimeout: 5 * time.Minute, PrepareTimeout: 5 * time.Minute} // on a busy machine, an import may take a minute
 	if change != nil {
 		change(&o)
 	}
@@ -168,7 +169,7 @@ func (h *harness) prepare(name string, positive int) *Classifier {
 // run runs a bag that has time.
 func (h *harness) run(b *Bag) *Bag {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(h.t.Context(), 5*time.Minute)
 	defer cancel()
 	if err := h.Run(ctx, b); err != nil {
 		h.t.Fatal(err)
@@ -187,7 +188,7 @@ func (h *harness) one(c *Classifier, columns ...int32) *Bag {
 // eventually waits for what another goroutine or process does.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if is() {
 			return
 		}
