@@ -220,7 +220,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	defer m.m.unregister()
+	defer m.m.Unregister()
 	if m.fenced {
 		return nil
 	}

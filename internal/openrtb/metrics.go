@@ -1,12 +1,12 @@
 package openrtb
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gavel/internal/auction"
+	"gavel/internal/metric"
 )
 
 // outcome says how a bid request was answered.
@@ -52,76 +52,42 @@ type metrics struct {
 }
 
 func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
-	var all []prometheus.Collector
-	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-		all = append(all, c)
-		return c
-	}
-	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-		all = append(all, c)
-		return c
-	}
-	gauge := func(name, help string, read func() float64) {
-		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
-	}
+	set := metric.New(registerer)
 	m := &metrics{
-		bids:     counter("gavel_openrtb_bids_total", "Bids sent."),
-		coerced:  counter("gavel_openrtb_coerced_total", "Requests with values of other JSON types than OpenRTB specifies, which were converted."),
-		overruns: counter("gavel_openrtb_overruns_total", "Auctions that ended after their deadline, whether their answer was sent or not."),
-		panics:   counter("gavel_openrtb_panics_total", "Panics recovered while answering."),
-		received: counter("gavel_openrtb_received_bytes_total", "Bytes of bid request bodies, compressed if the exchange compressed them."),
-		sent:     counter("gavel_openrtb_sent_bytes_total", "Bytes of bid response bodies, compressed if the bidder compressed them."),
-		refused:  counter("gavel_openrtb_auctions_limit_reached_total", "Auctions refused because the limit was reached."),
-		timedOut: counter("gavel_openrtb_connections_timed_out_total", "Connections closed because a request did not arrive whole within the read timeout."),
-		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:                            "gavel_openrtb_latency_seconds",
-			Help:                            "Time from the first byte of a bid request to its answer.",
-			Buckets:                         []float64{.0005, .001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .15, .25, .5, 1},
-			NativeHistogramBucketFactor:     1.1,
-			NativeHistogramMaxBucketNumber:  160,
-			NativeHistogramMinResetDuration: 3600e9,
-		}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gavel_openrtb_auctions_in_flight", Help: "Auctions that are running.",
-		}),
+		bids:      set.Counter("gavel_openrtb_bids_total", "Bids sent."),
+		coerced:   set.Counter("gavel_openrtb_coerced_total", "Requests with values of other JSON types than OpenRTB specifies, which were converted."),
+		overruns:  set.Counter("gavel_openrtb_overruns_total", "Auctions that ended after their deadline, whether their answer was sent or not."),
+		panics:    set.Counter("gavel_openrtb_panics_total", "Panics recovered while answering."),
+		received:  set.Counter("gavel_openrtb_received_bytes_total", "Bytes of bid request bodies, compressed if the exchange compressed them."),
+		sent:      set.Counter("gavel_openrtb_sent_bytes_total", "Bytes of bid response bodies, compressed if the bidder compressed them."),
+		refused:   set.Counter("gavel_openrtb_auctions_limit_reached_total", "Auctions refused because the limit was reached."),
+		timedOut:  set.Counter("gavel_openrtb_connections_timed_out_total", "Connections closed because a request did not arrive whole within the read timeout."),
+		latency:   set.Latency("gavel_openrtb_latency_seconds", "Time from the first byte of a bid request to its answer."),
+		inFlight:  set.Gauge("gavel_openrtb_auctions_in_flight", "Auctions that are running."),
 		requests:  map[outcome]prometheus.Counter{},
 		noBids:    map[auction.NoBidReason]prometheus.Counter{},
 		withdrawn: map[auction.NoBidReason]prometheus.Counter{},
 		notices:   map[NoticeKind]map[string]prometheus.Counter{},
 	}
-	all = append(all, m.latency, m.inFlight)
-	gauge("gavel_openrtb_connections", "Open connections.", func() float64 { return float64(s.http.Connections()) })
-	gauge("gavel_openrtb_connections_limit", "Connections that may be open at once.", func() float64 { return float64(s.options.MaxConnections) })
-	all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "gavel_openrtb_connections_limit_reached_total", Help: "Connections refused because the limit was reached.",
-	}, func() float64 { return float64(s.http.Refused()) }))
-
-	requests := vector("gavel_openrtb_requests_total", "Bid requests, by outcome.", "outcome")
+	set.Connections("gavel_openrtb", s.options.MaxConnections, func() metric.Server { return s.http })
+	requests := set.Counters("gavel_openrtb_requests_total", "Bid requests, by outcome.", "outcome")
 	for _, o := range outcomes {
 		m.requests[o] = requests.WithLabelValues(string(o))
 	}
-	noBids := vector("gavel_openrtb_no_bids_total", "No-bids by reason.", "reason")
-	withdrawn := vector("gavel_openrtb_withdrawn_total", "Bids that were made but not sent, by reason.", "reason")
+	noBids := set.Counters("gavel_openrtb_no_bids_total", "No-bids by reason.", "reason")
+	withdrawn := set.Counters("gavel_openrtb_withdrawn_total", "Bids that were made but not sent, by reason.", "reason")
 	for _, r := range reasons {
 		m.noBids[r] = noBids.WithLabelValues(string(r))
 		m.withdrawn[r] = withdrawn.WithLabelValues(string(r))
 	}
-	notices := vector("gavel_openrtb_notices_total", "Notices, by kind and outcome.", "kind", "outcome")
+	notices := set.Counters("gavel_openrtb_notices_total", "Notices, by kind and outcome.", "kind", "outcome")
 	for _, k := range noticeKinds {
 		m.notices[k] = map[string]prometheus.Counter{}
 		for _, o := range noticeOutcomes {
 			m.notices[k][o] = notices.WithLabelValues(string(k), o)
 		}
 	}
-	var faults []error
-	for _, c := range all {
-		if err := registerer.Register(c); err != nil {
-			faults = append(faults, err)
-		}
-	}
-	if err := errors.Join(faults...); err != nil {
+	if err := set.Register(); err != nil {
 		return nil, fmt.Errorf("openrtb: cannot register metrics: %w", err)
 	}
 	return m, nil

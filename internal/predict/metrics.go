@@ -1,11 +1,12 @@
 package predict
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+
+	"gavel/internal/metric"
 )
 
 // outcome says how a prediction was answered.
@@ -44,46 +45,19 @@ type metrics struct {
 }
 
 func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
-	var all []prometheus.Collector
-	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-		all = append(all, c)
-		return c
-	}
-	gauge := func(name, help string, read func() float64) {
-		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
-	}
+	set := metric.New(registerer)
 	m := &metrics{
-		rows:     counter("gavel_predict_rows_total", "Rows that got a prediction."),
-		panics:   counter("gavel_predict_panics_total", "Panics recovered while answering."),
-		timedOut: counter("gavel_predict_connections_timed_out_total", "Connections closed because a request did not arrive whole within the read timeout."),
-		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:                            "gavel_predict_latency_seconds",
-			Help:                            "Time from the first byte of a prediction request to its answer.",
-			Buckets:                         []float64{.0005, .001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .15, .25, .5, 1},
-			NativeHistogramBucketFactor:     1.1,
-			NativeHistogramMaxBucketNumber:  160,
-			NativeHistogramMinResetDuration: 3600e9,
-		}),
+		rows:     set.Counter("gavel_predict_rows_total", "Rows that got a prediction."),
+		panics:   set.Counter("gavel_predict_panics_total", "Panics recovered while answering."),
+		timedOut: set.Counter("gavel_predict_connections_timed_out_total", "Connections closed because a request did not arrive whole within the read timeout."),
+		latency:  set.Latency("gavel_predict_latency_seconds", "Time from the first byte of a prediction request to its answer."),
 	}
-	gauge("gavel_predict_connections", "Open connections.", func() float64 { return float64(s.http.Connections()) })
-	gauge("gavel_predict_connections_limit", "Connections that may be open at once.", func() float64 { return float64(s.options.MaxConnections) })
-	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "gavel_predict_requests_total", Help: "Prediction requests, by outcome.",
-	}, []string{"outcome"})
+	set.Connections("gavel_predict", s.options.MaxConnections, func() metric.Server { return s.http })
+	requests := set.Counters("gavel_predict_requests_total", "Prediction requests, by outcome.", "outcome")
 	for o, name := range outcomeNames {
 		m.requests[o] = requests.WithLabelValues(name)
 	}
-	all = append(all, requests, m.latency, prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "gavel_predict_connections_limit_reached_total", Help: "Connections refused because the limit was reached.",
-	}, func() float64 { return float64(s.http.Refused()) }))
-	var faults []error
-	for _, c := range all {
-		if err := registerer.Register(c); err != nil {
-			faults = append(faults, err)
-		}
-	}
-	if err := errors.Join(faults...); err != nil {
+	if err := set.Register(); err != nil {
 		return nil, fmt.Errorf("predict: cannot register metrics: %w", err)
 	}
 	return m, nil

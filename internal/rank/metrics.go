@@ -1,11 +1,11 @@
 package rank
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gavel/internal/metric"
 	"gavel/internal/rank/explore"
 	"gavel/internal/rank/score"
 )
@@ -52,43 +52,26 @@ type metrics struct {
 }
 
 func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
-	var all []prometheus.Collector
-	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-		all = append(all, c)
-		return c
-	}
-	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-		all = append(all, c)
-		return c
-	}
-	gauge := func(name, help string, read func() float64) {
-		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
-	}
+	set := metric.New(registerer)
 	m := &metrics{
 		requests: map[endpoint]map[outcome]prometheus.Counter{},
 		latency:  map[endpoint]prometheus.Observer{},
 		partial:  map[score.Partial]prometheus.Counter{},
 		choices:  map[explore.Policy]prometheus.Counter{},
 
-		scored:     counter("gavel_rank_scored_total", "Campaigns scored for rankings and clicks."),
-		unstored:   counter("gavel_rank_clicks_unstored_total", "Clicks that were redirected although their event could not be stored in time."),
-		unreadable: counter("gavel_rank_unreadable_total", "Requests whose HTTP could not be read, was too large or too slow."),
-		panics:     counter("gavel_rank_panics_total", "Panics recovered while answering."),
+		scored:     set.Counter("gavel_rank_scored_total", "Campaigns scored for rankings and clicks."),
+		unstored:   set.Counter("gavel_rank_clicks_unstored_total", "Clicks that were redirected although their event could not be stored in time."),
+		unreadable: set.Counter("gavel_rank_unreadable_total", "Requests whose HTTP could not be read, was too large or too slow."),
+		panics:     set.Counter("gavel_rank_panics_total", "Panics recovered while answering."),
 	}
-	gauge("gavel_rank_connections", "Open connections.", func() float64 { return float64(s.http.Connections()) })
-	gauge("gavel_rank_connections_limit", "Connections that may be open at once.", func() float64 { return float64(s.options.MaxConnections) })
-	all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "gavel_rank_connections_limit_reached_total", Help: "Connections refused because the limit was reached.",
-	}, func() float64 { return float64(s.http.Refused()) }))
-	requests := vector("gavel_rank_requests_total", "Requests, by endpoint and outcome.", "endpoint", "outcome")
+	set.Connections("gavel_rank", s.options.MaxConnections, func() metric.Server { return s.http })
+	requests := set.Counters("gavel_rank_requests_total", "Requests, by endpoint and outcome.", "endpoint", "outcome")
 	latency := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "gavel_rank_latency_seconds",
 		Help:    "Time from the first byte of a request to its answer, by endpoint.",
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .2, .5, 1},
 	}, []string{"endpoint"})
-	all = append(all, latency)
+	set.Add(latency)
 	for _, e := range endpoints {
 		m.latency[e] = latency.WithLabelValues(string(e))
 		m.requests[e] = map[outcome]prometheus.Counter{}
@@ -96,21 +79,15 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 			m.requests[e][o] = requests.WithLabelValues(string(e), string(o))
 		}
 	}
-	partial := vector("gavel_rank_partial_total", "Rankings and clicks for which not all campaigns were scored, by reason.", "reason")
+	partial := set.Counters("gavel_rank_partial_total", "Rankings and clicks for which not all campaigns were scored, by reason.", "reason")
 	for _, p := range partials {
 		m.partial[p] = partial.WithLabelValues(string(p))
 	}
-	choices := vector("gavel_rank_choices_total", "Clicks, by the policy that chose their campaign; uniform: nothing was scored.", "policy")
+	choices := set.Counters("gavel_rank_choices_total", "Clicks, by the policy that chose their campaign; uniform: nothing was scored.", "policy")
 	for _, p := range policies {
 		m.choices[p] = choices.WithLabelValues(string(p))
 	}
-	var faults []error
-	for _, c := range all {
-		if err := registerer.Register(c); err != nil {
-			faults = append(faults, err)
-		}
-	}
-	if err := errors.Join(faults...); err != nil {
+	if err := set.Register(); err != nil {
 		return nil, fmt.Errorf("rank: cannot register metrics: %w", err)
 	}
 	return m, nil

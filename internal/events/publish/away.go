@@ -156,7 +156,7 @@ func (p *Publisher) drain() {
 		p.log.Warn("events left in the spill journal, the next start sends them", "file", p.o.SpillFile, "messages", p.journal.count)
 	}
 	p.closeErr = errors.Join(p.closeErr, p.journal.close())
-	p.m.unregister()
+	p.m.Unregister()
 }
 
 func (p *Publisher) left() bool {

@@ -100,7 +100,7 @@ func (b *Bank) Close() {
 	close(b.wake)
 	b.mu.Unlock()
 	b.loop.Wait()
-	b.metrics.unregister()
+	b.metrics.Unregister()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if empty, err := newState(b, nil, nil); err == nil { // late views are empty
