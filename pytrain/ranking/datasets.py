@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,16 +23,19 @@ from pytrain.errors import DataSetError
 from pytrain.ranking.classifier import MAX_CAMPAIGN_BYTES, escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
 Floats: TypeAlias = "npt.NDArray[np.float64]"
 
+Found = TypeVar("Found")
+
 SUFFIX = ".parquet"
 ENDED = "ended"
 MAX_FILE_BYTES = 4 << 30
+RELISTED = 5  # a writer compacts less often than a data set is read in
 TIME = pa.timestamp("ms", tz="UTC")
 COLUMNS = {"id": pa.string(), "time": TIME, "campaign": pa.string(), "label": pa.bool_(), "weight": pa.float64()}
 OPTIONAL = {"value": pa.float64()}
@@ -161,6 +164,9 @@ class Hashes:
         DataSetError
             A file cannot be read.
         """
+        return _settled(data_set, self._of)
+
+    def _of(self, data_set: DataSet) -> bytes:
         digest = hashlib.sha256()
         for path in data_set.files:
             digest.update(path.name.encode() + b"\0" + self._file(path))
@@ -188,6 +194,8 @@ class Hashes:
 def read(data_set: DataSet, fields: Sequence[str]) -> Examples:
     """Read a data set's rows, ordered by time; of equal times the file's order stays.
 
+    If the writer compacted files since they were listed, the compacted ones are read.
+
     Parameters
     ----------
     fields
@@ -199,6 +207,22 @@ def read(data_set: DataSet, fields: Sequence[str]) -> Examples:
         A file is damaged, lacks a column, or holds a wrong type, an empty cell, a value out of range, another
         campaign or a time outside its name's range. The error names file and column.
     """
+    return _settled(data_set, lambda found: _read_all(found, fields))
+
+
+def _settled(data_set: DataSet, use: Callable[[DataSet], Found]) -> Found:
+    """Use a data set; if files went meanwhile, because they were compacted, list it anew and use that."""
+    for _ in range(RELISTED):
+        try:
+            return use(data_set)
+        except DataSetError:
+            if not data_set.path.is_dir() or all(path.exists() for path in data_set.files):
+                raise
+            data_set = _listed(data_set.path)
+    return use(data_set)
+
+
+def _read_all(data_set: DataSet, fields: Sequence[str]) -> Examples:
     if not data_set.files:
         raise DataSetError("holds no <from ms>-<to ms>.parquet", where=str(data_set.path), remedy="write a file, whole")
     parts = [_read(path, data_set, fields) for path in data_set.files]

@@ -73,6 +73,20 @@ def test_a_compacted_file_takes_the_place_of_its_parts(tmp_path: Path) -> None:
     assert "overlaps" in str(bad["shoes"])
 
 
+def test_files_that_are_compacted_while_they_are_read(tmp_path: Path) -> None:
+    first = made.write(tmp_path, "shoes", 100)
+    writing.write(tmp_path, "shoes", **{**made.columns(20), "time_ms": made.BEGIN_MS + 10**6 + np.arange(20)})
+    listed = only(tmp_path)
+    assert len(listed.files) == 2
+    parts = [pq.read_table(path) for path in listed.files]
+    begin, end = datasets.time_range(first)[0], datasets.time_range(listed.files[1])[1]
+    pq.write_table(pa.concat_tables(parts), first.with_name(f"{begin}-{end}.parquet"))
+    for path in listed.files:
+        path.unlink()
+    assert len(datasets.read(listed, FIELDS)) == 120
+    assert datasets.Hashes().of(listed) == datasets.Hashes().of(only(tmp_path))
+
+
 def test_hidden_files_and_others_are_not_read(tmp_path: Path) -> None:
     path = made.write(tmp_path, "shoes", 30)
     path.with_name(".aside.parquet").write_bytes(b"half")
