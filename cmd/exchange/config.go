@@ -7,6 +7,7 @@ import (
 	"gavel/internal/exchange/clickmodel"
 	"gavel/internal/exchange/engine"
 	"gavel/internal/exchange/replay"
+	"gavel/internal/exchange/shoppers"
 	"gavel/internal/exchange/sim"
 	"gavel/internal/strictyaml"
 )
@@ -14,12 +15,13 @@ import (
 // config is the YAML file. Flags override what they name.
 type config struct {
 	engine.Options `yaml:",inline"`
-	StatusListen   string         `yaml:"status_listen"` // host:port of GET /status; empty: none
-	Start          time.Time      `yaml:"start"`         // RFC 3339; what the traffic takes as its start; empty: now
-	Traffic        sim.Options    `yaml:"traffic"`
-	Replay         replay.Options `yaml:"replay"`
-	Clicks         teacher        `yaml:"clicks"`
-	Conversions    teacher        `yaml:"conversions"`
+	StatusListen   string           `yaml:"status_listen"` // host:port of GET /status; empty: none
+	Start          time.Time        `yaml:"start"`         // RFC 3339; what the traffic takes as its start; empty: now
+	Traffic        sim.Options      `yaml:"traffic"`
+	Replay         replay.Options   `yaml:"replay"`
+	Clicks         teacher          `yaml:"clicks"`
+	Conversions    teacher          `yaml:"conversions"`
+	Ranking        shoppers.Options `yaml:"ranking"`
 }
 
 // teacher describes a hidden model.
@@ -37,6 +39,7 @@ func defaults() config {
 		Traffic:      sim.Defaults(),
 		Replay:       replay.Defaults(),
 		Clicks:       teacher{BaseRate: 0.05, LogitStd: 1, DriftEvery: 10 * time.Second, DriftHalfLife: time.Hour},
+		Ranking:      shoppers.Defaults(),
 		Conversions:  teacher{BaseRate: 0.15, LogitStd: 0.6, DriftEvery: 10 * time.Second, DriftHalfLife: time.Hour},
 	}
 }
@@ -47,6 +50,7 @@ var _ strictyaml.Validator = (*config)(nil)
 func (c *config) Validate() []error {
 	faults := append(c.Options.Validate(), c.Traffic.Validate()...)
 	faults = append(faults, c.Replay.Validate()...)
+	faults = append(faults, c.Ranking.Validate()...)
 	faults = append(faults, c.Clicks.validate("clicks")...)
 	return append(faults, c.Conversions.validate("conversions")...)
 }

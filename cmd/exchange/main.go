@@ -6,6 +6,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,8 @@ import (
 	"gavel/internal/exchange/lot"
 	"gavel/internal/exchange/replay"
 	"gavel/internal/exchange/report"
+	"gavel/internal/exchange/sales"
+	"gavel/internal/exchange/shoppers"
 	"gavel/internal/exchange/sim"
 	"gavel/internal/openrtb"
 	"gavel/internal/process"
@@ -63,6 +66,7 @@ type common struct {
 	Seed         *uint64        `help:"Seed of everything random."`
 	Report       string         `help:"Also write the report to FILE." placeholder:"FILE"`
 	Outcomes     string         `help:"Write a row per billed impression to FILE (CSV)." placeholder:"FILE"`
+	Ranking      string         `help:"Write a row per campaign and 10 s of a ranking to FILE (CSV)." placeholder:"FILE"`
 	StatusListen *string        `help:"Serve GET /status on HOST:PORT; empty: not at all." placeholder:"HOST:PORT"`
 	Quiet        bool           `help:"Log warnings only."`
 }
@@ -85,6 +89,7 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 
 		Simulate simulateCmd `cmd:"" help:"Offer simulated traffic."`
 		Replay   replayCmd   `cmd:"" help:"Offer the auctions of a real log."`
+		Warmup   warmupCmd   `cmd:"" help:"Write the clicks of a day, with their sales, as a ranker's data set; needs no ranker."`
 		Examples examplesCmd `cmd:"" help:"Write examples with their hidden probabilities as NumPy files; needs no bidder."`
 	}
 	exited := false
@@ -102,8 +107,11 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	if err != nil {
 		return badConfig{err}
 	}
-	if parsed.Command() == "examples" {
+	switch parsed.Command() {
+	case "examples":
 		return cli.Examples.run(ctx, out)
+	case "warmup":
+		return cli.Warmup.run(ctx, out)
 	}
 	c := defaults()
 	flags := &cli.Simulate.common
@@ -194,7 +202,11 @@ func hold(ctx context.Context, c *config, f *common, mode, name string, source l
 		defer file.Close()
 		outcomes = report.NewOutcomes(file)
 	}
-	e, err := engine.New(c.Options, engine.Parts{Source: source, Clicks: clicks, Conversions: conversions, Outcomes: outcomes,
+	crowd, err := newCrowd(c)
+	if err != nil {
+		return err
+	}
+	e, err := engine.New(c.Options, engine.Parts{Source: source, Clicks: clicks, Conversions: conversions, Outcomes: outcomes, Shoppers: crowd,
 		Validate: openrtb.ValidateResponse, Log: log})
 	if err != nil {
 		return badConfig{err}
@@ -216,6 +228,12 @@ func hold(ctx context.Context, c *config, f *common, mode, name string, source l
 		return fmt.Errorf("cannot write the report: %w", err)
 	}
 	text = append(text, '\n')
+	if f.Ranking != "" && crowd != nil {
+		var rows bytes.Buffer
+		if err := errors.Join(crowd.WriteCampaigns(&rows), writeWhole(f.Ranking, rows.Bytes())); err != nil {
+			return fmt.Errorf("cannot write the books of the ranking: %w", err)
+		}
+	}
 	if f.Report != "" {
 		if err := writeWhole(f.Report, text); err != nil {
 			return fmt.Errorf("cannot write the report: %w", err)
@@ -223,6 +241,32 @@ func hold(ctx context.Context, c *config, f *common, mode, name string, source l
 	}
 	_, err = out.Write(text)
 	return err
+}
+
+// newCrowd returns the users of the ranker that the configuration names; nil: it names none.
+func newCrowd(c *config) (*shoppers.Crowd, error) {
+	if c.Ranking.Ranker == "" {
+		return nil, nil
+	}
+	world, err := newSales(c)
+	if err != nil {
+		return nil, err
+	}
+	crowd, err := shoppers.New(c.Ranking, world, writeWhole)
+	if err != nil {
+		return nil, badConfig{err}
+	}
+	return crowd, nil
+}
+
+// newSales returns the hidden truth of the ranking.
+func newSales(c *config) (*sales.World, error) {
+	c.Ranking.Seed, c.Ranking.Start = c.Seed, c.Start
+	world, err := sales.New(c.Ranking.Options)
+	if err != nil {
+		return nil, badConfig{err}
+	}
+	return world, nil
 }
 
 // writeWhole makes a file appear whole.

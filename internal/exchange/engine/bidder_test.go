@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -30,7 +31,8 @@ type bidder struct {
 	server *fasthttp.Server
 	done   chan struct{}
 	// answer makes the answer to a request; nil: a bid of 5 CPM on every impression.
-	answer func(c *fasthttp.RequestCtx, r *openrtb2.BidRequest)
+	answer  func(c *fasthttp.RequestCtx, r *openrtb2.BidRequest)
+	landing string // of clicks, before the click's id; empty: of a shop
 
 	mu       sync.Mutex // guards what follows
 	requests int
@@ -111,7 +113,7 @@ func (b *bidder) handle(c *fasthttp.RequestCtx) {
 		}
 		b.spend[id] = price
 	case "/n/click":
-		c.Response.Header.Set("Location", "https://shop.example/?gavel_click="+id)
+		c.Response.Header.Set("Location", cmp.Or(b.landing, "https://shop.example/?gavel_click=")+id)
 		c.SetStatusCode(302)
 		return
 	}

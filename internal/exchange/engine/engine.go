@@ -26,6 +26,7 @@ import (
 	"gavel/internal/exchange/notify"
 	"gavel/internal/exchange/openloop"
 	"gavel/internal/exchange/report"
+	"gavel/internal/exchange/shoppers"
 	"gavel/internal/throttle"
 )
 
@@ -35,6 +36,7 @@ type Parts struct {
 	Clicks      *clickmodel.Model // of lots whose label is LabelModel
 	Conversions *clickmodel.Model
 	Outcomes    *report.Outcomes // nil: outcomes are not recorded
+	Shoppers    *shoppers.Crowd  // the users of a ranker; nil: there is none
 	// Validate returns every fault of an answer to a request. If there is one, all bids of the answer lose. It is not
 	// called if the request does not decode strictly. nil: only the auction house's own checks.
 	Validate func(*openrtb2.BidRequest, *openrtb2.BidResponse) []error
@@ -48,6 +50,7 @@ type Engine struct {
 	clicks      *clickmodel.Model
 	conversions *clickmodel.Model
 	outcomes    *report.Outcomes
+	shoppers    *shoppers.Crowd
 	validate    func(*openrtb2.BidRequest, *openrtb2.BidResponse) []error
 	log         *slog.Logger
 
@@ -74,7 +77,7 @@ func New(o Options, p Parts) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{o: o, source: p.Source, clicks: p.Clicks, conversions: p.Conversions, outcomes: p.Outcomes, validate: p.Validate, log: p.Log,
+	e := &Engine{o: o, source: p.Source, clicks: p.Clicks, conversions: p.Conversions, outcomes: p.Outcomes, shoppers: p.Shoppers, validate: p.Validate, log: p.Log,
 		key: dice.New(o.Seed).With(0x75736572), hosts: hosts, client: client, books: report.NewBooks(time.Now())}
 	e.caller = notify.NewClient(hosts, o.NoticeWorkers, o.NoticeTimeout)
 	e.notifier = notify.New(e.caller, notify.Options{
@@ -84,6 +87,9 @@ func New(o Options, p Parts) (*Engine, error) {
 			e.warned.Warn(p.Log, "notice failed", "kind", string(n.Kind), "error", err)
 		},
 	})
+	if e.shoppers != nil {
+		e.shoppers.Start(e.notifier.Send)
+	}
 	e.setState("waiting for the bidder")
 	return e, nil
 }
@@ -103,6 +109,10 @@ func (e *Engine) Status() report.Status {
 	n := e.notifier.Stats()
 	s.Errors += n.Failed
 	s.Pending = n.Pending
+	if e.shoppers != nil {
+		s.Ranking = e.shoppers.Report(false)
+		s.Errors += s.Ranking.Astray
+	}
 	return s
 }
 
@@ -132,7 +142,9 @@ func (e *Engine) Run(ctx context.Context) (report.Report, error) {
 	for range e.o.Connections {
 		workers.Go(func() { e.workLoop(jobs, pool) })
 	}
-	sourceErr := e.offer(ctx, start, jobs, pool)
+	shopping, shopped := e.shop(ctx, start)
+	sourceErr := e.offer(shopping, start, jobs, pool)
+	sourceErr = errors.Join(sourceErr, shopped())
 	close(jobs)
 	offered := time.Since(start)
 	e.setState("draining")
@@ -148,10 +160,29 @@ func (e *Engine) Run(ctx context.Context) (report.Report, error) {
 	r.Seed, r.RateOffered = e.o.Seed, e.o.Rate
 	r.NoticesSent, r.NoticeRetries, r.NoticesFailed, r.NoticeTwins = n.Sent, n.Retries, n.Failed, n.Duplicates
 	r.Errors += n.Failed
+	if e.shoppers != nil {
+		r.Ranking = e.shoppers.Report(true)
+		r.Errors += r.Ranking.Astray
+	}
 	if e.outcomes != nil {
 		return r, errors.Join(sourceErr, e.outcomes.Flush())
 	}
 	return r, sourceErr
+}
+
+// shop has the shoppers come until stop is called, which returns their error. The result ends with ctx, or if they fail.
+func (e *Engine) shop(ctx context.Context, start time.Time) (shopping context.Context, stop func() error) {
+	if e.shoppers == nil {
+		return ctx, func() error { return nil }
+	}
+	shopping, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1) // the one result
+	go func() {
+		err := e.shoppers.Run(shopping, start)
+		cancel()
+		ended <- err
+	}()
+	return shopping, func() error { cancel(); return <-ended }
 }
 
 // offer sends lots into jobs until one of the ends described at Run.

@@ -22,6 +22,7 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/exchange/clickmodel"
+	"gavel/internal/exchange/dice"
 	"gavel/internal/exchange/lot"
 	"gavel/internal/exchange/report"
 	"gavel/internal/exchange/sim"
@@ -31,7 +32,7 @@ func quick(b *bidder) Options {
 	o := Defaults()
 	o.Bidder, o.Rate, o.Limit, o.Connections, o.NoticeWorkers, o.NoticeAttempts = b.base, 2000, 1000, 32, 8, 10
 	o.GzipShare, o.NoticeBackoff = 0.1, 5*time.Millisecond
-	short := Delay{Min: time.Millisecond, Mean: 2 * time.Millisecond, Max: 5 * time.Millisecond}
+	short := dice.Delay{Min: time.Millisecond, Mean: 2 * time.Millisecond, Max: 5 * time.Millisecond}
 	o.RenderDelay, o.ClickDelay, o.ConversionDelay = short, short, short
 	return o
 }

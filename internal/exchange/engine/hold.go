@@ -103,7 +103,7 @@ func (e *Engine) won(l *lot.Lot, b *auctionhouse.Bid, macros auctionhouse.Macros
 	if !k.With(drawRender).Chance(e.o.RenderShare) {
 		return
 	}
-	shown := now.Add(e.o.RenderDelay.draw(k.With(drawRenderDelay)))
+	shown := now.Add(e.o.RenderDelay.Draw(k.With(drawRenderDelay)))
 	out := report.Outcome{BidID: b.ID, ImpID: b.ImpID, Time: shown, Campaign: campaign, Price: b.Price,
 		TeacherClick: math.NaN(), TeacherConversion: math.NaN()}
 	if imp.Label == lot.LabelModel {
@@ -135,12 +135,14 @@ func (e *Engine) won(l *lot.Lot, b *auctionhouse.Bid, macros auctionhouse.Macros
 		e.notifier.Send(notify.Notice{Kind: notify.Impression, URL: p, At: shown})
 	}
 	if out.Clicked {
-		e.click(k, campaign, click, shown.Add(e.o.ClickDelay.draw(k.With(drawClickDelay))), out)
+		e.click(k, l.Context, click, shown.Add(e.o.ClickDelay.Draw(k.With(drawClickDelay))), out)
 	}
 }
 
-// click queues a click at its time, and after it the conversion if there is one.
-func (e *Engine) click(k dice.Key, campaign, clickURL string, at time.Time, out report.Outcome) {
+// click queues a click at its time, and what follows it: the ranker's choice if the ad leads to the ranker, else the conversion
+// if there is one.
+func (e *Engine) click(k dice.Key, user lot.Context, clickURL string, at time.Time, out report.Outcome) {
+	campaign := out.Campaign
 	if clickURL == "" {
 		e.books.Untold()
 		e.warned.Warn(e.log, "the markup has no click URL with an allowed host", "bid", out.BidID)
@@ -148,6 +150,10 @@ func (e *Engine) click(k dice.Key, campaign, clickURL string, at time.Time, out 
 	}
 	e.notifier.Send(notify.Notice{Kind: notify.Click, URL: clickURL, At: at, Done: func(r notify.Reply) {
 		e.books.Clicked(campaign)
+		if e.shoppers != nil && e.shoppers.Leads(r.Location) {
+			e.shoppers.Came(r.Location, user.Agent, user.Country, user.UTCOffset)
+			return
+		}
 		if !out.Converted {
 			return
 		}
@@ -158,7 +164,7 @@ func (e *Engine) click(k dice.Key, campaign, clickURL string, at time.Time, out 
 			return
 		}
 		e.notifier.Send(notify.Notice{Kind: notify.Conversion, URL: target,
-			At:   time.Now().Add(e.o.ConversionDelay.draw(k.With(drawConversionDelay))),
+			At:   time.Now().Add(e.o.ConversionDelay.Draw(k.With(drawConversionDelay))),
 			Done: func(notify.Reply) { e.books.Converted(campaign) }})
 	}})
 }
@@ -209,8 +215,4 @@ func ShownSize(b *openrtb2.Bid, imp *lot.Imp) string {
 		return strconv.FormatInt(b.W, 10) + "x" + strconv.FormatInt(b.H, 10)
 	}
 	return imp.Size
-}
-
-func (d Delay) draw(k dice.Key) time.Duration {
-	return min(max(time.Duration(k.Exp()*float64(d.Mean)), d.Min), d.Max)
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"gavel/internal/exchange/dice"
 	"gavel/internal/strictyaml"
 )
 
@@ -24,9 +25,9 @@ type Options struct {
 	GzipShare   float64       `yaml:"gzip_share"`  // share of requests that are compressed and accept a compressed answer
 
 	RenderShare     float64       `yaml:"render_share"`     // share of wins that are shown, and so billed
-	RenderDelay     Delay         `yaml:"render_delay"`     // from win to impression
-	ClickDelay      Delay         `yaml:"click_delay"`      // from impression to click
-	ConversionDelay Delay         `yaml:"conversion_delay"` // from click to conversion
+	RenderDelay     dice.Delay    `yaml:"render_delay"`     // from win to impression
+	ClickDelay      dice.Delay    `yaml:"click_delay"`      // from impression to click
+	ConversionDelay dice.Delay    `yaml:"conversion_delay"` // from click to conversion
 	ConversionPath  string        `yaml:"conversion_path"`  // GET <origin of the click URL><path>?t=<click id>&c=<conversion id>
 	ClickIDParams   []string      `yaml:"click_id_params"`  // parameters of the landing page in which the click id may be
 	NoticeHosts     []string      `yaml:"notice_hosts"`     // hosts that may be called, apart from the bidder's
@@ -40,22 +41,15 @@ type Options struct {
 	DrainBound      time.Duration `yaml:"drain_bound"`      // at the end, after which pending notices count as failed
 }
 
-// Delay is exponentially distributed, with bounds.
-type Delay struct {
-	Min  time.Duration `yaml:"min"`
-	Mean time.Duration `yaml:"mean"` // before the bounds
-	Max  time.Duration `yaml:"max"`
-}
-
 // Defaults returns the settings of the demonstration.
 func Defaults() Options {
 	return Options{
 		Bidder: "http://127.0.0.1:8090", Exchange: "sim", Rate: 300, Arrivals: "poisson", Seed: 1,
 		Connections: 256, Grace: 250 * time.Millisecond, WaitBidder: 10 * time.Second, GzipShare: 0.05,
 		RenderShare:     0.98,
-		RenderDelay:     Delay{Min: 5 * time.Millisecond, Mean: 50 * time.Millisecond, Max: 500 * time.Millisecond},
-		ClickDelay:      Delay{Min: 200 * time.Millisecond, Mean: 600 * time.Millisecond, Max: 2 * time.Second},
-		ConversionDelay: Delay{Min: 200 * time.Millisecond, Mean: 600 * time.Millisecond, Max: 2 * time.Second},
+		RenderDelay:     dice.Delay{Min: 5 * time.Millisecond, Mean: 50 * time.Millisecond, Max: 500 * time.Millisecond},
+		ClickDelay:      dice.Delay{Min: 200 * time.Millisecond, Mean: 600 * time.Millisecond, Max: 2 * time.Second},
+		ConversionDelay: dice.Delay{Min: 200 * time.Millisecond, Mean: 600 * time.Millisecond, Max: 2 * time.Second},
 		ConversionPath:  "/n/conversion", ClickIDParams: []string{"gavel_click", "click_id"},
 		NoticeWorkers: 64, NoticeAttempts: 5, NoticeBackoff: 100 * time.Millisecond, NoticeTimeout: 5 * time.Second,
 		DrainPatience: 5 * time.Second, DrainBound: 20 * time.Second,
@@ -100,9 +94,11 @@ func (o *Options) Validate() []error {
 	bad(o.NoticeTimeout > 0, "notice_timeout: %v is not above 0", o.NoticeTimeout)
 	for _, c := range []struct {
 		name string
-		d    Delay
+		d    dice.Delay
 	}{{"render_delay", o.RenderDelay}, {"click_delay", o.ClickDelay}, {"conversion_delay", o.ConversionDelay}} {
-		bad(c.d.Min >= 0 && c.d.Min <= c.d.Max && c.d.Mean >= 0, "%s: want 0 ≤ min ≤ max and mean ≥ 0, not %v, %v, %v", c.name, c.d.Min, c.d.Max, c.d.Mean)
+		if fault := c.d.Fault(c.name); fault != nil {
+			faults = append(faults, fault)
+		}
 	}
 	return faults
 }

@@ -63,6 +63,7 @@ type Context struct {
 	Country    string // alpha-3
 	UTCOffset  int    // minutes east of UTC, for the local hour
 	Cluster    string // the user's group
+	Agent      string // User-Agent, for a ranker; the click model does not depend on it
 }
 
 // Source makes lots. It is used from one goroutine.

@@ -55,7 +55,7 @@ func NewClient(hosts Hosts, conns int, timeout time.Duration) *Client {
 }
 
 // Get calls url. If the host is not allowed, it returns an error and makes no call.
-func (c *Client) Get(url string) (Reply, error) {
+func (c *Client) Get(url string, from Browser) (Reply, error) {
 	if !c.hosts.Allow(url) {
 		return Reply{}, fmt.Errorf("notify: host of %q is not allowed; see notice_hosts", url)
 	}
@@ -63,6 +63,12 @@ func (c *Client) Get(url string) (Reply, error) {
 	defer fasthttp.ReleaseRequest(req)
 	defer fasthttp.ReleaseResponse(resp)
 	req.SetRequestURI(url)
+	if from.Agent != "" {
+		req.Header.SetUserAgent(from.Agent)
+	}
+	if from.Language != "" {
+		req.Header.Set(fasthttp.HeaderAcceptLanguage, from.Language)
+	}
 	if err := c.http.DoTimeout(req, resp, c.timeout); err != nil {
 		return Reply{}, err
 	}

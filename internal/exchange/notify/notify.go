@@ -28,6 +28,8 @@ const (
 	Impression Kind = "impression"
 	Click      Kind = "click"
 	Conversion Kind = "conversion"
+	Visit      Kind = "visit" // of a user who clicked, to a ranker
+	Sale       Kind = "sale"
 )
 
 // Notice is one call to be made.
@@ -35,11 +37,18 @@ type Notice struct {
 	Kind Kind
 	URL  string
 	At   time.Time // not to be called earlier; zero: at once
+	From Browser   // what the call says of its user
 	// Done, if not nil, is called once, from a worker, when the notice has been delivered. It may call Send.
 	Done func(Reply)
 
 	copyOf   bool // a duplicate, which tests that the receiver is idempotent
 	attempts int
+}
+
+// Browser is what a user's browser says of itself in each call; empty for calls of servers.
+type Browser struct {
+	Agent    string // User-Agent
+	Language string // Accept-Language
 }
 
 // Reply is the answer to a delivered notice.
@@ -50,7 +59,7 @@ type Reply struct {
 
 // Caller makes one GET. It follows no redirect and ends within its own timeout.
 type Caller interface {
-	Get(url string) (Reply, error)
+	Get(url string, from Browser) (Reply, error)
 }
 
 // Options of a Notifier.
@@ -202,7 +211,7 @@ var errRefused = errors.New("refused")
 
 func (n *Notifier) deliver(x *Notice) {
 	x.attempts++
-	reply, err := n.caller.Get(x.URL)
+	reply, err := n.caller.Get(x.URL, x.From)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("notify: cannot deliver %s: %w", x.Kind, err)

@@ -19,7 +19,7 @@ type calls struct {
 	fail  func(url string, n int) (Reply, error)
 }
 
-func (c *calls) Get(url string) (Reply, error) {
+func (c *calls) Get(url string, _ Browser) (Reply, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at[url] = append(c.at[url], time.Since(c.start))

@@ -1,6 +1,10 @@
 package report
 
-import "time"
+import (
+	"time"
+
+	"gavel/internal/exchange/shoppers"
+)
 
 // Answer says how the bidder answered one bid request.
 type Answer int
@@ -91,6 +95,7 @@ type Report struct {
 	// TeacherClickSum is the sum of the hidden click probabilities of billed impressions: the expected number of clicks.
 	TeacherClickSum float64              `json:"teacher_click_sum"`
 	ByCampaign      map[string]*Campaign `json:"by_campaign"`
+	Ranking         *shoppers.Report     `json:"ranking,omitempty"` // nil: there was no ranker
 }
 
 // Status is the state of a running exchange. The recent figures cover the last whole seconds, at most RecentSeconds.
@@ -110,6 +115,8 @@ type Status struct {
 	Late        int64   `json:"late"`
 	Errors      int64   `json:"errors"`
 	Pending     int64   `json:"notices_pending"`
+
+	Ranking *shoppers.Report `json:"ranking,omitempty"` // nil: there is no ranker
 }
 
 // RecentSeconds is how many seconds the recent figures of Status cover.

@@ -137,14 +137,14 @@ func (s *Source) Samples(n int) []clickmodel.Sample {
 
 // lot makes lot number seq from key k.
 func (s *Source) lot(l *lot.Lot, seq int64, k dice.Key) {
-	u := &s.w.users[s.w.userRank.pick(k.With(1))]
+	u := &s.w.users[s.w.userRank.Pick(k.With(1))]
 	inv := s.inventory(u, k)
 	page := k.With(3).Intn(len(inv.pages))
 	*l = lot.Lot{Seq: seq, ID: s.prefix + "-" + strconv.FormatInt(seq, 36), Body: l.Body[:0], Imps: l.Imps[:0], Due: -1,
 		FirstBid: k.With(4).Chance(s.o.FirstPriceShare),
 		TMax:     time.Duration(s.o.TMaxMin+k.With(5).Intn(s.o.TMaxMax-s.o.TMaxMin+1)) * time.Millisecond,
 		Context: lot.Context{Domain: inv.domain, Category: inv.category, DeviceType: int(u.kind),
-			Country: u.country.alpha3, UTCOffset: u.offset, Cluster: u.cluster}}
+			Country: u.country.alpha3, UTCOffset: u.offset, Cluster: u.cluster, Agent: u.agent}}
 	imps := 1
 	if k.With(6).Chance(s.o.MultiImpShare) {
 		imps = 2 + k.With(7).Intn(2)
@@ -198,9 +198,9 @@ func (s *Source) lot(l *lot.Lot, seq int64, k dice.Key) {
 func (s *Source) inventory(u *user, k dice.Key) *inventory {
 	app := u.kind == tv || u.kind != desktop && k.With(2).Chance(0.5)
 	if app {
-		return &s.w.apps[s.w.appRank.pick(k.With(13))]
+		return &s.w.apps[s.w.appRank.Pick(k.With(13))]
 	}
-	return &s.w.sites[s.w.siteRank.pick(k.With(13))]
+	return &s.w.sites[s.w.siteRank.Pick(k.With(13))]
 }
 
 // imp appends one impression to b and to l.

@@ -10,7 +10,9 @@ import (
 
 	"github.com/prebid/openrtb/v20/openrtb2"
 
+	"gavel/internal/exchange/dice"
 	"gavel/internal/exchange/lot"
+	"gavel/internal/exchange/people"
 )
 
 var start = time.Date(2026, 7, 6, 9, 0, 0, 0, time.UTC)
@@ -184,4 +186,14 @@ func BenchmarkNext(b *testing.B) {
 		_ = s.Next(&l)
 	}
 	b.ReportMetric(float64(len(l.Body)), "bytes")
+}
+
+// A ranker's users know every device of the traffic: they are the same people.
+func TestPeopleKnowTheDevices(t *testing.T) {
+	for _, d := range devices {
+		p := people.Of(dice.New(1), d.ua, "DEU", 60)
+		if device := p.Text(people.Device, time.Time{}); device == "other" {
+			t.Errorf("package people lacks the user agent of %s %s", d.os, d.model)
+		}
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"sort"
 	"time"
 
 	"github.com/prebid/openrtb/v20/adcom1"
@@ -73,7 +72,7 @@ type user struct {
 	kind             adcom1.DeviceType
 	country          *country
 	offset           int
-	cluster          string
+	agent, cluster   string
 	deviceJSON, user []byte
 }
 
@@ -89,10 +88,10 @@ type inventory struct {
 
 type world struct {
 	users       []user
-	userRank    table
+	userRank    dice.Table
 	sites, apps []inventory
-	siteRank    table
-	appRank     table
+	siteRank    dice.Table
+	appRank     dice.Table
 }
 
 func newWorld(o *Options, start time.Time) (*world, error) {
@@ -101,7 +100,6 @@ func newWorld(o *Options, start time.Time) (*world, error) {
 		userRank: zipf(o.Users, o.UserSkew), siteRank: zipf(o.Sites, o.InventorySkew), appRank: zipf(o.Apps, o.InventorySkew),
 	}
 	offsets := make([]int, len(countries))
-	var countryWeight, deviceWeight []float64
 	for i, c := range countries {
 		zone, err := time.LoadLocation(c.zone)
 		if err != nil {
@@ -109,16 +107,13 @@ func newWorld(o *Options, start time.Time) (*world, error) {
 		}
 		_, seconds := start.In(zone).Zone()
 		offsets[i] = seconds / 60
-		countryWeight = append(countryWeight, c.weight)
 	}
-	for _, d := range devices {
-		deviceWeight = append(deviceWeight, d.weight)
-	}
-	countryRank, deviceRank := newTable(countryWeight), newTable(deviceWeight)
+	countryRank := dice.NewTable(len(countries), func(i int) float64 { return countries[i].weight })
+	deviceRank := dice.NewTable(len(devices), func(i int) float64 { return devices[i].weight })
 	for i := range o.Users {
 		k := root.With(1).With(uint64(i))
-		c := countryRank.pick(k.With(1))
-		u, err := newUser(k, i, &countries[c], offsets[c], &devices[deviceRank.pick(k.With(2))], o.Clusters)
+		c := countryRank.Pick(k.With(1))
+		u, err := newUser(k, i, &countries[c], offsets[c], &devices[deviceRank.Pick(k.With(2))], o.Clusters)
 		if err != nil {
 			return nil, err
 		}
@@ -142,7 +137,7 @@ func newWorld(o *Options, start time.Time) (*world, error) {
 }
 
 func newUser(k dice.Key, n int, c *country, offset int, d *device, clusters int) (user, error) {
-	u := user{kind: d.kind, country: c, offset: offset, cluster: fmt.Sprint("k", k.With(3).Intn(clusters))}
+	u := user{kind: d.kind, agent: d.ua, country: c, offset: offset, cluster: fmt.Sprint("k", k.With(3).Intn(clusters))}
 	connection := adcom1.ConnectionType(2)
 	if d.mobileConnectivity {
 		connection = adcom1.ConnectionType([]int{2, 6, 7}[k.With(4).Intn(3)])
@@ -214,29 +209,7 @@ func newApp(k dice.Key, n int) (inventory, error) {
 	return inv, nil
 }
 
-// table draws an index by weight.
-type table []float64 // cumulative
-
-func newTable(weights []float64) table {
-	t := make(table, len(weights))
-	sum := 0.0
-	for i, w := range weights {
-		sum += w
-		t[i] = sum
-	}
-	return t
-}
-
-func (t table) pick(k dice.Key) int {
-	x := k.Uniform() * t[len(t)-1]
-	return min(sort.SearchFloat64s(t, x), len(t)-1)
-}
-
 // zipf returns a table of n ranks, in which rank r has weight (r+1)^-s.
-func zipf(n int, s float64) table {
-	weights := make([]float64, n)
-	for i := range weights {
-		weights[i] = math.Pow(float64(i+1), -s)
-	}
-	return newTable(weights)
+func zipf(n int, s float64) dice.Table {
+	return dice.NewTable(n, func(i int) float64 { return math.Pow(float64(i+1), -s) })
 }
