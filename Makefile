@@ -38,6 +38,10 @@ replay: setup ## the closed loop on a real log (DATA=directory)
 	@test -n "$(DATA)" || { echo "replay: name the data set: make replay DATA=path/to/ipinyou_2997" >&2; exit 2; }
 	@exec $(PYTHON_ENV) -m scripts.loop --replay "$(DATA)" $(run_flags) $(FLAGS)
 
+.PHONY: rank
+rank: setup ## the closed loop of ranking: clicks, sales, classifiers (DURATION=seconds RATE=clicks/s)
+	@exec $(PYTHON_ENV) -m scripts.rank $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(FLAGS)
+
 .PHONY: test
 test: setup ## all checks: formatting, types, Go suites with -race, pytest
 	@scripts/check.sh

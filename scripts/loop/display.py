@@ -6,12 +6,24 @@ import math
 import sys
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 PLAIN_EVERY_S = 10.0
+
+
+class Sample(Protocol):
+    """What can be shown."""
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since the traffic began."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The rows of the table: label and value."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def show(self, status: Status) -> None:
+    def show(self, status: Sample) -> None:
         """Show a new sample."""
         if self._live:
             table = Table(title=f"{self._title}  {status.elapsed_s:.0f} s", show_header=False, min_width=64)

@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +21,38 @@ class LoopError(Exception):
 
 class Interrupted(LoopError):
     """Ctrl-C or SIGTERM came before any traffic, so there is no report."""
+
+
+@dataclass
+class Interrupts:
+    """Ctrl-C and SIGTERM: the first asks the run to end, a second raises KeyboardInterrupt."""
+
+    stopping: str  # what is said at the first, once `offering` is set
+    say: Callable[[str], None]
+    offering: bool = False  # there is traffic, so a report makes sense
+    came: bool = field(default=False, init=False)
+
+    def asked(self) -> bool:
+        """Whether the run was asked to end."""
+        return self.came
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle the signals within the block."""
+
+        def interrupt(*_: object) -> None:
+            if self.came:
+                raise KeyboardInterrupt
+            self.came = True
+            if self.offering:
+                self.say(self.stopping)
+
+        old = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
 
 
 @dataclass

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ import httpx
 
 from scripts.loop import sources
 from scripts.loop.display import Display, Status
-from scripts.loop.processes import Child, Interrupted, LoopError, start, wait_ready
+from scripts.loop.processes import Child, Interrupted, Interrupts, LoopError, start, wait_ready
 from scripts.loop.report import Result, summarise
 from scripts.loop.settings import ROOT, Run, model_of
 
@@ -98,8 +95,9 @@ class Loop:
     def __init__(self, run: Run, plan: Plan) -> None:
         self._run = run
         self._plan = plan
-        self._interrupted = False
-        self._offering = False  # there is traffic, so a report makes sense
+        self._interrupts = Interrupts(
+            "stopping: traffic first, then trainer, then bidder (again to give up waiting)", say
+        )
         self._began = time.monotonic()
 
     def run(self) -> Result:
@@ -112,7 +110,7 @@ class Loop:
         LoopError
             A process did not start, died, or did not stop.
         """
-        with self._signals():
+        with self._interrupts.handled():
             bidder_config, trainer_config = self._run.write_configs()
             self._first_versions()
             if self._plan.has_teacher:
@@ -131,22 +129,6 @@ class Loop:
                     except LoopError as error:  # it was killed; stop the others
                         if wait_s != START_UP_ENDS_S:
                             say(str(error))
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        def interrupt(*_: object) -> None:
-            if self._interrupted:
-                raise KeyboardInterrupt
-            self._interrupted = True
-            if self._offering:
-                say("stopping: traffic first, then trainer, then bidder (again to give up waiting)")
-
-        old = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
 
     def _first_versions(self) -> None:
         recipes = self._run.recipes_without_version()
@@ -178,20 +160,20 @@ class Loop:
             try:
                 return process.communicate(timeout=0.2)[1]
             except subprocess.TimeoutExpired:
-                if self._interrupted:
+                if self._interrupts.came:
                     raise Interrupted("stopped before the traffic began") from None
 
     def _serve(self, children: list[Child], bidder_config: Path, trainer_config: Path) -> Result:
         run, ports = self._run, self._run.ports
         bidder = start("bidder", [ROOT / "bin/bidder", "serve", "--config", bidder_config], log=run.logs / "bidder.log")
         children.append(bidder)
-        wait_ready(bidder, run.url(ports.admin, "/readyz"), timeout_s=60, interrupted=lambda: self._interrupted)
+        wait_ready(bidder, run.url(ports.admin, "/readyz"), timeout_s=60, interrupted=self._interrupts.asked)
         trainer = start(
             "trainer", [ROOT / "bin/trainer", "run", "--config", trainer_config], log=run.logs / "trainer.log"
         )
         children.append(trainer)
-        wait_ready(trainer, run.url(ports.trainer, "/readyz"), timeout_s=90, interrupted=lambda: self._interrupted)
-        if self._interrupted:
+        wait_ready(trainer, run.url(ports.trainer, "/readyz"), timeout_s=90, interrupted=self._interrupts.asked)
+        if self._interrupts.came:
             raise Interrupted("stopped before the traffic began")
         before = sources.scrape(run.url(ports.admin, "/metrics"))
         report = run.directory / "exchange.json"
@@ -207,7 +189,7 @@ class Loop:
             stdout=report,
         )
         children.append(exchange)
-        self._offering = True
+        self._interrupts.offering = True
         self._began = time.monotonic()
         self._watch(exchange, [bidder, trainer])
         exchange.stop(wait_s=EXCHANGE_ENDS_S)
@@ -229,7 +211,7 @@ class Loop:
         os.nice(10)
         readings = Readings(self._run, self._began)
         with Display(self._plan.title) as display:
-            while not self._interrupted and exchange.process.poll() is None:
+            while not self._interrupts.came and exchange.process.poll() is None:
                 for child in others:
                     if reason := child.died():
                         raise LoopError(reason)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
-import socket
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,6 +15,7 @@ from pytrain import store
 from pytrain.errors import RecipeError
 from pytrain.manifest import objects_of
 from pytrain.recipe import OBJECTS, Recipe, load_recipe
+from scripts.loop import directory
 from scripts.loop.processes import LoopError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,26 +34,11 @@ class Ports:
     @staticmethod
     def free() -> Ports:
         """Five free ports."""
-        sockets = [socket.socket() for _ in range(5)]
-        try:
-            for s in sockets:
-                s.bind(("127.0.0.1", 0))
-            return Ports(*(s.getsockname()[1] for s in sockets))
-        finally:
-            for s in sockets:
-                s.close()
+        return Ports(*directory.free_ports(5))
 
     def check(self) -> None:
-        """Raise an error that names the ports that are in use, if there are any."""
-        for name, port in vars(self).items():
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    raise LoopError(
-                        f"port {port} ({name}) is taken, perhaps by another run; end that one or pass --free-ports"
-                    ) from None
+        """Raise an error that names the first port that is in use, if there is one."""
+        directory.check_ports(vars(self))
 
 
 @dataclass(frozen=True)
@@ -91,41 +74,12 @@ class Run:
         return f"http://127.0.0.1:{port}{path}"
 
     def lock(self) -> IO[bytes]:
-        """Lock the directory until the result is closed, or this process ends.
-
-        Raises
-        ------
-        LoopError
-            Another run is under way there.
-        """
-        self.directory.parent.mkdir(parents=True, exist_ok=True)
-        path = self.directory.with_name(f"{self.directory.name}.lock")
-        lock = path.open("a+b")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().decode(errors="replace").strip()
-            lock.close()
-            raise LoopError(
-                f"{self.directory} is in use by another run (process {owner}); end that one, or name another place "
-                "with --directory"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n".encode())
-        lock.flush()
-        return lock
+        """Lock the run's directory; see `directory.lock`."""
+        return directory.lock(self.directory)
 
     def prepare(self, *, keep: bool) -> bool:
-        """Make the run's directory, empty unless `keep`; return whether an earlier run was removed.
-
-        With `keep`, the versions, stream and spend of the last run are kept. The caller holds the lock.
-        """
-        removed = self.directory.exists() and not keep
-        if removed:
-            shutil.rmtree(self.directory)
-        self.logs.mkdir(parents=True, exist_ok=True)
-        return removed
+        """Make the run's directory, empty unless `keep`, for versions, stream and spend; see `directory.prepare`."""
+        return directory.prepare(self.directory, keep=keep)
 
     def keep_first_version(self) -> None:
         """Copy the version of the click model that serves now, to `first_version`.
