@@ -35,6 +35,7 @@ Found = TypeVar("Found")
 SUFFIX = ".parquet"
 ENDED = "ended"
 MAX_FILE_BYTES = 4 << 30
+POSITIVES = b"gavel.positives"  # a file's metadata may say how many of its rows sold
 RELISTED = 5  # a writer compacts less often than a data set is read in
 TIME = pa.timestamp("ms", tz="UTC")
 COLUMNS = {"id": pa.string(), "time": TIME, "campaign": pa.string(), "label": pa.bool_(), "weight": pa.float64()}
@@ -150,11 +151,26 @@ def time_range(path: Path) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How many rows, and sales, a data set has. `positives` is None if a file does not say."""
+
+    rows: int
+    positives: int | None
+
+    def grew(self, since: Counts, share: float) -> bool:
+        """Whether the rows or the sales are more, by at least this share; also if that cannot be told."""
+        if self.positives is None or since.positives is None or self.rows <= since.rows:
+            return True  # fewer rows, or as many: others
+        return self.rows >= (1 + share) * since.rows or self.positives > max(since.positives, 1) * (1 + share)
+
+
 class Hashes:
     """SHA-256 of data sets. A file's hash is kept for as long as its inode, size and time of change are the same."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[tuple[int, int, int], bytes]] = {}
+        self._counted: dict[Path, Counts] = {}
 
     def of(self, data_set: DataSet) -> bytes:
         """Return the SHA-256 over the names and the contents' SHA-256 of its files.
@@ -181,6 +197,7 @@ class Hashes:
                 with path.open("rb") as f:
                     known = (key, hashlib.file_digest(f, "sha256").digest())
                 self._known[path] = known
+                self._counted.pop(path, None)
         except OSError as e:
             raise _unreadable(path, e) from e
         return known[1]
@@ -189,6 +206,38 @@ class Hashes:
         """Drop what is known of files that no data set has any more."""
         files = {path for data_set in kept for path in data_set.files}
         self._known = {path: known for path, known in self._known.items() if path in files}
+        self._counted = {path: counts for path, counts in self._counted.items() if path in files}
+
+    def counts(self, data_set: DataSet) -> Counts:
+        """Return how many rows and sales a data set has, as its files say; each is asked once.
+
+        Raises
+        ------
+        DataSetError
+            A file cannot be read.
+        """
+        return _settled(data_set, self._count)
+
+    def _count(self, data_set: DataSet) -> Counts:
+        rows, positives = 0, 0
+        told = True
+        for path in data_set.files:
+            found = self._counted.get(path)
+            if found is None:
+                self._counted[path] = found = _counts_of(path)
+            rows += found.rows
+            positives += found.positives or 0
+            told = told and found.positives is not None
+        return Counts(rows, positives if told else None)
+
+
+def _counts_of(path: Path) -> Counts:
+    try:
+        found = pq.read_metadata(path)
+    except (OSError, pa.ArrowException) as e:
+        raise _unreadable(path, e) from e
+    said = (found.metadata or {}).get(POSITIVES, b"")
+    return Counts(int(found.num_rows), int(said) if said.isdigit() else None)
 
 
 def read(data_set: DataSet, fields: Sequence[str]) -> Examples:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytrain.errors import ClassifierError, ConfigError, DataSetError
 from pytrain.ranking import datasets, files
+from pytrain.ranking.datasets import Counts
 from pytrain.ranking.trainers import Pool, Shared
 from pytrain.ranking.training import Job, Outcome, train
 
@@ -61,6 +62,7 @@ class _Done:
     data: bytes
     trainer: str
     prior: int
+    counts: Counts | None = field(default=None, compare=False)  # of the data; None: an earlier process trained it
 
 
 class Manager:
@@ -148,10 +150,11 @@ class Manager:
         jobs = []
         for d in readable:
             want = _Done(digests[d.name], self._label, shared.version)
-            if d.ended or self._done.get(d.name) == want:
+            if d.ended or not self._changed(d, want):
                 found.current += not d.ended
                 continue
-            jobs.append(Job(d, want.data, self._out / f"{d.name}{files.SUFFIX}", self._label))
+            path = self._out / f"{d.name}{files.SUFFIX}"
+            jobs.append(Job(d, want.data, path, self._label, self._counts(d)))
         started(len(jobs))
         for job, outcome in self._run(jobs, shared):
             self._note(job, outcome, shared, found)
@@ -162,6 +165,21 @@ class Manager:
             self._remove_priors(shared)
         found.seconds = time.perf_counter() - begin
         return found
+
+    def _changed(self, data_set: DataSet, want: _Done) -> bool:
+        """Whether to train a campaign: its data changed enough, or its recipe or prior changed at all."""
+        done = self._done.get(data_set.name)
+        if done is None or (done.trainer, done.prior) != (want.trainer, want.prior):
+            return True
+        if done.data == want.data:
+            return False
+        return done.counts is None or self._counts(data_set).grew(done.counts, self._recipe.data.retrain_growth)
+
+    def _counts(self, data_set: DataSet) -> Counts:
+        try:
+            return self._hashes.counts(data_set)
+        except DataSetError:
+            return Counts(0, None)  # its turn will tell why
 
     def _digests(self, data_sets: Sequence[DataSet], found: Round) -> dict[str, bytes]:
         digests = {}
@@ -177,7 +195,8 @@ class Manager:
         for d in readable:
             whole.update(d.name.encode() + b"\0" + digests[d.name])
         now_ms = time.time_ns() // 1_000_000
-        return self._recipe.trainer.prepare(Pool(readable, whole.digest(), self._recipe, self._out, now_ms, tell))
+        rows = sum(self._counts(d).rows for d in readable)
+        return self._recipe.trainer.prepare(Pool(readable, whole.digest(), rows, self._recipe, self._out, now_ms, tell))
 
     def _note(self, job: Job, outcome: Outcome, shared: Shared, found: Round) -> None:
         name = job.data_set.name
@@ -199,7 +218,7 @@ class Manager:
         elif outcome.status == "too_small":
             self._needs.pop(name, None)
         if outcome.status in ("trained", "too_small", "failed"):
-            self._done[name] = _Done(job.digest, self._label, shared.version)
+            self._done[name] = _Done(job.digest, self._label, shared.version, job.counts)
 
     def _run(self, jobs: Sequence[Job], shared: Shared) -> Iterator[tuple[Job, Outcome]]:
         """Train jobs on all cores, and yield each outcome as it comes."""

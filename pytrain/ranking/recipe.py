@@ -65,6 +65,7 @@ class Data(Strict):
     min_positives: Annotated[int, Field(ge=0)] = 0
     max_rows: Annotated[int, Field(ge=1)] = 1_000_000  # the most recent ones of a campaign
     max_weight: Annotated[float, Field(ge=1)] = 100.0  # weights above are clipped to it
+    retrain_growth: Annotated[float, Field(ge=0)] = 0.01  # of rows or sales: a campaign is trained again
 
 
 class Calibration(Strict):

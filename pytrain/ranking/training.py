@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytrain.ranking.classifier import Classifier
-    from pytrain.ranking.datasets import DataSet
+    from pytrain.ranking.datasets import Counts, DataSet
     from pytrain.ranking.recipe import RankRecipe
     from pytrain.ranking.trainers import Shared
 
@@ -25,12 +25,13 @@ Status = Literal["trained", "too_small", "unreadable", "failed", "unwritten"]
 
 @dataclass(frozen=True)
 class Job:
-    """One campaign to train. `path` is where its classifier's file is, or will be."""
+    """One campaign to train. `path` is where its classifier's file is, or will be; `counts` is of the data."""
 
     data_set: DataSet
     digest: bytes
     path: Path
     label: str  # the trainer, for the file
+    counts: Counts
 
 
 @dataclass(frozen=True)

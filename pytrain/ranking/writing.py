@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pytrain.ranking.classifier import escape
-from pytrain.ranking.datasets import TIME
+from pytrain.ranking.datasets import POSITIVES, TIME
 from pytrain.store import sync_directory
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ def write(
         "label": pa.array(np.asarray(label, np.bool_)),
         "weight": pa.array(np.ones(n) if weight is None else np.asarray(weight, np.float64)),
     }
+    table = pa.table(columns)
+    table = table.replace_schema_metadata({POSITIVES: str(pc.sum(table["label"]).as_py())})
     home = directory / escape(campaign)
     path = home / f"{begin}-{end}.parquet"
     home.mkdir(parents=True, exist_ok=True)
     aside = home / f".{path.name}.{os.getpid()}"
     with aside.open("wb") as f:
-        pq.write_table(pa.table(columns), f, compression="zstd")
+        pq.write_table(table, f, compression="zstd")
         f.flush()
         os.fsync(f.fileno())
     aside.rename(path)

@@ -20,7 +20,7 @@ from scripts.loop.settings import load
 if TYPE_CHECKING:
     from scripts.rank.settings import Run
 
-SAMPLED = 400_000  # clicks without a sale that are learnt, about; each weighs for those that are left out
+SAMPLED = 100_000  # clicks without a sale that are learnt, about; each weighs for those that are left out
 WHOLE = 0.99  # a campaign that was active for this share of a window's clicks could be chosen throughout
 
 

@@ -37,10 +37,11 @@ class Shared:
 
 @dataclass(frozen=True)
 class Pool:
-    """What `prepare` is given: all data sets, a hash of them all, the recipe, where files go, the time."""
+    """What `prepare` is given: all data sets, their hash and number of rows, the recipe, where files go, the time."""
 
     data_sets: Sequence[DataSet]
     digest: bytes
+    rows: int
     recipe: RankRecipe
     out: Path
     now_ms: int

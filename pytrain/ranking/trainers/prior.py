@@ -93,9 +93,8 @@ class Prior:
 
     def prepare(self, pool: Pool) -> Shared:
         """Return the newest prior, or fit another if the data or the recipe changed enough."""
-        size = sum(path.stat().st_size for d in pool.data_sets for path in d.files if path.exists())
         trainer = f"{self.label()}, recipe {pool.recipe.digest}"
-        found = self._kept(pool, size, trainer)
+        found = self._kept(pool, trainer)
         if found is not None:
             return found
         pool.tell("reading all campaigns for the prior")
@@ -129,7 +128,7 @@ class Prior:
         shared = Shared(path, prior.version, chosen.intercept_l2, chosen.l2)
         state = {
             "prior": prior.version,
-            "bytes": size,
+            "rows": pool.rows,
             "intercept_l2": chosen.intercept_l2,
             "l2": chosen.l2,
             "prior_l2": penalties.l2,
@@ -145,13 +144,13 @@ class Prior:
             ) from e
         return shared
 
-    def _kept(self, pool: Pool, size: int, trainer: str) -> Shared | None:
+    def _kept(self, pool: Pool, trainer: str) -> Shared | None:
         """Return the newest prior if it is recent enough; None if there is none, or its files are damaged."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, ClassifierError):
             state = json.loads((pool.out / STATE).read_bytes())
             path = pool.out / f"prior.{state['prior']}{files.SUFFIX}"
             prior = files.read(path)
-            grown = abs(size - state["bytes"]) / max(1, state["bytes"])
+            grown = abs(pool.rows - state["rows"]) / max(1, state["rows"])
             aged = pool.now_ms - prior.trained_ms >= self.settings.refit_hours * 3_600_000
             same = prior.data == pool.digest
             if prior.trainer == trainer and (same or (grown < self.settings.refit_growth and not aged)):

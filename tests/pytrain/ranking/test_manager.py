@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pytrain.errors import ConfigError, DataSetError
@@ -62,6 +63,26 @@ def test_only_what_changed_is_trained(place: Path) -> None:
     after = versions(place)
     assert after["b"] > before["b"]
     assert {k: v for k, v in after.items() if k != "b"} == {k: v for k, v in before.items() if k != "b"}
+
+
+def test_a_running_manager_waits_until_data_grew_enough(place: Path) -> None:
+    manager = Manager(place / "data", place / "out", made.recipe_of(made.PRIOR), jobs=1)
+
+    def trained() -> int:
+        return manager.round(tell=lambda _: None, started=lambda _: None, ended=lambda _: None).trained
+
+    def add(rows: int, at: int, *, sold: bool) -> None:
+        more = {**made.columns(rows), "time_ms": made.BEGIN_MS + at + np.arange(rows)}
+        writing.write(place / "data", "b", **{**more, "label": np.full(rows, sold)})
+
+    assert trained() == 4
+    add(2, 10**7, sold=False)  # 2 of 300 rows: less than 1 %
+    assert trained() == 0
+    add(2, 2 * 10**7, sold=False)
+    assert trained() == 1
+    add(1, 3 * 10**7, sold=True)  # one sale of a few is more than 1 % of them
+    assert trained() == 1
+    manager.close()
 
 
 def test_a_recipe_that_changed_trains_all_anew(place: Path) -> None:

@@ -107,7 +107,9 @@ def prepared(
     data_sets, _ = datasets.scan(tmp_path / "data")
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
-    return recipe.trainer.prepare(Pool(data_sets, bytes(32), recipe, out, 1000, lambda _: None)), data_sets
+    return recipe.trainer.prepare(
+        Pool(data_sets, bytes(32), campaigns * n, recipe, out, 1000, lambda _: None)
+    ), data_sets
 
 
 def test_a_campaign_without_information_has_the_priors_probability(tmp_path: Path) -> None:
