@@ -110,7 +110,7 @@ func TestThompson(t *testing.T) {
 				t.Errorf("%s: arm %d has the propensity %v, is chosen in %v", name, i, p, share[i])
 			}
 		}
-		if math.Abs(sum-1) > 0.005 { // far within the bound: the strata's errors are small and of both signs
+		if math.Abs(sum-1) > 0.005 { // far within the bound: errors are small and of both signs
 			t.Errorf("%s: the propensities sum to %v", name, sum)
 		}
 		choice := c.Choose(Thompson, n, 0, a, &s)
