@@ -108,9 +108,10 @@ tune-latency: setup ## the margin kept of exchanges' deadlines (FLAGS=--quick: u
 	@exec $(PYTHON_ENV) scripts/tune_latency.py $(FLAGS)
 
 .PHONY: lock
-lock: ## pin requirements.in anew into requirements.lock (needs uv)
+lock: ## pin requirements*.in anew into requirements*.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header requirements-go.in -o requirements-go.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header requirements-cluster.in -o requirements-cluster.lock
 
 .PHONY: lock-peers
 lock-peers: ## pin bench/peers/locks/*.in anew (needs uv)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import time
 from pathlib import Path
@@ -42,7 +41,9 @@ def train(
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on: train what changes, as soon as it changes, until SIGTERM.")
     ] = False,
-    jobs: Annotated[int, typer.Option("--jobs", min=0, help="Processes; 0: one for each core.")] = 0,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=0, help="Processes; 0: one for each core, of all machines with ray and dask.")
+    ] = 0,
     backend: Annotated[
         str, typer.Option("--backend", help="joblib's backend: loky (this machine), threading, ray or dask.")
     ] = "loky",
@@ -68,7 +69,7 @@ def train(
             f"{backend!r} is no backend", where="--backend", remedy=f"choose one of {', '.join(BACKENDS)}"
         )
     recipe = recipes.load(config)
-    manager = Manager(data, out, recipe, jobs=jobs or os.cpu_count() or 1, backend=backend)
+    manager = Manager(data, out, recipe, jobs=jobs, backend=backend)
     with Stop() as stop:
         try:
             if watch:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pytrain.ranking.recipe import RankRecipe
 
 BACKENDS = ("loky", "threading", "ray", "dask")
+CLUSTERS = ("ray", "dask")  # backends of many machines
+RAY_CALLS = 1000  # campaigns that Ray trains between two reports of progress
 EXTRAS = {"ray": "gavel-pytrain[ray]", "dask": "gavel-pytrain[dask]"}
 
 
@@ -68,6 +70,8 @@ class _Done:
 class Manager:
     """Trains what changed, round by round. It holds the directory's lock while it lives; see `close`.
 
+    With `jobs` 0 it uses all cores of this machine, or of the backend's cluster.
+
     Raises
     ------
     ConfigError
@@ -75,7 +79,8 @@ class Manager:
     """
 
     def __init__(self, data: Path, out: Path, recipe: RankRecipe, *, jobs: int, backend: str = "loky") -> None:
-        self._data, self._out, self._recipe, self._jobs = data, out, recipe, jobs
+        self._data, self._out, self._recipe = data, out, recipe
+        self._jobs = jobs or (-1 if backend in CLUSTERS else os.cpu_count() or 1)
         self._backend = backend
         self._hashes = datasets.Hashes()
         self._done: dict[str, _Done] = {}  # what need not be trained again, files or not
@@ -231,11 +236,14 @@ class Manager:
             return
         from joblib import Parallel, delayed, parallel_config  # noqa: PLC0415 - only where it is used
 
+        calls = [delayed(train)(job, self._recipe, shared) for job in jobs]
         with _backend(self._backend), parallel_config(backend=self._backend, n_jobs=self._jobs):
-            call = delayed(train)
-            outcomes = Parallel(return_as="generator_unordered", batch_size="auto", pre_dispatch="4*n_jobs")(
-                call(job, self._recipe, shared) for job in jobs
-            )
+            if self._backend == "ray":  # it cannot yield what is done, so it is given some at a time
+                for begin in range(0, len(calls), RAY_CALLS):
+                    for outcome in Parallel(batch_size="auto")(calls[begin : begin + RAY_CALLS]):
+                        yield by_name[outcome.name], outcome
+                return
+            outcomes = Parallel(return_as="generator_unordered", batch_size="auto", pre_dispatch="4*n_jobs")(calls)
             try:
                 for outcome in outcomes:
                     yield by_name[outcome.name], outcome
@@ -272,10 +280,13 @@ def _backend(name: str) -> Iterator[None]:
     """
     try:
         if name == "ray":
+            import ray  # noqa: PLC0415
             from ray.util.joblib import register_ray  # noqa: PLC0415
 
             register_ray()
-            yield
+            address = os.environ.get("RAY_ADDRESS")
+            with ray.init(address) if address else ray.init(include_dashboard=False):
+                yield
         elif name == "dask":
             from distributed import Client  # noqa: PLC0415
 
