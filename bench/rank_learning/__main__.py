@@ -32,7 +32,9 @@ def main(
     seeds: Annotated[int, typer.Option(min=0, help="Worlds; medians are reported. 0: leave this part out.")] = 3,
     campaigns: Annotated[int, typer.Option(min=0, help="Campaigns of the fleet. 0: leave this part out.")] = 300,
     fleet_rows: Annotated[int, typer.Option(min=20, help="Rows of each campaign of the fleet.")] = 10_000,
-    data: Annotated[Path | None, typer.Option(help="The directory of TalkingData's train_sample.csv.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The directory of TalkingData's train_sample.csv, or above.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
     plot: Annotated[Path | None, typer.Option(help="Write the picture there too.")] = None,
     directory: Annotated[Path, typer.Option(help="Where data sets and classifiers lie.")] = ROOT / "var/bench/rank",

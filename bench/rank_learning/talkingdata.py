@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = npt.NDArray[np.float64]
 
+FILE = "train_sample.csv"
 LEARNT = 0.7
 FIELDS = ("device", "os", "channel", "hour")
 RECIPE = """\
@@ -54,8 +55,9 @@ class Log:
 
 
 def read(directory: Path) -> Log:
-    """Read the log and order it by time."""
-    table = pd.read_csv(directory / "train_sample.csv")
+    """Read the log, in the directory or in one of its directories, and order it by time."""
+    path = next(iter([*directory.glob(FILE), *sorted(directory.glob(f"*/{FILE}"))]), directory / FILE)
+    table = pd.read_csv(path)
     when = pd.to_datetime(table["click_time"], utc=True)
     table = table.assign(hour=when.dt.hour, when=when.astype("datetime64[ms, UTC]").astype("int64"))
     table = table.sort_values("when", kind="stable")

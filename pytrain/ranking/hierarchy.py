@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from pytrain.ranking import solver
 from pytrain.ranking.encoding import Encoded, matrix, split
+from pytrain.ranking.rates import Rates, fit_rates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,9 +81,42 @@ def fit_prior(pooled: Pooled, penalties: Penalties) -> tuple[float, tuple[Featur
     return joint.intercept + moved, joint.features
 
 
+def fit_rated_prior(pooled: Pooled, penalties: Penalties) -> tuple[float, tuple[Feature, ...], Rates]:
+    """Fit the prior and the spread of the campaigns' rates.
+
+    The prior's intercept is such that a new campaign has the mean of all campaigns' rates. The mean of all rows would
+    be higher where the best campaigns are shown most.
+    """
+    intercept, features = fit_prior(pooled, penalties)
+    probabilities = solver.sigmoid(Joint(intercept, features, np.empty(0)).logits(pooled, own=False))
+
+    def by_campaign(of: Floats) -> Floats:
+        return np.bincount(pooled.campaign, weights=of).astype(np.float64)
+
+    sales, rows = by_campaign(pooled.weight * pooled.label), by_campaign(pooled.weight)
+    expected = by_campaign(pooled.weight * probabilities)
+    some = rows > 0
+    sales, rows, logit = sales[some], rows[some], _logit(expected[some] / rows[some])
+    whole = _logit(expected.sum() / rows.sum())
+    moved = fit_rates(sales, rows, logit).shift(0, 0, float(whole), 0)
+    return intercept + moved, features, fit_rates(sales, rows, logit + moved)
+
+
+def _logit(p: Floats) -> Floats:
+    return np.asarray(np.log(p) - np.log1p(-p))
+
+
 def fit_deltas(
-    encoded: Sequence[Encoded], label: Floats, weight: Floats, offset: Floats, *, l2: float, intercept_l2: float
+    encoded: Sequence[Encoded], label: Floats, weight: Floats, offset: Floats, *, l2: float, rates: Rates
 ) -> solver.Solution:
-    """Fit a campaign's deltas to rows (n,) with the prior's logits as offset."""
+    """Fit a campaign's deltas to rows (n,) with the prior's logits as offset.
+
+    The intercept is such that the campaign's rate is the mean of what it may be, by the spread of all campaigns' rates.
+    """
     x = matrix(encoded)
-    return solver.fit(x, label, weight, offset, l2=np.full(x.shape[1], l2), intercept_l2=intercept_l2)
+    centred = offset + rates.mean
+    found = solver.fit(x, label, weight, centred, l2=np.full(x.shape[1], l2), intercept_l2=rates.l2)
+    b, rows = rates.mean + found.intercept, float(weight.sum())
+    expected = _logit((weight * solver.sigmoid(found.logits)).sum() / rows)
+    moved = rates.shift(float((weight * label).sum()), rows, float(expected), b)
+    return replace(found, intercept=b + moved, logits=found.logits + moved)

@@ -1,12 +1,15 @@
 """All campaigns' examples in one set of arrays, for what they share.
 
-If there are more rows than asked for, all sales stay, and of the other rows a random share, whose weights grow by as
-much as the share is smaller than 1. The campaigns are read by threads, and only what stays is kept.
+All sales stay. Of a campaign's other rows a random share stays, whose weights grow by as much as the share is smaller
+than 1. With k such rows a sale, an effect's variance is 1 + 1/k times that of all rows (Breslow 1996), so rare sales
+need few. A row that stayed stays when rows follow it, unless there are fewer a sale. The campaigns are read by threads,
+and only what stays is kept.
 """
 
 from __future__ import annotations
 
 import os
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -26,11 +29,12 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from pytrain.ranking.datasets import DataSet
+    from pytrain.ranking.datasets import DataSet, Examples
     from pytrain.ranking.encoding import Encoded
     from pytrain.ranking.recipe import FeatureSpec, RankRecipe
 
     Floats: TypeAlias = npt.NDArray[np.float64]
+    Ints: TypeAlias = npt.NDArray[np.int32]
     Rows: TypeAlias = slice | npt.NDArray[np.bool_] | npt.NDArray[np.intp]
 
 
@@ -79,7 +83,30 @@ class Pooled:
         return found
 
 
-def pool(data_sets: Sequence[DataSet], recipe: RankRecipe, *, max_rows: int, seed: int) -> Pooled:
+LEAST_NEGATIVES = 500  # rows without a sale that stay of a campaign with few sales or none
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Which rows without a sale stay: so many a sale, and no larger share than makes `max_rows` of all rows."""
+
+    negatives: int
+    max_rows: int
+    seed: int
+
+    def take(self, examples: Examples, *, share: float) -> tuple[npt.NDArray[np.bool_], float]:
+        """Return whether each row (n,) stays, and how many rows a row without a sale stands for."""
+        sold = examples.label > 0
+        positives = int(sold.sum())
+        others = len(examples) - positives
+        share = min(share, max(LEAST_NEGATIVES, self.negatives * positives) / max(1, others))
+        if share >= 1:
+            return np.ones(len(examples), bool), 1.0
+        rng = np.random.default_rng([self.seed, zlib.crc32(examples.campaign.encode())])
+        return sold | (rng.random(len(examples)) < share), 1 / share
+
+
+def pool(data_sets: Sequence[DataSet], recipe: RankRecipe, sample: Sample) -> Pooled:
     """Read all data sets; one that cannot be read is left out (the manager reports it when it is its turn).
 
     Raises
@@ -90,23 +117,19 @@ def pool(data_sets: Sequence[DataSet], recipe: RankRecipe, *, max_rows: int, see
     total = 0
     for data_set in data_sets:
         total += _rows(data_set, recipe.data.max_rows)
-    share = min(1.0, max_rows / max(1, total))
+    share = min(1.0, sample.max_rows / max(1, total))
     features = recipe.features
     known: list[dict[str, int]] = [{} for _ in features]
-    codes: list[list[npt.NDArray[np.int32]]] = [[] for _ in features]
-    parts: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], Floats, Floats, Floats]] = []
+    codes: list[list[Ints]] = [[] for _ in features]
+    parts: list[tuple[Ints, npt.NDArray[np.int64], Floats, Floats, Floats]] = []
     rows = positives = 0
     with ThreadPoolExecutor(max(1, os.cpu_count() or 1), "read") as readers:
-        for number, examples in enumerate(readers.map(lambda d: _read(d, recipe), data_sets)):
-            if examples is None or not len(examples):
+        for number, found in enumerate(readers.map(lambda d: _read(d, recipe, sample, share), data_sets)):
+            if found is None:
                 continue
-            rows += len(examples)
+            examples, weight, stands = found.examples, found.weight, found.stands_for
+            rows += found.rows
             positives += int(examples.label.sum())
-            weight = effective_weights(examples.weight, most=recipe.data.max_weight)
-            stands = np.where(examples.label > 0, 1.0, 1 / share)
-            if share < 1:
-                kept = (examples.label > 0) | (np.random.default_rng([seed, number]).random(len(examples)) < share)
-                examples, weight, stands = examples.take(kept), weight[kept], stands[kept]  # noqa: PLW2901
             for spec, places, out in zip(features, known, codes, strict=True):
                 c = column(examples, spec.fields)
                 lut = np.array([places.setdefault(v, len(places)) for v in c.values], np.int32)
@@ -131,8 +154,24 @@ def _rows(data_set: DataSet, most: int) -> int:
         return 0
 
 
-def _read(data_set: DataSet, recipe: RankRecipe) -> datasets.Examples | None:
+@dataclass(frozen=True)
+class _Read:
+    """What stays of a campaign's examples, and how many rows there were."""
+
+    examples: Examples
+    weight: Floats
+    stands_for: Floats
+    rows: int
+
+
+def _read(data_set: DataSet, recipe: RankRecipe, sample: Sample, share: float) -> _Read | None:
     try:
-        return datasets.read(data_set, recipe.fields).take(slice(-recipe.data.max_rows, None))
+        examples = datasets.read(data_set, recipe.fields).take(slice(-recipe.data.max_rows, None))
     except DataSetError:
         return None
+    if not len(examples):
+        return None
+    weight = effective_weights(examples.weight, most=recipe.data.max_weight)
+    kept, stand = sample.take(examples, share=share)
+    rest = examples if kept.all() else examples.take(kept)
+    return _Read(rest, weight[kept], np.where(rest.label > 0, 1.0, stand), len(examples))

@@ -3,19 +3,19 @@
 First the prior's penalty: what campaigns share is fitted to the first rows, and predicts the others. Then the deltas':
 prior and deltas are fitted to the rows before a point in time, and predict those after it, up to the next point. The
 penalties with the least log loss are kept. A random sample of the campaigns is enough for the deltas, since all
-campaigns share their penalties.
+campaigns share their penalty.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from pytrain.ranking import solver
 from pytrain.ranking.encoding import matrix
-from pytrain.ranking.hierarchy import Joint, Penalties, fit_joint, fit_prior
+from pytrain.ranking.hierarchy import Joint, Penalties, fit_deltas, fit_joint, fit_prior
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,25 +23,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from scipy import sparse
 
+    from pytrain.ranking.encoding import Encoded
     from pytrain.ranking.pooling import Pooled
+    from pytrain.ranking.rates import Rates
 
     Floats: TypeAlias = npt.NDArray[np.float64]
 
 CAMPAIGNS = 64  # at most so many are fitted
 CUTS = (0.5, 0.75, 1.0)  # shares of the rows, by time: fit before one, predict up to the next
 L2 = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
-INTERCEPT_L2 = (3.0, 1.0, 0.3, 0.1)
 PRIOR_L2 = (1.0, 3.0, 10.0, 30.0, 100.0)  # from weak to strong, as long as the log loss falls
-FIRST_INTERCEPT_L2 = 0.3  # while l2 is chosen
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The penalties, and the log loss a row of each that was tried: {"l2=3 intercept_l2=0.3": …}."""
-
-    intercept_l2: float
-    l2: float
-    losses: dict[str, float] = field(default_factory=dict)
 
 
 def choose_prior(pooled: Pooled, penalties: Penalties) -> tuple[float, dict[str, float]]:
@@ -62,31 +53,19 @@ def choose_prior(pooled: Pooled, penalties: Penalties) -> tuple[float, dict[str,
     return best, losses
 
 
-def choose(pooled: Pooled, penalties: Penalties, *, intercept_l2: float | None, l2: float | None) -> Chosen:
-    """Choose the penalties of the deltas that are None."""
-    if l2 is not None and intercept_l2 is not None:
-        return Chosen(intercept_l2, l2)
+def choose_deltas(pooled: Pooled, penalties: Penalties, rates: Rates) -> tuple[float, dict[str, float]]:
+    """Choose the penalty of the campaigns' weights; return it with the log loss a row of each that was tried."""
     folds = _folds(pooled, penalties)
-    losses: dict[str, float] = {}
-
-    def loss(on_intercept: float, on_weights: float) -> float:
-        key = f"l2={on_weights:g} intercept_l2={on_intercept:g}"
-        if key not in losses:
-            total = sum(fold.weight for fold in folds)
-            losses[key] = sum(fold.loss(on_intercept, on_weights) for fold in folds) / max(total, 1e-300)
-        return losses[key]
-
-    first = intercept_l2 or FIRST_INTERCEPT_L2
-    best = l2 or min(L2, key=lambda v: loss(first, v))
-    best_intercept = intercept_l2 or min(INTERCEPT_L2, key=lambda v: loss(v, best))
-    return Chosen(best_intercept, best, losses)
+    total = max(sum(fold.weight for fold in folds), 1e-300)
+    losses = {l2: sum(fold.loss(l2, rates) for fold in folds) / total for l2 in L2}
+    return min(L2, key=losses.__getitem__), {f"l2={l2:g}": value for l2, value in losses.items()}
 
 
 @dataclass(frozen=True)
 class _Fold:
     """One campaign before and after one point in time, with the prior's logits."""
 
-    x: sparse.csr_array
+    encoded: list[Encoded]
     label: Floats
     c: Floats
     offset: Floats
@@ -99,11 +78,9 @@ class _Fold:
     def weight(self) -> float:
         return float(self.c_next.sum())
 
-    def loss(self, intercept_l2: float, l2: float) -> float:
+    def loss(self, l2: float, rates: Rates) -> float:
         """Fit the deltas to the rows before, and return the summed log loss of those after."""
-        found = solver.fit(
-            self.x, self.label, self.c, self.offset, l2=np.full(self.x.shape[1], l2), intercept_l2=intercept_l2
-        )
+        found = fit_deltas(self.encoded, self.label, self.c, self.offset, l2=l2, rates=rates)
         z = self.offset_next + found.intercept + self.x_next @ found.weights
         return solver.loss(z, self.label_next, self.c_next)
 
@@ -134,9 +111,7 @@ def _folds(pooled: Pooled, penalties: Penalties) -> Sequence[_Fold]:
 def _fold(rows: Pooled, offset: Floats, split: int, penalties: Penalties) -> _Fold:
     specs = [f for f in rows.features if f.only != "prior"]
     a, b = slice(0, split), slice(split, None)
-    encoded = []
-    for e, c in zip(rows.take(a).encoded(specs, min_rows=penalties.delta_min_rows), specs, strict=True):
-        column = rows.columns[rows.features.index(c)]
-        encoded.append(e.of_other(column))
-    x = matrix(encoded)
-    return _Fold(x[a], rows.label[a], rows.weight[a], offset[a], x[b], rows.label[b], rows.weight[b], offset[b])
+    encoded = rows.take(a).encoded(specs, min_rows=penalties.delta_min_rows)
+    after = rows.take(b)
+    x = matrix([e.of_other(after.columns[rows.features.index(spec)]) for e, spec in zip(encoded, specs, strict=True)])
+    return _Fold(encoded, rows.label[a], rows.weight[a], offset[a], x, after.label, after.weight, offset[b])

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar
+
+from pytrain.ranking.rates import Rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,11 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shared:
-    """What all campaigns' fits share: the prior's file and version (none: None and 0), the chosen L2 penalties."""
+    """What all campaigns' fits share: the prior's file and version (none: None and 0), and how far deltas may go.
+
+    `rates` is the spread of the campaigns' intercepts, `l2` the penalty of their weights.
+    """
 
     prior: Path | None = None
     version: int = 0
-    intercept_l2: float = 0.0
+    rates: Rates = field(default_factory=Rates)
     l2: float = 0.0
 
 

@@ -1,17 +1,18 @@
 """The trainer `prior`: a global model over all campaigns, and each campaign's shrunk difference from it.
 
-    logit of a sale = prior(profile) + b_c + Σ features' deltas of campaign c,   b_c ~ N(0, 1/λ₀), deltas ~ N(0, 1/λ)
+    logit of a sale = prior(profile) + b_c + Σ features' deltas of campaign c,   b_c ~ G, deltas ~ N(0, 1/λ)
 
-A campaign with few sales stays near the prior, one with many leaves it. The strengths λ₀ and λ are chosen by
-progressive validation (`pytrain.ranking.strength`) when the prior is fitted. The prior's weights are fitted together
-with an intercept for each campaign. So what differs between campaigns is not taken for an effect of their users.
+A campaign with few sales stays near the prior, one with many leaves it. When the prior is fitted, the distribution G is
+fitted to all campaigns' sales (`pytrain.ranking.rates`), and λ is chosen by progressive validation
+(`pytrain.ranking.strength`). The prior's weights are fitted together with an intercept for each campaign. So what
+differs between campaigns is not taken for an effect of their users.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import numpy as np
@@ -21,8 +22,10 @@ from pytrain.errors import ClassifierError, ConfigError
 from pytrain.ranking import files, fitting, strength
 from pytrain.ranking.classifier import Classifier, Golden
 from pytrain.ranking.encoding import column, encode, logits, split
-from pytrain.ranking.hierarchy import Penalties, fit_deltas, fit_prior
+from pytrain.ranking.hierarchy import Penalties, fit_deltas, fit_rated_prior
+from pytrain.ranking.pooling import Sample
 from pytrain.ranking.pooling import pool as pool_rows
+from pytrain.ranking.rates import Rates
 from pytrain.ranking.trainers import Fit, Pool, Shared, register
 from pytrain.store import write_file
 from pytrain.strict_yaml import Strict
@@ -45,14 +48,15 @@ Penalty = Annotated[float, Field(gt=0, le=1e9)]
 
 
 class Settings(Strict):
-    """What a recipe may set. Progressive validation chooses the penalties that are None."""
+    """What a recipe may set. Penalties that are None are learnt from the data."""
 
     min_rows: Annotated[int, Field(ge=1)] = 10  # a value with fewer rows of a campaign has no delta of its own
     l2: Penalty | None = None  # of a campaign's deltas
-    intercept_l2: Penalty | None = None  # of a campaign's intercept
+    intercept_l2: Penalty | None = None  # of a campaign's intercept; None: as the campaigns' rates are spread
     prior_l2: Penalty | None = None  # of the prior's weights
     prior_min_rows: Annotated[int, Field(ge=1)] = 30  # a value with fewer rows of all campaigns is the prior's *other*
-    prior_max_rows: Annotated[int, Field(ge=1000)] = 2_000_000  # more: rows without a sale are sampled
+    prior_negatives: Annotated[int, Field(ge=1)] = 50  # rows without a sale for each sale in the prior's fit
+    prior_max_rows: Annotated[int, Field(ge=1000)] = 2_000_000  # rows of all campaigns; more: fewer without a sale
     refit_growth: Annotated[float, Field(gt=0)] = 0.1  # refits the prior: the data grew or shrank by this share,
     refit_hours: Annotated[float, Field(gt=0)] = 24.0  # or changed, and the prior is as old as this
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
@@ -67,6 +71,11 @@ class Settings(Strict):
             delta_min_rows=self.min_rows,
             seed=self.seed,
         )
+
+    @property
+    def sample(self) -> Sample:
+        """The rows of the prior's fit."""
+        return Sample(self.prior_negatives, self.prior_max_rows, self.seed)
 
 
 @register
@@ -98,16 +107,22 @@ class Prior:
         if found is not None:
             return found
         pool.tell("reading all campaigns for the prior")
-        pooled = pool_rows(pool.data_sets, pool.recipe, max_rows=self.settings.prior_max_rows, seed=self.settings.seed)
+        pooled = pool_rows(pool.data_sets, pool.recipe, self.settings.sample)
         pool.tell(f"choosing the strength of penalties on {len(pooled):,} of {pooled.rows:,} rows")
         penalties = self.settings.penalties
         losses: dict[str, float] = {}
         if self.settings.prior_l2 is None:
-            l2, losses = strength.choose_prior(pooled, penalties)
-            penalties = replace(penalties, l2=l2)
-        chosen = strength.choose(pooled, penalties, intercept_l2=self.settings.intercept_l2, l2=self.settings.l2)
+            prior_l2, losses = strength.choose_prior(pooled, penalties)
+            penalties = replace(penalties, l2=prior_l2)
         pool.tell("fitting the prior")
-        intercept, features = fit_prior(pooled, penalties)
+        intercept, features, rates = fit_rated_prior(pooled, penalties)
+        if self.settings.intercept_l2 is not None:
+            rates = Rates(variance=1 / self.settings.intercept_l2)
+        l2 = self.settings.l2
+        if l2 is None:
+            pool.tell("choosing the strength of the deltas' penalty")
+            l2, tried = strength.choose_deltas(pooled, penalties, rates)
+            losses |= tried
         newest = max((_version(path) for path in files.priors(pool.out)), default=0)
         prior = Classifier(
             kind="prior",
@@ -125,14 +140,14 @@ class Prior:
             golden=Golden((), (), np.empty(0)),
         )
         path = files.write(pool.out, fitting.with_golden(prior, None))
-        shared = Shared(path, prior.version, chosen.intercept_l2, chosen.l2)
+        shared = Shared(path, prior.version, rates, l2)
         state = {
             "prior": prior.version,
             "rows": pool.rows,
-            "intercept_l2": chosen.intercept_l2,
-            "l2": chosen.l2,
+            "rates": asdict(rates),
+            "l2": l2,
             "prior_l2": penalties.l2,
-            "validation": losses | chosen.losses,
+            "validation": losses,
         }
         try:
             write_file(pool.out / STATE, json.dumps(state, indent=1).encode() + b"\n")
@@ -154,7 +169,9 @@ class Prior:
             aged = pool.now_ms - prior.trained_ms >= self.settings.refit_hours * 3_600_000
             same = prior.data == pool.digest
             if prior.trainer == trainer and (same or (grown < self.settings.refit_growth and not aged)):
-                return Shared(path, prior.version, float(state["intercept_l2"]), float(state["l2"]))
+                known = state["rates"]
+                rates = Rates(float(known["mean"]), float(known["variance"]), tuple(map(float, known["weights"])))
+                return Shared(path, prior.version, rates, float(state["l2"]))
         return None
 
     def fit(
@@ -174,8 +191,8 @@ class Prior:
             for spec in features
             if spec.only != "prior"
         ]
-        found = fit_deltas(encoded, examples.label, weight, offset, l2=shared.l2, intercept_l2=shared.intercept_l2)
-        return Fit(found.intercept, split(encoded, found.weights), found.logits, shared.intercept_l2)
+        found = fit_deltas(encoded, examples.label, weight, offset, l2=shared.l2, rates=shared.rates)
+        return Fit(found.intercept, split(encoded, found.weights), found.logits, shared.rates.l2)
 
 
 def _version(path: Path) -> int:

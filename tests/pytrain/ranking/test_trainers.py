@@ -18,13 +18,15 @@ from pytrain.ranking import datasets, encoding, fitting, solver, strength, writi
 from pytrain.ranking.classifier import Classifier
 from pytrain.ranking.datasets import Examples
 from pytrain.ranking.hierarchy import Penalties, fit_prior
-from pytrain.ranking.pooling import pool
+from pytrain.ranking.pooling import Sample, pool
+from pytrain.ranking.rates import Rates
 from pytrain.ranking.recipe import RankRecipe
 from pytrain.ranking.trainers import Fit, Pool, Shared, registered
 from tests.pytrain.ranking import made
 
 ONES = np.ones(400)
 ALONE = Shared()
+ALL = Sample(negatives=10**6, max_rows=10**6, seed=1)
 
 
 def fit(recipe: RankRecipe, examples: Examples, *, shared: Shared = ALONE, previous: Classifier | None = None) -> Fit:
@@ -150,15 +152,28 @@ def test_the_prior_knows_users_apart_from_campaigns(tmp_path: Path) -> None:
         )
     recipe = made.recipe_of(made.PRIOR)
     data_sets, _ = datasets.scan(tmp_path)
-    pooled = pool(data_sets, recipe, max_rows=10**6, seed=1)
+    pooled = pool(data_sets, recipe, ALL)
     penalties = Penalties(l2=1, campaign_l2=0.3, min_rows=30, delta_min_rows=10, seed=1)
     _, features = fit_prior(pooled, penalties)
     of_system = features[0]
     assert abs(of_system.weight("ios") - of_system.weight("windows")) < 0.25
-    sampled = pool(data_sets, recipe, max_rows=8000, seed=1)
-    assert len(sampled) < 0.7 * len(pooled)
-    assert sampled.label.sum() == pooled.label.sum()
-    assert sampled.weight.sum() == pytest.approx(pooled.weight.sum(), rel=0.03)
+
+
+def test_rows_without_a_sale_are_sampled(tmp_path: Path) -> None:
+    for c, rate in enumerate((0.001, 0.3)):
+        made.write(tmp_path, f"c{c}", 8000, seed=c, rate=rate)
+    recipe = made.recipe_of(made.PRIOR)
+    data_sets, _ = datasets.scan(tmp_path)
+    whole = pool(data_sets, recipe, ALL)
+    assert len(whole) == whole.rows == 16_000
+    for sample, most in ((replace(ALL, max_rows=8000), 0.6), (replace(ALL, negatives=1), 0.4)):
+        sampled = pool(data_sets, recipe, sample)
+        assert len(sampled) < most * len(whole)
+        assert (sampled.rows, sampled.positives) == (whole.rows, whole.positives)
+        assert sampled.label.sum() == whole.label.sum()
+        for c in range(2):
+            of_all, of_some = (float(p.weight[p.campaign == c].sum()) for p in (whole, sampled))
+            assert of_some == pytest.approx(of_all, rel=0.15)
 
 
 def test_the_strength_is_chosen_in_order_of_time(tmp_path: Path) -> None:
@@ -174,12 +189,11 @@ def test_the_strength_is_chosen_in_order_of_time(tmp_path: Path) -> None:
             fields = {"system": [made.SYSTEMS[i] for i in system], "browser": ["x"] * 3000}
             writing.write(directory, f"c{c}", fields, time_ms=made.BEGIN_MS + np.arange(3000), label=label)
         recipe = made.recipe_of(made.PRIOR)
-        pooled = pool(datasets.scan(directory)[0], recipe, max_rows=10**6, seed=1)
+        pooled = pool(datasets.scan(directory)[0], recipe, ALL)
         penalties = Penalties(l2=1, campaign_l2=0.3, min_rows=30, delta_min_rows=10, seed=1)
-        chosen.append(strength.choose(pooled, penalties, intercept_l2=None, l2=None))
-    assert chosen[0].l2 >= 30
-    assert chosen[1].l2 <= 3
-    assert strength.choose(pooled, penalties, intercept_l2=2.0, l2=5.0) == strength.Chosen(2.0, 5.0)
+        chosen.append(strength.choose_deltas(pooled, penalties, Rates())[0])
+    assert chosen[0] >= 30
+    assert chosen[1] <= 3
     codes = np.random.default_rng(0).integers(300, size=len(pooled)).astype(np.int32)
     noise = datasets.Column(tuple(f"{i:03}" for i in range(300)), codes)
     l2, losses = strength.choose_prior(replace(pooled, columns=(noise, *pooled.columns[1:])), penalties)
