@@ -11,7 +11,7 @@ from bench.bidder import Bidder
 from bench.load import Load, offer
 from bench.report import say
 
-HELD_GOOD = 0.999  # share of auctions that must get a bid within the deadline
+HELD_GOOD = 0.999  # share of requests that must be answered within the deadline
 STEP = 1.25
 PRECISION = 1.04
 CONFIRM = 3  # the result must hold this many times as long as the loads of the search
@@ -20,7 +20,7 @@ LOWERED = 8  # times at most: a search off by more than a third has another caus
 
 
 def held(load: Load) -> bool:
-    """Whether nearly every auction got its bid in time."""
+    """Whether nearly every request was answered in time."""
     return load.good_share >= HELD_GOOD
 
 
@@ -36,7 +36,7 @@ def find(
     confirm: float = CONFIRM,
     **options: Any,
 ) -> float:
-    """Return auctions a second: raise the load by quarters until it is not held twice, then bisect.
+    """Return requests a second: raise the load by quarters until it is not held twice, then bisect.
 
     A load that fails once is tried again, because other programs on the machine may have caused a stall. As the better
     of two short runs counts, the search overestimates. So its result must hold for a longer time, and is lowered until
@@ -59,8 +59,8 @@ def find(
             good = is_held(load)
             verdict = "held" if good else "not held"
             say(
-                f"{bidder.name}: {rate:,.0f} auctions/s {verdict} for {seconds:g} s: "
-                f"bids in time {load.good_share:.4f}, p99 {load.latency('p99'):.1f} ms"
+                f"{bidder.name}: {rate:,.0f} a second {verdict} for {seconds:g} s: "
+                f"answered in time {load.good_share:.4f}, p99 {load.latency('p99'):.1f} ms"
                 + (", once more" if attempt == 0 and not good else "")
             )
             if good:
@@ -84,5 +84,5 @@ def find(
         if confirm == 0 or holds(low, confirm * seconds):
             return low
         low /= LOWER
-    say(f"{bidder.name}: beware, no load was held for {confirm * seconds:g} s; {low:,.0f} auctions/s is a guess")
+    say(f"{bidder.name}: beware, no load was held for {confirm * seconds:g} s; {low:,.0f} a second is a guess")
     return low

@@ -83,8 +83,9 @@ var allowed = map[string][]string{
 	"internal/rank/landings": {"internal/strictyaml"},
 	"internal/rank/profile":  {"internal/features", "internal/iso", "internal/rank/score"},
 
-	// What measures engines: programs that only bench/plans and bench/workers start.
+	// What measures engines: programs that only bench/plans, bench/ranking and bench/workers start.
 	"bench/plans/driver":   {"ALL"},
+	"bench/ranking/driver": {"ALL"},
 	"bench/workers/driver": {"ALL"},
 
 	// Fixtures that several rooms' tests share.
@@ -101,7 +102,7 @@ var alone = map[string]string{
 // cgo are the rooms that may use it.
 var cgo = []string{"internal/engine/onnx", "internal/engine/plan", "internal/engine/tensorflow", "internal/rank/bank"}
 
-// forTests are rooms that only tests may import.
+// forTests are rooms that only tests and benchmarks may import.
 var forTests = []string{"internal/batcher/batchertest", "internal/engine/plan/plantest", "internal/engine/tensorflow/tensorflowtest",
 	"internal/rank/ranktest",
 	"internal/stream/memory", "internal/stream/streamtest", "internal/events/eventstest"}
@@ -172,7 +173,7 @@ func TestImportRules(t *testing.T) {
 			}
 		}
 		for _, imported := range p.Imports {
-			if r := room(imported); slices.Contains(forTests, r) && !slices.Contains(forTests, from) {
+			if r := room(imported); slices.Contains(forTests, r) && !slices.Contains(forTests, from) && !strings.HasPrefix(from, "bench/") {
 				t.Errorf("%s imports %s, which is for tests", p.ImportPath, r)
 			}
 		}

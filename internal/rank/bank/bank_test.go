@@ -58,16 +58,6 @@ func eventually(t testing.TB, is func() bool) {
 	}
 }
 
-// settled waits until nothing is left to merge.
-func settled(t testing.TB, b *Bank) {
-	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for len(choose(b.current.Load().parts)) > 0 {
-		b.merged.Wait()
-	}
-}
-
 func add(files ...*classifiers.File) (changes []classifiers.Change) {
 	for _, f := range files {
 		changes = append(changes, classifiers.Change{File: f})
@@ -279,7 +269,7 @@ func TestAgainstReference(t *testing.T) {
 				v.Release()
 			}
 			if r.IntN(10) == 0 {
-				settled(t, b)
+				b.Settle()
 				v := b.View()
 				m.check(t, v, profiles)
 				v.Release()
@@ -311,7 +301,7 @@ func TestFleet(t *testing.T) {
 			}
 			apply(t, b, add(files...)...)
 		}
-		settled(t, b)
+		b.Settle()
 		for i := range 30 { // a few are replaced, each alone
 			f := fleet.Classifier(i*41, 2)
 			m.files[f.Campaign] = f
@@ -348,7 +338,7 @@ func TestManyRows(t *testing.T) {
 		files = append(files, f)
 	}
 	apply(t, b, add(files...)...)
-	settled(t, b)
+	b.Settle()
 	v := b.View()
 	defer v.Release()
 	if got := len(v.(*state).parts); got < 2 || got > 5 {
@@ -479,7 +469,7 @@ func TestScoreAllocatesNothing(t *testing.T) {
 	for i := range 100 {
 		apply(t, b, add(fleet.Classifier(i, 1))...)
 	}
-	settled(t, b)
+	b.Settle()
 	logits, p := make([]float64, 100), fleet.Profile(1)
 	if n := testing.AllocsPerRun(200, func() {
 		v := b.View()

@@ -40,7 +40,7 @@ func filled(b *testing.B, n int) *Bank {
 		}
 		apply(b, bank, add(files...)...)
 	}
-	settled(b, bank)
+	bank.Settle()
 	return bank
 }
 
@@ -116,7 +116,7 @@ func BenchmarkUpdate(b *testing.B) {
 			apply(b, bank, classifiers.Change{File: f})
 		}
 		b.StopTimer()
-		settled(b, bank)
+		bank.Settle()
 		report(b, bank)
 	})
 }

@@ -58,6 +58,15 @@ func (b *Bank) mergeLoop() {
 	}
 }
 
+// Settle waits until nothing is left to merge, a merge failed for want of memory, or the bank is closed.
+func (b *Bank) Settle() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(choose(b.current.Load().parts)) > 0 && !b.failed && !b.closed {
+		b.merged.Wait()
+	}
+}
+
 // mergeOnce reports whether there was something to merge.
 func (b *Bank) mergeOnce() bool {
 	b.mu.Lock()
