@@ -19,7 +19,7 @@ KEYS = {
     "bank_merge_mb": Key("the most MiB while all of them are replaced", 240, least=False),
     "vs_pipeline_loop": Key("times faster than a loop over scikit-learn's pipelines", 1e5),
     "vs_paper_encoder_loop": Key("times faster than a loop over dict encoders and predict_proba", 5000),
-    "rank_cpu_us": Key("CPU µs of the server, a /rank over HTTP with limit 10", 100, 50, least=False),
+    "rank_cpu_us": Key("CPU µs of the saturated server, a /rank over HTTP with limit 10", 100, 50, least=False),
     "predictions_per_core_second": Key("predictions for a second of the server's CPU, saturated", 4e7, 1e8),
     "churn_p99_ratio": Key("p99 with 500 changed files a minute, by p99 with none", 1.5, least=False),
     "churn_half_loaded": Key("probabilities of no whole file", 0, least=False),

@@ -62,8 +62,8 @@ def run(fleet: Fleet, found: Found, *, times: Times, churn: bool) -> None:
         full = _offer(ranker, fleet, times, rate=0)
         half = _offer(ranker, fleet, times, rate=full.rate / 2)
         found.values |= {
-            "rank_cpu_us": cpu_us(half),
-            "saturated_cpu_us": cpu_us(full),
+            "rank_cpu_us": cpu_us(full),
+            "half_load_cpu_us": cpu_us(half),
             "saturated_per_second": full.rate,
             "predictions_per_core_second": fleet.campaigns / cpu_us(full) * 1e6,
         }

@@ -36,7 +36,7 @@ func (w *work) gather(ctx context.Context, view score.View, p *plan) (score.Part
 		}
 		index = w.index
 	}
-	w.unscored = pick(w.logits, w.scores, index, func() float64 {
+	w.unscored = pick(w.logits, w.scores, index, partial != "", func() float64 {
 		if logit, ok := view.Prior(w.profile); ok {
 			return logit
 		}
@@ -46,23 +46,32 @@ func (w *work) gather(ctx context.Context, view score.View, p *plan) (score.Part
 }
 
 // pick sets each of logits to the score at its index, or to the prior's where the index is negative, and returns how many are
-// NaN. It asks the prior only if it needs it. The loop runs for every campaign of every ranking.
-func pick(logits, scores []float64, index []int32, askPrior func() float64) (unscored int) {
-	asked, prior := false, 0.0
+// NaN. It asks the prior only if it needs it. Scores have a NaN only if some lack. The first loop runs for every campaign of every
+// ranking.
+func pick(logits, scores []float64, index []int32, someLack bool, askPrior func() float64) (unscored int) {
+	rest := 0 // that the prior scores
 	for i, at := range index[:len(logits)] {
-		var logit float64
 		if uint(at) < uint(len(scores)) {
-			logit = scores[at]
+			logits[i] = scores[at]
 		} else {
-			if !asked {
-				asked, prior = true, askPrior()
+			rest++
+		}
+	}
+	if rest > 0 {
+		prior := askPrior()
+		for i, at := range index[:len(logits)] {
+			if at < 0 {
+				logits[i] = prior
 			}
-			logit = prior
 		}
-		if logit != logit { // NaN
-			unscored++
+		someLack = someLack || math.IsNaN(prior)
+	}
+	if someLack {
+		for _, logit := range logits {
+			if math.IsNaN(logit) {
+				unscored++
+			}
 		}
-		logits[i] = logit
 	}
 	return unscored
 }

@@ -26,14 +26,19 @@ func (w *work) sort(limit int) {
 	if w.by == string(byValue) {
 		w.sortByValue(limit)
 	} else {
-		bar := math.Inf(-1) // what a full heap's worst entry has
-		full := false
-		for i, logit := range w.logits {
-			if full && !(logit > bar) || logit != logit {
-				continue
+		i := 0
+		for ; i < len(w.logits) && len(w.best) < limit; i++ {
+			if logit := w.logits[i]; logit == logit { // not NaN
+				w.push(entry{logit, i}, limit)
 			}
-			bar = w.push(entry{logit, i}, limit)
-			full = len(w.best) == limit
+		}
+		if len(w.best) == limit {
+			bar := w.best[0].key // the worst, which a later one must exceed
+			for j, logit := range w.logits[i:] {
+				if logit > bar {
+					bar = w.push(entry{logit, i + j}, limit)
+				}
+			}
 		}
 	}
 	slices.SortFunc(w.best, func(a, b entry) int {
