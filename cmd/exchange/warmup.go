@@ -68,7 +68,7 @@ func (x *warmupCmd) run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("cannot write the clicks: %w", err)
 	}
-	return json.NewEncoder(out).Encode(map[string]any{"clicks": x.Clicks, "sales": sold, "campaigns": len(state.Active), "seed": c.Seed})
+	return json.NewEncoder(out).Encode(map[string]any{"clicks": x.Clicks, "sales": sold, "campaigns": len(state.Active), "until_ms": c.Start.UnixMilli(), "seed": c.Seed})
 }
 
 // fill adds the clicks, and returns how many sales they brought.

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder
 
+from pytrain.ranking.datasets import time_range
 from scripts.loop.settings import load
 
 if TYPE_CHECKING:
@@ -24,19 +26,21 @@ SAMPLED = 100_000  # clicks without a sale that are learnt, about; each weighs f
 WHOLE = 0.99  # a campaign that was active for this share of a window's clicks could be chosen throughout
 
 
-def lift_share(run: Run, rows: pd.DataFrame, ranking: dict[str, Any]) -> float | None:
+def lift_share(run: Run, rows: pd.DataFrame, ranking: dict[str, Any], *, until_ms: int) -> float | None:
     """The share of the possible gain that the global model brings; None if the warm-up log has no sale.
 
     Parameters
     ----------
     run
-        The run, with its data set; its first `world.warmup` clicks are the warm-up log.
+        The run, with its data set.
     rows
         The exchange's books by campaign and window.
     ranking
         The exchange's totals.
+    until_ms
+        The end of the warm-up log, Unix ms: no later click is learnt.
     """
-    log = _read(run)
+    log = _read(run, until_ms)
     if log["label"].nunique() < 2:
         return None
     names = [c for c in log.columns if c not in ("label", "weight")]
@@ -67,16 +71,27 @@ def share(rows: pd.DataFrame, ranking: dict[str, Any], *, order: dict[str, float
     return (expected - ranking["chance"]) / gain if gain > 0 else 0.0
 
 
-def _read(run: Run) -> pd.DataFrame:
+def _read(run: Run, until_ms: int) -> pd.DataFrame:
     """The warm-up log: all clicks with a sale, and a sample of the others with a weight."""
     rng = np.random.default_rng(run.world.seed)
     keep = min(1.0, SAMPLED / run.world.warmup)
     fields = load("rank-trainer.yaml")["fields"]
     parts = []
     for path in sorted(run.data_set.glob("[!.]*/*.parquet")):
-        part = pq.read_table(path, columns=["id", "campaign", "label", *fields]).to_pandas()
-        part = part[part["id"].str.startswith("warm-")].drop(columns="id")
-        part = part[part["label"] | (rng.random(len(part)) < keep)]
+        if time_range(path)[0] >= until_ms:
+            continue
+        table = pq.read_table(
+            path, columns=["time", "campaign", "label", *fields], read_dictionary=["campaign", *fields]
+        )
+        sold = table["label"].to_numpy()
+        before = table["time"].cast(pa.int64()).to_numpy() < until_ms
+        kept = before & (sold | (rng.random(len(table)) < keep))
+        part = (
+            table.drop_columns("time")
+            .filter(pa.array(kept))
+            .to_pandas()
+            .astype(dict.fromkeys(["campaign", *fields], str))
+        )
         parts.append(part.assign(weight=np.where(part["label"], 1.0, 1 / keep)))
     log: pd.DataFrame = pd.concat(parts, ignore_index=True)
     return log

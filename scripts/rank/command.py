@@ -25,16 +25,16 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def main(
     duration: Annotated[float | None, typer.Option(min=5, help="Seconds of traffic. Default: until Ctrl-C.")] = None,
-    rate: Annotated[float, typer.Option(min=0, help="Clicks a second that come straight to the ranker.")] = 500,
+    rate: Annotated[float, typer.Option(min=0, help="Clicks a second that come straight to the ranker.")] = 1000,
     auctions: Annotated[float, typer.Option(min=1, help="Auctions a second; a twentieth of them bring a click.")] = 100,
     warmup: Annotated[
         int, typer.Option(min=1000, help="Clicks of the log that the first classifiers learn.")
-    ] = 4_000_000,
+    ] = 16_000_000,
     campaigns: Annotated[int, typer.Option(min=2, help="Campaigns at any time.")] = 500,
     rate_min: Annotated[float, typer.Option(help="Mean sales a click of the rarest campaign.")] = 1e-6,
     rate_max: Annotated[float, typer.Option(help="Mean sales a click of the most frequent campaign.")] = 1e-2,
     policy: Annotated[str, typer.Option(help="The ranker's: epsilon-greedy, thompson or best.")] = "epsilon-greedy",
-    epsilon: Annotated[float, typer.Option(min=0, max=1, help="Share of clicks that explore.")] = 0.05,
+    epsilon: Annotated[float, typer.Option(min=0, max=1, help="Share of clicks that explore.")] = 0.02,
     recipe: Annotated[Path, typer.Option(help="Recipe of the classifiers.")] = ROOT / "models/sale/prior.yaml",
     free_ports: Annotated[bool, typer.Option(help="Use any free ports instead of 8090-8097, 4222 and 4223.")] = False,
     directory: Annotated[Path, typer.Option(help="The run's directory; emptied first.")] = ROOT / "var/rank",

@@ -38,7 +38,7 @@ def summarise(
     run
         The run, for its data set and books.
     warm
-        What the warm-up log has: clicks and sales.
+        What the warm-up log has: clicks, sales, and its end.
     books
         The exchange's report. Expected sales are by the true probabilities.
     before, ranker
@@ -64,7 +64,7 @@ def summarise(
         "sales": int(ranking["sales"]),
         "lift_share": ranking["lift_share"],
         "lift_share_last_minute": lift(total(windows[-7:-1] or windows)),
-        "global_model_lift_share": baseline.lift_share(run, rows, ranking),
+        "global_model_lift_share": baseline.lift_share(run, rows, ranking, until_ms=int(warm["until_ms"])),
         "best_single_campaign_lift_share": baseline.share(rows, ranking, order=None),
         "sales_per_1000": {key: 1000 * ranking[key] / max(clicks, 1) for key in ("shown", "best", "chance")},
         "explored": run.epsilon if run.policy == "epsilon-greedy" else None,
