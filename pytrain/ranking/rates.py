@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NODES = np.arange(-14.0, 10.0, 0.125)  # of b
 ROUNDS = 200
-TINY = 1e-300  # where G is 0 and the likelihood is not
+TINY = 1e-300  # the least likelihood, so that no sum is 0
 ENOUGH = 1e-3  # ends the rounds: the mean and the standard deviation moved less in sum
 # To steady the normal distribution of few campaigns, one more is supposed whose rate is that of all rows, and one whose
 # b is 1 from the mean. For G, one is supposed that has the normal distribution.
@@ -61,29 +61,28 @@ class Rates:
         """
         if not self.weights:
             return 0.0
-        log = _log_likelihood(np.array([sales]), np.array([rows]), np.array([logit - b]))
-        weight = _posterior(log, np.array(self.weights))[0]
-        p = float(weight @ sigmoid(logit - b + NODES))
+        likelihood = _likelihood(np.array([sales]), np.array([rows]), np.array([logit - b]))[0]
+        weight = likelihood * np.array(self.weights)
+        p = float(weight @ sigmoid(logit - b + NODES) / weight.sum())
         return float(np.log(p) - np.log1p(-p) - logit)
 
 
 def fit_rates(sales: Floats, rows: Floats, logit: Floats) -> Rates:
     """Fit the distribution to campaigns (k,): their weighted sales and rows, the logit of the rate that is expected."""
-    log = _log_likelihood(sales, rows, logit)
+    likelihood = _likelihood(sales, rows, logit)
     k, mean, variance = len(sales), 0.0, 1.0
     base = _normal(mean, variance)
     for _ in range(ROUNDS):  # expectation, maximisation
-        weight = _posterior(log, base)
-        first, second = weight @ NODES, weight @ NODES**2
+        posterior = _posterior(likelihood, base)
         before = mean, variance
-        mean = float(first.sum()) / (k + SUPPOSED)
-        variance = (float((second - 2 * mean * first + mean * mean).sum()) + SUPPOSED) / (k + SUPPOSED)
+        mean = float(posterior @ NODES) / (k + SUPPOSED)
+        variance = (float(posterior @ (NODES - mean) ** 2) + SUPPOSED) / (k + SUPPOSED)
         base = _normal(mean, variance)
         if abs(mean - before[0]) + abs(variance**0.5 - before[1] ** 0.5) < ENOUGH:
             break
     weights = base
     for _ in range(ROUNDS):
-        weights = (_posterior(log, weights).sum(axis=0) + SUPPOSED * base) / (k + SUPPOSED)
+        weights = (_posterior(likelihood, weights) + SUPPOSED * base) / (k + SUPPOSED)
     return Rates(mean, variance, tuple(weights.tolist()))
 
 
@@ -94,13 +93,13 @@ def _normal(mean: float, variance: float) -> Floats:
     return np.asarray(weights / weights.sum())
 
 
-def _log_likelihood(sales: Floats, rows: Floats, logit: Floats) -> Floats:
-    """Return the logarithm of each campaign's likelihood at all nodes, (k, nodes)."""
+def _likelihood(sales: Floats, rows: Floats, logit: Floats) -> Floats:
+    """Return each campaign's likelihood at all nodes, (k, nodes); the largest of a campaign is 1."""
     z = logit[:, None] + NODES
-    return np.asarray(sales[:, None] * z - rows[:, None] * np.logaddexp(0, z))
+    log = sales[:, None] * z - rows[:, None] * np.logaddexp(0, z)
+    return np.asarray(np.maximum(np.exp(log - log.max(axis=1, keepdims=True)), TINY))
 
 
-def _posterior(log: Floats, weights: Floats) -> Floats:
-    """Return each campaign's distribution of b, (k, nodes), by the logarithms of its likelihood and G's weights."""
-    found = weights * np.exp(log - log.max(axis=1, keepdims=True)) + TINY
-    return np.asarray(found / found.sum(axis=1, keepdims=True))
+def _posterior(likelihood: Floats, weights: Floats) -> Floats:
+    """Return the sum of all campaigns' distributions of b, (nodes,), by their likelihoods and the weights before."""
+    return np.asarray(weights * ((1 / (likelihood @ weights)) @ likelihood))
