@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from bench.ranking.programs import Fleet
 from bench.report import median, number, say, table
 
 THREADS = 8
+LEAST = 3  # users that are measured, whatever they take
 WALL = time.perf_counter
 
 
@@ -47,15 +49,21 @@ def seconds(
     users: list[dict[str, str]],
     *,
     clock: Callable[[], float] = time.process_time,
+    most_s: float = math.inf,
 ) -> list[float]:
-    """Return how long each user takes by a clock, after one that warms up."""
-    took = []
+    """Return how long each user takes by a clock, after one that warms up.
+
+    Users are left out when so many seconds have passed in all, but three are measured.
+    """
+    took: list[float] = []
     with threadpool_limits(1):
-        for i, user in enumerate([users[0], *users]):
+        score(users[0])
+        for user in users:
+            if len(took) >= LEAST and sum(took) > most_s:
+                break
             began = clock()
             score(user)
-            if i:
-                took.append(clock() - began)
+            took.append(clock() - began)
     return took
 
 

@@ -41,13 +41,13 @@ def estimators(fleet: Fleet, counts: Sequence[int]) -> dict[int, Path]:
         with ProcessPoolExecutor() as pool:
             list(pool.map(_write, [(largest, p) for p in paths], chunksize=20))
         done.touch()
+    names = sorted(path.name for path in largest.iterdir())  # two files each, one after the other
     for n in counts:
         directory = root / str(n)
         directory.mkdir(exist_ok=True)
-        for description in sorted(largest.glob("*.estimator.json"))[:n]:
-            for path in largest.glob(f"{description.name.removesuffix('.estimator.json')}.*"):
-                if not (directory / path.name).exists():
-                    (directory / path.name).hardlink_to(path)
+        for name in names[: 2 * n]:
+            if not (directory / name).exists():
+                (directory / name).hardlink_to(largest / name)
     return {n: root / str(n) for n in counts}
 
 
@@ -97,11 +97,9 @@ def _python(fleet: Fleet, sweep: Sweep) -> dict[str, list[float]]:
     for name, of in sides.items():
         found[name] = []
         for n in sweep.classifiers:
-            score = of(whole[:n])
-            one = loops.seconds(score, users[:1], clock=loops.WALL)[0]
-            rounds = max(min(3, sweep.rounds), min(sweep.rounds, int(sweep.python_s / one)))
-            found[name].append(1e3 * median(loops.seconds(score, users[:rounds], clock=loops.WALL)))
-            say(f"{name}: {n:,} classifiers take {number(found[name][-1])} ms, median of {rounds}")
+            took = loops.seconds(of(whole[:n]), users, clock=loops.WALL, most_s=sweep.python_s)
+            found[name].append(1e3 * median(took))
+            say(f"{name}: {n:,} classifiers take {number(found[name][-1])} ms, median of {len(took)}")
     return found
 
 
