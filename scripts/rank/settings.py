@@ -117,7 +117,7 @@ class Run:
             "campaigns": str(self.landings),
             "classifiers": str(self.classifiers),
             "click": {"policy": self.policy},
-            "explore": {"epsilon": self.epsilon, "seed": self.world.seed},
+            "explore": {"epsilon": self.epsilon, "seed": self.world.seed, "prior_variance": 2},
             "events": {
                 "embedded_listen": f"127.0.0.1:{self.ports.rank_stream}",
                 "embedded_dir": str(self.directory / "ranker/stream"),
