@@ -26,7 +26,13 @@ SHARED_BYTES = 64 << 10  # arrays from this size on are mapped
 
 @dataclass(frozen=True)
 class Prepared:
-    """An estimator with how it takes rows; the fields are those of `protocol.Prepare`."""
+    """An estimator with how it takes rows; the fields are those of `protocol.Prepare`.
+
+    Attributes
+    ----------
+    linear
+        Its probability is, bit for bit, what `linear.probabilities` gives.
+    """
 
     estimator: Any
     rows: str
@@ -35,6 +41,7 @@ class Prepared:
     columns: list[tuple[str, str]]
     positive: int
     outputs: int
+    linear: bool = False
 
 
 def write(path: Path, prepared: Prepared) -> int:

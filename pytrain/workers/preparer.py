@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -16,7 +17,7 @@ import joblib
 
 from pytrain.errors import BadFrame, InputError, PytrainError
 from pytrain.skops_file import load_skops
-from pytrain.workers import protocol
+from pytrain.workers import linear, protocol
 from pytrain.workers.prepared import Prepared, load, write
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def prepare(frame: protocol.Prepare) -> tuple[Prepared, list[str]]:
             remedy="name them as they were when it was fitted, in that order",
         )
     outputs = 1 if frame.positive >= 0 else len(labels)
-    return Prepared(estimator, frame.rows, frame.width, frame.dtype, frame.columns, frame.positive, outputs), labels
+    prepared = Prepared(estimator, frame.rows, frame.width, frame.dtype, frame.columns, frame.positive, outputs)
+    return replace(prepared, linear=linear.agrees(prepared)), labels
 
 
 def _read(path: Path, frame: protocol.Prepare) -> Any:

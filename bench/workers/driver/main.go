@@ -110,7 +110,7 @@ func run(s settings) error {
 }
 
 func options(s settings) workers.Options {
-	return workers.Options{Workers: s.workers, Preparers: 2, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	return workers.Options{Workers: s.workers, Preparers: 2, HelloTimeout: 5 * time.Minute, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 }
 
 // open starts a pool and waits until it has loaded everything.
@@ -129,9 +129,9 @@ func open(s settings, o workers.Options) (*workers.Pool, *estimators.Directory, 
 	if err == nil && len(d.View().Campaigns()) == 0 {
 		err = fmt.Errorf("no estimators in %s", s.dir)
 	}
-	for end := time.Now().Add(time.Minute); err == nil && pool.Stats().Loads < int64(pool.Stats().Prepared); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); err == nil && pool.Stats().Loads < int64(pool.Stats().Prepared); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			err = fmt.Errorf("estimators were not loaded within a minute: %+v", pool.Stats())
+			err = fmt.Errorf("estimators were not loaded within 5 minutes: %+v", pool.Stats())
 		}
 	}
 	if err != nil {

@@ -3,7 +3,6 @@ package workers
 import (
 	"fmt"
 	"math"
-	"sync"
 	"sync/atomic"
 )
 
@@ -27,8 +26,8 @@ type Bag struct {
 	values      []float64 // empty if all are 1
 	tables      []table
 
-	mu       sync.Mutex // guards what follows until Run returns
-	results  []float64  // outputs a task; NaN until it is scored
+	mu       lock      // guards what follows until Run returns
+	results  []float64 // outputs a task; NaN until it is scored
 	outcomes []Outcome
 	faults   map[int]string
 	left     int
@@ -108,8 +107,9 @@ func (b *Bag) fault(task int) string {
 	return ""
 }
 
-// begin makes room for results.
-func (b *Bag) begin() {
+// begin makes room for results. Waits for the bag's lock are added to waited.
+func (b *Bag) begin(waited *atomic.Int64) {
+	b.mu.waited = waited
 	n := len(b.classifiers)
 	b.results, b.outcomes = make([]float64, n*b.outputs), make([]Outcome, n)
 	for i := range b.results {

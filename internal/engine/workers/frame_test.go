@@ -139,7 +139,7 @@ func FuzzAnswers(f *testing.F) {
 			for range 3 {
 				b.Add(c, nil)
 			}
-			b.begin()
+			b.begin(nil)
 			sent := []item{{bag: b, task: 0}, {bag: b, task: 1}, {bag: b, task: 2}}
 			h.frame.seq = a.Seq
 			failed, err := h.check(sent, a)

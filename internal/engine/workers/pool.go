@@ -30,7 +30,7 @@ type Pool struct {
 	sources chan *preparation  // to the preparers
 	wanted  chan []*Classifier // missed classifiers, to admitLoop; a few requests' are remembered, the others' next time
 
-	mu          sync.Mutex // guards what follows
+	mu          lock // guards what follows
 	memory      *memory
 	classifiers map[uint32]*Classifier
 	homes       []int // classifiers by home
@@ -54,6 +54,7 @@ func Start(ctx context.Context, o Options) (*Pool, error) {
 	}
 	p := &Pool{o: o, costs: newCosts(), sources: make(chan *preparation), wanted: make(chan []*Classifier, 8),
 		classifiers: map[uint32]*Classifier{}, homes: make([]int, o.Workers), stop: make(chan struct{})}
+	p.mu.waited = &p.stats.lockNS
 	if p.memory, err = newMemory(o.Memory); err != nil {
 		return nil, err
 	}
@@ -64,9 +65,9 @@ func Start(ctx context.Context, o Options) (*Pool, error) {
 		return nil, fmt.Errorf("workers: cannot name the directory for prepared files: %w", err)
 	}
 	if o.Dealing {
-		p.queue = newDealt(o.Workers, p.costs)
+		p.queue = newDealt(o.Workers, p.costs, &p.stats.lockNS)
 	} else {
-		p.queue = newShared(o.Workers, o.StealAfter, p.costs)
+		p.queue = newShared(o.Workers, o.StealAfter, p.costs, &p.stats.lockNS)
 	}
 	for w := range o.Workers {
 		p.workers = append(p.workers, newHandler(p, w))
@@ -240,7 +241,7 @@ func (p *Pool) Run(ctx context.Context, b *Bag) error {
 		return ErrFull
 	}
 	defer p.waiting.Add(int64(-n))
-	b.begin()
+	b.begin(&p.stats.lockNS)
 	p.queue.push(b, p.sort(b))
 	p.wake()
 	select {

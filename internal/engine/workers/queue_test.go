@@ -22,7 +22,7 @@ func bagOf(c *Classifier, n int) (*Bag, [][]int32) {
 		b.Add(c, nil)
 		tasks[c.home] = append(tasks[c.home], int32(t))
 	}
-	b.begin()
+	b.begin(nil)
 	return b, tasks
 }
 
@@ -41,8 +41,8 @@ func count(items []item, bags ...*Bag) []int {
 
 func TestQueues(t *testing.T) {
 	queues := map[string]func() queue{
-		"shared": func() queue { return newShared(2, 10*time.Millisecond, newCosts()) },
-		"dealt":  func() queue { return newDealt(2, newCosts()) },
+		"shared": func() queue { return newShared(2, 10*time.Millisecond, newCosts(), nil) },
+		"dealt":  func() queue { return newDealt(2, newCosts(), nil) },
 	}
 	for name, make := range queues {
 		t.Run(name, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestStealing(t *testing.T) {
 	f := func(name string, n int, on []int, down bool, want int) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			q := newShared(2, 10*time.Millisecond, newCosts())
+			q := newShared(2, 10*time.Millisecond, newCosts(), nil)
 			b, tasks := bagOf(fake(100, 0, on...), n)
 			q.push(b, tasks)
 			q.setDown(0, down)

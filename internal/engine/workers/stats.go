@@ -1,29 +1,34 @@
 package workers
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // counters count since the start.
 type counters struct {
-	tasks, batches, stolen, loads, evicted, missed, failed, retried, deaths, late, full atomic.Int64
+	tasks, batches, stolen, loads, evicted, missed, failed, retried, deaths, late, full, lockNS atomic.Int64
 }
 
 // Stats is a snapshot of a pool.
 type Stats struct {
-	Tasks    int64 // scored
-	Batches  int64 // answered, with tasks
-	Stolen   int64 // tasks that another worker than their home was sent
-	Loads    int64 // copies that workers loaded
-	Evicted  int64 // copies that the policy took away
-	Missed   int64 // tasks whose classifier had no copy
-	Failed   int64 // tasks whose estimator raised, or whose workers died twice
-	Retried  int64 // tasks that were sent again because their worker died
-	Deaths   int64 // ends of worker processes that were not asked for
-	Late     int64 // bags that ended before all their tasks
-	Full     int64 // bags that were refused
-	Waiting  int   // tasks in the queue
-	Up       int   // workers that are up
-	Bytes    int64 // of all copies
-	Prepared int   // classifiers
+	Tasks    int64         // scored
+	Batches  int64         // answered, with tasks
+	Stolen   int64         // tasks that another worker than their home was sent
+	Loads    int64         // copies that workers loaded
+	Evicted  int64         // copies that the policy took away
+	Missed   int64         // tasks whose classifier had no copy
+	Failed   int64         // tasks whose estimator raised, or whose workers died twice
+	Retried  int64         // tasks that were sent again because their worker died
+	Deaths   int64         // ends of worker processes that were not asked for
+	Late     int64         // bags that ended before all their tasks
+	Full     int64         // bags that were refused
+	Waiting  int           // tasks in the queue
+	Up       int           // workers that are up
+	Bytes    int64         // of all copies
+	Limit    int64         // of Bytes
+	LockWait time.Duration // of all goroutines, for the locks of the pool, its queue and the bags
+	Prepared int           // classifiers
 	ByWorker []WorkerStats
 }
 
@@ -43,7 +48,7 @@ func (p *Pool) Stats() Stats {
 	c := &p.stats
 	s := Stats{Tasks: c.tasks.Load(), Batches: c.batches.Load(), Stolen: c.stolen.Load(), Loads: c.loads.Load(), Evicted: c.evicted.Load(),
 		Missed: c.missed.Load(), Failed: c.failed.Load(), Retried: c.retried.Load(), Deaths: c.deaths.Load(), Late: c.late.Load(),
-		Full: c.full.Load(), Waiting: p.queue.len()}
+		Full: c.full.Load(), LockWait: time.Duration(c.lockNS.Load()), Limit: p.o.Memory, Waiting: p.queue.len()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Bytes, s.Prepared = p.memory.bytes(), len(p.classifiers)
