@@ -7,19 +7,37 @@ import (
 	"gavel/internal/rank/classifiers"
 )
 
-// startClassifiers makes the bank, and the monitor that keeps it equal to the directory of classifier files. The files are read while
+// The scorers, as the setting scorer names them.
+const (
+	scorerBank    = "bank"
+	scorerWorkers = "workers"
+)
+
+var scorers = []string{scorerBank, scorerWorkers}
+
+// startScorer makes what scores campaigns.
+func (r *ranker) startScorer(ctx context.Context) error {
+	if r.config.Scorer == scorerWorkers {
+		return r.startWorkers(ctx)
+	}
+	return r.startBank()
+}
+
+// startBank makes the bank, and the monitor that keeps it equal to the directory of classifier files. The files are read while
 // the ranker serves already; until then clicks go to any campaign.
-func (r *ranker) startClassifiers(context.Context) (err error) {
-	if r.bank, err = bank.New(bank.Options{Log: r.log, Registerer: r.metrics}); err != nil {
+func (r *ranker) startBank() error {
+	b, err := bank.New(bank.Options{Log: r.log, Registerer: r.metrics})
+	if err != nil {
 		return err
 	}
-	r.parts.OnStop("bank", closeTimeout, func(context.Context) error { r.bank.Close(); return nil })
-	r.monitor, err = classifiers.NewMonitor(classifiers.Options{
-		Dir: r.config.Classifiers, Sink: r.bank, Log: r.log, Registerer: r.metrics,
+	r.parts.OnStop("bank", closeTimeout, func(context.Context) error { b.Close(); return nil })
+	m, err := classifiers.NewMonitor(classifiers.Options{
+		Dir: r.config.Classifiers, Sink: b, Log: r.log, Registerer: r.metrics,
 	})
 	if err != nil {
 		return err
 	}
-	r.parts.Loop("classifiers", closeTimeout, r.monitor.Run)
+	r.scorer, r.read = b, m.Ready
+	r.parts.Loop("classifiers", closeTimeout, m.Run)
 	return nil
 }

@@ -22,7 +22,10 @@ type config struct {
 	AdminListen string `yaml:"admin_listen"`
 	StateDir    string `yaml:"state_dir"`
 	Campaigns   string `yaml:"campaigns"`
+	Scorer      string `yaml:"scorer"`
 	Classifiers string `yaml:"classifiers"`
+
+	Workers workersConfig `yaml:"workers"`
 
 	Profile struct {
 		Fields        map[string][]string `yaml:"fields"`
@@ -74,7 +77,9 @@ func defaults() *config {
 	c.AdminListen = "127.0.0.1:8096"
 	c.StateDir = "var/ranker"
 	c.Campaigns = "configs/rank-campaigns.yaml"
+	c.Scorer = scorerBank
 	c.Classifiers = "var/classifiers"
+	c.Workers.setDefaults()
 	c.Rank.Deadline = 200 * time.Millisecond
 	c.Rank.Limit = 10
 	c.Rank.MaxLimit = 100
@@ -124,6 +129,10 @@ func (c *config) Validate() (faults []error) {
 		faults = append(faults, err.(interface{ Unwrap() []error }).Unwrap()...) // it joins them
 	}
 	check(!strings.ContainsAny(c.Profile.CountryHeader, " :\r\n"), "profile.country_header", "%q is no header's name", c.Profile.CountryHeader)
+	check(slices.Contains(scorers, c.Scorer), "scorer", "%q is none of %q", c.Scorer, scorers)
+	if c.Scorer == scorerWorkers {
+		c.Workers.validate(check)
+	}
 	r := &c.Rank
 	check(r.Deadline >= time.Millisecond && r.Deadline <= rank.MaxDeadline, "rank.deadline", "%v must be 1ms to %v", r.Deadline, rank.MaxDeadline)
 	check(r.MaxLimit >= 1 && r.MaxLimit <= rank.MaxAnswers, "rank.max_limit", "%d must be 1 to %d", r.MaxLimit, rank.MaxAnswers)

@@ -19,7 +19,8 @@ import (
 )
 
 const about = `Ranks campaigns for a user (POST /rank) and redirects clicks to the best campaign's landing page (GET /click), by one
-classifier a campaign. Classifiers are files; the ranker follows their directory while it serves. Clicks and the sales that
+classifier a campaign. Classifiers are files; the ranker follows their directory while it serves. With "scorer: workers",
+they are estimators of scikit-learn that Python processes run. Clicks and the sales that
 follow (/sale) go to the event stream.
 
 The admin port serves health (/healthz, /readyz), metrics (/metrics) and profiles (/debug/pprof).
@@ -29,7 +30,7 @@ type commands struct {
 	Version kong.VersionFlag `help:"Print the version, the commit and the version of Go."`
 
 	Serve serveCommand `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
-	Check checkCommand `cmd:"" help:"Check the configuration and the campaign file, and list every fault."`
+	Check checkCommand `cmd:"" help:"Check the configuration, the campaign file and the estimators, and list every fault."`
 }
 
 type configFlag struct {
@@ -93,7 +94,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return serve(ctx, config, config.Log.Logger(stderr))
 }
 
-// check reads the configuration and the campaign file that it names. If a file has faults, the error lists them all.
+// check reads the configuration, and the campaign file and estimators that it names. If a file has faults, the error lists them all.
 func check(path string, stdout io.Writer) error {
 	config, err := loadConfig(path)
 	if err != nil {
@@ -107,6 +108,14 @@ func check(path string, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%w:\n%w", errConfig, err)
 	}
-	_, err = fmt.Fprintf(stdout, "%s: sound\n%s: sound, %d active campaigns, %d inactive\n", path, config.Campaigns, set.Len(), set.Inactive())
+	sound := fmt.Sprintf("%s: sound\n%s: sound, %d active campaigns, %d inactive\n", path, config.Campaigns, set.Len(), set.Inactive())
+	if config.Scorer == scorerWorkers {
+		described, err := checkWorkers(&config.Workers)
+		if err != nil {
+			return fmt.Errorf("%w:\n%w", errConfig, err)
+		}
+		sound += fmt.Sprintf("%s: sound, %d estimators\n", config.Workers.Estimators, described)
+	}
+	_, err = io.WriteString(stdout, sound)
 	return err
 }

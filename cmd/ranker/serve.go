@@ -20,11 +20,10 @@ import (
 	"gavel/internal/events/outlet"
 	"gavel/internal/process"
 	"gavel/internal/rank"
-	"gavel/internal/rank/bank"
-	"gavel/internal/rank/classifiers"
 	"gavel/internal/rank/explore"
 	"gavel/internal/rank/landings"
 	"gavel/internal/rank/profile"
+	"gavel/internal/rank/score"
 )
 
 const (
@@ -43,8 +42,8 @@ type ranker struct {
 	keys      *notices.Keyring
 	outlet    *outlet.Outlet
 	campaigns *watch.Watcher[*landings.Set]
-	bank      *bank.Bank
-	monitor   *classifiers.Monitor
+	scorer    score.Scorer
+	read      func() bool // whether the scorer has read what was there at the start
 	server    *rank.Server
 	serving   atomic.Bool // the edge listens and is not stopping
 }
@@ -59,7 +58,7 @@ func serve(ctx context.Context, config *config, log *slog.Logger) error {
 		{Name: "state", Start: r.startState},
 		{Name: "stream", Start: r.startStream},
 		{Name: "campaigns", Start: r.startCampaigns},
-		{Name: "classifiers", Start: r.startClassifiers},
+		{Name: "scorer", Start: r.startScorer},
 		{Name: "admin", Start: r.startAdmin},
 		{Name: "edge", Start: r.startEdge},
 	}); err != nil {
@@ -134,7 +133,7 @@ func (r *ranker) startEdge(context.Context) error {
 		return err
 	}
 	r.server, err = rank.NewServer(rank.Options{
-		Profiles: profiles, Scorer: r.bank, Campaigns: r.campaigns.Set, Chooser: chooser,
+		Profiles: profiles, Scorer: r.scorer, Campaigns: r.campaigns.Set, Chooser: chooser,
 		Publisher: r.outlet.Publisher, Keys: r.keys, Sales: sales,
 		Deadline: c.Rank.Deadline, Limit: c.Rank.Limit, MaxLimit: c.Rank.MaxLimit, By: c.Rank.By, Policy: explore.Policy(c.Rank.Policy),
 		ClickBy: c.Click.By, ClickPolicy: explore.Policy(c.Click.Policy), PriorVariance: c.Explore.PriorVariance,
@@ -166,7 +165,9 @@ func (r *ranker) ready() error {
 	switch {
 	case !r.serving.Load():
 		return errors.New("the ranker is starting or stopping")
-	case !r.monitor.Ready():
+	case !r.read() && r.config.Scorer == scorerWorkers:
+		return fmt.Errorf("the estimators of %s are being read", r.config.Workers.Estimators)
+	case !r.read():
 		return fmt.Errorf("the classifiers of %s are being read", r.config.Classifiers)
 	case r.campaigns.Set().Len() == 0:
 		return fmt.Errorf("no campaign of %s is active", r.config.Campaigns)

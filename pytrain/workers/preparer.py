@@ -18,6 +18,7 @@ import joblib
 from pytrain.errors import BadFrame, InputError, PytrainError
 from pytrain.skops_file import load_skops
 from pytrain.workers import linear, protocol
+from pytrain.workers.configure import configure
 from pytrain.workers.prepared import Prepared, load, write
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 def serve(stream: BinaryIO, answers: Answers) -> None:
     """Answer prepare frames, one after the other."""
+    configure()
     answers.write(protocol.hello())
     for frame in protocol.read_frames(stream):
         if isinstance(frame, protocol.Stop):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import gc
-import inspect
 import logging
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,6 +14,7 @@ from scipy.sparse import csr_matrix
 
 from pytrain.errors import BadFrame
 from pytrain.workers import linear, prepared, protocol
+from pytrain.workers.configure import configure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,16 +202,3 @@ def _table(c: Classifier, rows: list[list[Any]]) -> Any:
 
 def _words(e: Exception) -> str:
     return f"{type(e).__name__}: {e}"[:MAX_FAULT]
-
-
-def configure() -> None:
-    """Spare what every call would repeat.
-
-    Rows of indices are finite, and parameters were checked when the estimator was fitted. scikit-learn asks of all rows
-    whether they are a data frame, by inspect.getattr_static, which before Python 3.12 walked all base classes each
-    time: a third of a linear model's predict_proba. Python 3.12 remembers that for each class, and so does this.
-    """
-    sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
-    if sys.version_info < (3, 12):
-        walk = inspect._shadowed_dict  # type: ignore[attr-defined] # noqa: SLF001 - it has no public name
-        inspect._shadowed_dict = functools.lru_cache(maxsize=512)(walk)  # type: ignore[attr-defined] # noqa: SLF001

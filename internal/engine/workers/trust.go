@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// Endings are those of files that can be prepared.
+var Endings = append([]string{".skops"}, pickles...)
+
 // pickles are the endings of files that can run any code when they are read.
 var pickles = []string{".joblib", ".pkl", ".pickle"}
 
@@ -24,6 +27,17 @@ func CheckTrusted(path string) error {
 		return fmt.Errorf("workers: cannot trust %s: it belongs to user %d, must belong to this process's user %d or to root", path, s.Uid, os.Geteuid())
 	}
 	return nil
+}
+
+// Check returns every fault of the source that shows without reading the estimator: of its description, and of its file's place.
+func (s *Source) Check() error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(s.Path); err != nil {
+		return fmt.Errorf("workers: %s: cannot find the estimator: %w", s.Name, err)
+	}
+	return checkFile(s)
 }
 
 // checkFile refuses pickles from directories that are not trusted, or that others can write to.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"gavel/internal/dirwatch"
 )
 
 // metrics are a monitor's.
@@ -31,7 +33,7 @@ func newMetrics(m *Monitor, reg prometheus.Registerer) (*metrics, error) {
 	for _, result := range []string{"loaded", "unchanged", "refused", "waiting", "outranked"} {
 		x.read.WithLabelValues(result)
 	}
-	for _, cause := range []string{"start", "timer", "overflow"} {
+	for _, cause := range dirwatch.Causes {
 		x.rescans.WithLabelValues(cause)
 	}
 	if reg == nil {
@@ -65,6 +67,15 @@ func newMetrics(m *Monitor, reg prometheus.Registerer) (*metrics, error) {
 		x.registered = append(x.registered, c)
 	}
 	return x, nil
+}
+
+// rescanned counts a rescan, and says whether the directory can be read.
+func (x *metrics) rescanned(cause string, readable bool) {
+	x.rescans.WithLabelValues(cause).Inc()
+	x.unreadable.Set(0)
+	if !readable {
+		x.unreadable.Set(1)
+	}
 }
 
 func (x *metrics) unregister() {

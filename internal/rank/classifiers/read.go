@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"gavel/internal/dirwatch"
 )
 
 // A batch is what is in memory at once: so many files, of so many bytes. A file that is larger is a batch for itself.
@@ -27,8 +29,8 @@ const (
 // reading is a file as it was found.
 type reading struct {
 	name  string
-	stamp stamp // without info: the file is gone
-	file  *File // nil if fault is set
+	stamp dirwatch.Stamp // without info: the file is gone
+	file  *File          // nil if fault is set
 	data  [32]byte
 	fault error
 }
@@ -47,11 +49,11 @@ func (m *Monitor) read(ctx context.Context, names []string) {
 		})
 		names = slices.Compact(names)
 		n, total := 0, int64(0)
-		stamps := make([]stamp, 0, batchFiles)
+		stamps := make([]dirwatch.Stamp, 0, batchFiles)
 		for n < len(names) && n < batchFiles {
-			s := stampOf(m.options.Dir, names[n])
-			if s.info != nil {
-				if total += s.info.Size(); total > batchBytes && n > 0 {
+			s := dirwatch.StampOf(m.options.Dir, names[n])
+			if s.Info != nil {
+				if total += s.Info.Size(); total > batchBytes && n > 0 {
 					break
 				}
 			}
@@ -64,7 +66,7 @@ func (m *Monitor) read(ctx context.Context, names []string) {
 }
 
 // readBatch reads files with at most Options.Readers goroutines.
-func (m *Monitor) readBatch(names []string, stamps []stamp) []reading {
+func (m *Monitor) readBatch(names []string, stamps []dirwatch.Stamp) []reading {
 	readings := make([]reading, len(names))
 	var readers sync.WaitGroup
 	next := make(chan int)
@@ -84,9 +86,9 @@ func (m *Monitor) readBatch(names []string, stamps []stamp) []reading {
 }
 
 // readFile reads and decodes a file. The stamp is of before it was read: if it changes meanwhile, it is read again.
-func (m *Monitor) readFile(name string, s stamp) reading {
+func (m *Monitor) readFile(name string, s dirwatch.Stamp) reading {
 	r := reading{name: name, stamp: s}
-	if s.info == nil {
+	if s.Info == nil {
 		_, err := os.Stat(filepath.Join(m.options.Dir, name))
 		if !errors.Is(err, fs.ErrNotExist) && err != nil {
 			r.fault = fmt.Errorf("classifiers: %w: %w", errUnreadable, err)
@@ -95,7 +97,7 @@ func (m *Monitor) readFile(name string, s stamp) reading {
 	}
 	data, err := m.readBytes(name, s)
 	if errors.Is(err, fs.ErrNotExist) {
-		r.stamp = stamp{} // since
+		r.stamp = dirwatch.Stamp{} // since
 		return r
 	}
 	if err != nil {
@@ -112,12 +114,12 @@ func (m *Monitor) readFile(name string, s stamp) reading {
 // errUnreadable is that the system does not give the file's bytes.
 var errUnreadable = errors.New("it cannot be read")
 
-func (m *Monitor) readBytes(name string, s stamp) ([]byte, error) {
-	if !s.info.Mode().IsRegular() {
+func (m *Monitor) readBytes(name string, s dirwatch.Stamp) ([]byte, error) {
+	if !s.Info.Mode().IsRegular() {
 		return nil, fmt.Errorf("classifiers: %w: it is no regular file", errUnreadable)
 	}
-	if s.info.Size() > MaxBytes {
-		return nil, fmt.Errorf("classifiers: %w: %d bytes, more than %d", ErrDamaged, s.info.Size(), MaxBytes)
+	if s.Info.Size() > MaxBytes {
+		return nil, fmt.Errorf("classifiers: %w: %d bytes, more than %d", ErrDamaged, s.Info.Size(), MaxBytes)
 	}
 	f, err := os.OpenFile(filepath.Join(m.options.Dir, name), os.O_RDONLY|syscall.O_NONBLOCK, 0) // never waits for a pipe's writer
 	if err != nil {
@@ -125,7 +127,7 @@ func (m *Monitor) readBytes(name string, s stamp) ([]byte, error) {
 	}
 	defer f.Close()
 	var data bytes.Buffer
-	data.Grow(int(s.info.Size()) + bytes.MinRead)
+	data.Grow(int(s.Info.Size()) + bytes.MinRead)
 	if _, err := data.ReadFrom(io.LimitReader(f, MaxBytes+1)); err != nil {
 		return nil, fmt.Errorf("classifiers: %w: %w", errUnreadable, err)
 	}
@@ -167,7 +169,7 @@ func (m *Monitor) plan(p *plan, r reading, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := &m.table
-	if r.stamp.info == nil && r.fault == nil { // gone
+	if r.stamp.Info == nil && r.fault == nil { // gone
 		if k := t.files[r.name]; k != nil {
 			m.metrics.removed.Inc()
 			t.settle(r.name, k)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gavel/internal/dirwatch"
 )
 
 // A Refusal is a file whose contents do not serve.
@@ -79,7 +81,7 @@ func (m *Monitor) refuse(name string, k *known, fault error) {
 		ofFile = ofFile || errors.Is(fault, is)
 	}
 	if !ofFile {
-		k.stamp = stamp{} // the next rescan tries again
+		k.stamp = dirwatch.Stamp{} // the next rescan tries again
 	}
 	m.report(name, k)
 }

@@ -1,23 +1,10 @@
 package classifiers
 
 import (
-	"os"
-	"path/filepath"
 	"time"
+
+	"gavel/internal/dirwatch"
 )
-
-// stamp tells whether a file is the one that was read.
-type stamp struct {
-	info os.FileInfo // nil: it is not there
-}
-
-func stampOf(dir, name string) stamp {
-	info, err := os.Stat(filepath.Join(dir, name))
-	if err != nil {
-		return stamp{}
-	}
-	return stamp{info}
-}
 
 // identity is what the sink has of a file.
 type identity struct {
@@ -30,7 +17,7 @@ type identity struct {
 
 // A known file is one that was read.
 type known struct {
-	stamp stamp
+	stamp dirwatch.Stamp
 	read  time.Time // when
 
 	// What the file holds now may differ from what serves of it.
@@ -42,17 +29,8 @@ type known struct {
 	since     time.Time // of the fault, or the waiting
 }
 
-// racy is how long after a file was read its time may stand still though it changes: clocks of file systems are coarse.
-const racy = 2 * time.Second
-
 // is reports whether the file is as it was read.
-func (k *known) is(s stamp) bool {
-	a, b := k.stamp.info, s.info
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && k.read.Sub(b.ModTime()) > racy
-}
+func (k *known) is(s dirwatch.Stamp) bool { return k.stamp.Is(s, k.read) }
 
 // table is what is known of the directory.
 type table struct {

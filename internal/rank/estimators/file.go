@@ -2,6 +2,7 @@ package estimators
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -46,6 +47,8 @@ type description struct {
 	Features  []feature `json:"features"`
 	Columns   []column  `json:"columns"`
 	Golden    *golden   `json:"golden"`
+
+	sum [32]byte // of the file
 }
 
 // feature is one feature of an encoder: the column of each value.
@@ -84,6 +87,7 @@ func read(path string) (*description, error) {
 	if err != nil {
 		return nil, fmt.Errorf("estimators: %s: %w", filepath.Base(path), err)
 	}
+	d.sum = sha256.Sum256(data)
 	return d, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"gavel/internal/engine/workers"
 	"gavel/internal/rank/score"
@@ -61,7 +62,8 @@ func (v *view) Score(ctx context.Context, p score.Profile, logits []float64) (sc
 	return partial, nil
 }
 
-// Probabilities returns the campaigns that serve now with their probabilities; where one could not be scored it is NaN. It is what Score makes logits of: predict_proba's very bits.
+// Probabilities returns the campaigns that serve now with their probabilities; where one could not be scored it is NaN. It is what
+// Score makes logits of: predict_proba's very bits.
 func (d *Directory) Probabilities(ctx context.Context, profile score.Profile) (campaigns []score.Campaign, p []float64, _ score.Partial, _ error) {
 	v := d.now.Load()
 	p = make([]float64, len(v.entries))
@@ -69,10 +71,18 @@ func (d *Directory) Probabilities(ctx context.Context, profile score.Profile) (c
 	return v.campaigns, p, partial, err
 }
 
+// reserve is the share of the time left that a request keeps, to sort and encode what was scored by then.
+const reserve = 40
+
 // probabilities encodes the profile for every campaign and runs the tasks.
 func (v *view) probabilities(ctx context.Context, p score.Profile, to []float64) (score.Partial, error) {
 	if len(to) != len(v.entries) {
 		return "", fmt.Errorf("estimators: room for %d results of %d campaigns", len(to), len(v.entries))
+	}
+	if end, limited := ctx.Deadline(); limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end.Add(-time.Until(end)/reserve))
+		defer cancel()
 	}
 	b := workers.NewBag(1, len(v.entries))
 	ids := v.d.words.of(p)
@@ -89,7 +99,7 @@ func (v *view) probabilities(ctx context.Context, p score.Profile, to []float64)
 		}
 		row, err := e.encoder.table(p)
 		if err != nil {
-			v.d.throttled("a profile does not fit a pipeline's columns", e.campaign.ID, err.Error())
+			v.d.unfit.Warn(v.d.o.Log, "a profile does not fit a pipeline's columns", "campaign", e.campaign.ID, "error", err)
 			tasks[i] = -1
 			unfit++
 			continue
@@ -110,7 +120,7 @@ func (v *view) probabilities(ctx context.Context, p score.Profile, to []float64)
 		}
 	}
 	for _, why := range b.Faults() {
-		v.d.throttled("a classifier failed for a profile", "", why)
+		v.d.failed.Warn(v.d.o.Log, "a classifier failed for a profile", "error", why)
 		break
 	}
 	switch {

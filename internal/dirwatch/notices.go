@@ -1,4 +1,4 @@
-package classifiers
+package dirwatch
 
 import (
 	"errors"
@@ -65,6 +65,7 @@ type watch struct {
 	of      os.FileInfo // the directory that is watched; another may have taken its name since
 	gone    atomic.Bool // it was removed or renamed, and its watch with it
 	loop    sync.WaitGroup
+	isName  func(string) bool
 	stalled func() // for tests: called before each notification is taken
 }
 
@@ -114,7 +115,7 @@ func (w *watch) noticeLoop(dir string, p *pending) {
 					w.gone.Store(true)
 					p.overflow()
 				}
-			} else if name := filepath.Base(e.Name); IsName(name) {
+			} else if name := filepath.Base(e.Name); w.isName(name) {
 				p.add(name)
 			}
 		case err, ok := <-w.watcher.Errors:
