@@ -45,6 +45,9 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 	f("click: {by: '', policy: x}\n", `click.by: ""`, `click.policy: "x"`)
 	f("explore: {epsilon: 1.5, prior_variance: 0}\n", "explore.epsilon: 1.5", "explore.prior_variance: 0")
 	f("sale: {ttl: 0s}\nlimits: {body_bytes: 0, connections: -1}\n", "sale.ttl: ", "limits.body_bytes: ", "limits.connections: ")
+	f("scorer: onnx\n", `scorer: "onnx" is none of`)
+	f("scorer: workers\nworkers: {estimators: '', count: -1, preparers: 0, memory: 0, queue_tasks: 0, batch_time: 0s}\n", "workers.estimators: ", "workers.count: ",
+		"workers.preparers: ", "workers.memory: ", "workers.queue_tasks: ", "workers.batch_time: ")
 	f("log: {level: loud, format: xml}\n", `log.level: "loud"`, `log.format: "xml"`)
 }
 
