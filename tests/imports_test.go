@@ -55,7 +55,7 @@ var allowed = map[string][]string{
 	"internal/rank/ranktest":    {"STANDARD", "internal/rank/classifiers", "internal/rank/score"},
 	"internal/rank/score":       {"STANDARD"},
 	"internal/recipe":           {"internal/features", "internal/strictyaml"},
-	"internal/rank/estimators":  {"internal/dirwatch", "internal/engine/workers", "internal/rank/score", "internal/throttle"},
+	"internal/rank/estimators":  {"internal/dirwatch", "internal/engine/workers", "internal/metric", "internal/rank/score", "internal/throttle"},
 	// The interface imports nothing; the suite and the in-memory form know it alone.
 	"internal/stream":            {"STANDARD"},
 	"internal/stream/memory":     {"STANDARD", "internal/stream"},

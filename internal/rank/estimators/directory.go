@@ -91,7 +91,7 @@ func (d *Directory) Ready() bool { return d.follower.Ready() }
 
 // Run follows the directory until ctx ends, and then returns nil.
 func (d *Directory) Run(ctx context.Context) error {
-	defer d.metrics.unregister()
+	defer d.metrics.Unregister()
 	return d.follower.Run(ctx)
 }
 
