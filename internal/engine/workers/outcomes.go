@@ -2,6 +2,7 @@ package workers
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -94,11 +95,10 @@ func (h *handler) loads(a *answer, tasks int, took time.Duration) {
 		case c == nil:
 		case l.Text == "":
 			p.stats.loads.Add(1)
-			temporary := false
-			for _, key := range h.frame.drop {
-				temporary = temporary || key == l.Of
+			if slices.Contains(h.frame.drop, l.Of) {
+				break // the process has dropped it again, even if it was given room meanwhile
 			}
-			if !c.copies[h.id].CompareAndSwap(admitted, loaded) && !temporary {
+			if !c.copies[h.id].CompareAndSwap(admitted, loaded) {
 				h.drop(c.key) // it lost its room meanwhile
 			}
 		case c.copies[h.id].Swap(absent) != absent:
