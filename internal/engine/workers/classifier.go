@@ -6,6 +6,7 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 )
 
 // Rows says what rows an estimator takes.
@@ -192,9 +193,12 @@ func (c *Classifier) tableFault(row []any) string {
 	}
 	for i, column := range c.columns {
 		ok := false
-		switch row[i].(type) {
+		switch v := row[i].(type) {
 		case string:
 			ok = column.Type == Text
+			if !utf8.ValidString(v) { // a frame with it could not be read
+				return fmt.Sprintf("%s: column %q: %q is no UTF-8", c.name, column.Name, v)
+			}
 		case float64:
 			ok = column.Type == Float64
 		case int64:

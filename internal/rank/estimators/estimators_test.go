@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"math"
 	"os"
@@ -46,7 +47,7 @@ func TestDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close(context.Background())
-	d, err := Open(pool, Options{Dir: dir, Readers: 1, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	d, err := Open(pool, Options{Dir: dir, Readers: 1, Rescan: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +112,59 @@ func TestDirectory(t *testing.T) {
 	if n := len(scan()); n != len(made.Want)-1 || len(d.Faults()) > 0 || pool.Stats().Prepared != n {
 		t.Errorf("%d campaigns, %d prepared; %v", n, pool.Stats().Prepared, d.Faults())
 	}
+
+	// Followed, an estimator that comes later than its description serves when it comes.
+	following, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(following) }()
+	eventually := func(what string, is func() bool) {
+		t.Helper()
+		for end := time.Now().Add(5 * time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s has not come: %v", what, d.Faults())
+			}
+		}
+	}
+	variance := func() float64 {
+		at, _ := d.View().Index("linear 2")
+		return d.View().Campaigns()[at].Variance
+	}
+	eventually("readiness", d.Ready)
+	estimator, described := filepath.Join(dir, "linear%202.3.skops"), filepath.Join(dir, "linear%202"+Suffix)
+	put := func(to, text string) {
+		t.Helper()
+		aside := filepath.Join(dir, ".aside", "next")
+		if err := errors.Join(os.WriteFile(aside, []byte(text), 0o644), os.Rename(aside, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole, err := os.ReadFile(estimator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err = os.ReadFile(described); err != nil {
+		t.Fatal(err)
+	}
+	put(estimator, string(whole[:len(whole)/2])) // as a writer leaves it that does not rename
+	put(described, strings.Replace(string(text), `"variance": 0.5`, `"variance": 0.25`, 1))
+	eventually("the refusal", func() bool { return strings.Contains(d.Faults()[filepath.Base(described)], "another SHA-256") })
+	if v := variance(); v != 0.5 {
+		t.Errorf("a half-written estimator serves: variance %v", v)
+	}
+	put(estimator, string(whole))
+	eventually("the estimator", func() bool { return variance() == 0.25 && len(d.Faults()) == 0 })
+	if err := os.Remove(described); err != nil {
+		t.Fatal(err)
+	}
+	eventually("the campaign's end", func() bool { _, there := d.View().Index("linear 2"); return !there })
+	put(described, string(text))
+	eventually("the campaign", func() bool { _, there := d.View().Index("linear 2"); return there })
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now())
 	defer cancel()
 	if partial, err := d.View().Score(ctx, nil, make([]float64, len(made.Want)-1)); partial != score.Deadline || err != nil {
