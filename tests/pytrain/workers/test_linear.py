@@ -11,13 +11,11 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDCl
 from sklearn.naive_bayes import BernoulliNB
 
 from pytrain.workers import linear
-from pytrain.workers.configure import configure
 from pytrain.workers.prepared import Prepared
 from pytrain.workers.protocol import Batch
 from pytrain.workers.worker import Classifier, Run
 
 WIDTH = 90
-configure()
 
 
 class Derived(LogisticRegression):  # type: ignore[misc] # scikit-learn has no types
