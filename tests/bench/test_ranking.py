@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.ranking import models, plots, sweep
+from bench.ranking import models, page, plots, sweep
 from bench.ranking.keys import KEYS, Found
 from pytrain.ranking import files
 from scripts.loop.settings import ROOT
@@ -80,7 +80,7 @@ def test_targets() -> None:
     assert figures["rank_cpu_us"] is None
 
 
-def test_plots(tmp_path: Path) -> None:
+def test_page_and_plots(tmp_path: Path) -> None:
     def pool(how: str, workers: int) -> dict[str, Any]:
         tasks = [100 // workers + i % 2 for i in range(workers)]
         return {"how": how, "workers": workers, "campaigns": 100, "ms": 100.0 / workers, "tasks": tasks,
@@ -89,6 +89,12 @@ def test_plots(tmp_path: Path) -> None:
     sides = {name: [1.0, 10.0] for name in (*plots.COLOURS, "Python, pipelines, 8 threads")}
     found = [pool(how, n) for how in ("batches", "single tasks") for n in (1, 2, 4)]
     assert sweep.tasks(found[2]) == (25.5, 0.5)
-    plots.draw({"classifiers": [10, 100], "sides": sides, "workers": found}, tmp_path)
+    figures = {"classifiers": [10, 100], "sides": sides, "workers": found}
+    machine = {"cpu": "Xeon", "cores": 2, "kernel": "6.18", "go": "1.26", "python": "3.11"}
+    lines = page.parts({"raw": {"figures": figures}, "machine": machine, "score_us": 25.0})
+    assert "| CPU µs: all 5,000 classifiers for a user, one core (`score_us`) | 25 | ≤ 60 (30) |" in lines["figures"]
+    assert "| bank | 1 | 10 |" in lines["paper"]
+    assert "| batches | 4 | 25 | 25.5 ± 0.5 | 3 | 5 |" in lines["paper"]
+    plots.draw(figures, tmp_path)
     for name in ("classifiers", "workers", "shares"):
         assert (tmp_path / f"{name}.svg").stat().st_size > 5000
