@@ -80,7 +80,7 @@ var allowed = map[string][]string{
 	// The front door for rankings. Its scorers know nothing of HTTP, and it knows nothing of how they score.
 	"internal/rank": {"internal/events", "internal/events/notices", "internal/httpd", "internal/metric", "internal/rank/explore", "internal/rank/landings",
 		"internal/rank/profile", "internal/rank/score", "internal/throttle"},
-	"internal/datasets":      {"internal/files"},
+	"internal/datasets":      {"internal/files", "internal/throttle"},
 	"internal/rank/consumer": {"internal/datasets", "internal/events", "internal/events/codec", "internal/stream", "internal/throttle"},
 	"internal/rank/explore":  {"STANDARD"},
 	"internal/rank/landings": {"internal/strictyaml"},

@@ -9,8 +9,11 @@
 //
 //  1. all files are written in .aside, and synced with one call for the whole file system;
 //  2. they are renamed into place, and the names are synced in the same way;
-//  3. index.json is replaced: it holds until, and the position in the stream where the reader of the stream resumes. This commits the flush;
+//  3. index.json is written aside and then replaced: it holds until, and the position in the stream where the reader of the stream resumes. This commits the flush;
 //  4. files of one campaign are joined, below.
+//
+// A flush that fails before index.json is replaced, on a full disk say, is undone, and its rows wait for the next one. Files that
+// cannot be joined stay as they are.
 //
 // When a set is opened, files beyond the index's until are removed: a flush wrote them and did not commit. The reader of
 // the stream then resumes at the index's position and brings their rows again. So each row is in exactly one file, whenever

@@ -53,6 +53,9 @@ func (s *Set) flush(rows []Row, until int64, position string) error {
 			return s.undo(names, made, err)
 		}
 	}
+	if err := s.prepare(names, made, until, position); err != nil {
+		return s.undo(names, made, err)
+	}
 	if err := s.commit(names, made, until, position); err != nil {
 		// Whether the index is the old one or the new one is known when it is read again.
 		return s.fail(err)
@@ -151,13 +154,27 @@ func (s *Set) undo(names []string, made []span, fault error) error {
 	return fault
 }
 
+// prepare writes the next index aside and syncs it, so that a full disk is found while the flush can still be undone.
+func (s *Set) prepare(names []string, made []span, until int64, position string) error {
+	if err := s.disk.step("prepare"); err != nil {
+		return err
+	}
+	next := s.indexWith(names, made)
+	next.Until, next.Position = until, position
+	return s.writeIndex(next)
+}
+
+// commit puts the prepared index in place.
 func (s *Set) commit(names []string, made []span, until int64, position string) error {
 	if err := s.disk.step("commit"); err != nil {
+		return err
+	}
+	if err := s.putIndex(); err != nil {
 		return err
 	}
 	for i, name := range names {
 		s.spans[name] = append(s.spans[name], made[i])
 	}
 	s.index.Until, s.index.Position = until, position
-	return s.writeIndex()
+	return nil
 }

@@ -3,6 +3,7 @@ package datasets
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,31 +56,57 @@ func ReadIndex(dir string) (Index, error) {
 }
 
 // indexNow is the index with the present counts.
-func (s *Set) indexNow() Index {
+func (s *Set) indexNow() Index { return s.indexWith(nil, nil) }
+
+// indexWith is the index with the present counts, and those of further files of these campaigns.
+func (s *Set) indexWith(names []string, made []span) Index {
 	now := s.index
-	now.Campaigns = make(map[string]Count, len(s.spans))
+	now.Campaigns = make(map[string]Count, len(s.spans)+len(names))
 	for name, spans := range s.spans {
-		c := Count{Files: len(spans), From: spans[0].from, To: spans[len(spans)-1].to}
+		var c Count
 		for _, at := range spans {
-			c.Rows += at.rows
-			c.Positives += at.positives
+			c.add(at)
 		}
+		now.Campaigns[name] = c
+	}
+	for i, name := range names {
+		c := now.Campaigns[name]
+		c.add(made[i])
 		now.Campaigns[name] = c
 	}
 	return now
 }
 
-// writeIndex puts the index in place whole.
-func (s *Set) writeIndex() error {
-	text, err := json.Marshal(s.indexNow())
+// add adds a file, the campaign's last one.
+func (c *Count) add(at span) {
+	if c.Files == 0 {
+		c.From = at.from
+	}
+	c.To = at.to
+	c.Files++
+	c.Rows += at.rows
+	c.Positives += at.positives
+}
+
+func (s *Set) asideIndex() string { return filepath.Join(s.dir, aside, indexName) }
+
+// writeIndex writes an index aside and syncs it.
+func (s *Set) writeIndex(index Index) error {
+	text, err := json.Marshal(index)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(s.dir, aside, indexName)
-	if err := os.WriteFile(path, text, 0o640); err != nil {
+	f, err := os.OpenFile(s.asideIndex(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
+	if err != nil {
 		return err
 	}
-	return s.disk.put(path, filepath.Join(s.dir, indexName))
+	_, err = f.Write(text)
+	return errors.Join(err, s.disk.sync(f), f.Close())
+}
+
+// putIndex puts the index that was written aside in place.
+func (s *Set) putIndex() error {
+	return s.disk.put(s.asideIndex(), filepath.Join(s.dir, indexName))
 }
 
 // cmpPair compares (a, c) with (b, d).

@@ -1,13 +1,20 @@
 package datasets
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/parquet-go/parquet-go"
 )
 
-// join joins a campaign's last files while the last but one has no more rows than the last.
+// errNotJoined is that a joined file could not be written, on a full disk say. Its parts are as they were.
+var errNotJoined = errors.New("files could not be joined; they stay as they are, and a later flush tries again")
+
+// join joins a campaign's last files while the last but one has no more rows than the last. Files that cannot be joined are
+// reported and stay: that costs nothing but more files.
 func (s *Set) join(name string) error {
 	for {
 		spans := s.spans[name]
@@ -17,7 +24,12 @@ func (s *Set) join(name string) error {
 		}
 		one, other := spans[n-2], spans[n-1]
 		both := span{from: one.from, to: other.to, rows: one.rows + other.rows, positives: one.positives + other.positives}
-		if err := s.writeJoined(name, one, other, both); err != nil {
+		err := s.writeJoined(name, one, other, both)
+		if errors.Is(err, errNotJoined) {
+			s.unjoined.Warn(s.opts.Log, "a data set's files were not joined", "data_set", s.dir, "campaign", name, "error", err)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		s.spans[name] = append(spans[:n-2], both)
@@ -39,8 +51,11 @@ func (s *Set) writeJoined(name string, one, other, both span) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.syncFile(path)
+	}
+	if err != nil { // nothing is in place yet
+		return fmt.Errorf("%w: %w", errNotJoined, errors.Join(err, removeIfThere(path)))
 	}
 	if err := s.disk.put(path, filepath.Join(dir, both.name())); err != nil {
 		return err
@@ -52,6 +67,25 @@ func (s *Set) writeJoined(name string, one, other, both span) error {
 		if err := os.Remove(filepath.Join(dir, part.name())); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// syncFile has a file on disk, so that to rename it needs no more room.
+func (s *Set) syncFile(path string) error {
+	if err := s.disk.step("sync joined"); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.disk.sync(f), f.Close())
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gavel/internal/files"
+	"gavel/internal/throttle"
 )
 
 const (
@@ -29,7 +30,7 @@ type Options struct {
 	Retention time.Duration
 	// MaxJoinedRows bounds the rows of a joined file. 0: 4,000,000.
 	MaxJoinedRows int64
-	// Log takes reports of files that cannot be read. nil: slog.Default().
+	// Log takes reports of files that cannot be read or joined. nil: slog.Default().
 	Log *slog.Logger
 }
 
@@ -53,7 +54,8 @@ type Set struct {
 	pending []Row             // in the order of time
 	broken  error             // set when a flush failed halfway: the set must be opened anew
 
-	disk disk // replaced in tests
+	disk     disk // replaced in tests
+	unjoined throttle.Line
 }
 
 // Open opens the data set <root>/<name>, or makes it. It removes what a flush left that did not commit. Its errors name the
@@ -90,7 +92,7 @@ func (s *Set) open(name string) (err error) {
 	}
 	if s.index, err = ReadIndex(s.dir); errors.Is(err, fs.ErrNotExist) {
 		s.index = Index{Fields: slices.Clone(s.opts.Fields)}
-		if err := s.writeIndex(); err != nil {
+		if err := errors.Join(s.writeIndex(s.index), s.putIndex()); err != nil {
 			return err
 		}
 	} else if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -131,19 +132,34 @@ func (o *Classifiers) runChild(ctx context.Context, command []string) (rounds in
 	defer c.Close()
 	read := make(chan int, 1) // one count
 	go func() { read <- o.readRounds(c) }()
+	asked := false
 	select {
 	case <-c.Exited:
 	case <-ctx.Done():
+		asked = true
 		_ = syscall.Kill(c.PID, syscall.SIGTERM)
 	}
 	stopping, cancel := context.WithTimeoutCause(context.Background(), o.StopTimeout, errors.New("stop_timeout"))
 	defer cancel()
 	err = c.Wait(stopping)
 	rounds = <-read
+	if asked && diedOf(c.Err, syscall.SIGTERM) {
+		err = nil // it was asked before it could handle the signal; all files that it wrote are whole
+	}
 	if c.Code == badConfiguration {
 		err = fmt.Errorf("%w: its log lines say why: %w", ErrRefused, err)
 	}
 	return rounds, err
+}
+
+// diedOf reports whether a process's end was a signal that it did not handle.
+func diedOf(end error, by syscall.Signal) bool {
+	var exit *exec.ExitError
+	if !errors.As(end, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == by
 }
 
 // readRounds takes what the child prints, until it ends.
