@@ -3,44 +3,56 @@
 //   TARGET       the attribute of its functions
 //   NAME(x)      their names
 //   FMA(a, b, c) a · b + c of vectors
+//   LANES        values of the vectors in which layers are multiplied: GV_VEC, or GV_PANEL
+//   SPLAT(x)     such a vector of one value
+//   FMA_WIDE     FMA of such vectors
 //   ROWS         how many rows share a load of a kernel: as many as the registers hold
+//   SUMS         how many vectors of sums are kept side by side, at most, where panels could be taken one after another
+//
+// A sum is added up in one order, whatever the vectors: all forms with FMA give the same bits.
 
 #define INLINE static inline __attribute__((always_inline)) TARGET
+#define OF_PANEL (GV_PANEL / LANES)  // vectors of a panel
+
+typedef float NAME(wide) __attribute__((vector_size(4 * LANES), aligned(4)));
+#define WIDE(p) (*(NAME(wide) *)(uintptr_t)(p))
 
 // block multiplies `rows` rows of x, of k values, with k rows of `panels` panels, from w on. Both are constants where it is called.
 // It writes the products to out, or adds them. Each is added up in the order of k.
 INLINE void NAME(block)(const float *x, size_t stride, int32_t k, const float *w, size_t panel, int rows, int panels, int add, float *out,
                         size_t out_stride) {
-  vec sum[ROWS < 2 ? 2 : ROWS][8] = {{{0}}};
+  NAME(wide) sum[ROWS < 2 ? 2 : ROWS][4 * OF_PANEL] = {{{0}}};
   for (int32_t j = 0; j < k; j++, w += GV_PANEL) {
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
-      float one = x[(size_t)r * stride + (size_t)j];
-      vec a = {one, one, one, one, one, one, one, one};
+      NAME(wide) a = SPLAT(x[(size_t)r * stride + (size_t)j]);
 #pragma GCC unroll 8
-      for (int v = 0; v < 2 * panels; v++) sum[r][v] = FMA(a, LOAD(w + (size_t)(v / 2) * panel + v % 2 * GV_VEC), sum[r][v]);
+      for (int v = 0; v < OF_PANEL * panels; v++) {
+        sum[r][v] = FMA_WIDE(a, WIDE(w + (size_t)(v / OF_PANEL) * panel + v % OF_PANEL * LANES), sum[r][v]);
+      }
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 8
-    for (int v = 0; v < 2 * panels; v++) {
-      float *to = out + (size_t)r * out_stride + v * GV_VEC;
-      LOAD(to) = add ? LOAD(to) + sum[r][v] : sum[r][v];
+    for (int v = 0; v < OF_PANEL * panels; v++) {
+      float *to = out + (size_t)r * out_stride + v * LANES;
+      WIDE(to) = add ? WIDE(to) + sum[r][v] : sum[r][v];
     }
   }
 }
 
-// rows_of multiplies `rows` rows with up to GV_PANELS panels. Few rows take several panels at once, to add more sums side by side.
+// rows_of multiplies `rows` rows with up to GV_PANELS panels. It takes several panels at once, so that more sums are added side by side,
+// while the registers hold them.
 INLINE void NAME(rows_of)(const part *p, int32_t from, int rows, const float *w, size_t panel, int32_t panels, int add, float *out,
                           size_t out_stride) {
   const float *x = p->x + (size_t)from * p->stride;
   out += (size_t)from * out_stride;
   int32_t at = 0;
-  if (rows == 1) {
-    for (; at + 4 <= panels; at += 4) NAME(block)(x, p->stride, p->k, w + (size_t)at * panel, panel, 1, 4, add, out + at * GV_PANEL, out_stride);
+  if (4 * OF_PANEL * rows <= SUMS) {
+    for (; at + 4 <= panels; at += 4) NAME(block)(x, p->stride, p->k, w + (size_t)at * panel, panel, rows, 4, add, out + at * GV_PANEL, out_stride);
   }
-  if (rows <= 2) {
+  if (2 * OF_PANEL * rows <= SUMS) {
     for (; at + 2 <= panels; at += 2) NAME(block)(x, p->stride, p->k, w + (size_t)at * panel, panel, rows, 2, add, out + at * GV_PANEL, out_stride);
   }
   for (; at < panels; at++) NAME(block)(x, p->stride, p->k, w + (size_t)at * panel, panel, rows, 1, add, out + at * GV_PANEL, out_stride);
@@ -192,7 +204,13 @@ static TARGET void NAME(chunk)(const gv_deepfm_params *p, const int32_t *const *
 }
 
 #undef INLINE
+#undef OF_PANEL
+#undef WIDE
 #undef TARGET
 #undef NAME
 #undef FMA
+#undef LANES
+#undef SPLAT
+#undef FMA_WIDE
 #undef ROWS
+#undef SUMS
