@@ -49,7 +49,7 @@ def main(
     peers = data is not None  # their environments are fetched for real data only, or where a part is about them
     parts: dict[str, Part] = {
         "correct": lambda: correct.run(sets, made, data, found),
-        "memory": lambda: memory.run(made, found, onnx=peers),
+        "memory": lambda: memory.run(made, found, rounds=rounds, onnx=peers),
         "text": lambda: rows.run(made["text"], found, rounds=rounds, onnx=peers),
         "tabular": lambda: rows.run(made["tabular"], found, rounds=rounds, onnx=peers),
         "onnx": lambda: conversion.run(made, found),
