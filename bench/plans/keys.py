@@ -59,12 +59,15 @@ class Found:
         Figures by key.
     reasons
         Why a key has no figure.
+    notes
+        What a figure depends on, as measured.
     raw
         All measurements by part, for docs/plans.md and plots.
     """
 
     values: dict[str, float] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     raw: dict[str, Any] = field(default_factory=dict)
 
     def none(self, reason: str, *keys: str) -> None:
@@ -75,14 +78,19 @@ class Found:
         return [Target(k, self.values[k], key.want, least=key.least) for k, key in KEYS.items() if k in self.values]
 
     def figures(self) -> dict[str, Any]:
-        """Return every key, null where there is no figure, with the reasons."""
+        """Return every key, null where there is no figure, with the reasons, and the notes."""
         reasons = {k: self.reasons.get(k, "its part was not run") for k in KEYS if k not in self.values}
-        return {**{k: self.values.get(k) for k in KEYS}, "reasons": reasons}
+        return {**{k: self.values.get(k) for k in KEYS}, "reasons": reasons, "notes": self.notes}
 
     def show(self) -> None:
         rows = []
         for name, key in KEYS.items():
             bound = f"{'≥' if key.least else '≤'} {number(key.want)}" + (f" ({number(key.aim)})" if key.aim else "")
             value = number(self.values[name]) if name in self.values else "–"
-            rows.append([f"{name}: {key.what}", value, bound])
+            rows.append([f"{name}: {noted(key, self.notes.get(name))}", value, bound])
         table("plans", ["figure", "measured", "wanted (aim)"], rows)
+
+
+def noted(key: Key, note: str | None) -> str:
+    """Return what a figure is, with its note if there is one."""
+    return f"{key.what}; {note}" if note else key.what

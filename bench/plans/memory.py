@@ -48,7 +48,7 @@ def run(made: dict[str, Fleet], found: Found, *, rounds: int, onnx: bool = True)
 
 
 def _in_turns(fleet: Fleet, rounds: int) -> tuple[dict[str, dict[str, Any]], list[float]]:
-    """Return the figures of the first round, with the median times of loads, and Gavel's share of time in each round."""
+    """Return the first round's figures, with the median times of loads, and Gavel's share of time in each round."""
     ours, theirs = [_gavel(fleet)], [_once(sides.peer("scikit", "load", fleet.file))]
     for _ in range(rounds - 1):
         ours.append(_once(sides.gavel("load", fleet.file)))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.plans import caches, off, plots, served
-from bench.plans.keys import KEYS
+from bench.plans.keys import KEYS, noted
 from bench.report import median, number
 from scripts.loop.settings import ROOT
 
@@ -150,7 +150,7 @@ def _figures(document: dict[str, Any]) -> list[str]:
         else:
             met = value >= key.want if key.least else value <= key.want
             shown = number(value) if met else f"**{number(value)}**"
-        rows.append([f"`{name}`: {key.what}", shown, wanted])
+        rows.append([f"`{name}`: {noted(key, document.get('notes', {}).get(name))}", shown, wanted])
     return ["### Every figure", "", *_table(["figure", "measured", "wanted (aim)"], rows)]
 
 

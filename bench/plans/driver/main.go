@@ -18,6 +18,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"gavel/internal/host"
 )
 
 // command is a subcommand. args are what follows its name.
@@ -40,7 +42,14 @@ func main() {
 	}
 }
 
+// Garbage is collected as rarely as by a bidder; configs/bidder.yaml has these, as limits.
+const (
+	gcPercent = 400
+	gcBytes   = 256 << 20
+)
+
 func run(args []string, in io.Reader, out io.Writer) error {
+	defer host.LimitGarbage(gcPercent, gcBytes).Stop()
 	if len(args) > 0 {
 		if c, ok := commands[args[0]]; ok {
 			return c.run(args[1:], &lines{json.NewDecoder(in), json.NewEncoder(out)})
