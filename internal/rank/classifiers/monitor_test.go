@@ -193,6 +193,32 @@ func TestComeAndGo(t *testing.T) {
 	w.refused(nil)
 }
 
+func TestServing(t *testing.T) {
+	w := watched(t, nil, time.Minute)
+	a := tiny("a", 1)
+	a.TrainedMs, a.Rows, a.Positives = 1_700_000_000_000, 50, 2
+	w.put("a.classifier", a)
+	w.serves(map[string]uint64{"a": 1})
+	a.Version, a.Intercept, a.Features[0].Weights[0], a.Features[0].Other = 2, 2, -2, 2
+	w.put("a.classifier", a)
+	w.put("b.classifier", tiny("b", 7))
+	want := []classifiers.Serving{
+		{Campaign: "a", Version: 2, Trained: time.UnixMilli(1_700_000_000_000), Rows: 50, Positives: 2, Weights: 1, Updates: 1},
+		{Campaign: "b", Version: 7, Trained: time.UnixMilli(0), Weights: 1},
+	}
+	is := func(want []classifiers.Serving) { // the monitor notes what serves just after the bank serves it
+		t.Helper()
+		w.eventually(fmt.Sprintf("serving are %+v", want), func() bool {
+			got := w.monitor.Serving()
+			slices.SortFunc(got, func(a, b classifiers.Serving) int { return strings.Compare(a.Campaign, b.Campaign) })
+			return slices.Equal(got, want)
+		})
+	}
+	is(want)
+	w.remove("a.classifier")
+	is(want[1:])
+}
+
 func TestDamagedFiles(t *testing.T) {
 	w := watched(t, nil, time.Minute)
 	good, err := classifiers.Encode(tiny("c", 2))

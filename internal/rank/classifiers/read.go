@@ -186,7 +186,7 @@ func (m *Monitor) plan(p *plan, r reading, now time.Time) {
 		return
 	}
 	f := r.file
-	is := &identity{f.Kind, strings.Clone(f.Campaign), f.Version, f.Prior, r.data}
+	is := &identity{f.Kind, strings.Clone(f.Campaign), f.Version, f.Prior, r.data, aboutOf(f)}
 	if k.served != nil && *k.served == *is {
 		m.metrics.read.WithLabelValues("unchanged").Inc()
 		return
@@ -250,6 +250,7 @@ func (m *Monitor) planClassifier(p *plan, name string, k *known, f *File, is *id
 		}
 		t.settle(name, k)
 		t.servers[is.campaign], k.served = name, is
+		k.loads++
 		m.metrics.read.WithLabelValues("loaded").Inc()
 		for _, rival := range t.rivals(is.campaign) { // whose version may be the higher one now
 			p.again = append(p.again, rival)

@@ -13,6 +13,18 @@ type identity struct {
 	version  uint64
 	prior    uint64
 	data     [32]byte // the file's checksum
+	about    about
+}
+
+// about is what a classifier's file says of itself, for who watches.
+type about struct{ trainedMs, rows, positives, weights int64 }
+
+func aboutOf(f *File) about {
+	a := about{trainedMs: f.TrainedMs, rows: f.Rows, positives: f.Positives}
+	for i := range f.Features {
+		a.weights += int64(len(f.Features[i].Weights))
+	}
+	return a
 }
 
 // A known file is one that was read.
@@ -27,6 +39,7 @@ type known struct {
 	outranked bool      // another file of its campaign serves
 	fault     error     // why its contents are refused
 	since     time.Time // of the fault, or the waiting
+	loads     int       // how often contents began to serve
 }
 
 // is reports whether the file is as it was read.
