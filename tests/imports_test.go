@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"internal/strictyaml":           {},
 	"internal/columns":              {"internal/engine", "internal/packed"},
 	"internal/console":              {"ALL"}, // reads every room; only commands import it
+	"internal/console/rankings":     {"internal/rank/classifiers", "internal/rank/landings", "internal/rank/tally"},
 	"internal/campaigns":            {"internal/auction", "internal/campaigns/watch", "internal/iso", "internal/strictyaml"},
 	"internal/campaigns/watch":      {"internal/strictyaml"},
 	"internal/features":             {"internal/auction", "internal/iso"},
@@ -55,6 +56,7 @@ var allowed = map[string][]string{
 	"internal/rank/classifiers": {"internal/dirwatch", "internal/files", "internal/packed", "internal/rank/score", "internal/throttle"},
 	"internal/rank/ranktest":    {"STANDARD", "internal/rank/classifiers", "internal/rank/score"},
 	"internal/rank/score":       {"STANDARD"},
+	"internal/rank/tally":       {"internal/events", "internal/events/codec", "internal/files", "internal/stream", "internal/throttle"},
 	"internal/recipe":           {"internal/features", "internal/strictyaml"},
 	"internal/rank/estimators":  {"internal/dirwatch", "internal/engine/workers", "internal/metric", "internal/rank/score", "internal/throttle"},
 	// The interface imports nothing; the suite and the in-memory form know it alone.

@@ -38,6 +38,7 @@ func (r *ranker) startBank() error {
 		return err
 	}
 	r.scorer, r.read = b, m.Ready
+	r.shown = shown{m.Serving, m.Refused, func() int64 { now, _ := b.Bytes(); return now }}
 	r.parts.Loop("classifiers", closeTimeout, m.Run)
 	return nil
 }

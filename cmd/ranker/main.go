@@ -23,7 +23,7 @@ classifier a campaign. Classifiers are files; the ranker follows their directory
 they are estimators of scikit-learn that Python processes run. Clicks and the sales that
 follow (/sale) go to the event stream.
 
-The admin port serves health (/healthz, /readyz), metrics (/metrics) and profiles (/debug/pprof).
+The admin port serves a page of all campaigns (/), health (/healthz, /readyz), metrics (/metrics) and profiles (/debug/pprof).
 On SIGTERM, the ranker answers the running requests, flushes its events, and ends.`
 
 type commands struct {

@@ -205,6 +205,32 @@ func TestServe(t *testing.T) {
 		t.Errorf("events %+v", clicks)
 	}
 
+	// The page counts from the stream.
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		_, text := do(200, "GET", "http://"+admin+"/campaigns.json?sort=campaign", "")
+		var page struct {
+			Campaigns []struct {
+				Campaign     string
+				Clicks, Sold int
+				Predicted    float64
+				Version      uint64
+				Bytes        int64
+			}
+		}
+		if err := json.Unmarshal([]byte(text), &page); err != nil || len(page.Campaigns) != 2 {
+			t.Fatalf("%v: %s", err, text)
+		}
+		if c := page.Campaigns[1]; c.Campaign == "shoes" && c.Clicks == 1 && c.Sold == 1 && math.Abs(c.Predicted-want) <= 1e-6 && c.Version == 9 && c.Bytes > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the page: %s", text)
+		}
+	}
+	if response, text := do(200, "GET", "http://"+admin+"/", ""); response.Header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(text, "<bdi>shoes</bdi>") {
+		t.Errorf("the page: %v\n%s", response.Header, text)
+	}
+
 	// Another classifier.
 	next := shoes()
 	next.Version, next.Intercept = 10, -3
@@ -240,7 +266,7 @@ func TestServe(t *testing.T) {
 		t.Fatalf("ended with %v\n%s", err, log)
 	}
 	rest := log.String()
-	for _, part := range []string{"edge", "admin", "classifiers", "bank", `"campaign watch"`, "events", "stream", `"embedded stream"`} {
+	for _, part := range []string{"edge", "admin", "classifiers", "bank", `"campaign watch"`, "counts", "events", "stream", `"embedded stream"`} {
 		_, after, ok := strings.Cut(rest, "msg=stopped part="+part+" ")
 		if !ok {
 			t.Fatalf("%s did not stop in this order:\n%s", part, log)

@@ -16,6 +16,7 @@ import (
 
 	"gavel/internal/campaigns/watch"
 	"gavel/internal/console"
+	"gavel/internal/console/rankings"
 	"gavel/internal/events/notices"
 	"gavel/internal/events/outlet"
 	"gavel/internal/process"
@@ -24,6 +25,7 @@ import (
 	"gavel/internal/rank/landings"
 	"gavel/internal/rank/profile"
 	"gavel/internal/rank/score"
+	"gavel/internal/rank/tally"
 )
 
 const (
@@ -41,8 +43,10 @@ type ranker struct {
 
 	keys      *notices.Keyring
 	outlet    *outlet.Outlet
+	tally     *tally.Tally
 	campaigns *watch.Watcher[*landings.Set]
 	scorer    score.Scorer
+	shown     shown
 	read      func() bool // whether the scorer has read what was there at the start
 	server    *rank.Server
 	serving   atomic.Bool // the edge listens and is not stopping
@@ -57,6 +61,7 @@ func serve(ctx context.Context, config *config, log *slog.Logger) error {
 	if err := r.parts.Start(ctx, []process.Step{
 		{Name: "state", Start: r.startState},
 		{Name: "stream", Start: r.startStream},
+		{Name: "counts", Start: r.startCounts},
 		{Name: "campaigns", Start: r.startCampaigns},
 		{Name: "scorer", Start: r.startScorer},
 		{Name: "admin", Start: r.startAdmin},
@@ -91,6 +96,16 @@ func (r *ranker) startStream(ctx context.Context) (err error) {
 	return r.outlet.WaitUp(ctx)
 }
 
+// startCounts counts, for the page, what became of the clicks.
+func (r *ranker) startCounts(context.Context) (err error) {
+	r.tally, err = tally.New(tally.Options{Stream: r.outlet.Stream, File: filepath.Join(r.config.StateDir, "counts.json"), Log: r.log})
+	if err != nil {
+		return err
+	}
+	r.parts.Loop("counts", closeTimeout, r.tally.Run)
+	return nil
+}
+
 // startCampaigns reads the campaign file and follows its changes.
 func (r *ranker) startCampaigns(context.Context) (err error) {
 	r.campaigns, err = watch.Open(watch.Options[*landings.Set]{
@@ -103,10 +118,15 @@ func (r *ranker) startCampaigns(context.Context) (err error) {
 	return nil
 }
 
-// startAdmin starts the operators' server: health, readiness, metrics and profiles.
+// startAdmin starts the operators' server: the page, health, readiness, metrics and profiles.
 func (r *ranker) startAdmin(context.Context) error {
 	mux := http.NewServeMux()
 	console.RegisterHealth(mux, r.ready)
+	page := rankings.Page{
+		Ranker: r.config.Name, Campaigns: r.campaigns.Set, Counts: r.tally.Snapshot, Now: time.Now,
+		Classifiers: r.shown.serving, Refused: r.shown.refused, Memory: r.shown.memory,
+	}
+	page.Register(mux)
 	admin, err := process.StartAdmin(r.config.AdminListen, mux, r.metrics, r.log)
 	if err != nil {
 		return err

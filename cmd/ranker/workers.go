@@ -87,6 +87,7 @@ func (r *ranker) startWorkers(ctx context.Context) error {
 		return fmt.Errorf("%w: %w (workers.estimators, workers.trusted)", errConfig, err)
 	}
 	r.scorer, r.read = d, d.Ready
+	r.shown = showEstimators(d, func() int64 { return pool.Stats().Bytes })
 	r.parts.Loop("estimators", closeTimeout, d.Run)
 	return nil
 }
