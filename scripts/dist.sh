@@ -36,7 +36,7 @@ cp -L build/onnxruntime/libonnxruntime.so.1 "$root/lib/" # loaded when the first
 say "configuration, pytrain, licences"
 printf '%s\n%s\n' "$version" "$commit" >"$root/VERSION"
 cp -r configs deploy docs README.md requirements.lock requirements-cluster.lock "$root/"
-cp -r models/{ctr,cvr} "$root/models/"
+cp -r models/{ctr,cvr,sale} "$root/models/"
 cp scripts/python.sh "$root/scripts/"
 find pytrain -name '*.py' | tar -cf - -T - | tar -xf - -C "$root"
 mv "$root/deploy/Dockerfile" "$root/"

@@ -255,7 +255,8 @@ func TestServe(t *testing.T) {
 	}
 	_, text = do(200, "GET", "http://"+admin+"/metrics", "")
 	for _, series := range []string{`gavel_rank_requests_total{endpoint="click",outcome="ok"} 1`, `gavel_rank_choices_total{policy="best"} 1`,
-		`gavel_notices_total{kind="sale",outcome="replayed"} 1`, "gavel_bank_classifiers 1", "gavel_campaigns 1"} {
+		`gavel_notices_total{kind="sale",outcome="replayed"} 1`, "gavel_bank_classifiers 1", "gavel_campaigns 1",
+		"gavel_rank_recent_clicks 1", "gavel_rank_recent_scored_clicks 1", "gavel_rank_recent_sold_clicks 1"} {
 		if !strings.Contains(text, series+"\n") {
 			t.Errorf("the metrics lack %s", series)
 		}

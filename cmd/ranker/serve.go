@@ -102,6 +102,7 @@ func (r *ranker) startCounts(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	r.metrics.MustRegister(r.tally.Collector())
 	r.parts.Loop("counts", closeTimeout, r.tally.Run)
 	return nil
 }

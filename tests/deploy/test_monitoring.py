@@ -1,4 +1,4 @@
-"""Alert rules and dashboard: promtool accepts them, each alert has its runbook, the panels lie beside each other.
+"""Alert rules and dashboards: promtool accepts them, each alert has its runbook, the panels lie beside each other.
 
 That the metrics which they name exist is asked of running processes: tests/e2e/test_monitoring.py.
 """
@@ -20,19 +20,22 @@ from scripts.loop.settings import ROOT
 PROMETHEUS = ROOT / "deploy/prometheus"
 RULES = yaml.safe_load((PROMETHEUS / "gavel.rules.yml").read_text())
 ALERTS: list[dict[str, Any]] = [rule for group in RULES["groups"] for rule in group["rules"]]
-DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy/grafana/gavel.json").read_text())
+DASHBOARDS: dict[str, dict[str, Any]] = {
+    path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "deploy/grafana").glob("*.json"))
+}
 
 
 def queries() -> Iterator[tuple[str, str]]:
     """Every PromQL expression, with the name of its alert or panel."""
     for alert in ALERTS:
         yield alert["alert"], alert["expr"]
-    for panel in DASHBOARD["panels"]:
-        for target in panel.get("targets", []):
-            yield panel["title"], target["expr"]
-    for variable in DASHBOARD["templating"]["list"]:
-        if variable["type"] == "query":
-            yield variable["name"], variable["query"]["query"]
+    for dashboard in DASHBOARDS.values():
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", []):
+                yield panel["title"], target["expr"]
+        for variable in dashboard["templating"]["list"]:
+            if variable["type"] == "query":
+                yield variable["name"], variable["query"]["query"]
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +69,12 @@ def test_every_runbook_section_has_an_alert() -> None:
     assert set(re.findall(r"^### (Gavel\w+)$", text, re.MULTILINE)) == {alert["alert"] for alert in ALERTS}
 
 
-def test_panels_do_not_overlap_and_say_what_they_show() -> None:
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_panels_do_not_overlap_and_say_what_they_show(name: str) -> None:
+    dashboard = DASHBOARDS[name]
+    assert dashboard["uid"] == name
     taken: set[tuple[int, int]] = set()
-    for panel in DASHBOARD["panels"]:
+    for panel in dashboard["panels"]:
         at = panel["gridPos"]
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
         assert not cells & taken, panel["title"]
@@ -77,4 +83,10 @@ def test_panels_do_not_overlap_and_say_what_they_show() -> None:
         if panel["type"] != "row":
             assert panel["description"], panel["title"]
             assert all(target["legendFormat"] for target in panel["targets"]), panel["title"]
-    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_alerts_of_rankings_are_tried() -> None:
+    text = (PROMETHEUS / "gavel.rules.test.yml").read_text()
+    (group,) = (group for group in RULES["groups"] if group["name"] == "gavel-ranking")
+    assert {rule["alert"] for rule in group["rules"]} <= set(re.findall(r"alertname: (\w+)", text))

@@ -144,7 +144,7 @@ def test_its_commands_run(folder: Path) -> None:
 def test_what_the_image_copies_is_there(folder: Path) -> None:
     copies = re.findall(r"^COPY (.+) \S+$", (folder / "Dockerfile").read_text(), re.MULTILINE)
     sources = [source for words in copies for source in words.split()]
-    assert {"bin/bidder", "bin/trainer", "lib", "pytrain", "requirements.lock"} <= set(sources)
+    assert {"bin/bidder", "bin/trainer", "bin/ranker", "lib", "pytrain", "requirements.lock"} <= set(sources)
     assert not [source for source in sources if not (folder / source).exists()]
 
 
@@ -165,7 +165,7 @@ def test_onnxruntime_is_there(folder: Path) -> None:
     assert not [line for line in needed if not SYSTEM_LIBRARIES.match(Path(line.split()[0]).name)]
 
 
-@pytest.mark.parametrize("name", ["bidder", "trainer"])
+@pytest.mark.parametrize("name", ["bidder", "trainer", "ranker", "rank-trainer"])
 def test_unit(folder: Path, name: str) -> None:
     unit = (folder / f"deploy/systemd/gavel-{name}.service").read_text()
     settings = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
@@ -174,11 +174,15 @@ def test_unit(folder: Path, name: str) -> None:
     assert (folder / config).exists()
     assert flag == "--config"
     assert command in run(folder, binary, "--help")
-    assert yaml.safe_load((folder / config).read_text())["state_dir"].startswith("var/")
+    written = {"rank-trainer": "datasets"}.get(name, "state_dir")  # what it writes is below var/
+    configuration = yaml.safe_load((folder / config).read_text())
+    assert configuration[written].startswith("var/")
+    if "recipe" in configuration:
+        assert (folder / configuration["recipe"]).exists()
     assert settings["RestartPreventExitStatus"] == "2"
     assert settings["NoNewPrivileges"] == "yes"
     assert settings["ProtectSystem"] == "strict"
-    assert int(settings["TimeoutStopSec"]) > {"bidder": 120, "trainer": 30}[name]
+    assert int(settings["TimeoutStopSec"]) > {"bidder": 120, "trainer": 30, "ranker": 90, "rank-trainer": 90}[name]
     if shutil.which("systemd-analyze"):
         checked = subprocess.run(
             ["systemd-analyze", "verify", "--man=no", folder / f"deploy/systemd/gavel-{name}.service"],

@@ -1,23 +1,61 @@
-"""What the dashboard and the alert rules ask for is exported, with the labels that they use."""
+"""What the dashboards and the alert rules ask for is exported, with the labels that they use."""
 
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
-from scripts.loop.settings import ROOT
+import pytest
+
+from scripts.loop.processes import start, wait_ready
+from scripts.loop.settings import ROOT, Ports
+from scripts.loop.sources import Metrics, scrape
 from tests.deploy.test_monitoring import queries
-from tests.e2e.world import Bidder, bids_of, request, until
+from tests.e2e.world import Bidder, bids_of, edit, request, until
 
 # Given by Prometheus; of histograms; made by an aggregation.
 LABELS_OF_OTHERS = {"instance", "job", "le"}
 
 
 def trainer_metrics() -> set[str]:
-    """Names that the trainer registers; most are exported only once a child has learnt, too late for a test."""
-    text = (ROOT / "internal/trainer/metrics.go").read_text()
-    names = {f"gavel_trainer_{name}" for name in re.findall(r'(?:counter|gauge)\("(\w+)"', text)}
-    assert len(names) > 15
+    """Names that trainers register; most are exported only once a child has learnt, too late for a test."""
+    names = set()
+    for file, prefix, call, least in (
+        ("internal/trainer/metrics.go", "gavel_trainer", "counter|gauge", 15),
+        ("internal/trainer/classifiers.go", "gavel_rank_training", "counter|gauge", 7),
+        ("internal/rank/consumer/metrics.go", "gavel_rank_consumer", "opts", 6),
+    ):
+        found = {f"{prefix}_{name}" for name in re.findall(rf'(?:{call})\("(\w+)"', (ROOT / file).read_text())}
+        assert len(found) > least, file
+        names |= found
     return names
+
+
+@pytest.fixture
+def ranker(tmp_path: Path) -> Iterator[Metrics]:
+    """What a ranker exports that has answered nothing yet."""
+    ports = Ports.free()
+    config = tmp_path / "ranker.yaml"
+    shutil.copy(ROOT / "configs/ranker.yaml", config)
+    edit(
+        config,
+        listen=f"127.0.0.1:{ports.bid}",
+        admin_listen=f"127.0.0.1:{ports.admin}",
+        state_dir=str(tmp_path / "state"),
+        campaigns=str(ROOT / "configs/rank-campaigns.yaml"),
+        classifiers=str(tmp_path / "classifiers"),
+        events__embedded_listen=f"127.0.0.1:{ports.stream}",
+        events__embedded_dir=str(tmp_path / "stream"),
+        events__token_file=str(tmp_path / "stream.token"),
+    )
+    child = start("ranker", [ROOT / "bin/ranker", "serve", "--config", config], log=tmp_path / "ranker.log")
+    try:
+        wait_ready(child, f"http://127.0.0.1:{ports.admin}/readyz", timeout_s=60, interrupted=lambda: False)
+        yield scrape(f"http://127.0.0.1:{ports.admin}/metrics")
+    finally:
+        assert child.stop(wait_s=20) == 0, child.died()
 
 
 def seldom_metrics() -> set[str]:
@@ -31,9 +69,9 @@ def seldom_metrics() -> set[str]:
     }
 
 
-def test_metrics_exist(steady: Bidder) -> None:
+def test_metrics_exist(steady: Bidder, ranker: Metrics) -> None:
     until("a bid", lambda: bids_of(steady.offer(request("metrics"))), within_s=15)
-    exported = steady.metrics().samples
+    exported = {**ranker.samples, **steady.metrics().samples}
     elsewhere = trainer_metrics() | seldom_metrics() | {"up"}
     for where, query in queries():
         bare = re.sub(r'"[^"]*"', "", query)
