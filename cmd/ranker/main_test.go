@@ -12,9 +12,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,7 +30,20 @@ import (
 	"gavel/internal/stream/nats"
 )
 
+// serveEnv turns the test binary into a ranker with this configuration file, for tests that kill one.
+const serveEnv = "GAVEL_TEST_RANKER"
+
 func TestMain(m *testing.M) {
+	if path, ok := os.LookupEnv(serveEnv); ok {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		err := run(ctx, []string{"serve", "--config", path}, os.Stdout, os.Stderr)
+		stop()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(exitStatus(err))
+		}
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m,
 		// fasthttp has one goroutine in each process that formats the Date header.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
@@ -286,35 +301,47 @@ func TestServe(t *testing.T) {
 // readEvents reads the first n events of the stream that are no ticks.
 func readEvents(t *testing.T, address, tokenFile string, n int) (all []events.Event) {
 	t.Helper()
+	readUntil(t, address, tokenFile, func(e events.Event) bool {
+		all = append(all, e)
+		return len(all) >= n
+	})
+	return all
+}
+
+// readUntil calls each with the events of the stream that are no ticks, until it returns true.
+func readUntil(t *testing.T, address, tokenFile string, each func(events.Event) (last bool)) {
+	t.Helper()
 	s, err := nats.Connect(nats.Options{URL: "nats://" + address, TokenFile: tokenFile, Name: "reader", MaxAge: time.Hour, MaxBytes: 1 << 30,
 		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	r, err := s.Open(ctx, stream.Cursor{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	for len(all) < n {
+	for seen := 0; ; {
 		entry, err := r.Next(ctx)
 		if err != nil {
-			t.Fatalf("after %d events: %v", len(all), err)
+			t.Fatalf("after %d events: %v", seen, err)
 		}
 		m := codec.Read(entry)
 		if m.Damaged != nil {
 			t.Fatal(m.Damaged)
 		}
 		for _, e := range m.Events {
-			if e.Type != events.TypeTick {
-				all = append(all, e)
+			if e.Type == events.TypeTick {
+				continue
+			}
+			if seen++; each(e) {
+				return
 			}
 		}
 	}
-	return all
 }
 
 func TestExitStatus(t *testing.T) {
