@@ -10,15 +10,17 @@ from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree._tree import Tree
 
 from pytrain.errors import InputError
+from pytrain.skops_schema import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Beyond what skops itself trusts. None of them calls what the file names. scikit-learn follows the numbers within trees
-# without looking, so they are checked below.
+# Beyond what skops itself trusts. None of them calls what the file names, but a partial, and then only what is trusted
+# too. scikit-learn follows the numbers within trees without looking, so they are checked below.
 TRUSTED = frozenset(
     {
+        "functools.partial",
         "numpy.dtype",
         "numpy.number",
         "sklearn._loss.loss.HalfTweedieLoss",
@@ -34,8 +36,23 @@ TRUSTED = frozenset(
         "sklearn.feature_selection._univariate_selection.f_regression",
         "sklearn.tree._tree.Tree",
         "sklearn.utils._bunch.Bunch",
+        "sklearn.utils.validation.check_array",
     }
 )
+
+# What to do where files hold what is often met in them, by how the first type that is not trusted begins.
+_BOOSTER = "write the booster itself, {}, and port that; it reads what the steps before it gave"
+_INNER = "write the best_estimator_ of a search, or the estimator_ of a classifier with a threshold"
+_REMEDIES = {
+    "collections.OrderedDict": _BOOSTER.format("booster_.save_model('model.txt')"),  # LightGBM's
+    "lightgbm.": _BOOSTER.format("booster_.save_model('model.txt')"),
+    "xgboost.": _BOOSTER.format("save_model('model.ubj')"),
+    "sklearn.metrics._classification": _INNER,
+    "sklearn.metrics._scorer": _INNER,
+    "sklearn.model_selection.": _INNER,
+    "builtins.method_descriptor": "do without functions of your own, as a vectorizer's tokenizer or preprocessor",
+    "__main__.": "do without functions and classes of your own; FunctionTransformer takes NumPy's functions",
+}
 
 
 def load_skops(path: Path, *, trusted: frozenset[str] = TRUSTED, remedy: str) -> Any:
@@ -69,7 +86,12 @@ def load_skops(path: Path, *, trusted: frozenset[str] = TRUSTED, remedy: str) ->
             f"is no whole skops file: {e}", where=str(path), remedy="write it again with skops.io.dump"
         ) from e
     if untrusted:
-        raise InputError(f"holds types that are not trusted: {', '.join(untrusted)}", where=str(path), remedy=remedy)
+        place = place_of(path, untrusted[0])
+        raise InputError(
+            f"holds types that are not trusted: {', '.join(untrusted)}" + (f", the first in {place}" if place else ""),
+            where=str(path),
+            remedy=next((r for start, r in _REMEDIES.items() if untrusted[0].startswith(start)), remedy),
+        )
     for tree, features in _trees(loaded):
         if not _is_sound(tree, features):
             raise InputError("holds a damaged tree", where=str(path), remedy="write it again with skops.io.dump")
