@@ -2,7 +2,10 @@
 
     tensors      parameters as objects, each stored once by its sha256
     operators    the operators: their settings, parameters and what they return
-    graph        Value, the nodes that importers chain; Plan, a whole graph with its outputs
+    chain        the operators as methods
+    values       Value, a node that importers chain, or an Input
+    unsettled    values that disappear as the graph is built: columns of a type not known yet, replaced texts
+    graph        Plan, a whole graph with its outputs
     codec        write_plan, read_plan
     publishing   publish_plan: a plan that was written by hand, as a version (docs/plan-builder.md)
     registry     importers of estimators, by type; places and refusals
@@ -18,11 +21,14 @@ output needs is left out, so an importer may offer more values than are used.
 """
 
 from pytrain.plan.codec import read_plan, write_plan
-from pytrain.plan.graph import Input, Inputs, Plan, Prediction, Value, concat, mean, node
+from pytrain.plan.graph import Plan
 from pytrain.plan.places import Place
+from pytrain.plan.prediction import Prediction
 from pytrain.plan.publishing import publish_plan
 from pytrain.plan.registry import convert, importer
 from pytrain.plan.tensors import Tensor
+from pytrain.plan.unsettled import Inputs
+from pytrain.plan.values import Input, Value, concat, mean, node
 
 __all__ = [
     "Input",

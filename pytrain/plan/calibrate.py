@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 
-from pytrain.plan.graph import Prediction, Value, concat, mean
 from pytrain.plan.labels import labels_of
 from pytrain.plan.linear import two_classes
+from pytrain.plan.prediction import Prediction
 from pytrain.plan.registry import importer, predict
+from pytrain.plan.values import Value, concat, mean
 
 if TYPE_CHECKING:
     from pytrain.plan.places import Place

@@ -9,8 +9,8 @@ from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from pytrain.plan.graph import Value, concat
 from pytrain.plan.registry import convert, importer, transform
+from pytrain.plan.values import Value, concat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

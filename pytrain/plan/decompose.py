@@ -8,11 +8,12 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA, TruncatedSVD
 
-from pytrain.plan.graph import Prediction, Value
+from pytrain.plan.prediction import Prediction
 from pytrain.plan.registry import importer
 
 if TYPE_CHECKING:
     from pytrain.plan.places import Place
+    from pytrain.plan.values import Value
 
 
 @importer(PCA)

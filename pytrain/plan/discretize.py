@@ -10,8 +10,8 @@ from sklearn.preprocessing import KBinsDiscretizer
 from pytrain.plan.registry import importer
 
 if TYPE_CHECKING:
-    from pytrain.plan.graph import Value
     from pytrain.plan.places import Place
+    from pytrain.plan.values import Value
 
 
 @importer(KBinsDiscretizer)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
-from pytrain.plan.graph import Value, concat, note_missing
 from pytrain.plan.impute import is_nan
 from pytrain.plan.registry import importer
+from pytrain.plan.unsettled import note_missing
+from pytrain.plan.values import Value, concat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

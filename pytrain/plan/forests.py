@@ -23,9 +23,11 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
-from pytrain.plan.graph import Prediction, Value, concat
+from pytrain.plan.labels import labels_of
+from pytrain.plan.prediction import Prediction
 from pytrain.plan.registry import importer, transform
 from pytrain.plan.trees import CATEGORICAL, MISSING_LEFT, NAN_MISSING, NO_NEGATIVE, Tree, ensemble, leaves
+from pytrain.plan.values import Value, concat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,10 +68,6 @@ def _fitted(estimator: Any, members: Sequence[Any], value: Value, place: Place) 
     return trees, "no_infinity" if missing else "finite"
 
 
-def _labels(estimator: Any) -> tuple[Any, ...]:
-    return tuple(label.item() if isinstance(label, np.generic) else label for label in estimator.classes_)
-
-
 def _mean(estimator: Any, members: Sequence[Any], value: Value, place: Place) -> Value:
     trees, accepts = _fitted(estimator, members, value, place)
     base = np.zeros(trees[0].values.shape[1])
@@ -79,7 +77,9 @@ def _mean(estimator: Any, members: Sequence[Any], value: Value, place: Place) ->
 @importer(DecisionTreeClassifier, ExtraTreeClassifier)
 def tree_classifier(estimator: Any, value: Value, place: Place) -> Prediction:
     """Return the shares of the classes in the leaf."""
-    return Prediction(labels=_labels(estimator), probability=_mean(estimator, [estimator], value, place))
+    return Prediction(
+        labels=labels_of(estimator.classes_, place), probability=_mean(estimator, [estimator], value, place)
+    )
 
 
 @importer(DecisionTreeRegressor, ExtraTreeRegressor)
@@ -91,7 +91,9 @@ def tree_regressor(estimator: Any, value: Value, place: Place) -> Prediction:
 @importer(RandomForestClassifier, ExtraTreesClassifier)
 def forest_classifier(estimator: Any, value: Value, place: Place) -> Prediction:
     """Return the mean of the trees' shares."""
-    return Prediction(labels=_labels(estimator), probability=_mean(estimator, estimator.estimators_, value, place))
+    return Prediction(
+        labels=labels_of(estimator.classes_, place), probability=_mean(estimator, estimator.estimators_, value, place)
+    )
 
 
 @importer(RandomForestRegressor, ExtraTreesRegressor)
@@ -128,10 +130,10 @@ def gradient_boosting(estimator: Any, value: Value, place: Place) -> Prediction:
     if isinstance(estimator, GradientBoostingRegressor):
         return Prediction(value=raw)
     if k > 1:
-        return Prediction(labels=_labels(estimator), decision=raw, probability=raw.link("softmax"))
+        return Prediction(labels=labels_of(estimator.classes_, place), decision=raw, probability=raw.link("softmax"))
     margin = raw.mul(2.0) if estimator.loss == "exponential" else raw
     return Prediction(
-        labels=_labels(estimator),
+        labels=labels_of(estimator.classes_, place),
         decision=raw,
         probability=margin.link("binary"),
         index=raw.mul(-1.0).binarize(0.0).mul(-1.0).add(1.0),  # the second class where raw >= 0
@@ -180,7 +182,7 @@ def hist_gradient_boosting(estimator: Any, value: Value, place: Place) -> Predic
         link = _HIST_LINKS[estimator.loss]
         return Prediction(value=raw.link(link) if link else raw)
     probability = raw.link("softmax" if k > 1 else "binary")
-    return Prediction(labels=_labels(estimator), decision=raw, probability=probability)
+    return Prediction(labels=labels_of(estimator.classes_, place), decision=raw, probability=probability)
 
 
 def _preprocessed(estimator: Any, value: Value, place: Place) -> Value:

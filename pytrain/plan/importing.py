@@ -29,10 +29,13 @@ from pytrain.plan import (
     text,
     xgboost,
 )
-from pytrain.plan.graph import Inputs, Plan, Prediction, Value, concat
+from pytrain.plan.graph import Plan
 from pytrain.plan.places import Place, at
+from pytrain.plan.prediction import Prediction
 from pytrain.plan.registry import Imported, convert
 from pytrain.plan.rewriting import simplified
+from pytrain.plan.unsettled import Inputs
+from pytrain.plan.values import Value, concat
 
 # Importing these modules registers their importers.
 FAMILIES = (
@@ -94,6 +97,8 @@ def import_model(estimator: Any, *, file: str, text: str = "text") -> Model:
     columns = [str(n) for n in names] if names is not None else [f"x{i}" for i in range(width or 0)]
     if len(set(columns)) < len(columns):
         raise place.refuse("was fitted on columns that share a name", "rename them, and fit again")
+    if not all(columns):
+        raise place.refuse("was fitted on a column whose name is empty", "name it, and fit again")
     inputs = Inputs(columns or [text])
     with at(place):
         outputs, labels = _outputs(convert(estimator, inputs.value(), place), place)

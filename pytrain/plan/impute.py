@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.impute import SimpleImputer
 
-from pytrain.plan.graph import Value, concat, note_missing, replace_texts
 from pytrain.plan.registry import importer
+from pytrain.plan.unsettled import note_missing, replace_texts
+from pytrain.plan.values import Value, concat
 
 if TYPE_CHECKING:
     from pytrain.plan.places import Place

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from pytrain.plan.graph import Label
     from pytrain.plan.places import Place
+    from pytrain.plan.prediction import Label
 
 
 def labels_of(classes: Any, place: Place) -> tuple[Label, ...]:

@@ -16,8 +16,9 @@ import numpy as np
 
 from pytrain import build
 from pytrain.errors import VersionError
-from pytrain.plan.graph import Input, Plan, node
+from pytrain.plan.graph import Plan
 from pytrain.plan.places import Place, at
+from pytrain.plan.values import Input, node
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytrain.errors import InputError, Refusal
-from pytrain.plan.graph import Prediction, Value, concat
+from pytrain.plan.prediction import Prediction
 from pytrain.plan.registry import importer
 from pytrain.plan.trees import CATEGORICAL, MISSING_LEFT, NAN_MISSING, ZERO, ZERO_MISSING, Tree, ensemble, evaluate
+from pytrain.plan.values import Value, concat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -22,9 +22,10 @@ from sklearn.linear_model import (
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC, LinearSVR
 
-from pytrain.plan.graph import Prediction, Value, concat
 from pytrain.plan.labels import labels_of
+from pytrain.plan.prediction import Prediction
 from pytrain.plan.registry import importer, predict
+from pytrain.plan.values import Value, concat
 
 if TYPE_CHECKING:
     from pytrain.plan.places import Place

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from pytrain.plan.graph import Value
+    from pytrain.plan.values import Value
 
 _LEAST = 4096  # bytes that leaving zeros out must save: a page of memory
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
 
     from pytrain.errors import Refusal
-    from pytrain.plan.graph import Value
+    from pytrain.plan.values import Value
 
 # The types of tensors, as columns of plans have them. Whole numbers are float64 that hold them.
 TYPES: dict[int, str] = {
@@ -78,6 +78,11 @@ class Known:
 def rounded(value: Value, kind: str) -> Value:
     """Return a value as numbers of that type."""
     return value.cast("float32").numbers() if kind == "float32" else value.numbers()
+
+
+def like(known: Known, value: Value, shape: tuple[int, ...] | None = None) -> list[Known]:
+    """Return the result of an operator: of the type of its input, rounded to it."""
+    return [Known(known.type, rounded(value, known.type), shape=known.shape if shape is None else shape)]
 
 
 _ROUNDS = {"linear", "project", "normalize", "link"}
@@ -156,6 +161,17 @@ class Node:
         if known.type == "text":
             raise self.refuse("reads text", "encode it first, as by OneHotEncoder or LabelEncoder")
         return known
+
+    def any_rows(self, i: int = 0) -> Known:
+        """Return an input that rows decide; text too.
+
+        Raises
+        ------
+        Refusal
+            It is a constant, or the label of a classifier.
+        """
+        known = self.inputs[i] if i < len(self.inputs) else None
+        return known if known is not None and known.type == "text" and known.value is not None else self.rows(i)
 
     def refuse_enlarged(self, known: Known) -> None:
         """Refuse to enlarge differences in last places: those of numbers near 0, where they are not small beside them.

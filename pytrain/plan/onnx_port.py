@@ -1,6 +1,6 @@
 """An ONNX model as a plan.
 
-Its operators are those of onnx_operators and onnx_trees. What differs from onnxruntime is the order in which sums are
+Its operators are those of FAMILIES. What differs from onnxruntime is the order in which sums are
 added (MatMul, LinearClassifier, norms) and the last place of exp: the plan computes both in float64, and rounds to
 float32. That is within the rounding of onnxruntime's own float32, which golden rows bound by 1e-6: rows whose answer
 moves by more when inputs move by their last place are not asked, and if fewer than 16 are left, the model is refused.
@@ -21,12 +21,13 @@ from onnx.reference import ReferenceEvaluator
 
 from pytrain import manifest as mf
 from pytrain.errors import InputError
-from pytrain.plan import onnx_operators, onnx_trees
+from pytrain.plan import onnx_categories, onnx_linear, onnx_numbers, onnx_structure, onnx_trees
 from pytrain.plan.asking import take
-from pytrain.plan.golden import candidates
-from pytrain.plan.graph import Input, Plan, Value
+from pytrain.plan.golden import beside, candidates, plain_rows
+from pytrain.plan.graph import Plan
 from pytrain.plan.onnx_graph import OPERATORS, TYPES, Known, Node
 from pytrain.plan.places import Place, at
+from pytrain.plan.values import Input, Value
 from pytrain.plan.version import write_version
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from pytrain.loop import Learnt
     from pytrain.plan.asking import Column
 
-FAMILIES = (onnx_operators, onnx_trees)  # importing them registers their operators
+# Importing them registers their operators.
+FAMILIES = (onnx_structure, onnx_numbers, onnx_categories, onnx_linear, onnx_trees)
 
 _FEWEST_ROWS, _MOST_ROWS = 16, 128
 _ULP = 2.0**-24
@@ -262,21 +264,35 @@ def fitting(plan: Plan, rows: Mapping[str, Column]) -> dict[str, Column]:
 def golden_rows(model: OnnxModel, *, seed: int) -> tuple[dict[str, Column], dict[str, Any]]:
     """Choose rows at the edges of a model that onnxruntime answers, and whose answers its rounding does not move."""
     rng = np.random.default_rng(seed)
-    rows = fitting(model.plan, candidates(model.plan, rng, most=4 * _MOST_ROWS))
+    rows, outputs = _answered(model, candidates(model.plan, rng, most=4 * _MOST_ROWS), rng)
+    n = len(next(iter(outputs.values())))
+    chosen = np.arange(n)
+    if n > _MOST_ROWS:
+        chosen = np.sort(np.concatenate([chosen[:8], rng.choice(chosen[8:], _MOST_ROWS - 8, replace=False)]))
+    elif n < _MOST_ROWS:
+        more, found = _answered(model, plain_rows(model.plan, rng, most=_MOST_ROWS), rng)
+        rows, outputs = beside(rows, more), beside(outputs, found)
+        chosen = np.arange(min(_MOST_ROWS, len(next(iter(outputs.values())))))
+    return {name: take(column, chosen) for name, column in rows.items()}, {n: o[chosen] for n, o in outputs.items()}
+
+
+def _answered(
+    model: OnnxModel, wanted: Mapping[str, Column], rng: np.random.Generator
+) -> tuple[dict[str, Column], dict[str, Any]]:
+    """Return the rows, as inputs hold them, that onnxruntime answers, and by numbers that rounding does not move."""
+    rows = fitting(model.plan, wanted)
     outputs, answered = ask(model, rows)
     for output in outputs.values():
         answered &= np.isfinite(output).all(axis=1)
     if {v.op for v in model.plan.nodes} & _SUMS:
         for _ in range(3):
-            moved, _answered = ask(model, fitting(model.plan, _moved(model.plan, rows, rng)))
+            moved, _refused = ask(model, fitting(model.plan, _moved(model.plan, rows, rng)))
             for name, output in moved.items():
                 with np.errstate(invalid="ignore"):
                     by = np.abs(output - outputs[name]) / np.maximum(1, np.abs(outputs[name]))
                 answered &= (by <= model.plan.tolerance / 4).all(axis=1)
-    chosen = np.flatnonzero(answered)
-    if len(chosen) > _MOST_ROWS:
-        chosen = np.sort(np.concatenate([chosen[:8], rng.choice(chosen[8:], _MOST_ROWS - 8, replace=False)]))
-    return {name: take(column, chosen) for name, column in rows.items()}, {n: o[chosen] for n, o in outputs.items()}
+    kept = np.flatnonzero(answered)
+    return {name: take(column, kept) for name, column in rows.items()}, {n: o[kept] for n, o in outputs.items()}
 
 
 def _moved(plan: Plan, rows: Mapping[str, Column], rng: np.random.Generator) -> dict[str, Column]:

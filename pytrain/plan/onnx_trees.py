@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pytrain.plan.graph import Value, concat
 from pytrain.plan.onnx_graph import ML, Known, Node, narrow, operator, rounded
-from pytrain.plan.onnx_operators import labels_of, linked
+from pytrain.plan.onnx_linear import labels_of, linked
 from pytrain.plan.trees import MISSING_LEFT, NAN_MISSING, Tree, ensemble
+from pytrain.plan.values import Value, concat
 
 # Of each mode: the threshold is the next number below, and the children change places.
 _MODES = {

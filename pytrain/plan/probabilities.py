@@ -14,7 +14,8 @@ from pytrain.errors import VersionError
 
 if TYPE_CHECKING:
     from pytrain.frames import Float32s, Int32s
-    from pytrain.plan.graph import Plan, Value
+    from pytrain.plan.graph import Plan
+    from pytrain.plan.values import Value
 
 _OPERATORS = ("indices_linear", "fm", "deepfm")
 

@@ -55,12 +55,16 @@ def publish_plan(
     ConfigError
         The model's name is no name.
     InputError
-        Rows or answers are missing, too few, or of another shape than the plan's inputs and outputs.
+        Rows or answers are missing, unknown, too few, of another shape than the plan's inputs and outputs, or no
+        numbers of an input's type.
     """
     from pytrain.cli_fit import publish  # noqa: PLC0415 - it imports the command line
 
     if not re.fullmatch(NAME, model) or model == OBJECTS:
         raise ConfigError(f"{model!r} is no name", where="model", remedy=f"match {NAME}, but not {OBJECTS}, as churn")
+    for given, known in ((rows, {v.name for v in plan.inputs}), (answers, plan.outputs.keys())):
+        if unknown := [name for name in given if name not in known]:
+            raise InputError("is not the plan's", where=unknown[0], remedy=f"give {', '.join(sorted(known))}")
     inputs = {v.name: _column(rows, v.name, v.type, v.width) for v in plan.inputs}
     outputs = {name: _column(answers, name, v.type, v.width) for name, v in plan.outputs.items()}
     counts = {name: len(column) for name, column in [*inputs.items(), *outputs.items()]}
@@ -87,6 +91,8 @@ def _column(given: Mapping[str, Column] | Mapping[str, npt.ArrayLike], name: str
         raise InputError(
             f"has the shape {array.shape}", where=name, remedy=f"give numbers of the shape (rows, {width})"
         )
+    if kind == "int32" and not ((np.rint(array) == array) & (np.abs(array) < 2.0**31)).all():
+        raise InputError("has a number that int32 does not hold", where=name, remedy="give whole numbers, none missing")
     return array.reshape(-1, width)
 
 

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from pytrain.plan.graph import Prediction, Value
 from pytrain.plan.places import Place, at
+from pytrain.plan.prediction import Prediction
+from pytrain.plan.values import Value
 
 Imported = Value | Prediction
 Importer = Callable[[Any, Value, Place], Imported]
@@ -26,12 +27,34 @@ _SUBSTITUTES = {
     "KNNImputer": "use SimpleImputer",
     "IterativeImputer": "use SimpleImputer",
     "MissingIndicator": "use SimpleImputer(add_indicator=True)",
+    "Perceptron": "use SGDClassifier(loss='perceptron')",
     "SVC": "use LinearSVC, or CalibratedClassifierCV over it for probabilities",
     "SVR": "use LinearSVR",
     "NuSVC": "use LinearSVC",
-    "Perceptron": "use SGDClassifier(loss='perceptron')",
     "PassiveAggressiveClassifier": "use SGDClassifier",
+    "SelectFpr": "use SelectKBest",
+    "SelectPercentile": "use SelectKBest",
+    "SelectFromModel": "name the columns that it selected in a ColumnTransformer",
+    "RFE": "name the columns that it selected in a ColumnTransformer",
+    "LogisticRegressionCV": "use LogisticRegression(C=...) with the C_ that it found",
+    "RidgeCV": "use Ridge(alpha=...) with the alpha_ that it found",
+    "LassoCV": "use Lasso(alpha=...) with the alpha_ that it found",
+    "IncrementalPCA": "use PCA",
+    "AdaBoostClassifier": "use a GradientBoostingClassifier",
+    "AdaBoostRegressor": "use a GradientBoostingRegressor",
+    "BaggingClassifier": "use a RandomForestClassifier or an ExtraTreesClassifier",
+    "BaggingRegressor": "use a RandomForestRegressor or an ExtraTreesRegressor",
+    "VotingClassifier": "port its estimators as models of their own, and average their answers",
+    "VotingRegressor": "port its estimators as models of their own, and average their answers",
+    "StackingClassifier": "use one of its estimators",
+    "StackingRegressor": "use one of its estimators",
+    "TransformedTargetRegressor": "port its regressor_, and invert the transformation of its answers",
+    "FixedThresholdClassifier": "port its estimator_, and compare its probabilities with the threshold",
+    "GridSearchCV": "write its best_estimator_",
+    "RandomizedSearchCV": "write its best_estimator_",
     "GaussianNB": "use LogisticRegression",
+    "BernoulliNB": "use LogisticRegression",
+    "MultinomialNB": "use LogisticRegression",
     "KNeighborsClassifier": "use LogisticRegression or a HistGradientBoostingClassifier",
     "MLPClassifier": "use LogisticRegression or a HistGradientBoostingClassifier",
     "MiniBatchKMeans": "use KMeans",
@@ -78,7 +101,7 @@ def convert(estimator: object, value: Value, place: Place) -> Imported:
     function = _importers.get(type(estimator))
     if function is None:
         name = type(estimator).__name__
-        near = difflib.get_close_matches(name, [t.__name__ for t in _importers], n=1, cutoff=0.6)
+        near = difflib.get_close_matches(name, [t.__name__ for t in _importers], n=1, cutoff=0.8)
         remedy = _SUBSTITUTES.get(name) or (f"the nearest that can is {near[0]}" if near else "use another estimator")
         raise place.refuse(f"no plan can express {type(estimator).__module__}.{name}", remedy)
     with at(place):

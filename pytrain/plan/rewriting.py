@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytrain.plan.graph import FINITE, Value, node
 from pytrain.plan.places import Place, at
+from pytrain.plan.values import FINITE, Value, node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

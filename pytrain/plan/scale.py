@@ -20,8 +20,8 @@ from pytrain.plan.operators import FUNCTIONS
 from pytrain.plan.registry import importer
 
 if TYPE_CHECKING:
-    from pytrain.plan.graph import Value
     from pytrain.plan.places import Place
+    from pytrain.plan.values import Value
 
 _UFUNCS = {getattr(np, name): name for name in FUNCTIONS}
 

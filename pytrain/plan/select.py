@@ -9,8 +9,8 @@ from sklearn.feature_selection import SelectKBest, VarianceThreshold
 from pytrain.plan.registry import importer
 
 if TYPE_CHECKING:
-    from pytrain.plan.graph import Value
     from pytrain.plan.places import Place
+    from pytrain.plan.values import Value
 
 
 @importer(VarianceThreshold)

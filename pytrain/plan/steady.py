@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pytrain.plan.asking import Column
-    from pytrain.plan.graph import Plan, Value
+    from pytrain.plan.graph import Plan
     from pytrain.plan.importing import Model
+    from pytrain.plan.values import Value
 
 _FAR = 1e6
 _TINY = 1e-290

@@ -15,17 +15,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from pytrain.plan.accents import KINDS, characters
 from pytrain.plan.dictionary import dictionary
-from pytrain.plan.graph import node
 from pytrain.plan.operators import MOST_WIDTH
 from pytrain.plan.registry import importer
 from pytrain.plan.unicode import tables
+from pytrain.plan.values import node
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pytrain.plan.graph import Value
     from pytrain.plan.places import Place
     from pytrain.plan.tensors import Tensor
+    from pytrain.plan.values import Value
 
 _MOST_NGRAM = 1 << 16
 # Patterns by the least characters of a word. Since \w+ is greedy, each finds whole runs of word characters.

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytrain.plan.graph import Value, node
 from pytrain.plan.tensors import Tensor
+from pytrain.plan.values import Value, node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

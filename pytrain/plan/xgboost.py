@@ -18,9 +18,10 @@ import numpy as np
 
 from pytrain.errors import InputError, Refusal
 from pytrain.plan import ubjson
-from pytrain.plan.graph import Prediction, Value, concat
+from pytrain.plan.prediction import Prediction
 from pytrain.plan.registry import importer
 from pytrain.plan.trees import CATEGORICAL, MISSING_LEFT, NAN_MISSING, NO_NEGATIVE, Tree, bitset, ensemble, evaluate
+from pytrain.plan.values import Value, concat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,7 +19,7 @@ import numpy as np
 from pytrain.manifest import TrainedOn
 from pytrain.plan import Plan, Value, node
 from pytrain.plan.columns import columns, pack, read_columns
-from pytrain.plan.graph import Input
+from pytrain.plan.values import Input
 from pytrain.plan.version import write_version
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from pytrain.errors import InputError
 from pytrain.plan import Plan, Value, concat, publish_plan, read_plan, write_plan
-from pytrain.plan.graph import Input
 from pytrain.plan.operators import Fault
+from pytrain.plan.values import Input
 from tests.pytrain.plan import reference
 
 if TYPE_CHECKING:
@@ -195,6 +195,8 @@ def test_the_documented_plan_is_published_as_it_stands(tmp_path: Path, monkeypat
         ({"line": ["1"] * 16}, {"value": np.zeros((16, 2))}, r"the shape \(16, 2\)"),
         ({"line": ["1"] * 16}, {"value": np.zeros(15)}, "line: 16, value: 15"),
         ({"line": ["1"] * 9}, {"value": np.zeros(9)}, "at least 16"),
+        ({"line": ["1"] * 16, "lines": ["1"] * 16}, {"value": np.zeros(16)}, "lines: is not the plan's; give line"),
+        ({"line": ["1"] * 16}, {"value": np.zeros(16), "p": np.zeros(16)}, "p: is not the plan's; give value"),
     ],
 )
 def test_what_cannot_be_published(tmp_path: Path, rows: Any, answers: Any, message: str) -> None:
@@ -203,3 +205,11 @@ def test_what_cannot_be_published(tmp_path: Path, rows: Any, answers: Any, messa
     with pytest.raises(InputError, match=message):
         publish_plan(plan, rows, answers, store=tmp_path, model="m")
     assert not (tmp_path / "m" / "1").exists()
+
+
+@pytest.mark.parametrize("odd", [0.5, np.nan, 2.0**31])
+def test_whole_numbers_are_published_as_they_are(tmp_path: Path, odd: float) -> None:
+    rooms = Input("rooms", "int32")
+    plan = Plan(inputs=(rooms,), outputs={"value": rooms.numbers().add(1)})
+    with pytest.raises(InputError, match="rooms: has a number that int32 does not hold"):
+        publish_plan(plan, {"rooms": np.full(16, odd)}, {"value": np.zeros(16)}, store=tmp_path, model="m")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pytrain.errors import Refusal, VersionError
-from pytrain.plan import Inputs, Plan, Tensor, Value, concat, mean, node, read_plan, tensors, write_plan
+from pytrain.plan import Input, Inputs, Plan, Tensor, Value, concat, mean, node, read_plan, tensors, write_plan
 from pytrain.plan.operators import Fault
 from pytrain.plan.places import Place
 from pytrain.plan.registry import convert
@@ -71,12 +71,29 @@ def test_open_columns_become_what_reads_them() -> None:
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     value = mean([x().select([2, 0]).linear(np.eye(2), 0).link("softmax"), x().select([1, 0]).clip(-1, 1)])
-    plan = plan_of(value, labels=("a", 2, 0.5), tolerance=1e-12, source="a test")
+    plan = plan_of(value, labels=("a", "b"), tolerance=1e-12, source="a test")
     written = write_plan(plan, tmp_path / "1", tmp_path / "objects")
     assert {p.name for p in (tmp_path / "objects").glob("[0-9a-f]*")} == set(written)
     read = read_plan(tmp_path / "1", tmp_path / "objects")
     assert [v.digest for v in read.nodes] == [v.digest for v in plan.nodes]
     assert (read.labels, read.tolerance, read.source) == (plan.labels, plan.tolerance, plan.source)
+
+
+def test_a_plan_that_the_bidder_would_refuse_is_refused() -> None:
+    def f(message: str, **options: Any) -> None:
+        given = {"inputs": (x(),), "outputs": {"value": x().add(1)}} | options
+        with pytest.raises(Fault, match=message):
+            Plan(**given)
+
+    f("from 1 to 4096 are allowed", inputs=())
+    f("a plan has no outputs", outputs={})
+    f("the name '' of an input or output", outputs={"": x().add(1)})
+    f("has the tolerance 0.001", tolerance=1e-3)
+    f("not all texts, all integers or all floats", labels=("a", 1))
+    f("has 2 labels, and 3 columns of probability", outputs={"probability": x().add(1)}, labels=("a", "b"))
+    for kind, width in (("float", 1), ("float64", 0), ("text", 2)):
+        with pytest.raises(Fault, match=f"the input 'age' is '{kind}' of width {width}"):
+            Input("age", kind, width=width)
 
 
 FAULTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {

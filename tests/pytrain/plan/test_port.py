@@ -85,6 +85,22 @@ def test_a_version_holds_plan_golden_rows_and_manifest(tmp_path: Path) -> None:
     assert {None, "", "Łódź", "an unknown value"} < set(inputs["city"])
 
 
+def test_encoders_that_refuse_what_they_do_not_know(tmp_path: Path) -> None:
+    """Nearly every random row has an unknown category in one of many columns."""
+    rng = np.random.default_rng(0)
+    x = rng.choice(np.array(["a", "b", "c"], object), (80, 12))
+    skops.io.dump(make_pipeline(OneHotEncoder(), LogisticRegression()).fit(x, targets(80)), tmp_path / "m.skops")
+    assert port(tmp_path / "m.skops", tmp_path / "store").exit_code == 0
+    whole = rng.integers(0, 3, (80, 12))
+    skops.io.dump(make_pipeline(OneHotEncoder(), LogisticRegression()).fit(whole, targets(80)), tmp_path / "m.skops")
+    assert port(tmp_path / "m.skops", tmp_path / "store").exit_code == 0
+
+
+def test_classes_of_a_forest_may_be_booleans(tmp_path: Path) -> None:
+    skops.io.dump(DecisionTreeClassifier(max_depth=3).fit(numbers(), targets() > 0), tmp_path / "m.skops")
+    assert "probability: float64[2] of 0, 1" in port(tmp_path / "m.skops", tmp_path / "store").stdout
+
+
 def test_parameters_are_stored_once(tmp_path: Path) -> None:
     skops.io.dump(fitted(), tmp_path / "m.skops")
     assert port(tmp_path / "m.skops", tmp_path / "store").exit_code == 0
