@@ -196,7 +196,7 @@ func (v *verifiedFiles) load(ctx context.Context, loaders engine.Loaders, format
 	}
 	s.loadedAt, s.loadTime = time.Now(), v.took+time.Since(began)
 	s.onZero = func(s *Servable) { _ = s.engine.Close() } // if batches are still open, the last one that closes frees it
-	s.refs.Store(1)
+	s.refs.Start()
 	return s, nil
 }
 

@@ -16,10 +16,10 @@ package models
 
 import (
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"gavel/internal/engine"
+	"gavel/internal/references"
 )
 
 // Servable is a loaded version. It is reference-counted, and immutable except for the value that Prepare attaches. A caller
@@ -36,8 +36,8 @@ type Servable struct {
 	unwarmed  []int // sizes of batches that the warm-up had no time for
 	fileBytes int64 // of the version's files: what it takes of memory if its engine does not say
 
-	// refs counts 1 for the owner (the manager, or the caller of Load), and 1 for each Acquire. It never rises from 0.
-	refs   atomic.Int64
+	// refs counts 1 for the owner (the manager, or the caller of Load), and 1 for each Acquire.
+	refs   references.Count
 	onZero func(*Servable) // called by the last Release; closes the engine
 }
 
@@ -84,25 +84,12 @@ func (s *Servable) Memory() int64 {
 func (s *Servable) Age() time.Duration { return time.Since(s.manifest.Created) }
 
 // acquire adds a reference, and returns false if the last one was already released.
-func (s *Servable) acquire() bool {
-	for {
-		n := s.refs.Load()
-		if n == 0 {
-			return false
-		}
-		if s.refs.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
+func (s *Servable) acquire() bool { return s.refs.Acquire() }
 
 // Release releases the reference of one Acquire or Load. The last Release frees the version. If a manager owns it, that
 // happens in another goroutine, so that no auction waits for it.
 func (s *Servable) Release() {
-	switch n := s.refs.Add(-1); {
-	case n == 0:
+	if s.refs.Release() {
 		s.onZero(s)
-	case n < 0:
-		panic(fmt.Sprintf("models: %s released more often than acquired", s))
 	}
 }
