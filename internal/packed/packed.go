@@ -1,4 +1,5 @@
-// Package packed reads msgpack from memory, token by token. What the input only claims, a length or a depth, costs nothing.
+// Package packed reads msgpack from memory, token by token, and appends it to memory, value by value. What an input only claims, a
+// length or a depth, costs the reader nothing.
 package packed
 
 import (

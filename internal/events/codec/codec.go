@@ -20,6 +20,7 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/events"
+	"gavel/internal/packed"
 	"gavel/internal/stream"
 )
 
@@ -36,12 +37,12 @@ func Append(b []byte, e *events.Event) []byte {
 	case e.Ranking != nil:
 		n = 11
 	}
-	b = appendArray(b, n)
-	b = appendInt(b, int64(v))
-	b = appendStr(b, e.ID)
-	b = appendStr(b, string(e.Type))
-	b = appendStr(b, e.Key)
-	b = appendInt(b, e.Time)
+	b = packed.AppendList(b, n)
+	b = packed.AppendInt(b, int64(v))
+	b = packed.AppendText(b, e.ID)
+	b = packed.AppendText(b, string(e.Type))
+	b = packed.AppendText(b, e.Key)
+	b = packed.AppendInt(b, e.Time)
 	if e.Type == events.TypeBid {
 		switch {
 		case e.Bid != nil:
@@ -49,14 +50,14 @@ func Append(b []byte, e *events.Event) []byte {
 		case e.Body != nil: // read from a stream; written again unchanged
 			return append(b, e.Body...)
 		default:
-			return appendNil(b)
+			return packed.AppendNil(b)
 		}
 	}
-	b = appendStr(b, e.Campaign)
-	b = appendStr(b, e.Creative)
-	b = appendStr(b, e.Exchange)
-	b = appendInt(b, int64(e.Price))
-	b = appendInt(b, int64(e.Reason))
+	b = packed.AppendText(b, e.Campaign)
+	b = packed.AppendText(b, e.Creative)
+	b = packed.AppendText(b, e.Exchange)
+	b = packed.AppendInt(b, int64(e.Price))
+	b = packed.AppendInt(b, int64(e.Reason))
 	if e.Ranking != nil {
 		b = appendRanking(b, e.Ranking)
 	}
@@ -65,7 +66,7 @@ func Append(b []byte, e *events.Event) []byte {
 
 // Encode returns a payload that holds events.
 func Encode(all []events.Event) []byte {
-	b := appendArray(nil, len(all))
+	b := packed.AppendList(nil, len(all))
 	for i := range all {
 		b = Append(b, &all[i])
 	}

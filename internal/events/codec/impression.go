@@ -3,61 +3,62 @@ package codec
 import (
 	"gavel/internal/auction"
 	"gavel/internal/events"
+	"gavel/internal/packed"
 )
 
 func appendImpression(b []byte, p *auction.Impression) []byte {
-	b = appendArray(b, 9)
-	b = appendStr(b, p.ID)
-	b = appendStr(b, p.TagID)
-	b = appendBool(b, p.Secure)
-	b = appendInt(b, int64(p.Position))
-	b = appendInt(b, int64(p.Floor))
-	b = appendStr(b, p.FloorCurrency)
-	b = appendBool(b, p.Interstitial)
-	b = appendBool(b, p.Rewarded)
-	b = appendBool(b, p.PrivateAuction)
+	b = packed.AppendList(b, 9)
+	b = packed.AppendText(b, p.ID)
+	b = packed.AppendText(b, p.TagID)
+	b = packed.AppendFlag(b, p.Secure)
+	b = packed.AppendInt(b, int64(p.Position))
+	b = packed.AppendInt(b, int64(p.Floor))
+	b = packed.AppendText(b, p.FloorCurrency)
+	b = packed.AppendFlag(b, p.Interstitial)
+	b = packed.AppendFlag(b, p.Rewarded)
+	b = packed.AppendFlag(b, p.PrivateAuction)
 
 	if f := p.Banner; f == nil {
-		b = appendNil(b)
+		b = packed.AppendNil(b)
 	} else {
-		b = appendArray(b, 4)
-		b = appendArray(b, 2*len(f.Sizes))
+		b = packed.AppendList(b, 4)
+		b = packed.AppendList(b, 2*len(f.Sizes))
 		for _, s := range f.Sizes {
-			b = appendInt(b, int64(s.W))
-			b = appendInt(b, int64(s.H))
+			b = packed.AppendInt(b, int64(s.W))
+			b = packed.AppendInt(b, int64(s.H))
 		}
 		b = appendInts(b, f.BlockedTypes)
 		b = appendInts(b, f.BlockedAttributes)
-		b = appendStrs(b, f.MIMEs)
+		b = packed.AppendTexts(b, f.MIMEs)
 	}
 	if f := p.Video; f == nil {
-		b = appendNil(b)
+		b = packed.AppendNil(b)
 	} else {
-		b = appendArray(b, 8)
-		b = appendInt(b, int64(f.Size.W))
-		b = appendInt(b, int64(f.Size.H))
-		b = appendStrs(b, f.MIMEs)
-		b = appendInt(b, int64(f.MinDuration))
-		b = appendInt(b, int64(f.MaxDuration))
+		b = packed.AppendList(b, 8)
+		b = packed.AppendInt(b, int64(f.Size.W))
+		b = packed.AppendInt(b, int64(f.Size.H))
+		b = packed.AppendTexts(b, f.MIMEs)
+		b = packed.AppendInt(b, int64(f.MinDuration))
+		b = packed.AppendInt(b, int64(f.MaxDuration))
 		b = appendInts(b, f.Protocols)
 		b = appendInts(b, f.BlockedAttributes)
-		b = appendInt(b, int64(f.Placement))
+		b = packed.AppendInt(b, int64(f.Placement))
 	}
 	if f := p.Audio; f == nil {
-		b = appendNil(b)
+		b = packed.AppendNil(b)
 	} else {
-		b = appendArray(b, 5)
-		b = appendStrs(b, f.MIMEs)
-		b = appendInt(b, int64(f.MinDuration))
-		b = appendInt(b, int64(f.MaxDuration))
+		b = packed.AppendList(b, 5)
+		b = packed.AppendTexts(b, f.MIMEs)
+		b = packed.AppendInt(b, int64(f.MinDuration))
+		b = packed.AppendInt(b, int64(f.MaxDuration))
 		b = appendInts(b, f.Protocols)
 		b = appendInts(b, f.BlockedAttributes)
 	}
 	if f := p.Native; f == nil {
-		b = appendNil(b)
+		b = packed.AppendNil(b)
 	} else {
-		b = appendArray(b, 2)
-		b = appendStr(b, f.Version)
+		b = packed.AppendList(b, 2)
+		b = packed.AppendText(b, f.Version)
 		b = appendInts(b, f.BlockedAttributes)
 	}
 	return b

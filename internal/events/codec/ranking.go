@@ -4,17 +4,18 @@ import (
 	"math"
 
 	"gavel/internal/events"
+	"gavel/internal/packed"
 )
 
 func appendRanking(b []byte, k *events.Ranking) []byte {
-	b = appendArray(b, 7)
-	b = appendStr(b, k.Policy)
-	b = appendFloat64(b, k.Propensity)
-	b = appendFloat64(b, k.Probability)
-	b = appendInt(b, int64(min(k.Version, math.MaxInt64)))
-	b = appendInt(b, int64(min(k.Prior, math.MaxInt64)))
-	b = appendStrs(b, k.Fields)
-	return appendStrs(b, k.Values)
+	b = packed.AppendList(b, 7)
+	b = packed.AppendText(b, k.Policy)
+	b = packed.AppendFloat64(b, k.Propensity)
+	b = packed.AppendFloat64(b, k.Probability)
+	b = packed.AppendInt(b, int64(min(k.Version, math.MaxInt64)))
+	b = packed.AppendInt(b, int64(min(k.Prior, math.MaxInt64)))
+	b = packed.AppendTexts(b, k.Fields)
+	return packed.AppendTexts(b, k.Values)
 }
 
 // readRanking reads the body of a ranking. A body whose fields and values differ in number, or with a propensity that is no

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"gavel/internal/packed"
 )
 
 // Encode returns the bytes of a file, after Validate. Equal files have equal bytes.
@@ -16,35 +18,35 @@ func Encode(f *File) ([]byte, error) {
 	copy(b, magic)
 	binary.LittleEndian.PutUint32(b[8:], layout)
 
-	b = appendMap(b, 13)
-	b = appendText(appendText(b, "kind"), string(f.Kind))
-	b = appendText(appendText(b, "campaign"), f.Campaign)
-	b = appendNatural(appendText(b, "version"), f.Version)
-	b = appendNatural(appendText(b, "prior"), f.Prior)
-	b = appendText(appendText(b, "trainer"), f.Trainer)
-	b = append(appendBinary(appendText(b, "data"), len(f.Data)), f.Data[:]...)
-	b = appendNatural(appendText(b, "trained_ms"), uint64(f.TrainedMs))
-	b = appendNatural(appendText(b, "rows"), uint64(f.Rows))
-	b = appendNatural(appendText(b, "positives"), uint64(f.Positives))
-	b = appendFloat(appendText(b, "intercept"), f.Intercept)
-	b = appendFloat(appendText(b, "variance"), f.Variance)
-	b = appendList(appendText(b, "features"), len(f.Features))
+	b = packed.AppendMap(b, 13)
+	b = packed.AppendText(packed.AppendText(b, "kind"), string(f.Kind))
+	b = packed.AppendText(packed.AppendText(b, "campaign"), f.Campaign)
+	b = packed.AppendNatural(packed.AppendText(b, "version"), f.Version)
+	b = packed.AppendNatural(packed.AppendText(b, "prior"), f.Prior)
+	b = packed.AppendText(packed.AppendText(b, "trainer"), f.Trainer)
+	b = append(packed.AppendBinary(packed.AppendText(b, "data"), len(f.Data)), f.Data[:]...)
+	b = packed.AppendNatural(packed.AppendText(b, "trained_ms"), uint64(f.TrainedMs))
+	b = packed.AppendNatural(packed.AppendText(b, "rows"), uint64(f.Rows))
+	b = packed.AppendNatural(packed.AppendText(b, "positives"), uint64(f.Positives))
+	b = packed.AppendFloat64(packed.AppendText(b, "intercept"), f.Intercept)
+	b = packed.AppendFloat64(packed.AppendText(b, "variance"), f.Variance)
+	b = packed.AppendList(packed.AppendText(b, "features"), len(f.Features))
 	for i := range f.Features {
 		feature := &f.Features[i]
-		b = appendMap(b, 5)
-		b = appendText(appendText(b, "name"), feature.Name)
-		b = appendTexts(appendText(b, "of"), feature.Of)
-		b = appendTexts(appendText(b, "values"), feature.Values)
-		b = appendFloats(appendText(b, "weights"), feature.Weights)
-		b = appendFloat(appendText(b, "other"), feature.Other)
+		b = packed.AppendMap(b, 5)
+		b = packed.AppendText(packed.AppendText(b, "name"), feature.Name)
+		b = packed.AppendTexts(packed.AppendText(b, "of"), feature.Of)
+		b = packed.AppendTexts(packed.AppendText(b, "values"), feature.Values)
+		b = appendFloats(packed.AppendText(b, "weights"), feature.Weights)
+		b = packed.AppendFloat64(packed.AppendText(b, "other"), feature.Other)
 	}
-	b = appendMap(appendText(b, "golden"), 3)
-	b = appendTexts(appendText(b, "fields"), f.Golden.Fields)
-	b = appendList(appendText(b, "profiles"), len(f.Golden.Profiles))
+	b = packed.AppendMap(packed.AppendText(b, "golden"), 3)
+	b = packed.AppendTexts(packed.AppendText(b, "fields"), f.Golden.Fields)
+	b = packed.AppendList(packed.AppendText(b, "profiles"), len(f.Golden.Profiles))
 	for _, values := range f.Golden.Profiles {
-		b = appendTexts(b, values)
+		b = packed.AppendTexts(b, values)
 	}
-	b = appendFloats(appendText(b, "probabilities"), f.Golden.Probabilities)
+	b = appendFloats(packed.AppendText(b, "probabilities"), f.Golden.Probabilities)
 
 	n := len(b) - headBytes
 	if n > MaxBody {
@@ -55,72 +57,8 @@ func Encode(f *File) ([]byte, error) {
 	return append(b, sum[:]...), nil
 }
 
-// What follows appends msgpack in its shortest forms.
-
-func appendMap(b []byte, n int) []byte { return append(b, 0x80|byte(n)) } // n < 16
-
-func appendList(b []byte, n int) []byte {
-	switch {
-	case n < 16:
-		return append(b, 0x90|byte(n))
-	case n <= math.MaxUint16:
-		return binary.BigEndian.AppendUint16(append(b, 0xdc), uint16(n))
-	}
-	return binary.BigEndian.AppendUint32(append(b, 0xdd), uint32(n))
-}
-
-func appendText(b []byte, s string) []byte {
-	switch n := len(s); {
-	case n < 32:
-		b = append(b, 0xa0|byte(n))
-	case n <= math.MaxUint8:
-		b = append(b, 0xd9, byte(n))
-	case n <= math.MaxUint16:
-		b = binary.BigEndian.AppendUint16(append(b, 0xda), uint16(n))
-	default:
-		b = binary.BigEndian.AppendUint32(append(b, 0xdb), uint32(n))
-	}
-	return append(b, s...)
-}
-
-func appendBinary(b []byte, n int) []byte {
-	switch {
-	case n <= math.MaxUint8:
-		return append(b, 0xc4, byte(n))
-	case n <= math.MaxUint16:
-		return binary.BigEndian.AppendUint16(append(b, 0xc5), uint16(n))
-	}
-	return binary.BigEndian.AppendUint32(append(b, 0xc6), uint32(n))
-}
-
-func appendNatural(b []byte, n uint64) []byte {
-	switch {
-	case n < 128:
-		return append(b, byte(n))
-	case n <= math.MaxUint8:
-		return append(b, 0xcc, byte(n))
-	case n <= math.MaxUint16:
-		return binary.BigEndian.AppendUint16(append(b, 0xcd), uint16(n))
-	case n <= math.MaxUint32:
-		return binary.BigEndian.AppendUint32(append(b, 0xce), uint32(n))
-	}
-	return binary.BigEndian.AppendUint64(append(b, 0xcf), n)
-}
-
-func appendFloat(b []byte, v float64) []byte {
-	return binary.BigEndian.AppendUint64(append(b, 0xcb), math.Float64bits(v))
-}
-
-func appendTexts(b []byte, list []string) []byte {
-	b = appendList(b, len(list))
-	for _, s := range list {
-		b = appendText(b, s)
-	}
-	return b
-}
-
 func appendFloats(b []byte, list []float64) []byte {
-	b = appendBinary(b, 8*len(list))
+	b = packed.AppendBinary(b, 8*len(list))
 	for _, v := range list {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
 	}
