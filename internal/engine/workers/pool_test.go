@@ -322,7 +322,7 @@ func testMemory(t *testing.T, h *harness) {
 	var bytes int64
 	const room = 8 * 4096
 	h.Pool.mu.Lock()
-	h.memory.cache.SetMaximum(room >> 10)
+	h.memory.policy.SetBound(room)
 	h.Pool.mu.Unlock()
 	all = nil
 	for _, name := range linear() {
