@@ -14,7 +14,6 @@ import (
 	"gavel/internal/httpd"
 	"gavel/internal/rank/explore"
 	"gavel/internal/rank/profile"
-	"gavel/internal/rank/score"
 )
 
 // click answers GET /click: it sends the user to the landing page of the campaign that the policy chooses. A person waits. So
@@ -103,11 +102,7 @@ func (w *work) publish(ctx context.Context, id string, now time.Time, p *plan, c
 	for _, f := range w.profile {
 		w.names, w.values = append(w.names, f.Name), append(w.values, f.Value)
 	}
-	place := w.candidates.place(choice.Arm)
-	var by score.Campaign
-	if index := p.index[place]; index >= 0 {
-		by = p.classifiers[index]
-	}
+	by := w.scorer(p, choice.Arm)
 	ranking := events.Ranking{
 		Policy: string(choice.Policy), Propensity: choice.Propensity,
 		Version: by.Version, Prior: by.Prior, Fields: w.names, Values: w.values,
@@ -117,7 +112,7 @@ func (w *work) publish(ctx context.Context, id string, now time.Time, p *plan, c
 	}
 	return w.server.options.Publisher.PublishDurable(ctx, &events.Event{
 		ID: events.EventID(events.TypeRanking, id), Type: events.TypeRanking, Key: id, Time: now.UnixMilli(),
-		Campaign: p.set.IDs[place], Ranking: &ranking,
+		Campaign: p.set.IDs[w.candidates.place(choice.Arm)], Ranking: &ranking,
 	})
 }
 

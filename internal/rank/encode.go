@@ -22,10 +22,7 @@ func (w *work) encode(p *plan, partial score.Partial, choice explore.Choice) {
 		}
 		place := w.candidates.place(e.position)
 		sale := probability(w.logits[e.position])
-		var c score.Campaign // the zero value if the newest prior scored it
-		if index := p.index[place]; index >= 0 {
-			c = p.classifiers[index]
-		}
+		c := w.scorer(p, e.position)
 		out = appendText(append(out, `{"campaign":`...), p.set.IDs[place])
 		out = appendFloat(append(out, `,"probability":`...), sale)
 		out = appendFloat(append(out, `,"value":`...), sale*p.set.Values[place])

@@ -15,12 +15,26 @@ import (
 func (w *work) gather(ctx context.Context, view score.View, p *plan) (score.Partial, error) {
 	n := w.candidates.len()
 	w.logits = slices.Grow(w.logits[:0], n)[:n]
-	w.unscored = 0
+	w.unscored, w.prior = 0, 0
 	if ctx.Err() != nil {
 		return w.nothing(), nil
 	}
 	w.scores = slices.Grow(w.scores[:0], len(p.classifiers))[:len(p.classifiers)]
-	partial, err := view.Score(ctx, w.profile, w.scores)
+	index, asked := p.index, p.asked // by candidate; the same without campaigns that have no classifier
+	if w.candidates.some {
+		w.index, w.asked = w.index[:0], w.asked[:0]
+		for _, place := range w.candidates.places {
+			at := p.index[place]
+			if w.index = append(w.index, at); at >= 0 {
+				w.asked = append(w.asked, at)
+			}
+		}
+		index, asked = w.index, w.asked
+	}
+	partial, err := score.Partial(""), error(nil)
+	if len(asked) > 0 || asked == nil && !w.candidates.some {
+		partial, err = view.Score(ctx, w.profile, asked, w.scores)
+	}
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			return w.nothing(), nil
@@ -28,19 +42,11 @@ func (w *work) gather(ctx context.Context, view score.View, p *plan) (score.Part
 		w.nothing()
 		return "", err
 	}
-	index := p.index // by candidate
-	if w.candidates.some {
-		w.index = w.index[:0]
-		for _, place := range w.candidates.places {
-			w.index = append(w.index, p.index[place])
+	w.unscored = pick(w.logits, w.scores, index, partial != "", func() (logit float64) {
+		if logit, w.prior = view.Prior(w.profile); w.prior == 0 {
+			return math.NaN()
 		}
-		index = w.index
-	}
-	w.unscored = pick(w.logits, w.scores, index, partial != "", func() float64 {
-		if logit, ok := view.Prior(w.profile); ok {
-			return logit
-		}
-		return math.NaN()
+		return logit
 	})
 	return partial, nil
 }
@@ -74,6 +80,14 @@ func pick(logits, scores []float64, index []int32, someLack bool, askPrior func(
 		}
 	}
 	return unscored
+}
+
+// scorer is what scored the candidate at a position: its classifier, or the newest prior, of which there is only the version.
+func (w *work) scorer(p *plan, position int) score.Campaign {
+	if index := p.index[w.candidates.place(position)]; index >= 0 {
+		return p.classifiers[index]
+	}
+	return score.Campaign{Prior: w.prior}
 }
 
 // nothing marks all candidates as not scored.

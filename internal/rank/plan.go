@@ -15,6 +15,8 @@ type plan struct {
 	classifiers []score.Campaign
 	// index is the index of each campaign's classifier in the view, by place; −1: the newest prior scores it.
 	index []int32
+	// asked are the indexes above: what a ranking of all campaigns asks the view for; nil if that is all that it has.
+	asked []int32
 }
 
 // plans keeps the plan of the present set and classifiers. Campaigns and classifiers change some times a second at most,
@@ -35,12 +37,16 @@ func (p *plans) decompose(set *landings.Set, view score.View) *plan {
 	if last := p.last.Load(); last.fits(set, list) {
 		return last
 	}
-	made := &plan{set: set, classifiers: list, index: make([]int32, set.Len())}
+	made := &plan{set: set, classifiers: list, index: make([]int32, set.Len()), asked: []int32{}}
 	for place, id := range set.IDs {
 		made.index[place] = -1
 		if i, ok := view.Index(id); ok {
 			made.index[place] = int32(i)
+			made.asked = append(made.asked, int32(i))
 		}
+	}
+	if len(made.asked) == len(list) {
+		made.asked = nil
 	}
 	p.last.Store(made)
 	return made

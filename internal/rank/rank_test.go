@@ -45,7 +45,7 @@ func TestRankAgainstSorting(t *testing.T) {
 			if named != nil && !slices.Contains(named, id) {
 				continue
 			}
-			r := ranked{id: id, sale: probability(scorer.prior)}
+			r := ranked{id: id, sale: probability(scorer.prior), pri: priorVersion}
 			if i, ok := scorer.Index(id); ok {
 				r.sale, r.version, r.pri = probability(scorer.logit(id, p)), scorer.list[i].Version, 7
 			}

@@ -25,7 +25,9 @@ type work struct {
 	by         string // one of Orders
 	candidates candidates
 	scores     []float64 // logits by the view's index
-	index      []int32   // of named candidates in the view
+	index      []int32   // of named candidates in the view; −1: without a classifier
+	asked      []int32   // those that have one
+	prior      uint64    // the version of the prior that scored the others; 0: none was asked
 	logits     []float64 // by candidate; NaN: not scored
 	unscored   int       // candidates whose logit is NaN
 	best       []entry

@@ -75,17 +75,33 @@ func (l *linear) Index(campaign string) (int, bool) {
 	return i, ok
 }
 
-func (l *linear) Prior(score.Profile) (float64, bool) { return l.prior, !math.IsNaN(l.prior) }
+// priorVersion is the newest prior's.
+const priorVersion = 77
 
-func (l *linear) Score(ctx context.Context, p score.Profile, logits []float64) (score.Partial, error) {
+func (l *linear) Prior(score.Profile) (float64, uint64) {
+	if math.IsNaN(l.prior) {
+		return 0, 0
+	}
+	return l.prior, priorVersion
+}
+
+func (l *linear) Score(ctx context.Context, p score.Profile, asked []int32, logits []float64) (score.Partial, error) {
 	if len(logits) != len(l.list) {
 		return "", errors.New("other length")
 	}
 	if l.score != nil {
 		return l.score(ctx, logits)
 	}
-	for i, c := range l.list {
-		logits[i] = l.logit(c.ID, p)
+	if asked == nil {
+		for i := range l.list {
+			asked = append(asked, int32(i))
+		}
+	}
+	for i := range logits {
+		logits[i] = math.Inf(1) // what was not asked for may be anything
+	}
+	for _, i := range asked {
+		logits[i] = l.logit(l.list[i].ID, p)
 	}
 	return "", nil
 }

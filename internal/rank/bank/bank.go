@@ -219,7 +219,7 @@ func (n *next) make(f *classifiers.File) (*segment, error) {
 			return logit
 		}
 		var logit [1]float64
-		_, _ = s.Score(context.Background(), p, logit[:]) // neither late nor of another length
+		_, _ = s.Score(context.Background(), p, nil, logit[:]) // neither late nor of another length
 		return logit[0]
 	})
 }

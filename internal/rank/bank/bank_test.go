@@ -78,7 +78,7 @@ func apply(t testing.TB, b *Bank, changes ...classifiers.Change) {
 func scored(t testing.TB, v score.View, p score.Profile) map[string]float64 {
 	t.Helper()
 	logits := make([]float64, len(v.Campaigns()))
-	if partial, err := v.Score(context.Background(), p, logits); err != nil || partial != "" {
+	if partial, err := v.Score(context.Background(), p, nil, logits); err != nil || partial != "" {
 		t.Fatalf("%v, %v", partial, err)
 	}
 	of := map[string]float64{}
@@ -122,7 +122,7 @@ func (m *model) check(t testing.TB, v score.View, profiles []score.Profile) {
 	}
 	logits := make([]float64, len(v.Campaigns()))
 	for _, p := range profiles {
-		if _, err := v.Score(context.Background(), p, logits); err != nil {
+		if _, err := v.Score(context.Background(), p, nil, logits); err != nil {
 			t.Fatal(err)
 		}
 		for i, c := range v.Campaigns() {
@@ -131,12 +131,16 @@ func (m *model) check(t testing.TB, v score.View, profiles []score.Profile) {
 				t.Fatalf("campaign %s has probability %v, want %v, for %v", c.ID, got, want, p)
 			}
 		}
-		logit, ok := v.Prior(p)
+		logit, version := v.Prior(p)
+		ok := version != 0
 		if ok != (len(m.priors) > 0) {
 			t.Fatalf("a prior is there: %v, want %v", ok, !ok)
 		}
 		if ok {
 			newest := slices.Max(slices.Collect(maps.Keys(m.priors)))
+			if version != newest {
+				t.Fatalf("the newest prior is %d, want %d", version, newest)
+			}
 			if want := m.priors[newest].Logit(p); !(math.Abs(classifiers.Probability(logit)-classifiers.Probability(want)) <= 1e-6) {
 				t.Fatalf("the newest prior gives %v, want %v", logit, want)
 			}
@@ -376,7 +380,7 @@ func TestRefusals(t *testing.T) {
 	v.Release()
 	apply(t, b, classifiers.Change{Prior: ranktest.PriorVersion})
 	v = b.View()
-	if _, ok := v.Prior(nil); ok || len(v.Campaigns()) != 0 {
+	if _, version := v.Prior(nil); version != 0 || len(v.Campaigns()) != 0 {
 		t.Errorf("%+v serve without their prior", v.Campaigns())
 	}
 	v.Release()
@@ -385,7 +389,7 @@ func TestRefusals(t *testing.T) {
 func TestViews(t *testing.T) {
 	b := opened(t)
 	v := b.View()
-	if partial, err := v.Score(t.Context(), nil, nil); partial != "" || err != nil {
+	if partial, err := v.Score(t.Context(), nil, nil, nil); partial != "" || err != nil {
 		t.Errorf("an empty view: %v, %v", partial, err)
 	}
 	v.Release()
@@ -393,13 +397,13 @@ func TestViews(t *testing.T) {
 	apply(t, b, add(fleet.Classifier(0, 1), fleet.Classifier(1, 1))...)
 	v = b.View()
 	defer v.Release()
-	if _, err := v.Score(t.Context(), nil, make([]float64, 3)); err == nil {
+	if _, err := v.Score(t.Context(), nil, nil, make([]float64, 3)); err == nil {
 		t.Error("three logits of two campaigns")
 	}
 	late, cancel := context.WithCancel(t.Context())
 	cancel()
 	logits := []float64{1, 1}
-	if partial, err := v.Score(late, nil, logits); partial != score.Deadline || err != nil || !math.IsNaN(logits[0]) || !math.IsNaN(logits[1]) {
+	if partial, err := v.Score(late, nil, nil, logits); partial != score.Deadline || err != nil || !math.IsNaN(logits[0]) || !math.IsNaN(logits[1]) {
 		t.Errorf("late: %v, %v, %v", partial, err, logits)
 	}
 	b.Close()
@@ -473,10 +477,10 @@ func TestScoreAllocatesNothing(t *testing.T) {
 	logits, p := make([]float64, 100), fleet.Profile(1)
 	if n := testing.AllocsPerRun(200, func() {
 		v := b.View()
-		if _, err := v.Score(t.Context(), p, logits); err != nil {
+		if _, err := v.Score(t.Context(), p, nil, logits); err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := v.Prior(p); !ok {
+		if _, version := v.Prior(p); version != ranktest.PriorVersion {
 			t.Fatal("the prior is gone")
 		}
 		v.Release()

@@ -77,7 +77,7 @@ func scoreAll(b *testing.B, bank *Bank) {
 		if n := len(v.Campaigns()); n != len(logits) {
 			logits = make([]float64, n)
 		}
-		if _, err := v.Score(ctx, profiles()[i%users], logits); err != nil {
+		if _, err := v.Score(ctx, profiles()[i%users], nil, logits); err != nil {
 			b.Fatal(err)
 		}
 		v.Release()

@@ -6,11 +6,11 @@ import "C"
 import (
 	"math"
 	"strings"
-	"sync/atomic"
 	"unsafe"
 
 	"gavel/internal/rank/classifiers"
 	"gavel/internal/rank/score"
+	"gavel/internal/references"
 )
 
 const (
@@ -54,7 +54,7 @@ type segment struct {
 	account  *mapped
 	block    *block
 	c        *C.bank_segment
-	refs     atomic.Int32
+	refs     references.Count
 	features []feature
 
 	// In the block.
@@ -102,7 +102,7 @@ func newSegment(account *mapped, seed uint64, s sizes) (*segment, error) {
 		seed: C.uint64_t(seed), base: (*C.double)(unsafe.SliceData(g.base)), first: (*C.uint32_t)(unsafe.SliceData(g.first)),
 		values: unsafe.SliceData(g.values), table: unsafe.SliceData(g.table), text: (*C.uint8_t)(unsafe.SliceData(g.text)),
 		entries: (*C.bank_entry)(unsafe.Pointer(unsafe.SliceData(g.entries))), dense: (*C.float)(unsafe.SliceData(g.dense))}
-	g.refs.Store(1)
+	g.refs.Start()
 	return g, nil
 }
 
@@ -119,12 +119,12 @@ func (g *segment) finish() {
 }
 
 func (g *segment) hold() *segment {
-	g.refs.Add(1)
+	g.refs.Acquire() // its caller holds it
 	return g
 }
 
 func (g *segment) release() {
-	if g.refs.Add(-1) == 0 {
+	if g.refs.Release() {
 		g.block.free(g.account)
 	}
 }

@@ -14,11 +14,11 @@ import (
 	"math/bits"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	"gavel/internal/rank/classifiers"
 	"gavel/internal/rank/score"
+	"gavel/internal/references"
 )
 
 // part is a segment as a state serves it: without the rows that newer segments replace, or that were removed.
@@ -32,7 +32,7 @@ type part struct {
 // A state is what serves at one time. It is immutable. It implements score.View: who has it holds it, and its segments with it.
 type state struct {
 	bank      *Bank
-	refs      atomic.Int64
+	refs      references.Count
 	priors    []*segment // ascending by version; one row each
 	parts     []part
 	campaigns []score.Campaign
@@ -82,7 +82,7 @@ func newState(b *Bank, priors []*segment, parts []part) (*state, error) {
 		g.hold()
 	}
 	s.cPriors, s.cParts = all[:len(priors)], all[len(priors):]
-	s.refs.Store(1)
+	s.refs.Start()
 	return s, nil
 }
 
@@ -135,24 +135,11 @@ func (s *state) serve(p *part) (runs []C.bank_run) {
 func (g *segment) version() uint64 { return g.campaigns[0].Version }
 
 // acquire holds the state, unless nobody does any more.
-func (s *state) acquire() bool {
-	for {
-		n := s.refs.Load()
-		if n == 0 {
-			return false
-		}
-		if s.refs.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
+func (s *state) acquire() bool { return s.refs.Acquire() }
 
 // Release implements score.View.
 func (s *state) Release() {
-	switch n := s.refs.Add(-1); {
-	case n < 0:
-		panic("bank: a view is released twice")
-	case n == 0:
+	if s.refs.Release() {
 		go s.free() // unmapping takes long, and the last to release may be serving
 	}
 }
@@ -237,7 +224,7 @@ func resized[T any](s []T, n int) []T {
 
 // Score implements score.View. It takes some ten microseconds for thousands of campaigns, so it looks at the deadline once, before
 // it begins. It allocates nothing.
-func (s *state) Score(ctx context.Context, p score.Profile, logits []float64) (score.Partial, error) {
+func (s *state) Score(ctx context.Context, p score.Profile, asked []int32, logits []float64) (score.Partial, error) {
 	if len(logits) != len(s.campaigns) {
 		return "", fmt.Errorf("bank: cannot write %d logits of %d campaigns", len(logits), len(s.campaigns))
 	}
@@ -258,16 +245,17 @@ func (s *state) Score(ctx context.Context, p score.Profile, logits []float64) (s
 }
 
 // Prior implements score.View.
-func (s *state) Prior(p score.Profile) (logit float64, ok bool) {
+func (s *state) Prior(p score.Profile) (logit float64, version uint64) {
 	if len(s.priors) == 0 {
-		return 0, false
+		return 0, 0
 	}
 	k := scratches.Get().(*scratch)
 	s.read(p, k)
-	s.run(s.cPriors[len(s.priors)-1:], nil, k, nil)
+	newest := len(s.priors) - 1
+	s.run(s.cPriors[newest:], nil, k, nil)
 	logit = float64(k.priors[0])
 	scratches.Put(k)
-	return logit, true
+	return logit, s.priors[newest].version()
 }
 
 func (s *state) run(priors, parts []C.bank_part, k *scratch, logits *float64) {

@@ -380,8 +380,8 @@ func TestChurn(t *testing.T) {
 			v := w.bank.View()
 			all := v.Campaigns()
 			known, other := slices.Clone(logits[:len(all)]), slices.Clone(logits[:len(all)])
-			_, err := v.Score(ctx, score.Profile{{Name: "a", Value: "x"}}, known)
-			_, err2 := v.Score(ctx, nil, other)
+			_, err := v.Score(ctx, score.Profile{{Name: "a", Value: "x"}}, nil, known)
+			_, err2 := v.Score(ctx, nil, nil, other)
 			if err := errors.Join(err, err2); err != nil {
 				t.Error(err)
 			}

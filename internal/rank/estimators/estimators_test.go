@@ -71,7 +71,7 @@ func TestDirectory(t *testing.T) {
 			t.Fatalf("%q, %v", partial, err)
 		}
 		logits := make([]float64, len(campaigns))
-		if partial, err = d.View().Score(t.Context(), p, logits); err != nil || partial != "" {
+		if partial, err = d.View().Score(t.Context(), p, nil, logits); err != nil || partial != "" {
 			t.Fatalf("%q, %v", partial, err)
 		}
 		for i, c := range campaigns {
@@ -167,13 +167,13 @@ func TestDirectory(t *testing.T) {
 
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now())
 	defer cancel()
-	if partial, err := d.View().Score(ctx, nil, make([]float64, len(made.Want)-1)); partial != score.Deadline || err != nil {
+	if partial, err := d.View().Score(ctx, nil, nil, make([]float64, len(made.Want)-1)); partial != score.Deadline || err != nil {
 		t.Errorf("%q, %v; want %q", partial, err, score.Deadline)
 	}
 	for _, e := range d.now.Load().entries {
 		pool.Remove(e.classifier)
 	}
-	if partial, err := d.View().Score(t.Context(), nil, make([]float64, len(made.Want)-1)); partial != score.Memory || err != nil {
+	if partial, err := d.View().Score(t.Context(), nil, nil, make([]float64, len(made.Want)-1)); partial != score.Memory || err != nil {
 		t.Errorf("%q, %v; want %q", partial, err, score.Memory)
 	}
 }

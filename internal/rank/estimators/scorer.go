@@ -25,6 +25,7 @@ type view struct {
 	entries   []*entry
 	campaigns []score.Campaign
 	index     map[string]int
+	all       []int32 // every index
 }
 
 func newView(d *Directory, entries []*entry) *view {
@@ -33,6 +34,7 @@ func newView(d *Directory, entries []*entry) *view {
 	for i, e := range entries {
 		v.campaigns[i] = e.campaign
 		v.index[e.campaign.ID] = i
+		v.all = append(v.all, int32(i))
 	}
 	return v
 }
@@ -44,15 +46,15 @@ func (v *view) Index(campaign string) (int, bool) {
 	return i, ok
 }
 
-// Prior returns false: estimators have none.
-func (v *view) Prior(score.Profile) (float64, bool) { return 0, false }
+// Prior returns none: estimators have none.
+func (v *view) Prior(score.Profile) (float64, uint64) { return 0, 0 }
 
 // Release has nothing to give back: a classifier that is removed meanwhile is missed.
 func (v *view) Release() {}
 
 // Score is Probabilities in logits. Where an estimator gives a probability of 0 or 1, the logit is infinite.
-func (v *view) Score(ctx context.Context, p score.Profile, logits []float64) (score.Partial, error) {
-	partial, err := v.probabilities(ctx, p, logits)
+func (v *view) Score(ctx context.Context, p score.Profile, asked []int32, logits []float64) (score.Partial, error) {
+	partial, err := v.probabilities(ctx, p, asked, logits)
 	if err != nil {
 		return "", err
 	}
@@ -67,15 +69,15 @@ func (v *view) Score(ctx context.Context, p score.Profile, logits []float64) (sc
 func (d *Directory) Probabilities(ctx context.Context, profile score.Profile) (campaigns []score.Campaign, p []float64, _ score.Partial, _ error) {
 	v := d.now.Load()
 	p = make([]float64, len(v.entries))
-	partial, err := v.probabilities(ctx, profile, p)
+	partial, err := v.probabilities(ctx, profile, nil, p)
 	return v.campaigns, p, partial, err
 }
 
 // reserve is the share of the time left that a request keeps, to sort and encode what was scored by then.
 const reserve = 40
 
-// probabilities encodes the profile for every campaign and runs the tasks.
-func (v *view) probabilities(ctx context.Context, p score.Profile, to []float64) (score.Partial, error) {
+// probabilities encodes the profile for every campaign that is asked for and runs the tasks. nil asks for all.
+func (v *view) probabilities(ctx context.Context, p score.Profile, asked []int32, to []float64) (score.Partial, error) {
 	if len(to) != len(v.entries) {
 		return "", fmt.Errorf("estimators: room for %d results of %d campaigns", len(to), len(v.entries))
 	}
@@ -84,13 +86,19 @@ func (v *view) probabilities(ctx context.Context, p score.Profile, to []float64)
 		ctx, cancel = context.WithDeadline(ctx, end.Add(-time.Until(end)/reserve))
 		defer cancel()
 	}
-	b := workers.NewBag(1, len(v.entries))
+	if asked == nil {
+		asked = v.all
+	}
+	b := workers.NewBag(1, len(asked))
 	ids := v.d.words.of(p)
 	var columns []int32
 	unfit := 0 // campaigns of which the profile has no row
-	tasks := make([]int, len(v.entries))
-	for i, e := range v.entries {
+	for i := range to {
 		to[i] = math.NaN()
+	}
+	tasks := make([]int, len(asked))
+	for i, at := range asked {
+		e := v.entries[at]
 		tasks[i] = b.Len()
 		if e.encoder.columns == nil {
 			columns = e.encoder.row(columns[:0], ids)
@@ -116,7 +124,7 @@ func (v *view) probabilities(ctx context.Context, p score.Profile, to []float64)
 		}
 		counts[b.Outcome(t)]++
 		if b.Outcome(t) == workers.Scored {
-			to[i] = b.Probability(t, 0)
+			to[asked[i]] = b.Probability(t, 0)
 		}
 	}
 	for _, why := range b.Faults() {

@@ -32,14 +32,15 @@ type View interface {
 	Campaigns() []Campaign
 	// Index returns the index of a campaign, or false if the view does not have it.
 	Index(campaign string) (int, bool)
-	// Prior returns the logit that the newest prior gives the profile, for campaigns without a classifier, and false if
-	// there is no prior.
-	Prior(p Profile) (logit float64, ok bool)
-	// Score writes the logit of campaign i to logits[i], for all campaigns of the view; len(logits) must be their
-	// number. Where a campaign could not be scored in time or memory, its logit is NaN, and the result says why. An error
-	// means that nothing was scored. When Score has returned, it uses neither the texts of p nor logits any more: the
-	// caller's next request has the same memory. The same holds for Prior.
-	Score(ctx context.Context, p Profile, logits []float64) (Partial, error)
+	// Prior returns the logit that the newest prior gives the profile, for campaigns without a classifier, and that prior's
+	// version: 0 if there is no prior.
+	Prior(p Profile) (logit float64, version uint64)
+	// Score writes the logit of campaign i to logits[i], for each index i in asked, or for all campaigns of the view if
+	// asked is nil; len(logits) must be the number of campaigns. Logits that were not asked for may be anything. Where a
+	// campaign that was asked for could not be scored in time or memory, its logit is NaN, and the result says why. An error
+	// means that nothing was scored. When Score has returned, it uses neither the texts of p nor asked nor logits any more:
+	// the caller's next request has the same memory. The same holds for Prior.
+	Score(ctx context.Context, p Profile, asked []int32, logits []float64) (Partial, error)
 	// Release gives the view back. It must not be used afterwards.
 	Release()
 }
