@@ -47,6 +47,12 @@ func (p *Policy[K]) Use(key K) bool {
 	return there
 }
 
+// Has tells whether a thing has room. It counts no use.
+func (p *Policy[K]) Has(key K) bool {
+	_, there := p.cache.GetEntryQuietly(key)
+	return there
+}
+
 // Ask asks for room for a thing of so many bytes, and counts as a use. Settle says who lost. A thing that has room may ask
 // for another size.
 func (p *Policy[K]) Ask(key K, bytes int64) { p.cache.Set(key, units(bytes)) }
@@ -70,6 +76,9 @@ func (p *Policy[K]) Bytes() int64 { return int64(p.cache.WeightedSize()) * unit 
 func (p *Policy[K]) Fits(bytes int64) bool {
 	return p.cache.WeightedSize()+uint64(units(bytes)) <= p.cache.GetMaximum()
 }
+
+// Bound is how many bytes have room.
+func (p *Policy[K]) Bound() int64 { return int64(p.cache.GetMaximum()) * unit }
 
 // SetBound changes how many bytes have room. Settle says what does not fit any more.
 func (p *Policy[K]) SetBound(bytes int64) { p.cache.SetMaximum(max(1, uint64(max(bytes, 0))/unit)) }

@@ -1,7 +1,6 @@
 package bank
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,7 @@ import (
 
 	"gavel/internal/rank/classifiers"
 	"gavel/internal/rank/score"
+	"gavel/internal/throttle"
 )
 
 const (
@@ -28,6 +28,11 @@ const (
 type Options struct {
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
+	// Memory bounds the bytes of the classifiers and priors that serve; 0: no bound. While segments are merged, their copy comes on top.
+	Memory int64
+	// Load reads a campaign's file again, which had no room before. It is required if there is a bound. It is called outside of the
+	// serving path, one call at a time, for nothing that Apply has not checked before.
+	Load func(campaign string) (*classifiers.File, error)
 }
 
 // A Bank holds all classifiers of a model. It implements score.Scorer and classifiers.Sink. All methods may be called by many
@@ -43,9 +48,13 @@ type Bank struct {
 	merged *sync.Cond // a merge has ended, or the bank is closed
 	failed bool       // the last merge found no memory
 	closed bool
+	bound  *bound // nil: none
 
-	wake chan struct{} // to mergeLoop; one suffices, since it looks at everything
-	loop sync.WaitGroup
+	absent   chan struct{} // to balanceLoop; one suffices
+	done     chan struct{} // closed by Close
+	unloaded throttle.Line
+	wake     chan struct{} // to mergeLoop; one suffices, since it looks at everything
+	loop     sync.WaitGroup
 }
 
 var (
@@ -58,9 +67,18 @@ func New(o Options) (*Bank, error) {
 	if o.Log == nil {
 		return nil, errors.New("bank: cannot work without a log")
 	}
-	b := &Bank{options: o, seed: rand.Uint64(), wake: make(chan struct{}, 1)}
+	if o.Memory < 0 || o.Memory > 0 && o.Load == nil {
+		return nil, fmt.Errorf("bank: cannot bound memory to %d bytes: it must not be negative, and needs a way to load", o.Memory)
+	}
+	b := &Bank{options: o, seed: rand.Uint64(), wake: make(chan struct{}, 1), absent: make(chan struct{}, 1), done: make(chan struct{})}
 	b.merged = sync.NewCond(&b.mu)
-	s, err := newState(b, nil, nil)
+	var err error
+	if o.Memory > 0 {
+		if b.bound, err = newBound(o); err != nil {
+			return nil, err
+		}
+	}
+	s, err := newState(b, nil, nil, &absents{})
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +88,9 @@ func New(o Options) (*Bank, error) {
 	}
 	b.current.Store(s)
 	b.loop.Go(b.mergeLoop)
+	if b.bound != nil {
+		b.loop.Go(b.balanceLoop)
+	}
 	return b, nil
 }
 
@@ -98,18 +119,36 @@ func (b *Bank) Close() {
 	b.closed = true
 	b.merged.Broadcast()
 	close(b.wake)
+	close(b.done)
 	b.mu.Unlock()
 	b.loop.Wait()
 	b.metrics.Unregister()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if empty, err := newState(b, nil, nil); err == nil { // late views are empty
+	if empty, err := newState(b, nil, nil, &absents{}); err == nil { // late views are empty
 		b.swap(empty)
 	}
 }
 
 // swap makes a state the current one. The bank's hold goes over to it.
-func (b *Bank) swap(s *state) { b.current.Swap(s).Release() }
+func (b *Bank) swap(s *state) {
+	old := b.current.Swap(s)
+	b.bound.note(old)
+	old.Release()
+}
+
+// serve makes the next state the current one.
+func (b *Bank) serve(n *next) error {
+	s, err := n.state()
+	if err != nil {
+		b.resync()
+		return err
+	}
+	b.swap(s)
+	b.metrics.evictions.Add(float64(n.evicted))
+	b.tell()
+	return nil
+}
 
 // Apply implements classifiers.Sink: one new state has all changes that are accepted.
 func (b *Bank) Apply(changes []classifiers.Change) []error {
@@ -140,12 +179,10 @@ func (b *Bank) Apply(changes []classifiers.Change) []error {
 			faults[i] = n.add(c.File)
 		}
 	}
-	s, err := n.state()
-	if err != nil {
+	b.bound.settle(n.evict)
+	if err := b.serve(n); err != nil {
 		return all(faults, err)
 	}
-	b.swap(s)
-	b.tell()
 	for len(b.current.Load().parts) > maxParts && !b.failed && !b.closed {
 		b.merged.Wait()
 	}
@@ -177,11 +214,14 @@ type next struct {
 	parts  []part
 	added  map[string]*segment // of one row, by campaign
 	made   []*segment          // held until the state holds them
+	// absent are changes to the absents; nil: one that is not absent any more.
+	absent  map[string]*absentee
+	evicted int
 }
 
 func newNext(b *Bank) *next {
 	s := b.current.Load()
-	return &next{bank: b, priors: slices.Clone(s.priors), parts: slices.Clone(s.parts), added: map[string]*segment{}}
+	return &next{bank: b, priors: slices.Clone(s.priors), parts: slices.Clone(s.parts), added: map[string]*segment{}, absent: map[string]*absentee{}}
 }
 
 func (n *next) release() {
@@ -208,7 +248,7 @@ func (n *next) make(f *classifiers.File) (*segment, error) {
 		}
 		priors = n.priors[at : at+1]
 	}
-	s, err := newState(n.bank, priors, parts)
+	s, err := newState(n.bank, priors, parts, &absents{})
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +259,7 @@ func (n *next) make(f *classifiers.File) (*segment, error) {
 			return logit
 		}
 		var logit [1]float64
-		_, _ = s.Score(context.Background(), p, nil, logit[:]) // neither late nor of another length
+		s.score(p, logit[:])
 		return logit[0]
 	})
 }
@@ -240,28 +280,78 @@ func (n *next) addPrior(f *classifiers.File) error {
 
 func (n *next) add(f *classifiers.File) error {
 	g, err := n.make(f)
-	if err == nil {
-		n.remove(f.Campaign)
-		n.added[g.campaigns[0].ID] = g
+	if err != nil {
+		return err
 	}
-	return err
+	if c := g.campaigns[0]; n.bank.bound.admits(c.ID, g.size()) {
+		n.place(g)
+	} else {
+		n.take(c.ID)
+		n.absent[c.ID] = &absentee{c, g.size()}
+		n.bank.missed()
+	}
+	return nil
+}
+
+// place adds a classifier in place of the campaign's earlier one.
+func (n *next) place(g *segment) {
+	campaign := g.campaigns[0].ID
+	n.take(campaign)
+	n.found(campaign)
+	n.added[campaign] = g
+}
+
+// evict makes a classifier absent.
+func (n *next) evict(campaign string, bytes int64) {
+	if c, there := n.take(campaign); there {
+		n.absent[campaign] = &absentee{c, bytes}
+		n.evicted++
+	}
+}
+
+// absentee returns a campaign's absent classifier, or nil.
+func (n *next) absentee(campaign string) *absentee {
+	if a, changed := n.absent[campaign]; changed {
+		return a
+	}
+	return n.bank.current.Load().absent.find(campaign)
+}
+
+// found is that a campaign's classifier is not absent, if it was.
+func (n *next) found(campaign string) {
+	if n.absentee(campaign) != nil {
+		n.absent[campaign] = nil
+	}
 }
 
 func (n *next) remove(campaign string) {
-	delete(n.added, campaign)
-	for i := range n.parts {
-		if row, has := n.parts[i].segment.index[campaign]; has {
-			n.parts[i].bury(row)
-		}
-	}
+	n.take(campaign)
+	n.found(campaign)
+	n.bank.bound.forget(campaign)
 }
 
-// bury takes a row out of those that serve.
-func (p *part) bury(row int) {
-	if !p.dead.has(row) {
-		p.dead = p.dead.with(row, len(p.segment.campaigns))
-		p.live--
+// take takes a campaign's classifier out of memory, if it is there.
+func (n *next) take(campaign string) (c score.Campaign, there bool) {
+	if g, is := n.added[campaign]; is {
+		c, there = g.campaigns[0], true
+		delete(n.added, campaign)
 	}
+	for i := range n.parts {
+		if row, has := n.parts[i].segment.index[campaign]; has && n.parts[i].bury(row) && !there {
+			c, there = n.parts[i].segment.campaigns[row], true
+		}
+	}
+	return c, there
+}
+
+// bury takes a row out of those that serve. It returns false if it did not serve.
+func (p *part) bury(row int) bool {
+	if p.dead.has(row) {
+		return false
+	}
+	p.dead = p.dead.with(row, len(p.segment.campaigns))
+	p.live--
+	return true
 }
 
 // removePrior removes a prior, and the classifiers that are deltas to it.
@@ -269,14 +359,19 @@ func (n *next) removePrior(version uint64) {
 	n.priors = slices.DeleteFunc(n.priors, func(g *segment) bool { return g.version() == version })
 	for campaign, g := range n.added {
 		if g.campaigns[0].Prior == version {
-			delete(n.added, campaign)
+			n.remove(campaign)
 		}
 	}
 	for i := range n.parts {
 		for row, c := range n.parts[i].segment.campaigns {
-			if c.Prior == version {
-				n.parts[i].bury(row)
+			if c.Prior == version && n.parts[i].bury(row) {
+				n.bank.bound.forget(c.ID)
 			}
+		}
+	}
+	for _, a := range n.bank.current.Load().absent.list {
+		if a.campaign.Prior == version {
+			n.remove(a.campaign.ID)
 		}
 	}
 }
@@ -318,5 +413,5 @@ func (n *next) state() (*state, error) {
 	if err := flush(); err != nil {
 		return nil, err
 	}
-	return newState(n.bank, n.priors, n.parts)
+	return newState(n.bank, n.priors, n.parts, n.bank.current.Load().absent.with(n.absent))
 }

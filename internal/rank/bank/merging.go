@@ -24,8 +24,9 @@ func (l load) fits(p part) bool {
 	return l.rows <= maxRows && l.entries <= maxEntries && l.text <= maxText
 }
 
-// choose returns the parts to merge next, or none.
-func choose(parts []part) (chosen []part) {
+// choose returns the parts to merge next, or none. A part is worth writing anew if waste times its rows that do not serve are more
+// than those that do.
+func choose(parts []part, waste int) (chosen []part) {
 	order := slices.Clone(parts)
 	slices.SortStableFunc(order, func(a, b part) int { return cmp.Compare(a.live, b.live) })
 	var held load
@@ -42,12 +43,27 @@ func choose(parts []part) (chosen []part) {
 	if n > 0 {
 		return order[:n]
 	}
-	for i, p := range order { // else what wastes a third of its memory is written anew
-		if 2*(len(p.segment.campaigns)-p.live) > p.live {
+	for i, p := range order {
+		if waste*(len(p.segment.campaigns)-p.live) > p.live {
 			return order[i : i+1]
 		}
 	}
 	return nil
+}
+
+// wastes is choose's waste: a third of a part's memory, or anything while the parts take more than the bound.
+func (b *Bank) wastes(parts []part) int {
+	if b.bound == nil {
+		return 2
+	}
+	taken := int64(0)
+	for _, p := range parts {
+		taken += p.segment.size()
+	}
+	if taken <= b.bound.memory {
+		return 2
+	}
+	return maxRows
 }
 
 // mergeLoop merges segments, one merge at a time, until the bank is closed.
@@ -62,7 +78,7 @@ func (b *Bank) mergeLoop() {
 func (b *Bank) Settle() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(choose(b.current.Load().parts)) > 0 && !b.failed && !b.closed {
+	for parts := b.current.Load().parts; len(choose(parts, b.wastes(parts))) > 0 && !b.failed && !b.closed; parts = b.current.Load().parts {
 		b.merged.Wait()
 	}
 }
@@ -71,10 +87,10 @@ func (b *Bank) Settle() {
 func (b *Bank) mergeOnce() bool {
 	b.mu.Lock()
 	closed := b.closed
-	b.mu.Unlock()
 	s := b.view() // holds the segments
+	chosen := choose(s.parts, b.wastes(s.parts))
+	b.mu.Unlock()
 	defer s.Release()
-	chosen := choose(s.parts)
 	if closed || len(chosen) == 0 {
 		return false
 	}
@@ -129,11 +145,14 @@ func (b *Bank) install(g *segment, origins []origin, sources []source) bool {
 	if made.live > 0 {
 		parts = append(parts, made)
 	}
-	s, err := newState(b, now.priors, parts)
+	s, err := newState(b, now.priors, parts, now.absent)
 	if err != nil {
 		b.options.Log.Error("merged classifiers are not put in place, so that scores take longer", "error", err)
 		return false
 	}
 	b.swap(s)
+	if len(s.absent.list) > 0 {
+		b.missed() // it takes less memory than before
+	}
 	return true
 }

@@ -14,6 +14,8 @@ type metrics struct {
 	*metric.Set
 	merges       prometheus.Counter
 	mergeSeconds prometheus.Counter
+
+	hits, misses, loads, evictions prometheus.Counter // of the bound
 }
 
 func newMetrics(b *Bank, reg prometheus.Registerer) (*metrics, error) {
@@ -22,8 +24,18 @@ func newMetrics(b *Bank, reg prometheus.Registerer) (*metrics, error) {
 		Set:          set,
 		merges:       set.Counter("gavel_bank_merges_total", "Merges of segments."),
 		mergeSeconds: set.Counter("gavel_bank_merge_seconds_total", "Time that merges took, in the background."),
+		hits: set.Counter("gavel_bank_hits_total",
+			"Campaigns that were asked for and whose classifier was in memory; only with a bound on memory."),
+		misses: set.Counter("gavel_bank_misses_total",
+			"Campaigns that were asked for and whose classifier was not in memory."),
+		loads: set.Counter("gavel_bank_loads_total",
+			"Classifiers that were loaded again, after they had had no room."),
+		evictions: set.Counter("gavel_bank_evictions_total",
+			"Classifiers that were dropped from memory for others that are asked for more often."),
 	}
-	set.ReadGauge("gavel_bank_classifiers", "Classifiers that serve.", func() float64 { return float64(len(b.current.Load().campaigns)) })
+	set.ReadGauge("gavel_bank_classifiers", "Classifiers that serve.", func() float64 { return float64(b.current.Load().live) })
+	set.ReadGauge("gavel_bank_absent", "Classifiers that have no room in memory.",
+		func() float64 { return float64(len(b.current.Load().absent.list)) })
 	set.ReadGauge("gavel_bank_priors", "Priors that serve.", func() float64 { return float64(len(b.current.Load().priors)) })
 	set.ReadGauge("gavel_bank_segments", "Segments that hold the classifiers; each costs a score a little.",
 		func() float64 { return float64(len(b.current.Load().parts)) })

@@ -118,6 +118,9 @@ func (g *segment) finish() {
 	}
 }
 
+// size is how many bytes it takes.
+func (g *segment) size() int64 { return int64(len(g.block.bytes)) }
+
 func (g *segment) hold() *segment {
 	g.refs.Acquire() // its caller holds it
 	return g

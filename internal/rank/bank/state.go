@@ -35,6 +35,9 @@ type state struct {
 	refs      references.Count
 	priors    []*segment // ascending by version; one row each
 	parts     []part
+	absent    *absents // their campaigns come last, after live rows
+	live      int
+	asks      asks // nil if none is absent: then nothing competes for room
 	campaigns []score.Campaign
 	fields    map[string]int // by name
 	texts     [][]int        // the fields of each text that segments read
@@ -48,15 +51,14 @@ type state struct {
 var _ score.View = (*state)(nil)
 
 // newState makes a state with one holder, and holds the segments.
-func newState(b *Bank, priors []*segment, parts []part) (*state, error) {
-	s := &state{bank: b, priors: priors, parts: parts, fields: map[string]int{}}
+func newState(b *Bank, priors []*segment, parts []part, absent *absents) (*state, error) {
+	s := &state{bank: b, priors: priors, parts: parts, absent: absent, fields: map[string]int{}}
 	segments := slices.Clone(priors)
-	live := 0
 	for _, p := range parts {
 		segments = append(segments, p.segment)
-		live += p.live
+		s.live += p.live
 	}
-	s.campaigns = make([]score.Campaign, 0, live)
+	s.campaigns = make([]score.Campaign, 0, s.live+len(absent.list))
 	numbers := map[string]int{} // of texts, by key
 	texts := make([][]C.int32_t, len(segments))
 	runs := make([][]C.bank_run, len(segments))
@@ -68,6 +70,12 @@ func newState(b *Bank, priors []*segment, parts []part) (*state, error) {
 			runs[i] = s.serve(&parts[i-len(priors)])
 		}
 		size += room[C.int32_t](len(texts[i])) + room[C.bank_run](len(runs[i]))
+	}
+	for _, a := range absent.list {
+		s.campaigns = append(s.campaigns, a.campaign)
+	}
+	if len(absent.list) > 0 {
+		s.asks = make(asks, len(s.campaigns))
 	}
 	var err error
 	if s.block, err = newBlock(&b.account, size); err != nil {
@@ -171,7 +179,8 @@ func (s *state) Index(campaign string) (int, bool) {
 		}
 		return at, true
 	}
-	return 0, false
+	at, is := s.absent.index[campaign]
+	return s.live + at, is
 }
 
 // scratch is what a score needs besides the state.
@@ -237,11 +246,46 @@ func (s *state) Score(ctx context.Context, p score.Profile, asked []int32, logit
 	if len(logits) == 0 {
 		return "", nil
 	}
+	s.score(p, logits)
+	return s.miss(asked, logits[s.live:]), nil
+}
+
+// score writes the logits of all rows.
+func (s *state) score(p score.Profile, logits []float64) {
 	k := scratches.Get().(*scratch)
 	s.read(p, k)
 	s.run(s.cPriors, s.cParts, k, unsafe.SliceData(logits))
 	scratches.Put(k)
-	return "", nil
+}
+
+// miss counts what a request asks for, and sets the logits of the absent.
+func (s *state) miss(asked []int32, logits []float64) score.Partial {
+	if s.bank.bound == nil {
+		return ""
+	}
+	for i := range logits {
+		logits[i] = math.NaN()
+	}
+	all, missed := len(asked), 0
+	if asked == nil {
+		all, missed = len(s.campaigns), len(logits)
+	} else if len(logits) > 0 {
+		for _, i := range asked {
+			if int(i) >= s.live {
+				missed++
+			}
+		}
+	}
+	if s.asks != nil {
+		s.asks.count(asked)
+	}
+	s.bank.metrics.hits.Add(float64(all - missed))
+	if missed == 0 {
+		return ""
+	}
+	s.bank.metrics.misses.Add(float64(missed))
+	s.bank.missed()
+	return score.Memory
 }
 
 // Prior implements score.View.
