@@ -56,13 +56,15 @@ type config struct {
 	} `yaml:"sale"`
 
 	Limits struct {
-		BodyBytes    int           `yaml:"body_bytes"`
-		GCPercent    int           `yaml:"gc_percent"`
-		GCBytes      int64         `yaml:"gc_bytes"`
-		Connections  int           `yaml:"connections"`
-		ReadTimeout  time.Duration `yaml:"read_timeout"`
-		WriteTimeout time.Duration `yaml:"write_timeout"`
-		IdleTimeout  time.Duration `yaml:"idle_timeout"`
+		BodyBytes int   `yaml:"body_bytes"`
+		GCPercent int   `yaml:"gc_percent"`
+		GCBytes   int64 `yaml:"gc_bytes"`
+		// ClassifierBytes bounds the memory of classifiers; 0: no bound.
+		ClassifierBytes int64         `yaml:"classifier_bytes"`
+		Connections     int           `yaml:"connections"`
+		ReadTimeout     time.Duration `yaml:"read_timeout"`
+		WriteTimeout    time.Duration `yaml:"write_timeout"`
+		IdleTimeout     time.Duration `yaml:"idle_timeout"`
 	} `yaml:"limits"`
 
 	Events outlet.Settings     `yaml:"events"`
@@ -155,6 +157,7 @@ func (c *config) Validate() (faults []error) {
 	}
 	faults = append(faults, c.Events.Faults()...)
 	faults = append(faults, c.Log.Faults()...)
+	check(c.Limits.ClassifierBytes == 0 || c.Limits.ClassifierBytes >= 1<<20, "limits.classifier_bytes", "%d must be 0, which is no bound, or at least 1 MiB", c.Limits.ClassifierBytes)
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return faults
 }

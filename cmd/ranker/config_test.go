@@ -44,7 +44,8 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 		`rank.by: "cost"`, `rank.policy: "uniform" is none of`)
 	f("click: {by: '', policy: x}\n", `click.by: ""`, `click.policy: "x"`)
 	f("explore: {epsilon: 1.5, prior_variance: 0}\n", "explore.epsilon: 1.5", "explore.prior_variance: 0")
-	f("sale: {ttl: 0s}\nlimits: {body_bytes: 0, connections: -1}\n", "sale.ttl: ", "limits.body_bytes: ", "limits.connections: ")
+	f("sale: {ttl: 0s}\nlimits: {body_bytes: 0, connections: -1, classifier_bytes: 9}\n", "sale.ttl: ", "limits.body_bytes: ", "limits.connections: ",
+		"limits.classifier_bytes: 9 must be")
 	f("scorer: onnx\n", `scorer: "onnx" is none of`)
 	f("scorer: workers\nworkers: {estimators: '', count: -1, preparers: 0, memory: 0, queue_tasks: 0, batch_time: 0s}\n", "workers.estimators: ", "workers.count: ",
 		"workers.preparers: ", "workers.memory: ", "workers.queue_tasks: ", "workers.batch_time: ")
