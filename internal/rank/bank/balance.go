@@ -12,7 +12,7 @@ const (
 	balanceLate = time.Second
 )
 
-// missed tells balanceLoop that something was asked for that is absent, or that memory has changed.
+// missed tells balanceLoop, if there is one, that something was asked for that is absent, or that memory has changed.
 func (b *Bank) missed() {
 	select {
 	case b.absent <- struct{}{}:
@@ -50,7 +50,7 @@ func (b *Bank) balanceLoop() {
 func (b *Bank) balance() (loaded int) {
 	b.mu.Lock()
 	s := b.current.Load()
-	if b.closed || len(s.absent.list) == 0 {
+	if b.closed {
 		b.mu.Unlock()
 		return 0
 	}

@@ -22,6 +22,13 @@
 // few segments. A merge reads the segments value by value, in the order of their texts, and needs memory for its result only. It holds
 // no lock; what was replaced meanwhile is found when the result is put in place. If merges fall far behind, Apply waits.
 //
+// # Memory
+//
+// With Options.Memory, classifiers that have no room are absent: a state lists their campaigns after its rows, and their logits are NaN.
+// A score counts what it is asked for in the state (absent.go). balanceLoop takes the counts, has the policy decide (bound.go), reads
+// the files of those that won room, and makes one state with them and without those that lost (balance.go). Nothing of it is on the
+// serving path.
+//
 // # Exactness
 //
 // What a value adds is a float32, the base and all sums are float64. Where rounding to float32 could cost a probability more than

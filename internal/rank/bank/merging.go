@@ -151,8 +151,6 @@ func (b *Bank) install(g *segment, origins []origin, sources []source) bool {
 		return false
 	}
 	b.swap(s)
-	if len(s.absent.list) > 0 {
-		b.missed() // it takes less memory than before
-	}
+	b.missed() // it takes less memory than before
 	return true
 }
