@@ -15,6 +15,7 @@ import (
 // strictyaml) are listed where they are used. cmd/* may import anything. STANDARD marks rooms that may not import
 // third-party packages either, ALL a room that may import every other one.
 var allowed = map[string][]string{
+	"internal/admission":            {},
 	"internal/auction":              {"STANDARD"},
 	"internal/batcher":              {"STANDARD", "internal/engine", "internal/throttle", "internal/host"},
 	"internal/engine":               {"STANDARD"},
@@ -23,11 +24,12 @@ var allowed = map[string][]string{
 	"internal/engine/onnx":          {"internal/engine"},
 	"internal/engine/plan":          {"internal/engine", "internal/packed"},
 	"internal/engine/plan/plantest": {},
-	"internal/engine/workers":       {"internal/engine", "internal/process"},
+	"internal/engine/workers":       {"internal/admission", "internal/engine", "internal/process"},
 	"internal/host":                 {},
 	"internal/iso":                  {"STANDARD"},
 	"internal/limit":                {"STANDARD"},
 	"internal/race":                 {"STANDARD"},
+	"internal/references":           {"STANDARD"},
 	"internal/throttle":             {"STANDARD"},
 	"internal/strictyaml":           {},
 	"internal/columns":              {"internal/engine", "internal/packed"},
@@ -43,7 +45,7 @@ var allowed = map[string][]string{
 	"internal/predict":              {"internal/auction", "internal/engine", "internal/httpd", "internal/metric", "internal/scoring", "internal/throttle"},
 	"internal/scoring": {"internal/auction", "internal/batcher", "internal/engine", "internal/features", "internal/models",
 		"internal/recipe", "internal/throttle"},
-	"internal/models":            {"internal/columns", "internal/engine", "internal/host", "internal/packed"},
+	"internal/models":            {"internal/columns", "internal/engine", "internal/host", "internal/packed", "internal/references"},
 	"internal/models/dir":        {"internal/models"},
 	"internal/models/modelstest": {"internal/engine", "internal/models"},
 	"internal/models/operator": {"internal/columns", "internal/engine", "internal/features", "internal/models", "internal/models/dir",
@@ -51,7 +53,7 @@ var allowed = map[string][]string{
 	"internal/metric":           {},
 	"internal/packed":           {"STANDARD"},
 	"internal/process":          {},
-	"internal/rank/bank":        {"internal/metric", "internal/rank/classifiers", "internal/rank/score"},
+	"internal/rank/bank":        {"internal/admission", "internal/metric", "internal/rank/classifiers", "internal/rank/score", "internal/references", "internal/throttle"},
 	"internal/dirwatch":         {"internal/throttle"},
 	"internal/rank/classifiers": {"internal/dirwatch", "internal/files", "internal/packed", "internal/rank/score", "internal/throttle"},
 	"internal/rank/ranktest":    {"STANDARD", "internal/rank/classifiers", "internal/rank/score"},
@@ -67,7 +69,7 @@ var allowed = map[string][]string{
 	"internal/explain":           {"internal/engine", "internal/engine/plan", "internal/models"},
 	"internal/events":            {"STANDARD", "internal/auction", "internal/stream"},
 	"internal/events/bids":       {"STANDARD", "internal/auction", "internal/events", "internal/throttle"},
-	"internal/events/codec":      {"STANDARD", "internal/auction", "internal/events", "internal/stream"},
+	"internal/events/codec":      {"STANDARD", "internal/auction", "internal/events", "internal/packed", "internal/stream"},
 	"internal/events/eventstest": {"STANDARD", "internal/auction", "internal/events"},
 	"internal/events/join":       {"STANDARD", "internal/events", "internal/events/codec", "internal/stream"},
 	"internal/events/outlet":     {"internal/events/publish", "internal/process", "internal/stream/nats"},
@@ -101,7 +103,7 @@ var allowed = map[string][]string{
 // alone names the one room that may import the packages of an outside module, tests included.
 var alone = map[string]string{
 	"github.com/nats-io/":       "internal/stream/nats",
-	"github.com/maypok86/otter": "internal/engine/workers",
+	"github.com/maypok86/otter": "internal/admission",
 }
 
 // cgo are the rooms that may use it.

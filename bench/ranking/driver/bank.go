@@ -113,7 +113,7 @@ func (f *bankFigures) score(b *bank.Bank, profiles []score.Profile) error {
 	logits := make([]float64, len(v.Campaigns()))
 	took := make([]float64, 0, len(profiles))
 	each := func(p score.Profile) error {
-		_, err := v.Score(ctx, p, logits)
+		_, err := v.Score(ctx, p, nil, logits)
 		return err
 	}
 	for _, p := range profiles[:len(profiles)/10] {
