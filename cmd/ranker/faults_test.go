@@ -187,7 +187,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("a small file system cannot be mounted here: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
-	p := newPlace(t, dir, 300*time.Millisecond)
+	p := newPlace(t, dir, 100*time.Millisecond)
 	_, log := p.start()
 	clicks := func(what string, until func() bool) {
 		t.Helper()
@@ -227,9 +227,9 @@ func TestFullDisk(t *testing.T) {
 		}
 		return ""
 	}
-	clicks("after", func() bool { // twenty in a row are stored
+	clicks("after", func() bool { // five in a row are stored
 		before := unstored()
-		for range 20 {
+		for range 5 {
 			if _, err := p.click(); err != nil {
 				t.Fatal(err)
 			}
