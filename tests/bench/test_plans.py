@@ -53,7 +53,7 @@ def test_figures() -> None:
     found = Found({"allocations": 0, "rows_compared": 4})
     found.none("there is none", "isolation_p99")
     figures = found.figures()
-    assert list(figures) == [*KEYS, "reasons"]
+    assert list(figures) == [*KEYS, "reasons", "notes"]
     assert figures["rows_compared"] == 4
     assert figures["isolation_p99"] is None
     assert figures["reasons"]["isolation_p99"] == "there is none"
