@@ -1,6 +1,6 @@
 // Package admission decides which of many things stay in a bounded memory: those that are used most. It is otter's policy,
-// W-TinyLFU: a sketch counts how often each key was used lately, present or not, and a thing that would have to go is kept
-// if it is used more often than the one that wants its room.
+// W-TinyLFU. A sketch counts how often each key was used lately, present or not. A thing that would have to go is kept if it is
+// used more often than the one that wants its room.
 package admission
 
 import (

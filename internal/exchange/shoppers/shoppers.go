@@ -1,9 +1,9 @@
 // Package shoppers plays the users of a ranker: who clicks, and who then buys.
 //
-// The life of a click: a visit to the ranker's /click, either where a bidder's ad led to, or straight (Rate a second) ──► the
-// redirect, of which the Location alone is read: nobody opens a landing page ──► which campaign's page it is ──► the hidden
-// truth (package sales) decides whether a sale comes ──► after SaleDelay the advertiser reports it to the ranker's /sale, with
-// the token that the landing page got.
+// The life of a click begins with a visit to the ranker's /click: a bidder's ad led there, or the user came straight (Rate a
+// second). Of the redirect, the Location alone is read: it says which campaign's page it is, and nobody opens a landing page.
+// The hidden truth (package sales) decides whether a sale comes. After SaleDelay the advertiser reports it to the ranker's
+// /sale, with the token that the landing page got.
 //
 // The shoppers also are the ones who run the campaigns: they write the ranker's campaign file anew when campaigns come and go.
 // And they keep the books: for each click the true probability of the campaign that was shown, of the best one, and of chance.

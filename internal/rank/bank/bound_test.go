@@ -86,8 +86,8 @@ func ask(t *testing.T, b *Bank, p score.Profile, campaigns ...string) (logits []
 	return logits, partial
 }
 
-// TestBound is that with room for a third of the classifiers, those that are asked for stay in memory, and all others are missed
-// until they are asked for as often; that what serves stays within the bound; and that logits are those of a bank without one.
+// TestBound has room for a third of the classifiers. Those that are asked for stay in memory, and all others are missed until they
+// are asked for as often. What serves stays within the bound, and logits are those of a bank without one.
 func TestBound(t *testing.T) {
 	const n = 150
 	fleet := ranktest.New(ranktest.Options{Features: 8, Values: 600, Known: 60, Prior: true})
