@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"internal/strictyaml":           {},
 	"internal/columns":              {"internal/engine", "internal/packed"},
 	"internal/console":              {"ALL"}, // reads every room; only commands import it
-	"internal/console/rankings":     {"internal/rank/classifiers", "internal/rank/landings", "internal/rank/tally"},
+	"internal/console/rankings":     {"internal/console", "internal/rank/classifiers", "internal/rank/landings", "internal/rank/tally"},
 	"internal/campaigns":            {"internal/auction", "internal/campaigns/watch", "internal/iso", "internal/strictyaml"},
 	"internal/campaigns/watch":      {"internal/strictyaml"},
 	"internal/features":             {"internal/auction", "internal/iso"},
@@ -55,7 +55,7 @@ var allowed = map[string][]string{
 	"internal/process":          {},
 	"internal/rank/bank":        {"internal/admission", "internal/metric", "internal/rank/classifiers", "internal/rank/score", "internal/references", "internal/throttle"},
 	"internal/dirwatch":         {"internal/throttle"},
-	"internal/rank/classifiers": {"internal/dirwatch", "internal/files", "internal/packed", "internal/rank/score", "internal/throttle"},
+	"internal/rank/classifiers": {"internal/dirwatch", "internal/files", "internal/metric", "internal/packed", "internal/rank/score", "internal/throttle"},
 	"internal/rank/ranktest":    {"STANDARD", "internal/rank/classifiers", "internal/rank/score"},
 	"internal/rank/score":       {"STANDARD"},
 	"internal/rank/tally":       {"internal/events", "internal/events/codec", "internal/files", "internal/stream", "internal/throttle"},

@@ -7,12 +7,12 @@ A generated part stands between <!-- NAME:begin --> and <!-- NAME:end -->; the r
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.generated import fill
 from bench.plans import caches, off, plots, served
 from bench.plans.keys import KEYS, noted
 from bench.report import median, number
@@ -26,17 +26,10 @@ def main() -> None:
     sources = [Path(name) for name in sys.argv[1:]] or [ROOT / "var/bench/plans.json"]
     document = _merged([json.loads(source.read_text()) for source in sources])
     plots.draw(document["raw"])
-    text = PAGE.read_text()
-    for name, lines in parts(document).items():
-        marks = rf"(?s)(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)"
-        found = re.search(marks, text)
-        if found is None:
-            raise SystemExit(f"{PAGE} has no part {name}")
-        text = text[: found.end(1)] + "\n".join(lines).strip() + "\n" + text[found.start(2) :]
-    PAGE.write_text(text)
+    fill(PAGE, parts(document))
 
 
-def parts(document: dict[str, Any]) -> dict[str, list[str]]:
+def parts(document: dict[str, Any]) -> dict[str, Sequence[str]]:
     """Return the lines of each generated part."""
     raw = document["raw"]
     return {

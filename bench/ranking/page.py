@@ -7,12 +7,12 @@ between <!-- NAME:begin --> and <!-- NAME:end -->.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.generated import fill
 from bench.ranking import plots, sweep
 from bench.ranking.keys import KEYS
 from bench.report import number
@@ -24,14 +24,7 @@ PAGE = ROOT / "docs/ranking.md"
 def main() -> None:
     sources = [Path(name) for name in sys.argv[1:]] or [ROOT / "var/bench/ranking.json"]
     document = merged([json.loads(source.read_text()) for source in sources])
-    text = PAGE.read_text()
-    for name, lines in parts(document).items():
-        marks = rf"(?s)(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)"
-        found = re.search(marks, text)
-        if found is None:
-            raise SystemExit(f"{PAGE} has no part {name}")
-        text = text[: found.end(1)] + "\n".join(lines).strip() + "\n" + text[found.start(2) :]
-    PAGE.write_text(text)
+    fill(PAGE, parts(document))
     if "figures" in document["raw"]:
         plots.draw(document["raw"]["figures"])
 
@@ -45,7 +38,7 @@ def merged(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return whole
 
 
-def parts(document: dict[str, Any]) -> dict[str, list[str]]:
+def parts(document: dict[str, Any]) -> dict[str, Sequence[str]]:
     """Return the lines of each generated part."""
     figures = document["raw"].get("figures")
     m = document["machine"]

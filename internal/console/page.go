@@ -45,7 +45,7 @@ func (p *Page) Register(mux *http.ServeMux) {
 			panic(err) // served names a file that is not embedded
 		}
 		mux.HandleFunc(s.pattern, func(w http.ResponseWriter, _ *http.Request) {
-			answer(w, s.contentType, "no-cache", body)
+			Answer(w, s.contentType, contentPolicy, "no-cache", body)
 		})
 	}
 	mux.HandleFunc("GET /batcher.json", func(w http.ResponseWriter, _ *http.Request) {
@@ -54,11 +54,12 @@ func (p *Page) Register(mux *http.ServeMux) {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		answer(w, "application/json", "no-store", body)
+		Answer(w, "application/json", contentPolicy, "no-store", body)
 	})
 }
 
-func answer(w http.ResponseWriter, contentType, cache string, body []byte) {
+// Answer answers with a page or what it loads. contentPolicy is its content security policy, cache its Cache-Control.
+func Answer(w http.ResponseWriter, contentType, contentPolicy, cache string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Security-Policy", contentPolicy)

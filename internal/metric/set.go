@@ -11,6 +11,7 @@ import (
 type Set struct {
 	registerer prometheus.Registerer // nil: nothing is exported
 	all        []prometheus.Collector
+	registered []prometheus.Collector
 }
 
 // New returns an empty set. Where registerer is nil, the metrics count and are exported nowhere.
@@ -67,11 +68,11 @@ type Server interface {
 }
 
 // Connections adds the metrics of a server's connections, of which at most limit may be open. prefix begins their names.
-func (s *Set) Connections(prefix string, limit int, server func() Server) {
-	s.ReadGauge(prefix+"_connections", "Open connections.", func() float64 { return float64(server().Connections()) })
+func (s *Set) Connections(prefix string, limit int, server Server) {
+	s.ReadGauge(prefix+"_connections", "Open connections.", func() float64 { return float64(server.Connections()) })
 	s.ReadGauge(prefix+"_connections_limit", "Connections that may be open at once.", func() float64 { return float64(limit) })
 	s.ReadCounter(prefix+"_connections_limit_reached_total", "Connections refused because the limit was reached.",
-		func() float64 { return float64(server().Refused()) })
+		func() float64 { return float64(server.Refused()) })
 }
 
 // Add adds metrics of any kind.
@@ -83,19 +84,15 @@ func (s *Set) Register() error {
 		return nil
 	}
 	var faults []error
-	var registered []prometheus.Collector
 	for _, c := range s.all {
 		if err := s.registerer.Register(c); err != nil {
 			faults = append(faults, err)
 		} else {
-			registered = append(registered, c)
+			s.registered = append(s.registered, c)
 		}
 	}
-	if len(faults) == 0 {
-		return nil
-	}
-	for _, c := range registered {
-		s.registerer.Unregister(c)
+	if len(faults) > 0 {
+		s.Unregister()
 	}
 	return errors.Join(faults...)
 }
@@ -103,10 +100,8 @@ func (s *Set) Register() error {
 // Unregister takes the metrics back, so that a part of the same name may register its own. It does nothing if they are not
 // registered.
 func (s *Set) Unregister() {
-	if s.registerer == nil {
-		return
-	}
-	for _, c := range s.all {
+	for _, c := range s.registered {
 		s.registerer.Unregister(c)
 	}
+	s.registered = nil
 }

@@ -20,7 +20,7 @@ func TestSet(t *testing.T) {
 	s.Counter("a_total", "A.").Add(5)
 	s.Counters("b_total", "B.", "kind").WithLabelValues("x").Inc()
 	s.Gauge("c", "C.").Set(7)
-	s.Connections("d", 9, func() Server { return server{} })
+	s.Connections("d", 9, server{})
 	if err := s.Register(); err != nil {
 		t.Fatal(err)
 	}
@@ -33,6 +33,15 @@ func TestSet(t *testing.T) {
 	s.Unregister()
 	if left := values(t, registry); len(left) != 0 {
 		t.Errorf("%v are left", left)
+	}
+	next := New(registry)
+	next.Gauge("c", "C.")
+	if err := next.Register(); err != nil {
+		t.Fatal(err)
+	}
+	s.Unregister() // once more: the next part's metric stays
+	if left := values(t, registry); len(left) != 1 {
+		t.Errorf("%v are left, want the next part's", left)
 	}
 }
 

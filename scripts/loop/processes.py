@@ -84,6 +84,31 @@ class Child:
             ) from None
 
 
+START_UP_ENDS_S = 3.0  # before the traffic, an interrupted process has nothing to save
+
+
+@contextmanager
+def stopped_at_the_end(wait_s: float, say: Callable[[str], None]) -> Iterator[list[Child]]:
+    """Give a list for the children of a run, and stop them in reverse order when the block ends, however it does.
+
+    Each has `wait_s` to end, and START_UP_ENDS_S if the block raises Interrupted. One that has to be killed does not
+    keep the others from being stopped.
+    """
+    children: list[Child] = []
+    try:
+        yield children
+    except Interrupted:
+        wait_s = START_UP_ENDS_S
+        raise
+    finally:
+        for child in reversed(children):
+            try:
+                child.stop(wait_s=wait_s)
+            except LoopError as error:
+                if wait_s != START_UP_ENDS_S:
+                    say(str(error))
+
+
 def start(name: str, command: Sequence[str | Path], *, log: Path, stdout: Path | None = None) -> Child:
     """Start a process in a group of its own, so that Ctrl-C reaches only the loop, which then stops it in order.
 

@@ -16,7 +16,7 @@ import httpx
 
 from scripts.loop import sources
 from scripts.loop.display import Display, Status
-from scripts.loop.processes import Child, Interrupted, Interrupts, LoopError, start, wait_ready
+from scripts.loop.processes import Child, Interrupted, Interrupts, LoopError, start, stopped_at_the_end, wait_ready
 from scripts.loop.report import Result, summarise
 from scripts.loop.settings import ROOT, Run, model_of
 
@@ -26,7 +26,6 @@ EXCHANGE_ENDS_S = 45.0  # answers awaited, notices flushed
 TRAINER_ENDS_S = 45.0  # last frames learnt, checkpoint written
 BIDDER_ENDS_S = 20.0  # auctions answered, events flushed
 STATUS_EVERY_S = 2.0
-START_UP_ENDS_S = 3.0  # before the traffic, an interrupted process has nothing to save
 
 
 @dataclass(frozen=True)
@@ -115,20 +114,8 @@ class Loop:
             self._first_versions()
             if self._plan.has_teacher:
                 self._run.keep_first_version()
-            children: list[Child] = []
-            wait_s = BIDDER_ENDS_S
-            try:
+            with stopped_at_the_end(BIDDER_ENDS_S, say) as children:
                 return self._serve(children, bidder_config, trainer_config)
-            except Interrupted:
-                wait_s = START_UP_ENDS_S
-                raise
-            finally:
-                for child in reversed(children):
-                    try:
-                        child.stop(wait_s=wait_s)
-                    except LoopError as error:  # it was killed; stop the others
-                        if wait_s != START_UP_ENDS_S:
-                            say(str(error))
 
     def _first_versions(self) -> None:
         recipes = self._run.recipes_without_version()

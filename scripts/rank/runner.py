@@ -13,7 +13,16 @@ import httpx
 
 from scripts.loop import sources
 from scripts.loop.display import Display
-from scripts.loop.processes import Child, Interrupted, Interrupts, LoopError, start, tail, wait_ready
+from scripts.loop.processes import (
+    Child,
+    Interrupted,
+    Interrupts,
+    LoopError,
+    start,
+    stopped_at_the_end,
+    tail,
+    wait_ready,
+)
 from scripts.loop.settings import ROOT
 from scripts.rank.report import Result, summarise
 from scripts.rank.settings import CLICK_RECIPE, Run
@@ -27,7 +36,6 @@ PYTHON = ROOT / ".venv/bin/python"
 EXCHANGE_ENDS_S = 45.0  # answers awaited, clicks and sales delivered
 TRAINER_ENDS_S = 75.0  # the campaigns at hand trained, examples flushed
 SERVERS_END_S = 20.0
-START_UP_ENDS_S = 3.0  # before the traffic, an interrupted process has nothing to save
 FIRST_CLASSIFIERS_S = 1800.0  # the penalties are chosen, the prior fitted, all campaigns trained
 STATUS_EVERY_S = 2.0
 
@@ -55,20 +63,8 @@ class Loop:
         """
         with self._interrupts.handled():
             self._run.write_configs()
-            children: list[Child] = []
-            wait_s = SERVERS_END_S
-            try:
+            with stopped_at_the_end(SERVERS_END_S, say) as children:
                 return self._serve(children)
-            except Interrupted:
-                wait_s = START_UP_ENDS_S
-                raise
-            finally:
-                for child in reversed(children):
-                    try:
-                        child.stop(wait_s=wait_s)
-                    except LoopError as error:  # it was killed; stop the others
-                        if wait_s != START_UP_ENDS_S:
-                            say(str(error))
 
     def _serve(self, children: list[Child]) -> Result:
         run, ports = self._run, self._run.ports

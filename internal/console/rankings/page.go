@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"gavel/internal/console"
 	"gavel/internal/rank/classifiers"
 	"gavel/internal/rank/landings"
 	"gavel/internal/rank/tally"
@@ -46,7 +47,7 @@ func (p *Page) Register(mux *http.ServeMux) {
 		panic(err) // it is embedded
 	}
 	mux.HandleFunc("GET /console/rankings.css", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, "text/css; charset=utf-8", "no-cache", style)
+		console.Answer(w, "text/css; charset=utf-8", contentPolicy, "no-cache", style)
 	})
 	mux.HandleFunc("GET /{$}", p.with("text/html; charset=utf-8", func(s *state) ([]byte, error) {
 		var out bytes.Buffer
@@ -69,17 +70,6 @@ func (p *Page) with(contentType string, render func(*state) ([]byte, error)) htt
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		answer(w, contentType, "no-store", body)
+		console.Answer(w, contentType, contentPolicy, "no-store", body)
 	}
-}
-
-func answer(w http.ResponseWriter, contentType, cache string, body []byte) {
-	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Security-Policy", contentPolicy)
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", cache)
-	_, _ = w.Write(body) // an error means that the client closed the connection
 }

@@ -5,39 +5,37 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gavel/internal/metric"
+
 	"gavel/internal/dirwatch"
 )
 
 // metrics are a monitor's.
 type metrics struct {
+	*metric.Set
 	read       *prometheus.CounterVec
 	removed    prometheus.Counter
 	rescans    *prometheus.CounterVec
 	unreadable prometheus.Gauge
-
-	registerer prometheus.Registerer // nil: not exported
-	registered []prometheus.Collector
 }
 
 func newMetrics(m *Monitor, reg prometheus.Registerer) (*metrics, error) {
-	x := &metrics{registerer: reg,
-		read: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gavel_classifiers_read_total",
-			Help: "Classifier files read, by result: loaded, unchanged, refused, waiting for a prior, outranked by another file of the campaign."},
-			[]string{"result"}),
-		removed: prometheus.NewCounter(prometheus.CounterOpts{Name: "gavel_classifiers_removed_total", Help: "Classifier files that went."}),
-		rescans: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gavel_classifiers_rescans_total",
-			Help: "Comparisons of the whole directory, by cause: start, timer, overflow of notifications."}, []string{"cause"}),
-		unreadable: prometheus.NewGauge(prometheus.GaugeOpts{Name: "gavel_classifiers_directory_unreadable",
-			Help: "1 while the directory cannot be read and what was read before serves on."}),
+	set := metric.New(reg)
+	x := &metrics{
+		Set: set,
+		read: set.Counters("gavel_classifiers_read_total",
+			"Classifier files read, by result: loaded, unchanged, refused, waiting for a prior, outranked by another file of the campaign.", "result"),
+		removed: set.Counter("gavel_classifiers_removed_total", "Classifier files that went."),
+		rescans: set.Counters("gavel_classifiers_rescans_total",
+			"Comparisons of the whole directory, by cause: start, timer, overflow of notifications.", "cause"),
+		unreadable: set.Gauge("gavel_classifiers_directory_unreadable",
+			"1 while the directory cannot be read and what was read before serves on."),
 	}
 	for _, result := range []string{"loaded", "unchanged", "refused", "waiting", "outranked"} {
 		x.read.WithLabelValues(result)
 	}
 	for _, cause := range dirwatch.Causes {
 		x.rescans.WithLabelValues(cause)
-	}
-	if reg == nil {
-		return x, nil
 	}
 	state := func(state string, is func(*known) bool) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gavel_classifiers_files",
@@ -54,17 +52,14 @@ func newMetrics(m *Monitor, reg prometheus.Registerer) (*metrics, error) {
 			return float64(n)
 		})
 	}
-	for _, c := range []prometheus.Collector{x.read, x.removed, x.rescans, x.unreadable,
+	set.Add(
 		state("serving", func(k *known) bool { return k.served != nil }),
 		state("refused", func(k *known) bool { return k.fault != nil }),
 		state("waiting", func(k *known) bool { return k.waits != 0 }),
 		state("outranked", func(k *known) bool { return k.outranked }),
-	} {
-		if err := reg.Register(c); err != nil {
-			x.unregister()
-			return nil, fmt.Errorf("classifiers: cannot register metrics (is there another monitor?): %w", err)
-		}
-		x.registered = append(x.registered, c)
+	)
+	if err := set.Register(); err != nil {
+		return nil, fmt.Errorf("classifiers: cannot register metrics (is there another monitor?): %w", err)
 	}
 	return x, nil
 }
@@ -76,11 +71,4 @@ func (x *metrics) rescanned(cause string, readable bool) {
 	if !readable {
 		x.unreadable.Set(1)
 	}
-}
-
-func (x *metrics) unregister() {
-	for _, c := range x.registered {
-		x.registerer.Unregister(c)
-	}
-	x.registered = nil
 }

@@ -69,7 +69,7 @@ func (m *Monitor) Ready() bool { return m.follower.Ready() }
 
 // Run watches until ctx ends, and then returns nil.
 func (m *Monitor) Run(ctx context.Context) error {
-	defer m.metrics.unregister()
+	defer m.metrics.Unregister()
 	return m.follower.Run(ctx)
 }
 
