@@ -41,7 +41,9 @@ var allowed = map[string][]string{
 	"internal/files":                {"STANDARD"},
 	"internal/leases":               {"internal/auction", "internal/metric", "internal/stream"},
 	"internal/httpd":                {},
-	"internal/openrtb":              {"internal/auction", "internal/httpd", "internal/iso", "internal/metric", "internal/throttle"},
+	"internal/openrtb":              {"internal/auction", "internal/httpd", "internal/iso", "internal/metric", "internal/privacy", "internal/throttle"},
+	"internal/privacy":              {"internal/auction", "internal/metric"},
+	"internal/privacy/privacytest":  {"internal/auction", "internal/privacy"},
 	"internal/predict":              {"internal/auction", "internal/engine", "internal/httpd", "internal/metric", "internal/scoring", "internal/throttle"},
 	"internal/scoring": {"internal/auction", "internal/batcher", "internal/engine", "internal/features", "internal/models",
 		"internal/recipe", "internal/throttle"},
@@ -67,7 +69,7 @@ var allowed = map[string][]string{
 	"internal/stream/nats":       {"internal/files", "internal/stream"},
 	"internal/stream/streamtest": {"STANDARD", "internal/stream"},
 	"internal/explain":           {"internal/engine", "internal/engine/plan", "internal/models"},
-	"internal/events":            {"STANDARD", "internal/auction", "internal/stream"},
+	"internal/events":            {"internal/auction", "internal/privacy", "internal/stream"},
 	"internal/events/bids":       {"STANDARD", "internal/auction", "internal/events", "internal/throttle"},
 	"internal/events/codec":      {"STANDARD", "internal/auction", "internal/events", "internal/packed", "internal/stream"},
 	"internal/events/eventstest": {"STANDARD", "internal/auction", "internal/events"},
@@ -82,7 +84,7 @@ var allowed = map[string][]string{
 	"internal/exchange": {"internal/auction", "internal/exchange", "internal/iso", "internal/openrtb", "internal/throttle", "internal/strictyaml"},
 
 	// The front door for rankings. Its scorers know nothing of HTTP, and it knows nothing of how they score.
-	"internal/rank": {"internal/events", "internal/events/notices", "internal/httpd", "internal/metric", "internal/rank/explore", "internal/rank/landings",
+	"internal/rank": {"internal/auction", "internal/privacy", "internal/events", "internal/events/notices", "internal/httpd", "internal/metric", "internal/rank/explore", "internal/rank/landings",
 		"internal/rank/profile", "internal/rank/score", "internal/throttle"},
 	"internal/datasets":      {"internal/files", "internal/throttle"},
 	"internal/rank/consumer": {"internal/datasets", "internal/events", "internal/events/codec", "internal/stream", "internal/throttle"},
@@ -111,7 +113,7 @@ var cgo = []string{"internal/engine/onnx", "internal/engine/plan", "internal/eng
 
 // forTests are rooms that only tests and benchmarks may import.
 var forTests = []string{"internal/batcher/batchertest", "internal/engine/plan/plantest", "internal/engine/tensorflow/tensorflowtest",
-	"internal/rank/ranktest",
+	"internal/privacy/privacytest", "internal/rank/ranktest",
 	"internal/stream/memory", "internal/stream/streamtest", "internal/events/eventstest"}
 
 type listed struct {

@@ -43,6 +43,7 @@ def running(
         "campaigns": str(campaigns),
         "classifiers": str(classifiers),
         "profile": {"fields": {name: [] for name in fields}},
+        "privacy": {"gdpr": {"unknown": "does_not_apply"}},
         "rank": {"limit": limit, "max_limit": MAX_LIMIT},
         "events": {
             "embedded_listen": f"127.0.0.1:{ports.stream}",

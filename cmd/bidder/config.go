@@ -8,6 +8,7 @@ import (
 	"gavel/internal/batcher"
 	"gavel/internal/engine/tensorflow"
 	"gavel/internal/events/outlet"
+	"gavel/internal/privacy"
 	"gavel/internal/process"
 	"gavel/internal/scoring"
 	"gavel/internal/strictyaml"
@@ -84,6 +85,8 @@ type Config struct {
 		IdleTimeout  time.Duration `yaml:"idle_timeout"`
 	} `yaml:"limits"`
 
+	Privacy privacy.Rules `yaml:"privacy"`
+
 	Budget struct {
 		Reservation time.Duration `yaml:"reservation"`
 		LeaseShare  float64       `yaml:"lease_share"`
@@ -131,6 +134,7 @@ func Defaults() Config {
 	c.Limits.ReadTimeout = 5 * time.Second
 	c.Limits.WriteTimeout = 5 * time.Second
 	c.Limits.IdleTimeout = 75 * time.Second
+	c.Privacy = privacy.Defaults()
 	c.Budget.Reservation = time.Minute
 	c.Budget.LeaseShare = 0.1
 	c.Events = outlet.Defaults("127.0.0.1:4222", "var/stream")

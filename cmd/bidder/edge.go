@@ -48,6 +48,7 @@ func (b *bidder) listen(auctions openrtb.Auctions, links openrtb.Linker, booking
 	b.metrics.MustRegister(console.NewLimiter(limiter))
 	b.parts.Loop("limiter", closeTimeout, limiter.Run)
 	b.server, err = openrtb.NewServer(auctions, links, booking, openrtb.Options{
+		Law:    b.law,
 		Timing: openrtb.Timing{Default: c.Auction.TmaxDefault, Margin: c.Auction.TmaxMargin},
 		Encoder: openrtb.EncoderOptions{
 			Currency: c.Auction.Currency, DefaultSeat: c.Auction.Seat, Expire: c.Budget.Reservation,

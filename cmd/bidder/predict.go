@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -44,12 +45,19 @@ func (b *bidder) startPredict(context.Context) error {
 type requested struct{ *bidder }
 
 // Decode implements predict.Auctions.
-func (b requested) Decode(body []byte, exchange string, received time.Time, dst *auction.Request) error {
+func (b requested) Decode(body []byte, exchange string, received time.Time, raw *auction.Raw) (*auction.Request, error) {
 	c := b.config.Auction
-	_, err := openrtb.Decode(body, dst, &openrtb.DecodeOptions{
+	_, err := openrtb.Decode(body, raw, &openrtb.DecodeOptions{
 		Exchange: exchange, Received: received, Timing: openrtb.Timing{Default: c.TmaxDefault, Margin: c.TmaxMargin},
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	req, reason := b.law.Apply(raw)
+	if reason != auction.NoBidNone {
+		return nil, errors.New("the privacy rules refuse a bid on this request, and so its prediction")
+	}
+	return req, nil
 }
 
 // Candidate implements predict.Auctions.

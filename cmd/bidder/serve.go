@@ -18,6 +18,7 @@ import (
 	"gavel/internal/events/outlet"
 	"gavel/internal/leases"
 	"gavel/internal/openrtb"
+	"gavel/internal/privacy"
 	"gavel/internal/process"
 	"gavel/internal/scoring"
 )
@@ -35,6 +36,7 @@ type bidder struct {
 	metrics *prometheus.Registry
 	parts   *process.Parts
 
+	law        *privacy.Law
 	keys       *notices.Keyring
 	outlet     *outlet.Outlet
 	ledger     *auction.Ledger
@@ -61,6 +63,7 @@ func newBidder(config Config, log *slog.Logger) *bidder {
 func serve(ctx context.Context, config Config, log *slog.Logger) error {
 	b := newBidder(config, log)
 	return b.run(ctx, []process.Step{
+		{Name: "law", Start: b.startLaw},
 		{Name: "state", Start: b.startState},
 		{Name: "stream", Start: b.startStream},
 		{Name: "budget", Start: b.startBudget},
@@ -77,6 +80,7 @@ func serve(ctx context.Context, config Config, log *slog.Logger) error {
 func baseline(ctx context.Context, config Config, log *slog.Logger) error {
 	b := newBidder(config, log)
 	return b.run(ctx, []process.Step{
+		{Name: "law", Start: b.startLaw},
 		{Name: "admin", Start: b.startAdmin},
 		{Name: "edge", Start: b.startEmptyEdge},
 	})
@@ -94,4 +98,10 @@ func (b *bidder) run(ctx context.Context, steps []process.Step) error {
 	b.serving.Store(false)
 	b.log.Info("stopping", "in_flight", b.server.InFlight())
 	return errors.Join(failure, b.parts.Stop())
+}
+
+// startLaw compiles the privacy rules, which every bid request passes by first.
+func (b *bidder) startLaw(context.Context) (err error) {
+	b.law, err = privacy.New(b.config.Privacy, b.metrics)
+	return err
 }

@@ -31,6 +31,7 @@ func (c *Config) Validate() (faults []error) {
 	c.emptyFaults(fault)
 	c.auctionFaults(fault)
 	faults = append(faults, c.modelFaults()...)
+	faults = append(faults, c.Privacy.Faults("privacy")...)
 	faults = append(faults, c.Events.Faults()...)
 	faults = append(faults, c.Log.Faults()...)
 	c.discoverFaults(fault)

@@ -18,6 +18,7 @@ import (
 	"gavel/internal/exchange/lot"
 	"gavel/internal/exchange/openloop"
 	"gavel/internal/openrtb"
+	"gavel/internal/privacy"
 	"gavel/internal/recipe"
 )
 
@@ -27,6 +28,7 @@ import (
 type market struct {
 	c                   *config
 	clicks, conversions *clickmodel.Model
+	law                 *privacy.Law
 	auctioneer          *auction.Auctioneer
 	ledger              *auction.Ledger
 	arrivals            *openloop.Arrivals
@@ -48,6 +50,11 @@ func newMarket(c *config, set *auction.CampaignSet, clicks, conversions *clickmo
 	var drawn uint64
 	draw := func() dice.Key { drawn++; return draws.With(drawn) }
 	var err error
+	rules := privacy.Defaults()
+	rules.Vendor = 1 // the simulated users consent to every vendor
+	if m.law, err = privacy.New(rules, nil); err != nil {
+		return nil, err
+	}
 	if m.ledger, err = auction.NewLedger(auction.LedgerOptions{Rand: func() float64 { return draw().Uniform() }}); err != nil {
 		return nil, err
 	}
@@ -118,7 +125,7 @@ func wireBid(c *auction.Candidate) openrtb2.Bid {
 // write holds auctions and adds the examples they give.
 func (m *market) write(ctx context.Context, source lot.Source, r *recipe.Recipe, files *exampleFiles, rows int) error {
 	var l lot.Lot
-	var req auction.Request
+	var raw auction.Raw
 	var offered []auction.Bid
 	row := make([]int32, r.Encoder().RowLen())
 	m.lot = &l
@@ -133,15 +140,19 @@ func (m *market) write(ctx context.Context, source lot.Source, r *recipe.Recipe,
 		}
 		m.auctions++
 		m.now = m.c.Start.Add(m.arrivals.Next())
-		if _, err := openrtb.Decode(l.Body, &req, &openrtb.DecodeOptions{Exchange: m.c.Exchange, Received: m.now,
+		if _, err := openrtb.Decode(l.Body, &raw, &openrtb.DecodeOptions{Exchange: m.c.Exchange, Received: m.now,
 			Timing: openrtb.Timing{Default: time.Second, Min: time.Millisecond, Max: time.Second}}); err != nil {
 			if l.MayReject {
 				continue
 			}
 			return err
 		}
-		offered = m.auctioneer.Run(ctx, &req, offered).Bids
-		for i, won := range m.clear(&req, offered) {
+		req, reason := m.law.Apply(&raw)
+		if reason != auction.NoBidNone {
+			continue
+		}
+		offered = m.auctioneer.Run(ctx, req, offered).Bids
+		for i, won := range m.clear(req, offered) {
 			if won == nil {
 				continue
 			}
@@ -149,7 +160,7 @@ func (m *market) write(ctx context.Context, source lot.Source, r *recipe.Recipe,
 			if !is {
 				continue
 			}
-			r.Encoder().Encode(&req, &offered[i].Candidate, row)
+			r.Encoder().Encode(req, &offered[i].Candidate, row)
 			if err := files.add(row, label, truth, shown); err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gavel/internal/events/outlet"
+	"gavel/internal/privacy"
 	"gavel/internal/process"
 	"gavel/internal/rank"
 	"gavel/internal/rank/explore"
@@ -30,7 +31,10 @@ type config struct {
 	Profile struct {
 		Fields        map[string][]string `yaml:"fields"`
 		CountryHeader string              `yaml:"country_header"`
+		Contextual    []string            `yaml:"contextual"`
 	} `yaml:"profile"`
+
+	Privacy privacy.Rules `yaml:"privacy"`
 
 	Rank struct {
 		Deadline time.Duration `yaml:"deadline"`
@@ -82,6 +86,8 @@ func defaults() *config {
 	c.Scorer = scorerBank
 	c.Classifiers = "var/classifiers"
 	c.Workers.setDefaults()
+	c.Profile.Contextual = slices.Clone(profile.Contextual)
+	c.Privacy = privacy.Defaults()
 	c.Rank.Deadline = 200 * time.Millisecond
 	c.Rank.Limit = 10
 	c.Rank.MaxLimit = 100
@@ -127,9 +133,14 @@ func (c *config) Validate() (faults []error) {
 		check(value != "", key, "is empty; set it")
 	}
 	check(len(c.Name) <= 64, "name", "is %d bytes long; use at most 64", len(c.Name))
-	if _, err := profile.NewReader(c.Profile.Fields); err != nil {
+	if profiles, err := profile.NewReader(c.Profile.Fields); err != nil {
 		faults = append(faults, err.(interface{ Unwrap() []error }).Unwrap()...) // it joins them
+	} else {
+		for _, name := range c.Profile.Contextual {
+			check(slices.Contains(profiles.Fields(), name), "profile.contextual", "%q is no field of a profile; the fields are %q", name, profiles.Fields())
+		}
 	}
+	faults = append(faults, c.Privacy.Faults("privacy")...)
 	check(!strings.ContainsAny(c.Profile.CountryHeader, " :\r\n"), "profile.country_header", "%q is no header's name", c.Profile.CountryHeader)
 	check(slices.Contains(scorers, c.Scorer), "scorer", "%q is none of %q", c.Scorer, scorers)
 	if c.Scorer == scorerWorkers {

@@ -19,6 +19,7 @@ import (
 	"gavel/internal/console/rankings"
 	"gavel/internal/events/notices"
 	"gavel/internal/events/outlet"
+	"gavel/internal/privacy"
 	"gavel/internal/process"
 	"gavel/internal/rank"
 	"gavel/internal/rank/explore"
@@ -153,8 +154,12 @@ func (r *ranker) startEdge(context.Context) error {
 	if err != nil {
 		return err
 	}
+	law, err := privacy.New(c.Privacy, r.metrics)
+	if err != nil {
+		return err
+	}
 	r.server, err = rank.NewServer(rank.Options{
-		Profiles: profiles, Scorer: r.scorer, Campaigns: r.campaigns.Set, Chooser: chooser,
+		Law: law, Contextual: c.Profile.Contextual, Profiles: profiles, Scorer: r.scorer, Campaigns: r.campaigns.Set, Chooser: chooser,
 		Publisher: r.outlet.Publisher, Keys: r.keys, Sales: sales,
 		Deadline: c.Rank.Deadline, Limit: c.Rank.Limit, MaxLimit: c.Rank.MaxLimit, By: c.Rank.By, Policy: explore.Policy(c.Rank.Policy),
 		ClickBy: c.Click.By, ClickPolicy: explore.Policy(c.Click.Policy), PriorVariance: c.Explore.PriorVariance,

@@ -78,7 +78,7 @@ const (
 	NoBidShed       NoBidReason = "shed"        // refused at once: no answer could be expected in time
 	NoBidExpired    NoBidReason = "expired"     // the deadline passed
 	NoBidRow        NoBidReason = "row_refused" // the model refused every row
-	NoBidPrivacy    NoBidReason = "privacy"     // consent forbids it
+	NoBidPrivacy    NoBidReason = "privacy"     // the law forbids it, or every campaign that matches needs consent or transparency data
 	NoBidInternal   NoBidReason = "internal"    // a fault of the bidder, which is logged
 	NoBidDraining   NoBidReason = "draining"    // shutting down
 )

@@ -17,7 +17,30 @@ type Campaign struct {
 	Goal        Goal
 	Models      CampaignModels
 	Targeting   Targeting
+	Consent     ConsentTerms
+	DSA         *Transparency // nil: no bid where the exchange requires it
 	Creatives   []Creative
+}
+
+// ConsentTerms say where a campaign does not bid. The zero value bids wherever the law allows.
+type ConsentTerms struct {
+	OnlyConsented bool // not on requests whose identifiers and profile were erased (Privacy.Contextual)
+	NoChildren    bool // not on requests directed at children (Privacy.COPPA)
+}
+
+// Transparency is what the Digital Services Act wants to be known of an ad (bid.ext.dsa).
+type Transparency struct {
+	Behalf  string // on whose behalf the ad is shown, at most 100 bytes
+	Paid    string // who paid for it, at most 100 bytes
+	Renders bool   // the markup shows this itself (adrender)
+	Users   []TransparencyUser
+}
+
+// TransparencyUser is a party that used data of the user to choose the ad, and which (dsaparams: 1 profiling, 2 basic
+// advertising, 3 precise geolocation).
+type TransparencyUser struct {
+	Domain string
+	Params []int
 }
 
 // Pacing says how a campaign's daily budget is spent.

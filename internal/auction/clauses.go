@@ -83,6 +83,28 @@ func (s *CampaignSet) addExclusions(q *query, req *Request) {
 	q.end()
 }
 
+// addWithheld excludes the campaigns that the law, or their own terms, keep from the request.
+func (s *CampaignSet) addWithheld(q *query, req *Request) {
+	p := &req.Privacy
+	q.begin(true)
+	if p.Contextual {
+		q.or(s.withheld.values[fromContextual])
+	}
+	if p.COPPA {
+		q.or(s.withheld.values[fromChildren])
+	}
+	if p.DSA.Required {
+		q.or(s.withheld.values[withoutDSA])
+		switch p.DSA.Render {
+		case RenderNever:
+			q.or(s.withheld.values[withoutRendering])
+		case RenderAlways:
+			q.or(s.withheld.values[withRendering])
+		}
+	}
+	q.end()
+}
+
 // orInventory adds the campaigns under the site's domain, a domain above it, or the app's bundle.
 func orInventory(q *query, d *dimension[string], inventory *Inventory) {
 	if len(d.values) == 0 {

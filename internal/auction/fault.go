@@ -53,6 +53,7 @@ func (c *Campaign) Faults(index int) []*Fault {
 	v.require(c.Goal.Value > 0 && c.Goal.Value <= maxGoal, "goal",
 		"is worth %s; give a value above 0 and at most %s", c.Goal.Value, maxGoal)
 	v.targeting(&c.Targeting)
+	v.transparency(c.DSA)
 	v.require(len(c.Creatives) > 0, "creatives", "is empty; a campaign needs at least one creative")
 	for i := range c.Creatives {
 		v.creative(fmt.Sprintf("creatives[%d]", i), &c.Creatives[i])
@@ -142,6 +143,25 @@ func (v *faults) targeting(t *Targeting) {
 	for i, d := range t.AllowDomains {
 		v.require(!slices.Contains(t.DenyDomains, d), fmt.Sprintf("targeting.allow_domains[%d]", i),
 			"%q is denied as well; remove it from one of the lists", d)
+	}
+}
+
+// maxTransparency bounds the names of DSA data, in bytes: Prebid Server rejects longer ones.
+const maxTransparency = 100
+
+func (v *faults) transparency(d *Transparency) {
+	if d == nil {
+		return
+	}
+	for _, f := range []struct{ path, name string }{{"dsa.behalf", d.Behalf}, {"dsa.paid", d.Paid}} {
+		v.require(f.name != "" && len(f.name) <= maxTransparency, f.path, "%q must have 1 to %d bytes; name the company", f.name, maxTransparency)
+	}
+	for i, u := range d.Users {
+		v.domain(fmt.Sprintf("dsa.transparency[%d].domain", i), u.Domain)
+		v.require(len(u.Params) > 0, fmt.Sprintf("dsa.transparency[%d].params", i), "is empty; list what was used: 1 profiling, 2 basic advertising, 3 precise geolocation")
+		for _, p := range u.Params {
+			v.require(p >= 1 && p <= 3, fmt.Sprintf("dsa.transparency[%d].params", i), "%d is none of 1 profiling, 2 basic advertising, 3 precise geolocation", p)
+		}
 	}
 }
 

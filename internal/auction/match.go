@@ -39,6 +39,7 @@ func (s *CampaignSet) candidates(req *Request, dst []Candidate, admit admitter) 
 	sc.request.reset()
 	s.addTargeting(&sc.request, req)
 	s.addExclusions(&sc.request, req)
+	s.addWithheld(&sc.request, req)
 
 	limit := min(s.options.Limit, max(1, s.options.MaxCandidates/len(req.Impressions)))
 	before, reason := len(dst), NoBidNone
@@ -147,10 +148,16 @@ func (s *CampaignSet) diagnose(req *Request, sc *scratch) NoBidReason {
 			continue
 		}
 		s.addFormats(&sc.query, imp)
-		if s.matches(sc) {
-			return NoBidBlocked // only the exclusions were missing
+		if !s.matches(sc) {
+			reason = further(reason, NoBidFormat)
+			continue
 		}
-		reason = NoBidFormat
+		s.addExclusions(&sc.query, req)
+		if !s.matches(sc) {
+			reason = further(reason, NoBidBlocked)
+			continue
+		}
+		return NoBidPrivacy // only the consent of the user, or transparency data, were missing
 	}
 	return reason
 }
@@ -176,7 +183,7 @@ func reach(r NoBidReason) int {
 		return 1
 	case NoBidFormat:
 		return 2
-	case NoBidBlocked:
+	case NoBidBlocked, NoBidPrivacy:
 		return 3
 	case NoBidCurrency:
 		return 4

@@ -7,8 +7,9 @@ package auction
 
 import "time"
 
-// Request is one auction as every room sees it: decoded, normalised, bounded. Only its builder writes to it. When the
-// auction has been answered, the builder may reuse it (Reset), so nobody may keep a pointer into it.
+// Request is one auction as every room sees it: decoded, normalised, bounded, and without what the law forbids. Package
+// privacy makes it of a Raw. When the auction has been answered, the Raw may be reused (Reset), so nobody may keep a
+// pointer into it.
 type Request struct {
 	ID       string
 	Exchange string    // which exchange sent it, from the endpoint's query (?exchange=…), or "default"
@@ -163,11 +164,34 @@ type User struct {
 // Segment is one value of user.data: Data is data.name (or data.id), Value is segment.id (or name, or value).
 type Segment struct{ Data, Value string }
 
-// Privacy is what the request says of consent, collected from all places that OpenRTB versions allow.
+// Privacy is what the law made of the request (package privacy). The consent strings themselves are not part of it.
 type Privacy struct {
-	GDPR      bool
-	Consent   string // TCF string
-	USPrivacy string
-	GPP       string
-	COPPA     bool
+	GDPR  bool // the GDPR applies
+	COPPA bool // the request is directed at a child, or the user is known to be one
+	// Contextual says that identifiers and profile were erased: User, addresses, precise places. Only campaigns that may
+	// bid without consent take part.
+	Contextual bool
+	// Unstored says that the user allows the bid, but not that identifiers and profile are stored. Events erase them.
+	Unstored bool
+	// Detail says that an erased request keeps details of the device, such as the user agent.
+	Detail bool
+	DSA    DSA
 }
+
+// DSA is what the exchange asks of transparency under the Digital Services Act (regs.ext.dsa).
+type DSA struct {
+	Asked    bool // dsarequired is at least 1: the exchange takes transparency data
+	Required bool // dsarequired is 2 or 3: a bid without is rejected
+	Withheld bool // datatopub is 0: only who renders is sent
+	Render   Rendering
+}
+
+// Rendering says who shows the transparency data of an ad (pubrender).
+type Rendering int8
+
+const (
+	RenderUnknown Rendering = iota // the request does not say
+	RenderNever                    // the publisher cannot: the ad must
+	RenderEither                   // the publisher can, if the ad does not
+	RenderAlways                   // the publisher will: the ad must not
+)

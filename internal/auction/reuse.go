@@ -8,11 +8,13 @@ type formats struct {
 	native Native
 }
 
-// Reset empties r for the next auction and keeps the capacity of its slices. What was taken from r (a Candidate's Deal,
-// a slice) is no longer valid afterwards. To build the next request, use AddImpression and, on the impression, AddDeal,
-// UseBanner, UseVideo, UseAudio and UseNative, which reuse memory. Appending, and pointing to other memory, is allowed.
-func (r *Request) Reset() {
-	*r = Request{
+// Reset empties r for the next auction and keeps the capacity of its slices. What was taken from r, or from the Request
+// that was made of it (a Candidate's Deal, a slice), is no longer valid afterwards. To build the next request, use
+// AddImpression and, on the impression, AddDeal, UseBanner, UseVideo, UseAudio and UseNative, which reuse memory.
+// Appending, and pointing to other memory, is allowed.
+func (r *Raw) Reset() {
+	r.Signals = Signals{Sections: r.Signals.Sections[:0]}
+	r.Draft = Draft{
 		Currencies:        r.Currencies[:0],
 		BlockedCategories: r.BlockedCategories[:0],
 		BlockedDomains:    r.BlockedDomains[:0],
@@ -26,7 +28,7 @@ func (r *Request) Reset() {
 }
 
 // AddImpression appends an empty impression and returns it. The pointer is valid until the next AddImpression.
-func (r *Request) AddImpression() *Impression {
+func (r *Raw) AddImpression() *Impression {
 	if len(r.Impressions) == cap(r.Impressions) {
 		r.Impressions = append(r.Impressions, Impression{})
 		return &r.Impressions[len(r.Impressions)-1]

@@ -8,7 +8,7 @@ import (
 )
 
 // fillRequest builds the same request through the reusing builders.
-func fillRequest(r *Request) {
+func fillRequest(r *Raw) {
 	r.ID = "r"
 	r.Currencies = append(r.Currencies, "USD")
 	r.BlockedDomains = append(r.BlockedDomains, "a.example", "b.example")
@@ -31,7 +31,7 @@ func fillRequest(r *Request) {
 }
 
 func TestResetReusesMemory(t *testing.T) {
-	var fresh, used Request
+	var fresh, used Raw
 	fillRequest(&fresh)
 	if fresh.Impressions[0].Audio != nil || fresh.Impressions[1].Native != nil || len(fresh.Impressions[1].Banner.Sizes) != 2 {
 		t.Fatalf("%+v", fresh)
@@ -64,8 +64,8 @@ func TestResetReusesMemory(t *testing.T) {
 }
 
 // visible is r without spare memory, and with empty slices as nil.
-func visible(r *Request) Request {
-	out := *r
+func visible(r *Raw) Draft {
+	out := r.Draft
 	out.Impressions = nil
 	clean := func(v any) {
 		rv := reflect.ValueOf(v).Elem()

@@ -85,8 +85,39 @@ type CampaignSet struct {
 	categories  dimension[string] // a campaign's categories and their parents
 	domains     dimension[string] // a campaign's domain and its parents
 	apps        dimension[string]
+	withheld    dimension[withholding]
 
 	scratch sync.Pool // *scratch
+}
+
+// withholding is why a campaign does not bid on some requests, although it targets them.
+type withholding int8
+
+const (
+	fromContextual withholding = iota // it bids only with consent
+	fromChildren
+	withoutDSA    // it has no transparency data
+	withRendering // its markup shows them
+	withoutRendering
+)
+
+// withholdings are the keys of a campaign in the dimension withheld.
+func (c *Campaign) withholdings() (keys []withholding) {
+	if c.Consent.OnlyConsented {
+		keys = append(keys, fromContextual)
+	}
+	if c.Consent.NoChildren {
+		keys = append(keys, fromChildren)
+	}
+	switch {
+	case c.DSA == nil:
+		keys = append(keys, withoutDSA)
+	case c.DSA.Renders:
+		keys = append(keys, withRendering)
+	default:
+		keys = append(keys, withoutRendering)
+	}
+	return keys
 }
 
 // regionKey is {US, CA} for "US-CA", and {"", CA} for "CA".
@@ -197,6 +228,7 @@ func (s *CampaignSet) compile() {
 		deviceTypes, hours                                      dimensionBuilder[int]
 		regions                                                 dimensionBuilder[regionKey]
 		formats                                                 dimensionBuilder[formatKey]
+		withheld                                                dimensionBuilder[withholding]
 		n                                                       = len(ordered)
 	)
 	s.compiled = make([]compiledCampaign, n)
@@ -223,6 +255,7 @@ func (s *CampaignSet) compile() {
 		hours.add(o, t.HoursOfWeek...)
 		deals.add(o, t.Deals...)
 		seats.add(o, cc.seat)
+		withheld.add(o, c.withholdings()...)
 		var above []string
 		for _, category := range c.Categories {
 			for k := category; k != ""; k = parentCategory(k) {
@@ -251,7 +284,7 @@ func (s *CampaignSet) compile() {
 	s.allowDomains, s.pages, s.hours = allow.build(n, false), pages.build(n, false), hours.build(n, false)
 	s.deals, s.formats = deals.build(n, false), formats.build(n, false)
 	s.seats, s.denyDomains, s.categories = seats.build(n, true), deny.build(n, true), categories.build(n, true)
-	s.domains, s.apps = domains.build(n, true), apps.build(n, true)
+	s.domains, s.apps, s.withheld = domains.build(n, true), apps.build(n, true), withheld.build(n, true)
 }
 
 func mapped[A, B any](list []A, f func(A) B) []B {

@@ -34,6 +34,8 @@ type campaign struct {
 	Goal        goal       `yaml:"goal"`
 	Models      modelNames `yaml:"models"`
 	Targeting   targeting  `yaml:"targeting"`
+	Consent     consent    `yaml:"consent"`
+	DSA         *dsa       `yaml:"dsa"`
 	Creatives   []creative `yaml:"creatives"`
 }
 
@@ -48,6 +50,38 @@ type schedule struct {
 type modelNames struct {
 	Click      string `yaml:"click"`
 	Conversion string `yaml:"conversion"`
+}
+
+// consent says where a campaign does not bid.
+type consent struct {
+	Required bool `yaml:"required"`    // not without the user's consent, where ads are contextual
+	Children bool `yaml:"no_children"` // not on requests directed at children
+}
+
+// dsa is the transparency data that the Digital Services Act asks for.
+type dsa struct {
+	Behalf       string    `yaml:"behalf"`
+	Paid         string    `yaml:"paid"`
+	Renders      bool      `yaml:"renders"`
+	Transparency []dsaUser `yaml:"transparency"`
+}
+
+// dsaUser is a party that used data of the user, and which.
+type dsaUser struct {
+	Domain string `yaml:"domain"`
+	Params []int  `yaml:"params"`
+}
+
+// domain converts to the domain's transparency data.
+func (d *dsa) domain() *auction.Transparency {
+	if d == nil {
+		return nil
+	}
+	out := &auction.Transparency{Behalf: d.Behalf, Paid: d.Paid, Renders: d.Renders}
+	for _, u := range d.Transparency {
+		out.Users = append(out.Users, auction.TransparencyUser(u))
+	}
+	return out
 }
 
 // goal has one of three keys: the value of a thousand impressions, of one click, or of one conversion.
@@ -145,6 +179,8 @@ func (c *campaign) domain() (_ auction.Campaign, problem string) {
 			PageCategories: t.PageCategories, HoursOfWeek: t.Hours, Deals: t.Deals,
 		},
 	}
+	out.Consent = auction.ConsentTerms{OnlyConsented: c.Consent.Required, NoChildren: c.Consent.Children}
+	out.DSA = c.DSA.domain()
 	for _, cr := range c.Creatives {
 		out.Creatives = append(out.Creatives, auction.Creative{
 			ID: cr.ID, Kind: auction.CreativeKind(cr.Kind), Size: auction.Size(cr.Size), Duration: cr.Duration,

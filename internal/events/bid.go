@@ -4,15 +4,17 @@ import (
 	"time"
 
 	"gavel/internal/auction"
+	"gavel/internal/privacy"
 )
 
 // BidContext is the body of a bid event. It holds everything that a recipe's features, today's or later ones, can use,
 // and the models' predictions. It never holds markup, landing pages, targeting, budgets, block lists, the
-// native request text or consent strings.
+// native request text or consent strings. What the law erased is not there; if the user allows the bid, but not that it is
+// stored with identifiers and profile, they are not in the event either.
 type BidContext struct {
 	// Request holds only the impression of the bid. If the bid was for a deal, that is the impression's only deal. Currencies,
-	// BlockedCategories, BlockedDomains, BlockedApps, Seats, BlockedSeats, Native.Request, Privacy.Consent,
-	// Privacy.USPrivacy and Privacy.GPP are empty, as are Seats and Advertisers of the deal.
+	// BlockedCategories, BlockedDomains, BlockedApps, Seats, BlockedSeats and Native.Request are empty, as are Seats and
+	// Advertisers of the deal. Of Privacy it has GDPR and COPPA.
 	Request auction.Request
 	// Campaign has ID, Advertiser, Domain, App, Categories, Seat and Goal. Creatives is empty: see Creative.
 	Campaign auction.Campaign
@@ -37,6 +39,10 @@ func NewBid(req *auction.Request, bid *auction.Bid, now time.Time) Event {
 		Value:      bid.Value,
 		Prediction: bid.Prediction,
 		Deal:       c.Deal,
+	}
+	if b.Request.Privacy.Unstored {
+		b.Request.User = auction.User{} // Erase would clear what req still has
+		privacy.Erase(&b.Request)
 	}
 	if c.Impression >= 0 && c.Impression < len(req.Impressions) {
 		b.Request.Impressions = req.Impressions[c.Impression : c.Impression+1 : c.Impression+1]

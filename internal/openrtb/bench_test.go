@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"gavel/internal/auction"
+	"gavel/internal/privacy/privacytest"
 )
 
 // BenchmarkDecode decodes the typical request (2,179 bytes): into the domain, strictly and with one value of another
@@ -24,7 +25,7 @@ func BenchmarkDecode(b *testing.B) {
 		return func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(body)))
-			var r auction.Request
+			var r auction.Raw
 			o := testOptions(b)
 			for b.Loop() {
 				if coerced, err := Decode(body, &r, o); err != nil || coerced != want {
@@ -98,6 +99,7 @@ func BenchmarkHandler(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			auctions := &quiet{run}
 			s, err := NewServer(auctions, testLinker{}, noticeFunc(nil), Options{
+				Law:    privacytest.Lenient(b),
 				Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 				Timing: Timing{Min: time.Minute, Default: time.Minute, Max: time.Minute}, // so that bids are not late on a slow machine
 			})

@@ -17,7 +17,8 @@ import (
 
 // work is the memory of one auction.
 type work struct {
-	request  auction.Request
+	raw      auction.Raw
+	request  *auction.Request // what the law allows of raw
 	inflated bytes.Buffer
 	bids     []auction.Bid
 	out      []byte
@@ -83,7 +84,7 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 		if cause := recover(); cause != nil {
 			s.panicked(cause, "auction")
 			c.Response.ResetBody()
-			s.noBid(c, w.request.ID, auction.NoBidInternal) // w may still be in use, so it is not put back
+			s.noBid(c, w.raw.ID, auction.NoBidInternal) // w may still be in use, so it is not put back
 			return
 		}
 		if w.inflated.Cap() > maxKept {
@@ -104,7 +105,7 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 		s.refuse(c, outcomeInvalid, fasthttp.StatusBadRequest)
 		return
 	}
-	coerced, err := Decode(body, &w.request, &o)
+	coerced, err := Decode(body, &w.raw, &o)
 	if err != nil {
 		s.options.Logger.Debug("bid request refused", slog.String("exchange", o.Exchange), slog.Any("err", err))
 		s.refuse(c, outcomeInvalid, fasthttp.StatusBadRequest)
@@ -116,17 +117,23 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 	switch {
 	case s.draining.Load():
 		c.SetConnectionClose()
-		s.noBid(c, w.request.ID, auction.NoBidDraining)
-	case len(w.request.Impressions) == 0:
-		s.noBid(c, w.request.ID, auction.NoBidFormat)
-	default:
-		s.run(c, w)
+		s.noBid(c, w.raw.ID, auction.NoBidDraining)
+		return
+	case len(w.raw.Impressions) == 0:
+		s.noBid(c, w.raw.ID, auction.NoBidFormat)
+		return
 	}
+	var reason auction.NoBidReason
+	if w.request, reason = s.options.Law.Apply(&w.raw); reason != auction.NoBidNone {
+		s.noBid(c, w.raw.ID, reason)
+		return
+	}
+	s.run(c, w)
 }
 
 // run holds the auction and writes the answer.
 func (s *Server) run(c *fasthttp.RequestCtx, w *work) {
-	req := &w.request
+	req := w.request
 	ctx, cancel := context.WithDeadline(s.base, req.Deadline)
 	result := s.auctions.Run(ctx, req, w.bids)
 	cancel()

@@ -212,7 +212,7 @@ func element(t reflect.Type) reflect.Type {
 
 // Every captured request decodes, and the result is in Request's normal form.
 func TestCorpusDecodes(t *testing.T) {
-	var r auction.Request
+	var r auction.Raw
 	for _, c := range corpus(t) {
 		if _, err := Decode(c.Body, &r, testOptions(t)); err != nil {
 			t.Errorf("%s: %v", c.Path, err)
@@ -222,7 +222,7 @@ func TestCorpusDecodes(t *testing.T) {
 	}
 }
 
-func checkRequest(t *testing.T, r *auction.Request) {
+func checkRequest(t *testing.T, r *auction.Raw) {
 	t.Helper()
 	if r.ID == "" || len(r.Impressions) > MaxImpressions || !r.Deadline.After(r.Received) {
 		t.Errorf("id %q, %d impressions, deadline %v after receipt", r.ID, len(r.Impressions), r.Deadline.Sub(r.Received))
@@ -245,7 +245,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var r auction.Request
+		var r auction.Raw
 		o := testOptions(t)
 		if _, err := Decode(body, &r, o); err == nil {
 			checkRequest(t, &r)

@@ -88,14 +88,14 @@ func Pretouch() error {
 	return nil
 }
 
-// Decode reads an OpenRTB 2.5 or 2.6 bid request into dst, which it resets first. dst's comments describe the normal
-// form. Decode copies body once, so the caller may reuse it.
+// Decode reads an OpenRTB 2.5 or 2.6 bid request into dst, which it resets first. The comments of auction.Request describe
+// the normal form. Only package privacy makes a Request of dst. Decode copies body once, so the caller may reuse it.
 //
 // coerced reports that a value had another JSON type than OpenRTB specifies and was converted: "100" or 100.0 to 100,
 // true to 1, "a" to ["a"]. A value that cannot be converted counts as absent. Unknown keys are ignored. Impressions
 // without a known format, with a repeated id, or after the first MaxImpressions are left out. If the body is not a bid
 // request, the error is a *RequestError, which names the place.
-func Decode(body []byte, dst *auction.Request, o *DecodeOptions) (coerced bool, err error) {
+func Decode(body []byte, dst *auction.Raw, o *DecodeOptions) (coerced bool, err error) {
 	dst.Reset()
 	w := wirePool.Get().(*wireRequest)
 	defer func() {

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gavel/internal/auction"
+	"gavel/internal/privacy/privacytest"
 )
 
 // atMost is a Limit of cap(atMost) auctions.
@@ -128,7 +129,7 @@ func TestShutdownTimeout(t *testing.T) {
 // Serve returns at once if Shutdown was called before.
 func TestShutdownBeforeServe(t *testing.T) {
 	s, err := NewServer(&fakeAuctions{}, testLinker{}, noticeFunc(nil), Options{
-		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+		Law: privacytest.Lenient(t), Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		t.Fatal(err)

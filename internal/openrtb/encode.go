@@ -165,6 +165,7 @@ func (e *Encoder) bid(wire *openrtb2.Bid, req *auction.Request, bid *auction.Bid
 		Cat:     campaign.Categories,
 		Exp:     int64(e.options.Expire / time.Second),
 	}
+	wire.Ext = transparency(req, campaign.DSA)
 	if candidate.Deal != nil {
 		wire.DealID = candidate.Deal.ID
 	}

@@ -49,13 +49,14 @@ func encoder1(t testing.TB, o EncoderOptions) *Encoder {
 }
 
 func bannerRequest() *auction.Request {
-	r := &auction.Request{ID: "req-\"1\"\xff\n", Exchange: "adx"}
+	var r auction.Raw
+	r.ID, r.Exchange = "req-\"1\"\xff\n", "adx"
 	for _, id := range []string{"i1", "i2", "i3"} {
 		imp := r.AddImpression()
 		imp.ID, imp.Secure = id, true
 		imp.UseBanner().Sizes = []auction.Size{{W: 300, H: 250}}
 	}
-	return r
+	return (*auction.Request)(&r.Draft)
 }
 
 func TestEncodeBid(t *testing.T) {

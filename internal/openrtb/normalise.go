@@ -18,7 +18,7 @@ const (
 )
 
 // normalise fills dst from w. dst is empty; w has an id, and so has each impression.
-func normalise(w *wireRequest, dst *auction.Request, o *DecodeOptions) {
+func normalise(w *wireRequest, dst *auction.Raw, o *DecodeOptions) {
 	allowed := o.Timing.allowed(w.TMax)
 	dst.ID = w.ID
 	dst.Exchange = o.Exchange
@@ -54,17 +54,12 @@ func normalise(w *wireRequest, dst *auction.Request, o *DecodeOptions) {
 	inventory(w, &dst.Inventory)
 	device(w, &dst.Device)
 	user(&w.User, &dst.User)
-	dst.Privacy = auction.Privacy{
-		GDPR:      w.Regs.GDPR == 1 || w.Regs.Ext.GDPR == 1,
-		Consent:   either(w.User.Consent, w.User.Ext.Consent),
-		USPrivacy: either(w.Regs.USPrivacy, w.Regs.Ext.USPrivacy),
-		GPP:       either(w.Regs.GPP, w.Regs.Ext.GPP),
-		COPPA:     w.Regs.COPPA == 1 || w.Regs.Ext.COPPA == 1,
-	}
+	signals(w, &dst.Signals)
+	dsa(w.Regs.Ext.DSA, &dst.Privacy.DSA)
 }
 
 // impression appends w to dst if it has a known format.
-func impression(w *wireImp, dst *auction.Request) {
+func impression(w *wireImp, dst *auction.Raw) {
 	if w.Banner == nil && w.Video == nil && w.Audio == nil && w.Native == nil {
 		return
 	}
@@ -184,7 +179,7 @@ func device(w *wireRequest, to *auction.Device) {
 		UserAgent: d.UA, IP: either(d.IP, d.IPv6), Type: int(clamp(d.Type)),
 		OS: strings.ToLower(d.OS), OSVersion: d.OSV, Make: d.Make, Model: d.Model,
 		Language: language(d.Language, d.LangB), Carrier: d.Carrier, Connection: int(clamp(d.Connection)),
-		W: int(clamp(d.W)), H: int(clamp(d.H)), LimitAds: d.Lmt == 1 || d.DNT == 1,
+		W: int(clamp(d.W)), H: int(clamp(d.H)), LimitAds: d.Lmt != 0 || d.DNT != 0,
 	}
 	from := &d.Geo
 	if *from == (wireGeo{}) {

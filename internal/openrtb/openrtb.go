@@ -1,7 +1,7 @@
 // Package openrtb answers OpenRTB 2.5 and 2.6 bid requests, JSON over HTTP.
 //
-// Decode copies the body of a bid request once. So every string of the auction.Request stays valid, while the Request
-// itself is reused. The Server gives the request a deadline, lets Auctions run it, and writes the answer (Encoder). A
+// Decode copies the body of a bid request once. So every string of the auction.Raw stays valid, while the Raw itself
+// is reused. The law (package privacy) makes a Request of it, which is all that auctions see. The Server gives the request a deadline, lets Auctions run it, and writes the answer (Encoder). A
 // faulty request is answered with 400. A fault of the bidder is answered with a no-bid: a valid request always gets 200
 // or 204. Notices that come later (win, billing, loss, impression, click, conversion) arrive on the same server and go
 // to Notices.

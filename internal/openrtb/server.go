@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"gavel/internal/httpd"
+	"gavel/internal/privacy"
 	"gavel/internal/throttle"
 )
 
@@ -27,6 +28,7 @@ type Limit interface {
 
 // Options configure a Server. The zero value of a number or duration is its default.
 type Options struct {
+	Law     *privacy.Law // applied to every bid request; required
 	Timing  Timing
 	Encoder EncoderOptions
 
@@ -65,6 +67,7 @@ func (o *Options) fill() error {
 			faults = append(faults, fmt.Errorf("openrtb: server: "+format, args...))
 		}
 	}
+	require(o.Law != nil, "a law is required")
 	require(o.NoBidStatus == 200 || o.NoBidStatus == 204, "no-bid status %d must be 200 or 204", o.NoBidStatus)
 	require(o.MaxBody > 0, "max body %d must be positive", o.MaxBody)
 	require(o.MaxConnections > 0, "max connections %d must be positive", o.MaxConnections)

@@ -23,6 +23,7 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/httpd/httpdtest"
+	"gavel/internal/privacy/privacytest"
 )
 
 func TestMain(m *testing.M) {
@@ -77,6 +78,9 @@ func startServer(t testing.TB, auctions Auctions, notices Notices, o Options) (*
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Law == nil {
+		o.Law = privacytest.Lenient(t)
 	}
 	o.Registerer = prometheus.NewRegistry()
 	s, err := NewServer(auctions, testLinker{}, notices, o)
@@ -292,7 +296,7 @@ func TestOptionFaults(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"no-bid status 500", "max body -1", "timeouts", "margin -1ns", "a logger is required", "a metrics registerer is required", "no linker", "auctions and notices"} {
+	for _, want := range []string{"a law is required", "no-bid status 500", "max body -1", "timeouts", "margin -1ns", "a logger is required", "a metrics registerer is required", "no linker", "auctions and notices"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error lacks %q: %v", want, err)
 		}

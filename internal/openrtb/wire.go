@@ -3,7 +3,7 @@ package openrtb
 // The wire types are the part of openrtb2.BidRequest that Gavel reads, with the same names and meanings. Decoding into
 // them is faster than into openrtb2.BidRequest (docs/decisions/0001-http-and-json.md). It skips other fields, even
 // badly typed ones, and allocates a pointer only if presence matters. A test compares the wire types with openrtb2
-// field by field. Extensions are ignored, except the three legacy ones that carry consent.
+// field by field. Extensions are ignored, except those that carry consent, as OpenRTB 2.5 has them, GPC and DSA.
 type (
 	// jsonText is a string that contains JSON. Some exchanges send the JSON itself.
 	jsonText string
@@ -167,15 +167,24 @@ type (
 	}
 	wireRegs struct {
 		COPPA     int64       `json:"coppa"`
-		GDPR      int64       `json:"gdpr"`
+		GDPR      *int64      `json:"gdpr"` // 0 is an answer
 		USPrivacy string      `json:"us_privacy"`
 		GPP       string      `json:"gpp"`
+		GPPSID    []int64     `json:"gpp_sid"`
 		Ext       wireRegsExt `json:"ext"`
 	}
 	wireRegsExt struct {
-		COPPA     int64  `json:"coppa"`
-		GDPR      int64  `json:"gdpr"`
-		USPrivacy string `json:"us_privacy"`
-		GPP       string `json:"gpp"`
+		COPPA     int64    `json:"coppa"`
+		GDPR      *int64   `json:"gdpr"`
+		USPrivacy string   `json:"us_privacy"`
+		GPP       string   `json:"gpp"`
+		GPPSID    []int64  `json:"gpp_sid"`
+		GPC       string   `json:"gpc"` // "1"
+		DSA       *wireDSA `json:"dsa"`
+	}
+	wireDSA struct {
+		Required  int64  `json:"dsarequired"`
+		PubRender *int64 `json:"pubrender"` // 0 is an answer
+		DataToPub *int64 `json:"datatopub"` // 0 is an answer
 	}
 )

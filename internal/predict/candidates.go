@@ -25,7 +25,8 @@ type candidates struct {
 	body     []byte // the bid request
 	exchange string
 	pairs    []pair
-	request  auction.Request
+	raw      auction.Raw
+	request  *auction.Request // what the law allows of raw
 	all      []auction.Candidate
 	results  []scoring.Result
 }
@@ -44,14 +45,14 @@ func (s *Server) candidates(c *fasthttp.RequestCtx, w *work, name []byte) (outco
 	if err := r.parse(c.Request.Body(), s.options.MaxRows); err != nil {
 		return s.unread(err)
 	}
-	if err := s.options.Auctions.Decode(r.body, r.exchange, httpd.Received(c), &r.request); err != nil {
+	if r.request, err = s.options.Auctions.Decode(r.body, r.exchange, httpd.Received(c), &r.raw); err != nil {
 		return outcomeInvalid, err
 	}
 	if err := r.find(s.options.Auctions); err != nil {
 		return outcomeInvalid, err
 	}
 	r.results = grown(r.results, len(r.all))
-	if err := v.ScoreCandidates(&r.request, r.all, deadline, r.results); err != nil {
+	if err := v.ScoreCandidates(r.request, r.all, deadline, r.results); err != nil {
 		return classify(err), unscored(err, r.results)
 	}
 	w.request.columnar = false
@@ -148,7 +149,7 @@ func (r *candidates) find(auctions Auctions) error {
 	r.all = slices.Grow(r.all[:0], len(r.pairs))
 	for i := range r.pairs {
 		p := &r.pairs[i]
-		candidate, err := auctions.Candidate(&r.request, p.imp, p.campaign, p.creative)
+		candidate, err := auctions.Candidate(r.request, p.imp, p.campaign, p.creative)
 		if err != nil {
 			r.refuse("candidate %d: %v", i, err)
 			continue

@@ -319,14 +319,14 @@ func TestMany(t *testing.T) {
 // pairs implements Auctions: a request has the impressions 1 and 22, and there is the campaign "c7".
 type pairs struct{}
 
-func (pairs) Decode(body []byte, exchange string, received time.Time, dst *auction.Request) error {
+func (pairs) Decode(body []byte, exchange string, received time.Time, raw *auction.Raw) (*auction.Request, error) {
 	if received.IsZero() || !strings.Contains(string(body), `"id"`) {
-		return errors.New("openrtb: bid request: id is missing")
+		return nil, errors.New("openrtb: bid request: id is missing")
 	}
-	dst.Reset()
-	dst.AddImpression().ID = "1"
-	dst.AddImpression().ID = "22" + exchange
-	return nil
+	raw.Reset()
+	raw.AddImpression().ID = "1"
+	raw.AddImpression().ID = "22" + exchange
+	return (*auction.Request)(&raw.Draft), nil
 }
 
 func (pairs) Candidate(req *auction.Request, impression, campaign, creative string) (auction.Candidate, error) {

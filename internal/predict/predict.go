@@ -98,9 +98,9 @@ type Version interface {
 
 // Auctions reads what :score scores. Its methods are called concurrently.
 type Auctions interface {
-	// Decode reads an OpenRTB bid request of an exchange into dst, and does not keep body; exchange may be "". The error is
-	// the caller's fault.
-	Decode(body []byte, exchange string, received time.Time, dst *auction.Request) error
+	// Decode reads an OpenRTB bid request of an exchange into raw, and does not keep body; exchange may be "". It returns what
+	// the law allows of it, in raw's memory. The error is the caller's fault.
+	Decode(body []byte, exchange string, received time.Time, raw *auction.Raw) (*auction.Request, error)
 	// Candidate returns the candidate that an impression makes with a campaign; creative may be "". The error names what is
 	// unknown.
 	Candidate(req *auction.Request, impression, campaign, creative string) (auction.Candidate, error)

@@ -91,6 +91,7 @@ func (w *work) readClick(c *fasthttp.RequestCtx, now time.Time) {
 		}
 	}
 	w.profile = o.Profiles.Read(w.profile, q, &w.lower)
+	w.obey(c)
 }
 
 // text is b as a text. It is valid while the request is.
@@ -99,8 +100,8 @@ func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 // publish puts the click on the stream and waits until it is stored, or ctx ends.
 func (w *work) publish(ctx context.Context, id string, now time.Time, p *plan, choice explore.Choice) error {
 	w.names, w.values = w.names[:0], w.values[:0]
-	for _, f := range w.profile {
-		w.names, w.values = append(w.names, f.Name), append(w.values, f.Value)
+	for i := range w.profile {
+		w.names, w.values = append(w.names, w.profile[i].Name), append(w.values, w.stored(i))
 	}
 	by := w.scorer(p, choice.Arm)
 	ranking := events.Ranking{

@@ -28,6 +28,7 @@ func (w *work) rank(c *fasthttp.RequestCtx, d *deadline) outcome {
 		return outcomeInvalid
 	}
 	w.profile = s.options.Profiles.Read(w.profile, &w.request.source, &w.lower)
+	w.obey(c)
 
 	view := s.options.Scorer.View()
 	defer view.Release()

@@ -16,6 +16,7 @@ import (
 	"gavel/internal/events"
 	"gavel/internal/events/notices"
 	"gavel/internal/httpd"
+	"gavel/internal/privacy"
 	"gavel/internal/rank/explore"
 	"gavel/internal/rank/landings"
 	"gavel/internal/rank/profile"
@@ -30,6 +31,7 @@ type Sales interface {
 
 // Options configure a Server. The zero value of a number, duration, order or policy is its default.
 type Options struct {
+	Law       *privacy.Law         // applied to every profile; required
 	Profiles  *profile.Reader      // required
 	Scorer    score.Scorer         // required
 	Campaigns func() *landings.Set // required: the set in use
@@ -37,6 +39,9 @@ type Options struct {
 	Publisher events.Publisher     // of clicks; required
 	Keys      *notices.Keyring     // for the tokens of clicks; required
 	Sales     Sales                // required
+
+	// Contextual are the fields that a profile keeps without the user's consent; nil means profile.Contextual.
+	Contextual []string
 
 	Deadline      time.Duration  // of a request, from its first byte; 200 ms
 	Limit         int            // campaigns of an answer, if the request does not say; 10
@@ -65,6 +70,9 @@ const (
 )
 
 func (o *Options) fill() error {
+	if o.Contextual == nil {
+		o.Contextual = profile.Contextual
+	}
 	setDefault(&o.Deadline, 200*time.Millisecond)
 	setDefault(&o.Limit, 10)
 	setDefault(&o.MaxLimit, 100)
@@ -84,6 +92,7 @@ func (o *Options) fill() error {
 			faults = append(faults, fmt.Errorf("rank: server: "+format, args...))
 		}
 	}
+	require(o.Law != nil, "a law is required")
 	require(o.Profiles != nil && o.Scorer != nil && o.Campaigns != nil && o.Chooser != nil, "profiles, scorer, campaigns and chooser are required")
 	require(o.Publisher != nil && o.Keys != nil && o.Sales != nil, "publisher, keys and sales are required")
 	require(o.Logger != nil, "a logger is required")
@@ -107,11 +116,12 @@ func setDefault[T comparable](field *T, value T) {
 
 // Server answers rankings, clicks and notices of sales on one port.
 type Server struct {
-	options Options
-	metrics *metrics
-	http    *httpd.Server
-	plans   plans
-	work    sync.Pool // *work
+	options    Options
+	contextual []bool // by a profile's field: whether it stays without consent
+	metrics    *metrics
+	http       *httpd.Server
+	plans      plans
+	work       sync.Pool // *work
 
 	panicked, unstored, failed throttle.Line
 }
@@ -122,6 +132,9 @@ func NewServer(options Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{options: options}
+	for _, name := range options.Profiles.Fields() {
+		s.contextual = append(s.contextual, slices.Contains(options.Contextual, name))
+	}
 	s.work.New = func() any { return &work{server: s} }
 	var err error
 	s.http, err = httpd.NewServer(httpd.Options{

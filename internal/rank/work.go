@@ -9,6 +9,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"gavel/internal/auction"
+	"gavel/internal/privacy"
 	"gavel/internal/rank/explore"
 	"gavel/internal/rank/profile"
 	"gavel/internal/rank/score"
@@ -21,6 +23,8 @@ type work struct {
 	request request
 	lower   [profile.MaxValue]byte
 	profile score.Profile
+	signals auction.Signals
+	verdict privacy.Verdict
 
 	by         string // one of Orders
 	candidates candidates
@@ -49,6 +53,7 @@ func (w *work) done() {
 	clear(w.profile)
 	clear(w.values)
 	w.request.source.Reset(0, time.Time{})
+	w.signals = auction.Signals{Sections: w.signals.Sections[:0]}
 	clear(w.request.source.Extra[:cap(w.request.source.Extra)])
 	w.candidates.set = nil
 	if cap(w.scanner.escaped) > maxKept {

@@ -22,6 +22,7 @@ import (
 	"gavel/internal/events"
 	"gavel/internal/events/notices"
 	"gavel/internal/httpd/httpdtest"
+	"gavel/internal/privacy/privacytest"
 	"gavel/internal/rank/explore"
 	"gavel/internal/rank/landings"
 	"gavel/internal/rank/profile"
@@ -193,7 +194,7 @@ func newWorld(t testing.TB, scorer *linear, campaigns string, change func(*Optio
 		t.Fatal(err)
 	}
 	o := Options{
-		Profiles: w.profiles, Scorer: scorer, Campaigns: func() *landings.Set { return w.set }, Chooser: chooser,
+		Law: privacytest.Lenient(t), Profiles: w.profiles, Scorer: scorer, Campaigns: func() *landings.Set { return w.set }, Chooser: chooser,
 		Publisher: w.published, Keys: w.keys, Sales: sales,
 		Logger: slog.New(slog.DiscardHandler), Registerer: registry,
 	}

@@ -109,6 +109,7 @@ class Run:
             "state_dir": str(self.directory / "bidder"),
             "campaigns": str(self.campaigns),
         }
+        bidder["privacy"]["vendor"] = 1  # the simulated users consent to every vendor
         bidder["model_store"] = str(self.store)
         bidder["models"] = {model_of(recipe): {} for recipe in self.recipes}
         bidder["auction"] |= {"conversion": ""} | {key_of(recipe): model_of(recipe) for recipe in self.recipes}

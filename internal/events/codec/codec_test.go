@@ -69,11 +69,11 @@ func TestGolden(t *testing.T) {
 // left out of a bid event, by the words of events.BidContext.
 var leftOut = map[string]bool{
 	"Request.Currencies": true, "Request.BlockedCategories": true, "Request.BlockedDomains": true, "Request.BlockedApps": true,
-	"Request.Seats": true, "Request.BlockedSeats": true, "Privacy.Consent": true, "Privacy.USPrivacy": true, "Privacy.GPP": true,
+	"Request.Seats": true, "Request.BlockedSeats": true, "Privacy.Contextual": true, "Privacy.Unstored": true, "Privacy.Detail": true, "Privacy.DSA": true,
 	"Native.Request": true, "Deal.Seats": true, "Deal.Advertisers": true,
 	"Campaign.DailyBudget": true, "Campaign.Pacing": true, "Campaign.Start": true, "Campaign.End": true, "Campaign.Models": true, "Campaign.Targeting": true,
-	"Campaign.Creatives": true,
-	"Creative.Markup":    true, "Creative.ClickURL": true, "Creative.ImageURL": true,
+	"Campaign.Creatives": true, "Campaign.Consent": true, "Campaign.DSA": true,
+	"Creative.Markup": true, "Creative.ClickURL": true, "Creative.ImageURL": true,
 }
 
 // fill sets every exported field that an event carries to a random value, so that a field added to the domain

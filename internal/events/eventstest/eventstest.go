@@ -37,7 +37,7 @@ func Request() *auction.Request {
 			ID: "u-3f2a", BuyerUID: "b-99", YearOfBirth: 1984, Gender: "F", Keywords: []string{"travel"},
 			Segments: []auction.Segment{{Data: "dmp", Value: "17"}, {Data: "dmp", Value: "23"}},
 		},
-		Privacy: auction.Privacy{GDPR: true, Consent: "CPconsent"},
+		Privacy: auction.Privacy{GDPR: true},
 	}
 }
 

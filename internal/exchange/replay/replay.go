@@ -149,6 +149,8 @@ func (s *Source) Next(l *lot.Lot) error {
 	if len(l.Body) > 0 {
 		return nil
 	}
+	noGDPR := int8(0) // whose rows they are, nobody can tell
+	req.Regs = &openrtb2.Regs{GDPR: &noGDPR}
 	req.ID, req.TMax, req.AT, req.Cur = l.ID, l.TMax.Milliseconds(), 2, []string{"USD"}
 	if l.FirstBid {
 		req.AT = 1

@@ -163,7 +163,8 @@ func (c *Crowd) Visit(p people.Person, link string, at time.Time, fromAuction bo
 	if !strings.Contains(link, "?") {
 		separator = "?"
 	}
-	link += separator + "country=" + p.Text(people.Country, at) + "&provider=" + p.Text(people.Provider, at) + "&zone=" + url.QueryEscape(p.Zone())
+	link += separator + "country=" + p.Text(people.Country, at) + "&provider=" + p.Text(people.Provider, at) + "&zone=" + url.QueryEscape(p.Zone()) +
+		"&gdpr=0" // consent is the simulated exchange's matter
 	c.send(notify.Notice{Kind: notify.Visit, URL: link, At: at, From: notify.Browser{Agent: p.Agent, Language: p.AcceptLanguage()},
 		Done: func(r notify.Reply) { c.landed(&p, at, r, fromAuction) }})
 }

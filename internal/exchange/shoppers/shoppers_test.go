@@ -86,7 +86,7 @@ func TestSalesAreCalibrated(t *testing.T) {
 		t.Errorf("the lift of chance is %.3f, of %+v", share, got.Totals)
 	}
 	if first := r.clicks[0]; !strings.HasPrefix(first.URL, "http://127.0.0.1:1/click?placement=top&country=DE&provider=") ||
-		!strings.HasSuffix(first.URL, "&zone=%2B01%3A00") || first.From.Agent != "curl/8" {
+		!strings.HasSuffix(first.URL, "&zone=%2B01%3A00&gdpr=0") || first.From.Agent != "curl/8" {
 		t.Errorf("the first click is %+v", first)
 	}
 	if file.Len() > 0 {

@@ -36,6 +36,7 @@ type Options struct {
 	BlockShare      float64 `yaml:"block_share"`       // lots with bcat and badv
 	QuirkShare      float64 `yaml:"quirk_share"`       // lots with badly typed values, as some exchanges send
 	SecureShare     float64 `yaml:"secure_share"`      // impressions with secure=1, which must get no http: links
+	ConsentShare    float64 `yaml:"consent_share"`     // users that consent to everything; the others refuse, each by one of the signals in use
 	TMaxMin         int     `yaml:"tmax_min_ms"`
 	TMaxMax         int     `yaml:"tmax_max_ms"`
 
@@ -49,7 +50,7 @@ type Options struct {
 func Defaults() Options {
 	return Options{
 		Users: 20000, UserSkew: 1.0, Clusters: 8, Sites: 250, Apps: 120, InventorySkew: 1.1,
-		FirstPriceShare: 0.5, MultiImpShare: 0.15, DealShare: 0.05, BlockShare: 0.2, QuirkShare: 0.02, TMaxMin: 100, TMaxMax: 150,
+		FirstPriceShare: 0.5, MultiImpShare: 0.15, DealShare: 0.05, BlockShare: 0.2, QuirkShare: 0.02, ConsentShare: 1, TMaxMin: 100, TMaxMax: 150,
 		FloorShare: 0.8, RivalShare: 0.9, RivalCPM: 1.0, RivalSpread: 0.5,
 	}
 }
@@ -72,7 +73,7 @@ func (o *Options) Validate() []error {
 		name  string
 		value float64
 	}{{"first_price_share", o.FirstPriceShare}, {"multi_imp_share", o.MultiImpShare}, {"deal_share", o.DealShare},
-		{"block_share", o.BlockShare}, {"quirk_share", o.QuirkShare}, {"secure_share", o.SecureShare}, {"floor_share", o.FloorShare}, {"rival_share", o.RivalShare}} {
+		{"block_share", o.BlockShare}, {"quirk_share", o.QuirkShare}, {"secure_share", o.SecureShare}, {"consent_share", o.ConsentShare}, {"floor_share", o.FloorShare}, {"rival_share", o.RivalShare}} {
 		bad(c.value >= 0 && c.value <= 1, "%s: %v is not in 0 … 1", c.name, c.value)
 	}
 	for _, c := range []struct {
@@ -187,7 +188,9 @@ func (s *Source) lot(l *lot.Lot, seq int64, k dice.Key) {
 	}
 	b = append(b, `,"source":{"fd":1,"tid":"`...)
 	b = append(b, l.ID...)
-	b = append(b, `"},"regs":{"coppa":0,"ext":{}}}`...)
+	b = append(b, `"},"regs":`...)
+	b = append(b, u.regs...)
+	b = append(b, '}')
 	if k.With(11).Chance(s.o.QuirkShare) {
 		b = quirk(b, k.With(12))
 	}

@@ -74,6 +74,7 @@ type user struct {
 	offset           int
 	agent, cluster   string
 	deviceJSON, user []byte
+	regs             []byte
 }
 
 // A site or app, with the JSON of the object for each of its pages.
@@ -113,7 +114,7 @@ func newWorld(o *Options, start time.Time) (*world, error) {
 	for i := range o.Users {
 		k := root.With(1).With(uint64(i))
 		c := countryRank.Pick(k.With(1))
-		u, err := newUser(k, i, &countries[c], offsets[c], &devices[deviceRank.Pick(k.With(2))], o.Clusters)
+		u, err := newUser(k, i, &countries[c], offsets[c], &devices[deviceRank.Pick(k.With(2))], o)
 		if err != nil {
 			return nil, err
 		}
@@ -136,20 +137,17 @@ func newWorld(o *Options, start time.Time) (*world, error) {
 	return w, nil
 }
 
-func newUser(k dice.Key, n int, c *country, offset int, d *device, clusters int) (user, error) {
-	u := user{kind: d.kind, agent: d.ua, country: c, offset: offset, cluster: fmt.Sprint("k", k.With(3).Intn(clusters))}
+func newUser(k dice.Key, n int, c *country, offset int, d *device, o *Options) (user, error) {
+	u := user{kind: d.kind, agent: d.ua, country: c, offset: offset, cluster: fmt.Sprint("k", k.With(3).Intn(o.Clusters))}
 	connection := adcom1.ConnectionType(2)
 	if d.mobileConnectivity {
 		connection = adcom1.ConnectionType([]int{2, 6, 7}[k.With(4).Intn(3)])
 	}
-	var limit int8
-	if k.With(5).Chance(0.15) {
-		limit = 1
-	}
+	rights := newRights(k, c, o.ConsentShare)
 	dev := openrtb2.Device{
 		UA: d.ua, IP: fmt.Sprintf("198.51.%d.0", k.With(6).Intn(256)), DeviceType: d.kind, Make: d.make, Model: d.model,
 		OS: d.os, OSV: d.osVersions[k.With(7).Intn(len(d.osVersions))], W: d.w, H: d.h, Language: c.language,
-		ConnectionType: &connection, Lmt: &limit,
+		ConnectionType: &connection, Lmt: &rights.limit,
 		Geo: &openrtb2.Geo{Country: c.alpha3, Region: c.regions[k.With(8).Intn(len(c.regions))], UTCOffset: int64(offset), Type: 2},
 	}
 	usr := openrtb2.User{
@@ -163,6 +161,7 @@ func newUser(k dice.Key, n int, c *country, offset int, d *device, clusters int)
 	if k.With(11).Chance(0.4) {
 		usr.Yob, usr.Gender = int64(1950+k.With(12).Intn(56)), []string{"F", "M"}[k.With(13).Intn(2)]
 	}
+	usr.Consent, u.regs = rights.consent, []byte(rights.regs)
 	var err error
 	if u.deviceJSON, err = json.Marshal(dev); err != nil {
 		return u, fmt.Errorf("sim: cannot write device: %w", err)

@@ -26,6 +26,9 @@ const (
 // Names are the fields that every profile has.
 var Names = []string{Device, System, Browser, Provider, Country, Language, Hour, Weekday}
 
+// Contextual are the fields that say little of one user: they stay without consent, unless the configuration says otherwise.
+var Contextual = []string{Device, System, Browser, Country, Language, Hour, Weekday}
+
 // The texts of a request that are not fields themselves.
 const (
 	UserAgent = "user_agent" // gives device, system and browser, unless the request names them

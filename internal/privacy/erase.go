@@ -1,0 +1,46 @@
+package privacy
+
+import (
+	"strings"
+
+	"gavel/internal/auction"
+)
+
+// Erase removes what identifies the user, or says what the user is like, and places more precise than a region. Unless
+// req.Privacy.Detail is set, it also removes the details by which a device can be recognised. What stays is the context: the
+// page or app without the parameters of its address, the kind of device, its system and language, country and region.
+// TestErase lists each field.
+func Erase(req *auction.Request) {
+	u, d := &req.User, &req.Device
+	clear(u.Keywords)
+	clear(u.Segments)
+	*u = auction.User{Keywords: u.Keywords[:0], Segments: u.Segments[:0]}
+	d.IP = ""
+	d.Geo.City, d.Geo.Zip, d.Geo.Metro = "", "", ""
+	if !req.Privacy.Detail {
+		d.UserAgent, d.OSVersion, d.Make, d.Model, d.Carrier = "", "", "", "", ""
+		d.W, d.H = 0, 0
+	}
+	req.Inventory.Page = bare(req.Inventory.Page)
+}
+
+// bare returns an address without its user, query and fragment, in which sites put identifiers. If an address has a user, only
+// what follows it stays.
+func bare(address string) string {
+	if i := strings.IndexAny(address, "?#;"); i >= 0 {
+		address = address[:i]
+	}
+	scheme := strings.Index(address, "://") + 1
+	host := address[max(scheme+2, 0):]
+	if scheme == 0 {
+		host = address
+	}
+	end := len(host)
+	if i := strings.IndexByte(host, '/'); i >= 0 {
+		end = i
+	}
+	if i := strings.LastIndexByte(host[:end], '@'); i >= 0 {
+		return host[i+1:]
+	}
+	return address
+}
