@@ -13,6 +13,8 @@ import (
 	"github.com/prebid/openrtb/v20/openrtb2"
 
 	"gavel/internal/auction"
+	"gavel/internal/privacy"
+	"gavel/internal/privacy/privacytest"
 )
 
 // captured is one request of the corpus.
@@ -210,15 +212,19 @@ func element(t reflect.Type) reflect.Type {
 	return t
 }
 
-// Every captured request decodes, and the result is in Request's normal form.
+// Every captured request decodes, the result is in Request's normal form, and the law takes it.
 func TestCorpusDecodes(t *testing.T) {
 	var r auction.Raw
+	law := privacytest.New(t, privacy.Defaults())
 	for _, c := range corpus(t) {
 		if _, err := Decode(c.Body, &r, testOptions(t)); err != nil {
 			t.Errorf("%s: %v", c.Path, err)
 			continue
 		}
 		checkRequest(t, &r)
+		if req, reason := law.Apply(&r); reason == auction.NoBidNone && req.Privacy.Contextual && (req.User.ID != "" || req.Device.IP != "") {
+			t.Errorf("%s: identifiers are left", c.Path)
+		}
 	}
 }
 

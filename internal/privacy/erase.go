@@ -30,16 +30,12 @@ func bare(address string) string {
 	if i := strings.IndexAny(address, "?#;"); i >= 0 {
 		address = address[:i]
 	}
-	scheme := strings.Index(address, "://") + 1
-	host := address[max(scheme+2, 0):]
-	if scheme == 0 {
-		host = address
+	host := address
+	if _, after, ok := strings.Cut(address, "://"); ok {
+		host = after
 	}
-	end := len(host)
-	if i := strings.IndexByte(host, '/'); i >= 0 {
-		end = i
-	}
-	if i := strings.LastIndexByte(host[:end], '@'); i >= 0 {
+	authority, _, _ := strings.Cut(host, "/")
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
 		return host[i+1:]
 	}
 	return address

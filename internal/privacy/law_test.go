@@ -89,13 +89,23 @@ func TestConsentStrings(t *testing.T) {
 		c.Interests = []int{2, 7, 10}
 		c.Interested = c.Vendors
 	}), contextual)
-	f("the publisher forbids", with(func(c *privacytest.TC) { c.Restrictions = []privacytest.Restriction{{3, 0, []int{vendor}}} }), contextual)
-	f("the publisher forbids another vendor", with(func(c *privacytest.TC) { c.Restrictions = []privacytest.Restriction{{3, 0, []int{vendor + 1}}} }), all)
-	f("the publisher forbids another purpose", with(func(c *privacytest.TC) { c.Restrictions = []privacytest.Restriction{{5, 0, []int{vendor}}} }), all)
-	f("the publisher asks for consent", with(func(c *privacytest.TC) { c.Restrictions = []privacytest.Restriction{{2, 1, []int{vendor}}} }), all)
-	f("the publisher asks for interest", with(func(c *privacytest.TC) { c.Restrictions = []privacytest.Restriction{{2, 2, []int{vendor}}} }), contextual)
+	f("the publisher forbids", with(func(c *privacytest.TC) {
+		c.Restrictions = []privacytest.Restriction{{Purpose: 3, Kind: 0, Vendors: []int{vendor}}}
+	}), contextual)
+	f("the publisher forbids another vendor", with(func(c *privacytest.TC) {
+		c.Restrictions = []privacytest.Restriction{{Purpose: 3, Kind: 0, Vendors: []int{vendor + 1}}}
+	}), all)
+	f("the publisher forbids another purpose", with(func(c *privacytest.TC) {
+		c.Restrictions = []privacytest.Restriction{{Purpose: 5, Kind: 0, Vendors: []int{vendor}}}
+	}), all)
+	f("the publisher asks for consent", with(func(c *privacytest.TC) {
+		c.Restrictions = []privacytest.Restriction{{Purpose: 2, Kind: 1, Vendors: []int{vendor}}}
+	}), all)
+	f("the publisher asks for interest", with(func(c *privacytest.TC) {
+		c.Restrictions = []privacytest.Restriction{{Purpose: 2, Kind: 2, Vendors: []int{vendor}}}
+	}), contextual)
 	f("the publisher forbids to store", with(func(c *privacytest.TC) {
-		c.Restrictions = []privacytest.Restriction{{9, 0, []int{1}}, {10, 0, []int{1, 2, vendor}}}
+		c.Restrictions = []privacytest.Restriction{{Purpose: 9, Kind: 0, Vendors: []int{1}}, {Purpose: 10, Kind: 0, Vendors: []int{1, 2, vendor}}}
 	}), unstored)
 	f("disclosed", with(func(c *privacytest.TC) { c.Disclosed = []int{1, vendor} }), all)
 	f("not disclosed", with(func(c *privacytest.TC) { c.Disclosed = []int{1, 2} }), contextual)
@@ -136,12 +146,12 @@ func TestLegitimateInterest(t *testing.T) {
 	c.Features = nil
 	f("no special feature", c, contextual)
 	c = base
-	c.Restrictions = []privacytest.Restriction{{2, 1, []int{vendor}}}
+	c.Restrictions = []privacytest.Restriction{{Purpose: 2, Kind: 1, Vendors: []int{vendor}}}
 	f("consent is asked for and missing", c, contextual)
 	c.Consents = []int{1, 2, 3}
 	f("consent is asked for and given", c, all)
 	c = base
-	c.Restrictions = []privacytest.Restriction{{7, 1, []int{vendor}}}
+	c.Restrictions = []privacytest.Restriction{{Purpose: 7, Kind: 1, Vendors: []int{vendor}}}
 	c.Consents = []int{1, 3, 7}
 	f("consent is asked for, but the purpose is not flexible", c, contextual)
 }
@@ -389,7 +399,7 @@ func BenchmarkJudge(b *testing.B) {
 func FuzzStrings(f *testing.F) {
 	law := privacytest.New(f, rules())
 	for _, s := range []string{
-		"", granted().String(), privacytest.TC{}.String(), privacytest.TC{Ranged: true, Vendors: []int{1, 2, 9}, Restrictions: []privacytest.Restriction{{1, 0, []int{vendor}}}}.String(),
+		"", granted().String(), privacytest.TC{}.String(), privacytest.TC{Ranged: true, Vendors: []int{1, 2, 9}, Restrictions: []privacytest.Restriction{{Purpose: 1, Kind: 0, Vendors: []int{vendor}}}}.String(),
 		privacytest.GPP(privacytest.Section{ID: 2, Text: granted().String()}, privacytest.Section{ID: 7, Text: section(7, nil)}),
 		"DBABL~BVQVAAAAAg", "DBACNY~CP~1YNN", "1YNN", "~", ".", "D~~~", "CAAAAAAAA.IAAA", "DBD__________~",
 	} {
