@@ -72,6 +72,7 @@ var allowed = map[string][]string{
 	"internal/events":            {"internal/auction", "internal/privacy", "internal/stream"},
 	"internal/events/bids":       {"STANDARD", "internal/auction", "internal/events", "internal/throttle"},
 	"internal/events/codec":      {"STANDARD", "internal/auction", "internal/events", "internal/packed", "internal/stream"},
+	"internal/events/erase":      {"internal/auction", "internal/events", "internal/events/codec", "internal/privacy", "internal/stream"},
 	"internal/events/eventstest": {"STANDARD", "internal/auction", "internal/events"},
 	"internal/events/join":       {"STANDARD", "internal/events", "internal/events/codec", "internal/stream"},
 	"internal/events/outlet":     {"internal/events/publish", "internal/process", "internal/stream/nats"},

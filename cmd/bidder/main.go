@@ -38,6 +38,7 @@ type commands struct {
 	Check    checkCommand   `cmd:"" help:"Check the configuration and the campaign file, and list every fault."`
 	Baseline serveCommand   `cmd:"" help:"Decode every bid request and answer with a no-bid. For benchmarks."`
 	Models   modelsCommand  `cmd:"" help:"Show the versions in the model store; promote, canary, roll back, pin, remove."`
+	Erase    eraseCommand   `cmd:"" help:"Erase a user from the events of the stream, for good (docs/privacy.md)."`
 	Verify   verifyCommand  `cmd:"" help:"Load a model version as serving would, in each of its formats, or check a whole store. Status 1 if it is refused or damaged."`
 	Explain  explainCommand `cmd:"" help:"Show why a plan is slow or large: its stages with their cost and memory, the rules that rewrote it, what it shares."`
 	Score    scoreCommand   `cmd:"" help:"Score rows from stdin with a model version of any format. Rows and outputs are msgpack (docs/contracts.md)."`
@@ -113,6 +114,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return check(cli.Check.Config, stdout)
 	case "models":
 		return cli.Models.run(ctx, command[1], stdout)
+	case "erase":
+		return cli.Erase.run(ctx, stdout)
 	case "verify":
 		return operator.Verify(ctx, cli.Verify.loaders(), cli.Verify.Directory, stdout)
 	case "explain":

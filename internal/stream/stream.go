@@ -92,6 +92,14 @@ type Stream interface {
 	WaitUp(ctx context.Context) error
 }
 
+// Eraser is a Stream of which single messages can be removed for good. An implementation need not be one.
+type Eraser interface {
+	Stream
+	// Erase removes the message at a position and overwrites its bytes. A message that is not there is no error. Readers see
+	// the removal as Entry.Lost.
+	Erase(ctx context.Context, at Cursor) error
+}
+
 // Reader returns the entries of a stream in their order. Only Close is safe for concurrent use.
 type Reader interface {
 	// Next waits for the next entry, also while the stream cannot be reached. Cursors increase; Entry.Lost reports gaps.

@@ -87,3 +87,18 @@ func (s *Stream) ensureWhileUp(ctx context.Context, changed <-chan struct{}) err
 	}
 	return err
 }
+
+// Erase implements stream.Eraser.
+func (s *Stream) Erase(ctx context.Context, at stream.Cursor) error {
+	if err := s.ensure(ctx); err != nil {
+		return err
+	}
+	held, err := s.js.Stream(ctx, StreamName)
+	if err != nil {
+		return fmt.Errorf("nats: cannot erase a message of stream %s: %w", StreamName, err)
+	}
+	if err := held.SecureDeleteMsg(ctx, at.Seq()); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("nats: cannot erase message %d of stream %s: %w", at.Seq(), StreamName, err)
+	}
+	return nil
+}
