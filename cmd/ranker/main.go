@@ -91,7 +91,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		defer host.LimitGarbage(config.Limits.GCPercent, config.Limits.GCBytes).Stop()
 	}
-	return serve(ctx, config, config.Log.Logger(stderr))
+	log := config.Log.Logger(stderr)
+	if err := host.ShortSlices(); err != nil { // without them, answers are later where threads compete
+		log.Info("no short time slices", "error", err)
+	}
+	host.RaiseProcs(host.Processors()) // any request may be in C, which scores it
+	return serve(ctx, config, log)
 }
 
 // check reads the configuration, and the campaign file and estimators that it names. If a file has faults, the error lists them all.
