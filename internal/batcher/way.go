@@ -12,7 +12,8 @@ package batcher
 // small claims runs.
 //
 // Joining saves a claim the fixed cost of a run (see curve.fixed), and costs it handOver: another goroutine runs the rows, and
-// wakes their caller. Chunks make a claim pay the fixed cost once a chunk. So that this is at most a quarter of a run, chunks take
+// wakes their caller. Where the fixed cost is below leastRun, a batch is not held open (see Leave), so only those claims share it that
+// come while runners are busy: joining does not pay if less than one claim is expected during a run. Chunks make a claim pay the fixed cost once a chunk. So that this is at most a quarter of a run, chunks take
 // longer than chunkTime where the fixed cost is above a quarter of it. docs/decisions/0019-two-ways.md has the measurements.
 //
 // Under off every claim is alone. Under window none is, and none is chunked. Under eager none is alone.
@@ -47,12 +48,24 @@ func (q *Queue) way(n int) way {
 	fixed, known := q.cpu.fixed()
 	most := max(chunkTime, 4*fixed)
 	mean, _ := q.cpu.predict(n)
-	if q.o.Policy == Adaptive && known && fixed < handOver && mean <= chunkTime && q.pool.o.Nice == 0 && q.mayCall() {
+	if q.o.Policy == Adaptive && known && !q.joiningPays(fixed, mean) && mean <= chunkTime && q.pool.o.Nice == 0 && q.mayCall() {
 		w.how = alone
 	} else if rows := q.within(most, min(n, w.rows)); rows < n {
 		return way{chunked, rows}
 	}
 	return w
+}
+
+// joiningPays says whether a claim saves by joining others more than it costs. Its run is expected to take mean ns of CPU time, of
+// which fixed are not its rows'. The lock is held.
+func (q *Queue) joiningPays(fixed, mean float64) bool {
+	switch {
+	case fixed < handOver:
+		return false
+	case fixed >= leastRun:
+		return true
+	}
+	return q.arrivals.gap() < mean // 0: not known
 }
 
 // within returns how many rows, 1 to n, run within ns.

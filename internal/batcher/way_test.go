@@ -50,6 +50,54 @@ func TestWay(t *testing.T) {
 	f("off", 100*us, 5*us, off, 1000, way{alone, 64})
 }
 
+// Where a run has a small fixed cost, claims join while others are expected during a run.
+func TestWayByCompany(t *testing.T) {
+	f := func(name string, fixed, gap time.Duration, n int, want how) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 2, costing(fixed, 5*us), QueueOptions{MaxRows: 64, CalibrationRuns: 4}, func(x *harness) {
+				x.q.mu.Lock()
+				defer x.q.mu.Unlock()
+				if gap > 0 {
+					x.q.arrivals.rate = 1 / float64(gap)
+				}
+				if got := x.q.way(n).how; got != want {
+					t.Errorf("%d rows: %v, want %v", n, got, want)
+				}
+			})
+		})
+	}
+	f("nothing is known of others", 10*us, 0, 1, joins)
+	f("others come seldom", 10*us, 15*us, 1, alone)
+	f("others come while it runs", 10*us, 14*us, 1, joins)
+	f("they come while more rows run", 10*us, 15*us, 2, joins)
+	f("others come often, but joining costs more than it saves", 2*us, us, 1, alone)
+	f("a batch is worth waiting for", 20*us, time.Second, 1, joins)
+	f("many rows", 10*us, time.Second, 40, chunked)
+}
+
+// While a request of many rows runs on every runner, small ones whose runs have a fixed cost run at once, if they come one by one.
+func TestSmallCostlyClaimsBesideChunks(t *testing.T) {
+	inBubble(t, 1, costing(10*us, 10*us), QueueOptions{MaxRows: 64, CalibrationRuns: 4}, func(x *harness) {
+		for id := range 3 { // from which the queue learns how seldom they come
+			x.wait(x.claim(id, 1, time.Time{}, rowFine), id)
+			time.Sleep(time.Millisecond)
+		}
+		many := x.claim(100, 400, time.Time{}, rowFine)
+		many.Commit()
+		synctest.Wait()
+		for id := range 3 {
+			begun := time.Now()
+			x.wait(x.claim(id, 1, time.Time{}, rowFine), id)
+			if d := time.Since(begun); d != 20*us {
+				t.Errorf("a row was answered after %v, want 20us", d)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		x.wait(many, 100)
+	})
+}
+
 // While a request of many rows runs on every runner, small ones run at once in their callers. A request that has begun ends
 // before the next.
 func TestSmallClaimsBesideChunks(t *testing.T) {
