@@ -62,7 +62,7 @@ class Bidder:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.ports.bid}/openrtb2/bid?exchange=bench"
+        return f"http://127.0.0.1:{self.ports.bid}/openrtb2/bid"
 
     def admin(self, path: str) -> str:
         return f"http://127.0.0.1:{self.ports.admin}{path}"

@@ -20,7 +20,9 @@ from bench.world import RECIPE, World, campaigns, ensure_model
 
 SLOW = "slow"
 SLOW_HIDDEN = [1024, 1024, 512]
+SECRETS = {"small": "secret-of-the-small-one", "slow": "secret-of-the-slow-one"}
 SETTINGS: dict[str, Any] = {
+    "sellers": {name: {"secret": secret} for name, secret in SECRETS.items()},
     "auction.conversion": SLOW,
     f"models.{SLOW}": {"runners": 1, "nice": 10},
 }
@@ -73,7 +75,7 @@ def offer_both(
             if offered == 0:
                 continue
             line = command(
-                bidder.url.replace("exchange=bench", f"exchange={exchange}"),
+                f"{bidder.url}/{SECRETS[exchange]}",
                 world.bodies,
                 rate=offered,
                 seconds=seconds,

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from scripts.loop.settings import ROOT, Ports, load
+from scripts.loop.settings import LOOPBACK, ROOT, Ports, load
 
 RECIPE = Path(__file__).with_name("recipe.yaml")
 MODEL = "bench"
@@ -84,7 +84,9 @@ class World:
             "name": name,
             "listen": f"127.0.0.1:{ports.bid}",
             "admin_listen": f"127.0.0.1:{ports.admin}",
-            "public_url": f"http://127.0.0.1:{ports.bid}",
+            "notices.listen": f"127.0.0.1:{ports.notices}",
+            "public_url": f"http://127.0.0.1:{ports.notices}",
+            "sellers": {"bench": LOOPBACK},
             "state_dir": str(state),
             "campaigns": str(self.campaigns),
             "events.embedded_listen": f"127.0.0.1:{ports.stream}",

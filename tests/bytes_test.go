@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -29,6 +30,7 @@ import (
 	"gavel/internal/openrtb"
 	"gavel/internal/privacy"
 	"gavel/internal/privacy/privacytest"
+	"gavel/internal/sellers"
 	"gavel/internal/stream/nats"
 )
 
@@ -145,22 +147,27 @@ func serve(t *testing.T, n int, request func(n int) string) (written []byte, bid
 	rules.Vendor = vendor
 	law, err := privacy.New(rules, registry)
 	check(err)
+	known, err := sellers.New(map[string]sellers.Settings{"x": {Addresses: []string{"127.0.0.1"}}}, "USD")
+	check(err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
-	base := "http://" + listener.Addr().String()
-	links, err := notices.NewLinker(base, keys, nil)
+	noticed, err := net.Listen("tcp", "127.0.0.1:0")
+	check(err)
+	base, public := "http://"+listener.Addr().String(), "http://"+noticed.Addr().String()
+	links, err := notices.NewLinker(public, keys, known)
 	check(err)
 	landing := func(string, string) (string, bool) { return "https://shop.example/", true }
-	handler, err := notices.New(notices.Options{Keys: keys, Ledger: ledger, Publisher: publisher, Landing: landing, Logger: logger, Registerer: registry})
+	handler, err := notices.New(notices.Options{Keys: keys, Ledger: ledger, Sellers: known, Publisher: publisher, Landing: landing, Logger: logger, Registerer: registry})
 	check(err)
 	edge, err := openrtb.NewServer(&bids.Recorder{Auctioneer: auctioneer, Ledger: ledger, Publisher: publisher, Logger: logger},
 		linked{links}, booked{handler}, openrtb.Options{
-			Law: law, Logger: logger, Registerer: registry, Encoder: openrtb.EncoderOptions{AllowInsecure: true},
+			Law: law, Sellers: known, Logger: logger, Registerer: registry, Encoder: openrtb.EncoderOptions{AllowInsecure: true},
 			Timing: openrtb.Timing{Min: time.Minute, Default: time.Minute, Max: time.Minute},
 		})
 	check(err)
-	ended := make(chan error, 1)
+	ended := make(chan error, 2)
 	go func() { ended <- edge.Serve(listener) }()
+	go func() { ended <- edge.ServeNotices(noticed) }()
 
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	do := func(method, url, body string) (int, []byte) {
@@ -185,7 +192,7 @@ func serve(t *testing.T, n int, request func(n int) string) (written []byte, bid
 		if i%50 == 49 {
 			do("POST", base+"/openrtb2/bid", text[:len(text)-9]) // damaged: a log line
 		}
-		status, answer := do("POST", base+"/openrtb2/bid?exchange=x", text)
+		status, answer := do("POST", base+"/openrtb2/bid", text)
 		if status != http.StatusOK {
 			continue
 		}
@@ -197,7 +204,7 @@ func serve(t *testing.T, n int, request func(n int) string) (written []byte, bid
 			do("GET", strings.ReplaceAll(url, "${AUCTION_PRICE}", "0.02"), "")
 		}
 		for part := range strings.SplitSeq(first.AdM, `"`) {
-			if strings.HasPrefix(part, base) {
+			if strings.HasPrefix(part, public) {
 				do("GET", part, "")
 			}
 		}
@@ -206,7 +213,7 @@ func serve(t *testing.T, n int, request func(n int) string) (written []byte, bid
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	check(edge.Shutdown(ctx))
-	check(<-ended)
+	check(errors.Join(<-ended, <-ended))
 	_ = publisher.Close(ctx) // the stream is away: its events are in the journal
 	stream.Close()
 	server.Close()

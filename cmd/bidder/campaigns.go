@@ -12,6 +12,7 @@ import (
 	"gavel/internal/features"
 	"gavel/internal/leases"
 	"gavel/internal/scoring"
+	"gavel/internal/sellers"
 )
 
 // startCampaigns makes the auctioneer, gives it the campaign file, and follows the file's changes.
@@ -72,11 +73,17 @@ func check(path string, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%w:\n%w", errConfig, err)
 	}
+	if _, err := sellers.New(config.Sellers, config.Auction.Currency); err != nil {
+		return fmt.Errorf("%w:\n%w", errConfig, err)
+	}
 	set, err := campaigns.Load(config.Campaigns, setOptions(config))
 	if err != nil {
 		return fmt.Errorf("%w:\n%w", errConfig, err)
 	}
 	report := fmt.Sprintf("%s: sound\n%s: sound, %d campaigns\n", path, config.Campaigns, set.Len())
+	if len(config.Sellers) == 0 {
+		report += path + ": warning: sellers: there are none, so every bid request is refused\n"
+	}
 	if warning := campaigns.Unscorable(set, config.Auction.Conversion); warning != "" {
 		report += config.Campaigns + ": warning: " + warning + "\n"
 	}

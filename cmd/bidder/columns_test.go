@@ -55,7 +55,7 @@ func newReviews(t *testing.T) (store string, r reviews) {
 func TestServeColumns(t *testing.T) {
 	store, want := newReviews(t)
 	dir, address := t.TempDir(), freeAddress(t)
-	log, stop := startServing(t, fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
+	log, stop := startServing(t, fmt.Sprintf("listen: %s\nadmin_listen: %s\nnotices: {listen: ':0'}\nstate_dir: %s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
 		"model_store: %s\nmodels: {likely: {}, chosen: {}}\nauction: {click: likely}\npredict: {listen: '%s', timeout: 20s}\n"+
 		"events: {embedded_listen: %s, embedded_dir: %s/stream, token_file: %s/stream.token}\n",
 		freeAddress(t), freeAddress(t), dir, store, address, freeAddress(t), dir, dir), "msg=serving model=likely")

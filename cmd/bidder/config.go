@@ -11,6 +11,7 @@ import (
 	"gavel/internal/privacy"
 	"gavel/internal/process"
 	"gavel/internal/scoring"
+	"gavel/internal/sellers"
 	"gavel/internal/strictyaml"
 )
 
@@ -23,6 +24,12 @@ type Config struct {
 	PublicURL   string `yaml:"public_url"`
 	StateDir    string `yaml:"state_dir"`
 	Campaigns   string `yaml:"campaigns"`
+
+	// Sellers are the exchanges that may call, by name.
+	Sellers map[string]sellers.Settings `yaml:"sellers"`
+	Notices struct {
+		Listen string `yaml:"listen"`
+	} `yaml:"notices"`
 
 	ModelStore string `yaml:"model_store"`
 	// Models are the served models, by name. If it is empty, the models that Auction names are served.
@@ -102,7 +109,8 @@ func Defaults() Config {
 	c.Name = "bidder"
 	c.Listen = "127.0.0.1:8090"
 	c.AdminListen = "127.0.0.1:8091"
-	c.PublicURL = "http://127.0.0.1:8090"
+	c.Notices.Listen = "127.0.0.1:8089"
+	c.PublicURL = "http://127.0.0.1:8089"
 	c.StateDir = "var/bidder"
 	c.Campaigns = "configs/campaigns.yaml"
 	c.ModelStore = "var/store"

@@ -14,6 +14,7 @@ import (
 
 	"gavel/internal/batcher"
 	"gavel/internal/scoring"
+	"gavel/internal/sellers"
 )
 
 // load reads a configuration file with this text.
@@ -52,8 +53,11 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 		"line 1: field max_wiat not found", "line 1: cannot unmarshal !!str `two` into int", "line 2: cannot unmarshal !!int `5` into time.Duration")
 	f("empty settings", "name: ''\nstate_dir: ''\ncampaigns: ''\nmodel_store: ''\nauction: {click: '', seat: ''}\nevents: {token_file: '', embedded_dir: ''}\n",
 		"name: ", "state_dir: ", "campaigns: ", "model_store: ", "auction.click: ", "auction.seat: ", "events.token_file: ", "events.embedded_dir: ")
-	f("addresses", "listen: 8090\nadmin_listen: localhost\npublic_url: bidder.example\nevents: {embedded_listen: ':nats'}\n",
-		`listen: "8090"`, `admin_listen: "localhost"`, `public_url: "bidder.example"`, `events.embedded_listen: ":nats"`)
+	f("sellers", "sellers: {acme: {}, 'a b': {addresses: [10.0.0.0/8], billing: lurl}}\n",
+		"sellers.acme: nothing says how it is known", "sellers.a b: the name", `sellers.a b.billing: "lurl"`)
+	f("an unknown setting of a seller", "sellers: {acme: {adresses: []}}\n", "line 1: field adresses not found")
+	f("addresses", "listen: 8090\nadmin_listen: localhost\nnotices: {listen: x}\npublic_url: bidder.example\nevents: {embedded_listen: ':nats'}\n",
+		`listen: "8090"`, `admin_listen: "localhost"`, `notices.listen: "x"`, `public_url: "bidder.example"`, `events.embedded_listen: ":nats"`)
 	f("the URL of a stream", "events: {url: 'stream:4222', embedded_listen: ''}\n", `events.url: "stream:4222"`)
 	f("auction", "auction: {currency: usd, no_bid_status: 404, tmax_default: 2s, tmax_margin: 3s, first_price_bidders: 0.5, max_candidates: 129}\n",
 		"auction.currency: ", "auction.no_bid_status: 404", "auction.tmax_default: 2s must be 10ms to 1s", "auction.tmax_margin: 3s",
@@ -95,6 +99,7 @@ func TestShippedConfigHasTheDefaults(t *testing.T) {
 	want := Defaults()
 	want.Auction.Conversion = "cvr"
 	want.Models = map[string]scoring.Settings{"ctr": {}, "cvr": {}}
+	want.Sellers = map[string]sellers.Settings{"sim": {Addresses: []string{"127.0.0.1", "::1"}}}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
@@ -139,6 +144,7 @@ func TestConfigIsDocumented(t *testing.T) {
 	}
 	c := Defaults()
 	c.Models = map[string]scoring.Settings{"<model>": {}}
+	c.Sellers = map[string]sellers.Settings{"<name>": {}}
 	data, err := yaml.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +185,30 @@ func TestConfigIsDocumented(t *testing.T) {
 	}
 	walk("", tree)
 	delete(documented, "models") // the walk has met the keys below it
+	delete(documented, "sellers")
 	if keys < 30 || len(documented) > 0 {
 		t.Errorf("%d keys; documented, but no keys: %v", keys, documented)
+	}
+}
+
+// The example of each seller's page is sound, apart from the files that it names.
+func TestExamplesOfSellers(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/sellers/*.md")
+	if err != nil || len(pages) < 2 {
+		t.Fatalf("pages %q, %v", pages, err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		example := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(text)
+		if example == nil {
+			t.Errorf("%s has no example", page)
+			continue
+		}
+		if c, err := load(t, string(example[1])); err != nil || len(c.Sellers) != 1 {
+			t.Errorf("%s: %d sellers, %v", page, len(c.Sellers), err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"gavel/internal/auction"
@@ -15,16 +16,28 @@ import (
 	"gavel/internal/limit"
 	"gavel/internal/openrtb"
 	"gavel/internal/process"
+	"gavel/internal/sellers"
 )
+
+// startSellers reads who may call.
+func (b *bidder) startSellers(context.Context) (err error) {
+	if b.sellers, err = sellers.New(b.config.Sellers, b.config.Auction.Currency); err != nil {
+		return fmt.Errorf("%w:\n%w", errConfig, err)
+	}
+	if b.sellers.Len() == 0 {
+		b.log.Warn("no sellers are configured: every bid request is refused")
+	}
+	return nil
+}
 
 // startEdge answers bid requests with auctions, and books notices.
 func (b *bidder) startEdge(context.Context) error {
-	links, err := notices.NewLinker(b.config.PublicURL, b.keys, nil)
+	links, err := notices.NewLinker(b.config.PublicURL, b.keys, b.sellers)
 	if err != nil {
 		return err
 	}
 	handler, err := notices.New(notices.Options{
-		Keys: b.keys, Ledger: b.booked, Publisher: b.outlet.Publisher, Landing: b.landings.Page, Logger: b.log, Registerer: b.metrics,
+		Keys: b.keys, Ledger: b.booked, Sellers: b.sellers, Publisher: b.outlet.Publisher, Landing: b.landings.Page, Logger: b.log, Registerer: b.metrics,
 	})
 	if err != nil {
 		return err
@@ -48,8 +61,9 @@ func (b *bidder) listen(auctions openrtb.Auctions, links openrtb.Linker, booking
 	b.metrics.MustRegister(console.NewLimiter(limiter))
 	b.parts.Loop("limiter", closeTimeout, limiter.Run)
 	b.server, err = openrtb.NewServer(auctions, links, booking, openrtb.Options{
-		Law:    b.law,
-		Timing: openrtb.Timing{Default: c.Auction.TmaxDefault, Margin: c.Auction.TmaxMargin},
+		Law:     b.law,
+		Sellers: b.sellers,
+		Timing:  openrtb.Timing{Default: c.Auction.TmaxDefault, Margin: c.Auction.TmaxMargin},
 		Encoder: openrtb.EncoderOptions{
 			Currency: c.Auction.Currency, DefaultSeat: c.Auction.Seat, Expire: c.Budget.Reservation,
 			AllowInsecure: strings.HasPrefix(c.PublicURL, "http:"),
@@ -61,15 +75,20 @@ func (b *bidder) listen(auctions openrtb.Auctions, links openrtb.Linker, booking
 	if err != nil {
 		return err
 	}
-	listener, err := process.Listen("listen", c.Listen)
-	if err != nil {
-		return err
-	}
-	go func() { // ends with Shutdown
-		if err := b.server.Serve(listener); err != nil {
-			b.parts.Fail(fmt.Errorf("bidder: the edge ended: %w", err))
+	for _, port := range []struct {
+		key, address string
+		serve        func(net.Listener) error
+	}{{"listen", c.Listen, b.server.Serve}, {"notices.listen", c.Notices.Listen, b.server.ServeNotices}} {
+		listener, err := process.Listen(port.key, port.address)
+		if err != nil {
+			return err
 		}
-	}()
+		go func() { // ends with Shutdown
+			if err := port.serve(listener); err != nil {
+				b.parts.Fail(fmt.Errorf("bidder: the edge ended: %w", err))
+			}
+		}()
+	}
 	b.parts.OnStop("edge", drainTimeout, b.server.Shutdown)
 	b.serving.Store(true)
 	return nil
@@ -91,7 +110,7 @@ type booking struct{ *notices.Handler }
 // Notice implements openrtb.Notices.
 func (b booking) Notice(ctx context.Context, in *openrtb.Notice) (openrtb.NoticeResult, error) {
 	redirect, err := b.Handle(ctx, &notices.Notice{
-		Kind: events.Type(in.Kind), Token: in.Token, Price: in.Price,
+		Kind: events.Type(in.Kind), Token: in.Token, Price: in.Price, Quantity: in.Quantity,
 		Reason: in.Reason, ConversionID: in.ConversionID, Value: in.Value,
 	})
 	for from, to := range map[error]error{

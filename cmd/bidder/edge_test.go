@@ -13,6 +13,7 @@ import (
 	"gavel/internal/events"
 	"gavel/internal/events/notices"
 	"gavel/internal/openrtb"
+	"gavel/internal/sellers"
 )
 
 // outbox is a publisher that loses the events, and returns err.
@@ -27,7 +28,11 @@ func TestLinksAndNotices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	links, err := notices.NewLinker("http://127.0.0.1:8090", keys, nil)
+	known, err := sellers.New(map[string]sellers.Settings{"sim": {Addresses: []string{"127.0.0.1"}}}, "USD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, err := notices.NewLinker("http://127.0.0.1:8089", keys, known)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,13 +42,13 @@ func TestLinksAndNotices(t *testing.T) {
 	}
 	landing, out := true, new(outbox)
 	handler, err := notices.New(notices.Options{
-		Keys: keys, Ledger: ledger, Publisher: out, Registerer: prometheus.NewRegistry(),
+		Keys: keys, Ledger: ledger, Sellers: known, Publisher: out, Registerer: prometheus.NewRegistry(),
 		Landing: func(_, creative string) (string, bool) { return "https://stride.example/", landing && creative == "x" },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	bid := &auction.Bid{ID: "b1", Candidate: candidate(), Price: 1200}
+	bid := &auction.Bid{ID: "b1", Candidate: candidate(), Price: 1200, Made: time.Now()}
 	var l openrtb.Links
 	linker{links}.Links(&auction.Request{Exchange: "sim"}, bid, &l)
 	notify := func(kind openrtb.NoticeKind, link, price string) (openrtb.NoticeResult, error) {
@@ -59,7 +64,7 @@ func TestLinksAndNotices(t *testing.T) {
 	}
 	f("billing", openrtb.Billing, l.Billing, "1.1", nil)
 	f("billing with the token of a click", openrtb.Billing, l.Click, "1.1", openrtb.ErrBadToken)
-	f("a price above the bid", openrtb.Win, l.Win, "1.201", openrtb.ErrBadNotice)
+	f("a conversion of no amount", openrtb.Loss, l.Win, "1.201", openrtb.ErrBadToken)
 	result, err := notify(openrtb.Click, l.Click, "")
 	if err != nil || !strings.HasPrefix(result.Redirect, "https://stride.example/?") {
 		t.Errorf("click: %+v, %v", result, err)

@@ -25,7 +25,7 @@ import (
 	"gavel/internal/process"
 )
 
-const about = `Answers OpenRTB bid requests (POST /openrtb2/bid) with probabilities from TensorFlow models in this process.
+const about = `Answers OpenRTB bid requests (POST /openrtb2/bid, /openrtb2/bid/SECRET) with probabilities from TensorFlow models in this process.
 It joins rows into batches, books spend from notices, and streams events to the trainer.
 
 The admin port serves the batcher's page (/), health (/healthz, /readyz), metrics (/metrics) and profiles (/debug/pprof).

@@ -63,12 +63,12 @@ func freeAddress(t *testing.T) string {
 
 // TestServe runs the whole command without a model version. It starts, reports that it is not ready, answers, and drains.
 func TestServe(t *testing.T) {
-	dir, listen, admin := t.TempDir(), freeAddress(t), freeAddress(t)
+	dir, listen, admin, notices := t.TempDir(), freeAddress(t), freeAddress(t), freeAddress(t)
 	config := filepath.Join(dir, "bidder.yaml")
-	text := fmt.Sprintf("listen: %s\nadmin_listen: %s\npublic_url: http://%s\nstate_dir: %s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
-		"model_store: %s/store\nmodels: {ctr: {runners: 1, nice: 2}, cvr: {}}\nauction: {conversion: cvr}\nlimits: {body_bytes: 4096, read_timeout: 300ms}\n"+
-		"events: {embedded_listen: %s, embedded_dir: %s/stream, token_file: %s/stream.token}\n",
-		listen, admin, listen, dir, dir, freeAddress(t), dir, dir)
+	text := fmt.Sprintf("listen: %s\nadmin_listen: %s\npublic_url: http://%[3]s\nnotices: {listen: '%[3]s'}\nstate_dir: %[4]s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
+		"sellers: {sim: {addresses: [127.0.0.1]}, far: {secret: a-secret-of-far-away, addresses: [192.0.2.1]}}\nmodel_store: %[4]s/store\nmodels: {ctr: {runners: 1, nice: 2}, cvr: {}}\nauction: {conversion: cvr}\nlimits: {body_bytes: 4096, read_timeout: 300ms}\n"+
+		"events: {embedded_listen: %[5]s, embedded_dir: %[4]s/stream, token_file: %[4]s/stream.token}\n",
+		listen, admin, notices, dir, freeAddress(t))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,11 @@ func TestServe(t *testing.T) {
 	f("POST", bid, `{"id":"1"}`, 400)
 	f("GET", bid, "", 405)
 	f("POST", bid, strings.Repeat(" ", 5000), 413)
-	f("GET", "http://"+listen+"/n/billing?t=forged&p=1", "", 403)
+	f("POST", bid+"/a-secret-of-far-away", `{"id":"1"}`, 403) // from another address than its own
+	f("POST", bid+"/far", `{"id":"1"}`, 403)
+	f("GET", "http://"+notices+"/n/billing?t=forged&p=1", "", 403)
+	f("GET", "http://"+listen+"/n/billing?t=forged&p=1", "", 404)
+	f("POST", "http://"+notices+"/openrtb2/bid", `{"id":"1"}`, 404)
 	f("GET", "http://"+listen+"/metrics", "", 404) // only the admin port serves it
 	if answer := f("GET", "http://"+admin+"/metrics", "", 200); !strings.Contains(answer, `gavel_openrtb_requests_total{outcome="too_large"} 1`) {
 		t.Error("the metrics lack the request that was too large")
@@ -165,6 +169,9 @@ func TestServe(t *testing.T) {
 	if strings.Contains(log.String(), strings.TrimSpace(string(secret))) {
 		t.Error("the stream's token is in the log")
 	}
+	if strings.Contains(log.String(), "a-secret-of") {
+		t.Error("a seller's secret is in the log")
+	}
 }
 
 func quoted(s string) string {
@@ -207,7 +214,8 @@ func TestCheck(t *testing.T) {
 			}
 		}
 	}
-	f("auction: {conversion: cvr}\n", "b.yaml: sound\n", "campaigns.yaml: sound, ")
+	f("auction: {conversion: cvr}\n", "b.yaml: sound\n", "campaigns.yaml: sound, ", "warning: sellers: there are none")
+	f("sellers: {a: {secret_file: nowhere}}\n", "sellers.a.secret_file: cannot read")
 	f("", "warning: ", "auction.conversion names no model")
 	f("auction: {currency: EUR}\n", "auction.currency is EUR")
 }

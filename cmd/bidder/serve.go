@@ -21,6 +21,7 @@ import (
 	"gavel/internal/privacy"
 	"gavel/internal/process"
 	"gavel/internal/scoring"
+	"gavel/internal/sellers"
 )
 
 // The time that each step of the stop may take.
@@ -37,6 +38,7 @@ type bidder struct {
 	parts   *process.Parts
 
 	law        *privacy.Law
+	sellers    *sellers.Set
 	keys       *notices.Keyring
 	outlet     *outlet.Outlet
 	ledger     *auction.Ledger
@@ -64,6 +66,7 @@ func serve(ctx context.Context, config Config, log *slog.Logger) error {
 	b := newBidder(config, log)
 	return b.run(ctx, []process.Step{
 		{Name: "law", Start: b.startLaw},
+		{Name: "sellers", Start: b.startSellers},
 		{Name: "state", Start: b.startState},
 		{Name: "stream", Start: b.startStream},
 		{Name: "budget", Start: b.startBudget},
@@ -81,6 +84,7 @@ func baseline(ctx context.Context, config Config, log *slog.Logger) error {
 	b := newBidder(config, log)
 	return b.run(ctx, []process.Step{
 		{Name: "law", Start: b.startLaw},
+		{Name: "sellers", Start: b.startSellers},
 		{Name: "admin", Start: b.startAdmin},
 		{Name: "edge", Start: b.startEmptyEdge},
 	})
@@ -92,7 +96,7 @@ func (b *bidder) run(ctx context.Context, steps []process.Step) error {
 	if err := b.parts.Start(ctx, steps); err != nil {
 		return err
 	}
-	b.log.Info("serving", "listen", b.config.Listen, "admin_listen", b.config.AdminListen, "tensorflow", tensorflow.LibraryVersion(),
+	b.log.Info("serving", "listen", b.config.Listen, "notices_listen", b.config.Notices.Listen, "sellers", b.sellers.Len(), "admin_listen", b.config.AdminListen, "tensorflow", tensorflow.LibraryVersion(),
 		"threading", b.config.TensorFlow.Threading)
 	failure := b.parts.Wait(ctx)
 	b.serving.Store(false)

@@ -22,7 +22,7 @@ const (
 	// the last moment still finds it reserved then.
 	billingSlack = 10 * time.Second
 	// rememberBooked is how many billed bids the ledger remembers, so that a repeated billing notice counts once. Notices
-	// are valid for an hour; this is enough for 580 of them a second. Each takes some 90 bytes.
+	// are taken for sellers.DefaultNoticeTime; this is enough for 190 of them a second. Each takes some 90 bytes.
 	rememberBooked = 1 << 21
 )
 
@@ -80,7 +80,7 @@ func (b *bidder) restoreSpend(ctx context.Context) error {
 	if err := b.outlet.Publisher.WaitCaughtUp(ctx); err != nil {
 		return err
 	}
-	rebuilt, err := spend.Rebuild(ctx, b.outlet.Stream, b.config.Name, time.Now(), b.ledger, b.log)
+	rebuilt, err := spend.Rebuild(ctx, b.outlet.Stream, b.config.Name, time.Now(), b.sellers.LongestNoticeTime(), b.ledger, b.log)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,9 @@ type faultFunc func(format string, args ...any)
 func (c *Config) Validate() (faults []error) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	c.addressFaults(fault)
+	for name, settings := range c.Sellers {
+		faults = append(faults, settings.Faults(name, c.Auction.Currency)...)
+	}
 	c.emptyFaults(fault)
 	c.auctionFaults(fault)
 	faults = append(faults, c.modelFaults()...)
@@ -43,7 +46,7 @@ func (c *Config) Validate() (faults []error) {
 }
 
 func (c *Config) addressFaults(fault faultFunc) {
-	for key, value := range map[string]string{"listen": c.Listen, "admin_listen": c.AdminListen} {
+	for key, value := range map[string]string{"listen": c.Listen, "admin_listen": c.AdminListen, "notices.listen": c.Notices.Listen} {
 		if _, _, err := process.SplitPort(value); err != nil {
 			fault("%s: %q is not host:port; write 127.0.0.1:8090, say", key, value)
 		}

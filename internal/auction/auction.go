@@ -50,10 +50,15 @@ type Budget interface {
 type Bid struct {
 	ID         string // unique; the key of every later notice
 	Candidate  Candidate
-	Price      Micros // what the bidder offers
-	Value      Micros // what an impression is worth to the campaign: goal value × probability
+	Price      Micros    // what the bidder offers for one impression
+	Quantity   float64   // impressions that one display counts for; 0 means 1
+	Made       time.Time // its day is charged
+	Value      Micros    // what an impression is worth to the campaign: goal value × probability
 	Prediction Prediction
 }
+
+// Cost is the most that the bid can cost: its price for the whole quantity.
+func (b *Bid) Cost() Micros { return b.Price.Times(b.Quantity) }
 
 // Result is the bidder's answer to an auction: bids, or the reason why there are none.
 type Result struct {

@@ -118,10 +118,11 @@ type admission struct {
 	reasons map[int]NoBidReason
 	paced   uint64
 	spent   uint64
+	test    bool // admits every campaign
 }
 
-func (m *admission) start(budget Budget, now time.Time, campaigns int) {
-	m.budget, m.now, m.paced, m.spent = budget, now, 0, 0
+func (m *admission) start(budget Budget, now time.Time, campaigns int, test bool) {
+	m.budget, m.now, m.paced, m.spent, m.test = budget, now, 0, 0, test
 	words := (campaigns + 63) / 64
 	m.asked = slices.Grow(m.asked[:0], words)[:words]
 	clear(m.asked)
@@ -132,6 +133,9 @@ func (m *admission) start(budget Budget, now time.Time, campaigns int) {
 }
 
 func (m *admission) admit(ordinal int, c *Campaign) NoBidReason {
+	if m.test {
+		return NoBidNone
+	}
 	word, bit := &m.asked[ordinal/64], uint64(1)<<(ordinal%64)
 	if *word&bit != 0 {
 		return m.reasons[ordinal] // NoBidNone if it was admitted
@@ -154,8 +158,8 @@ func (m *admission) admit(ordinal int, c *Campaign) NoBidReason {
 // campaign bids at most PerCampaign times. Bids are appended to dst[:0], which may be nil; the caller owns them. Their
 // campaigns and creatives stay valid after the auction, but a bid's Deal points into req.
 //
-// Every bid holds its price in the budget until it is booked, released or expires. A caller that does not send a bid
-// must Release it. Faults are returned as reasons, never as panics or errors. If the scorer has no model, campaigns
+// Every bid holds its cost in the budget until it is booked, released or expires, except in a test, which needs no money.
+// A caller that does not send a bid must Release it. Faults are returned as reasons, never as panics or errors. If the scorer has no model, campaigns
 // that pay per impression still bid, because their value does not depend on a model.
 func (a *Auctioneer) Run(ctx context.Context, req *Request, dst []Bid) Result {
 	a.stats.auctions.Add(1)
@@ -175,7 +179,7 @@ func (a *Auctioneer) Run(ctx context.Context, req *Request, dst []Bid) Result {
 	defer a.work.Put(w)
 	defer w.forget()
 
-	w.admission.start(a.options.Budget, now, set.Len())
+	w.admission.start(a.options.Budget, now, set.Len(), req.Test)
 	var reason NoBidReason
 	w.candidates, reason = set.candidates(req, w.candidates[:0], &w.admission)
 	a.stats.paced.Add(w.admission.paced)
@@ -279,13 +283,17 @@ func (a *Auctioneer) pick(req *Request, w *work, bids []Bid, now time.Time) ([]B
 			continue
 		}
 		id := a.options.NewID()
-		if !a.options.Budget.Reserve(c.Campaign.ID, id, o.price, now) {
+		bid := Bid{
+			ID: id, Candidate: *c, Price: o.price, Quantity: req.Impressions[c.Impression].Quantity, Made: now,
+			Value: o.value, Prediction: w.predictions[o.candidate],
+		}
+		if !req.Test && !a.options.Budget.Reserve(c.Campaign.ID, id, bid.Cost(), now) {
 			a.stats.unreserved.Add(1)
 			reason = NoBidBudget
 			continue
 		}
 		w.taken[c.Impression] = true
-		bids = append(bids, Bid{ID: id, Candidate: *c, Price: o.price, Value: o.value, Prediction: w.predictions[o.candidate]})
+		bids = append(bids, bid)
 	}
 	return bids, reason
 }

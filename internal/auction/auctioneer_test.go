@@ -261,3 +261,33 @@ func TestNewID(t *testing.T) {
 		seen[id] = true
 	}
 }
+
+// A test needs no money and takes none. A display for a quantity of impressions reserves the price of all.
+func TestRunOfTestAndQuantity(t *testing.T) {
+	f := func(name string, test bool, quantity float64, granted, wantLeft Micros, bids int) {
+		t.Helper()
+		l := newTestLedger(t, granted, LedgerOptions{})
+		l.SetPlans([]Plan{{Campaign: "c", Daily: 1e9, Pacing: PaceASAP}}, noon)
+		a, err := NewAuctioneer(AuctioneerOptions{Scorer: flat(0.01), Budget: l, Now: func() time.Time { return noon }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.SetCampaigns(mustSet(t, []Campaign{priced("c", 3000)}, SetOptions{}))
+		req := plainRequest()
+		req.Test = test
+		req.Type = SecondPrice
+		req.Impressions[0].Quantity = quantity
+		result := a.Run(t.Context(), req, nil)
+		if len(result.Bids) != bids || l.Left("c", noon) != wantLeft {
+			t.Errorf("%s: %d bids, %d left, want %d and %d", name, len(result.Bids), l.Left("c", noon), bids, wantLeft)
+		}
+		if bids == 1 && (result.Bids[0].Made != noon || result.Bids[0].Price != 3000) {
+			t.Errorf("%s: %+v", name, result.Bids[0])
+		}
+	}
+	f("one", false, 0, 10_000, 7_000, 1)
+	f("many", false, 30.3, 100_000, 9_100, 1)
+	f("more than there is", false, 30.3, 90_000, 90_000, 0)
+	f("a test", true, 0, 10_000, 10_000, 1)
+	f("a test without money", true, 30.3, 0, 0, 1)
+}

@@ -67,7 +67,7 @@ type LedgerStats struct {
 	Released  uint64
 	Expired   uint64
 	Booked    uint64 // bookings that counted
-	Repeated  uint64 // bookings of an id that was booked already
+	Repeated  uint64 // bookings of an id that was booked already, whether they were larger or not
 	Unheld    uint64 // bookings that counted although nothing was held (late, or after a restart)
 	Forgotten uint64 // booked ids dropped because MaxBooked was reached
 }
@@ -199,30 +199,31 @@ func (l *Ledger) Release(id string) {
 	l.stats.released.Add(1)
 }
 
-// Book records that the bid id was billed at price. It returns false and changes nothing if the id was booked before or
-// price is negative. It frees the whole reservation, even if price is less. If nothing was held for the id, the spend
-// counts on the day of now. The campaign need not have a plan any more.
-func (l *Ledger) Book(campaign, id string, price Micros, now time.Time) bool {
+// Book records that the bid id, made at a time, was billed at price. The spend counts on the day of the bid: that of its
+// reservation, or of made if nothing is held. Book frees the whole reservation, even if price is less. The campaign need
+// not have a plan any more.
+//
+// Of several bills of one bid, the largest counts. So a later bill adds what it exceeds the earlier ones by. Book returns
+// what was added, and whether the bill changed anything: false if as much was booked before, or price is negative.
+func (l *Ledger) Book(campaign, id string, price Micros, made time.Time) (added Micros, counted bool) {
 	if price < 0 {
-		return false
+		return 0, false
 	}
 	key, sh := l.find(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	l.expireLocked(sh, now)
 	i := sh.find(key)
 	switch {
 	case i == none:
-		acct := l.account(campaign)
+		acct, day := l.account(campaign), DayOf(made)
 		acct.mu.Lock()
-		acct.book(DayOf(now)).spent += price
-		acct.pacer.settle(0, price)
+		acct.book(day).spent += price
+		acct.pacer.late(price, day)
 		acct.mu.Unlock()
-		i = sh.add(entry{id: key})
+		i = sh.add(entry{id: key, account: acct.number, day: day})
 		l.stats.unheld.Add(1)
 	case sh.slab[i].booked:
-		l.stats.repeated.Add(1)
-		return false
+		return l.raiseLocked(&sh.slab[i], price)
 	default:
 		e := &sh.slab[i]
 		acct := l.holder(e)
@@ -237,13 +238,29 @@ func (l *Ledger) Book(campaign, id string, price Micros, now time.Time) bool {
 		sh.openCount--
 		l.stats.open.Add(-1)
 	}
-	sh.markBooked(i)
+	sh.markBooked(i, price)
 	if sh.bookedCount > l.options.MaxBooked/ledgerShards {
 		sh.remove(sh.bookedHead)
 		l.stats.forgotten.Add(1)
 	}
 	l.stats.booked.Add(1)
-	return true
+	return price, true
+}
+
+// raiseLocked books a further bill of a booked bid. The caller holds the shard's lock.
+func (l *Ledger) raiseLocked(e *entry, price Micros) (added Micros, counted bool) {
+	l.stats.repeated.Add(1)
+	added = price - e.held
+	if added <= 0 {
+		return 0, false
+	}
+	acct := l.holder(e)
+	acct.mu.Lock()
+	acct.book(e.day).spent += added
+	acct.pacer.late(added, e.day)
+	acct.mu.Unlock()
+	e.held = price
+	return added, true
 }
 
 // Expire frees every expired reservation and returns how many. Correctness never needs a call. A call a second keeps
@@ -286,7 +303,7 @@ func (l *Ledger) find(id string) (idKey, *shard) {
 	return key, &l.shards[key[0]%ledgerShards]
 }
 
-// holder is the account that holds an open entry.
+// holder is the account of an entry.
 func (l *Ledger) holder(e *entry) *account {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

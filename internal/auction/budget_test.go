@@ -53,11 +53,18 @@ func TestLedger(t *testing.T) {
 		return true
 	}, 1000, 0)
 	f("booking spends what was billed and frees the rest", func(l *Ledger) bool {
-		return l.Reserve("c", "a", 400, noon) && l.Book("c", "a", 300, at(1))
+		return l.Reserve("c", "a", 400, noon) && book(l, "c", "a", 300, at(1))
 	}, 700, 300)
 	f("booking twice counts once", func(l *Ledger) bool {
-		return l.Reserve("c", "a", 400, noon) && l.Book("c", "a", 300, at(1)) && !l.Book("c", "a", 300, at(2)) && !l.Book("c", "a", 1, at(3))
+		return l.Reserve("c", "a", 400, noon) && book(l, "c", "a", 300, at(1)) && !book(l, "c", "a", 300, at(2)) && !book(l, "c", "a", 1, at(3))
 	}, 700, 300)
+	f("of several bills, the largest counts", func(l *Ledger) bool {
+		return l.Reserve("c", "a", 400, noon) && book(l, "c", "a", 0, at(1)) && book(l, "c", "a", 300, at(2)) && !book(l, "c", "a", 200, at(3)) && book(l, "c", "a", 310, at(4))
+	}, 690, 310)
+	f("a bill is booked on the day of the bid, held or not", func(l *Ledger) bool {
+		yesterday := today.Start().Add(-time.Second)
+		return book(l, "c", "a", 400, yesterday) && book(l, "c", "a", 500, yesterday) && l.Spent("c", today-1) == 500
+	}, 1000, 0)
 	f("release after booking changes nothing", func(l *Ledger) bool {
 		l.Reserve("c", "a", 400, noon)
 		l.Book("c", "a", 300, at(1))
@@ -68,15 +75,15 @@ func TestLedger(t *testing.T) {
 		return l.Reserve("c", "a", 1000, at(-30)) && !l.Reserve("c", "b", 1, at(29)) && l.Reserve("c", "b", 1000, at(30))
 	}, 0, 0)
 	f("a booking after expiry counts", func(l *Ledger) bool {
-		return l.Reserve("c", "a", 400, at(-60)) && l.Expire(noon) == 1 && l.Book("c", "a", 400, at(1)) && !l.Book("c", "a", 400, at(2))
+		return l.Reserve("c", "a", 400, at(-60)) && l.Expire(noon) == 1 && book(l, "c", "a", 400, at(1)) && !book(l, "c", "a", 400, at(2))
 	}, 600, 400)
 	f("a booking after restart counts, even without a plan", func(l *Ledger) bool {
-		return l.Book("c", "a", 400, noon) && l.Book("gone", "b", 70, noon) && l.Spent("gone", today) == 70
+		return book(l, "c", "a", 400, noon) && book(l, "gone", "b", 70, noon) && l.Spent("gone", today) == 70
 	}, 600, 400)
 	f("what is spent above the budget leaves nothing, not less", func(l *Ledger) bool {
-		return l.Book("c", "a", 1400, noon) && !l.Reserve("c", "b", 1, noon)
+		return book(l, "c", "a", 1400, noon) && !l.Reserve("c", "b", 1, noon)
 	}, 0, 1400)
-	f("a negative price is refused", func(l *Ledger) bool { return !l.Book("c", "a", -1, noon) }, 1000, 0)
+	f("a negative price is refused", func(l *Ledger) bool { return !book(l, "c", "a", -1, noon) }, 1000, 0)
 	f("spend of before a restart", func(l *Ledger) bool {
 		l.Restore("c", today, 900)
 		return !l.Reserve("c", "a", 101, noon)
@@ -91,12 +98,12 @@ func TestLedger(t *testing.T) {
 	}, 1000, 0)
 	f("a bid of before midnight is booked on its day", func(l *Ledger) bool {
 		last := (today + 1).Start().Add(-time.Second)
-		return l.Reserve("c", "a", 400, last) && l.Book("c", "a", 400, last.Add(2*time.Second)) && l.Spent("c", today+1) == 0
+		return l.Reserve("c", "a", 400, last) && book(l, "c", "a", 400, last.Add(2*time.Second)) && l.Spent("c", today+1) == 0
 	}, 600, 400)
 	f("without a plan any more", func(l *Ledger) bool {
 		l.Reserve("c", "a", 400, noon)
 		l.SetPlans(nil, noon)
-		return !l.Reserve("c", "b", 1, noon) && l.Admit("c", noon) == NoBidBudget && l.Book("c", "a", 400, noon)
+		return !l.Reserve("c", "b", 1, noon) && l.Admit("c", noon) == NoBidBudget && book(l, "c", "a", 400, noon)
 	}, 600, 400)
 }
 
@@ -150,6 +157,12 @@ func TestSnapshotRestores(t *testing.T) {
 	}
 }
 
+// book books a bill and reports whether it changed anything.
+func book(l *Ledger, campaign, id string, price Micros, made time.Time) bool {
+	_, counted := l.Book(campaign, id, price, made)
+	return counted
+}
+
 // TestLedgerModel compares a ledger with a simple model under random operations.
 func TestLedgerModel(t *testing.T) {
 	type held struct {
@@ -176,7 +189,7 @@ func TestLedgerModel(t *testing.T) {
 			day      Day
 		}
 		allowed, spent := map[key]Micros{}, map[key]Micros{}
-		open, booked := map[string]held{}, map[string]bool{}
+		open, booked := map[string]held{}, map[string]held{}
 		for step := range 3000 {
 			now = now.Add(time.Duration(rng.IntN(1000)) * time.Millisecond)
 			for id, h := range open {
@@ -199,7 +212,8 @@ func TestLedgerModel(t *testing.T) {
 					allowed[k] += 3 * price
 				}
 			case 1, 2, 3:
-				want := !isOpen && !booked[id] && allowed[k]-spent[k]-reserved >= price
+				_, isBooked := booked[id]
+				want := !isOpen && !isBooked && allowed[k]-spent[k]-reserved >= price
 				if got := l.Reserve(k.campaign, id, price, now); got != want {
 					t.Fatalf("seed %d step %d: reserve %d got %v, want %v (allowed %d spent %d reserved %d)", seed, step, price, got, want, allowed[k], spent[k], reserved)
 				}
@@ -214,12 +228,17 @@ func TestLedgerModel(t *testing.T) {
 				if isOpen {
 					campaign, day, price = open[id].campaign, open[id].day, min(price, open[id].price)
 				}
-				if got := l.Book(campaign, id, price, now); got == booked[id] {
-					t.Fatalf("seed %d step %d: book got %v", seed, step, got)
-				} else if got {
-					spent[key{campaign, day}] += price
+				l.Expire(now)
+				if was, again := booked[id]; again { // of several bills, the largest counts, on the day of the first
+					campaign, day = was.campaign, was.day
 				}
-				booked[id] = true
+				most := booked[id]
+				added, counted := l.Book(campaign, id, price, now)
+				if want := max(0, price-most.price); added != want || counted != (want > 0) {
+					t.Fatalf("seed %d step %d: book added %d (%v), want %d", seed, step, added, counted, want)
+				}
+				spent[key{campaign, day}] += added
+				booked[id] = held{campaign: campaign, day: day, price: max(price, most.price)}
 				delete(open, id)
 			}
 			if got := l.Spent(k.campaign, k.day); got != spent[k] {
@@ -264,10 +283,10 @@ func TestNeverAboveWhatIsLeft(t *testing.T) {
 				case 0:
 					// Two notices of one billing: the first counts.
 					paid := Micros(rng.Int64N(int64(price)) + 1)
-					if l.Book("c", id, paid, now) {
+					if book(l, "c", id, paid, now) {
 						billed.Add(int64(paid))
 					}
-					if l.Book("c", id, paid, now) {
+					if book(l, "c", id, paid, now) {
 						t.Error("booked twice")
 					}
 				case 1:

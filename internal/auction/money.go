@@ -20,6 +20,20 @@ func MicrosFromCPM(cpm float64) (Micros, bool) {
 	return Micros(m), true
 }
 
+// MostQuantity is the largest quantity of impressions that one display may count for.
+const MostQuantity = 1e6
+
+// mostTimes bounds what Times returns.
+const mostTimes = math.MaxInt64 / 4
+
+// Times returns the amount for a quantity of impressions, rounded up. A quantity of 0 means 1.
+func (m Micros) Times(quantity float64) Micros {
+	if quantity == 0 || quantity == 1 {
+		return m
+	}
+	return Micros(math.Min(math.Ceil(float64(m)*quantity), mostTimes))
+}
+
 // CPM returns the price per mille, as OpenRTB writes it.
 func (m Micros) CPM() float64 { return float64(m) / 1000 }
 

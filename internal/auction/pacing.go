@@ -101,6 +101,14 @@ func (p *pacer) charge(price Micros) Micros {
 // settle replaces the charge of a bid by its cost.
 func (p *pacer) settle(charged, cost Micros) { p.credit += float64(charged - cost) }
 
+// late takes a cost from the credit that no charge foresaw. Bills of other days, and those from before the first plan
+// (they are restored at the start), take nothing.
+func (p *pacer) late(cost Micros, day Day) {
+	if p.planned && day == DayOf(time.Unix(0, p.last)) {
+		p.settle(0, cost)
+	}
+}
+
 // outcome updates billed by a bid that reserved held and cost cost (0 if it was not billed).
 func (p *pacer) outcome(held, cost Micros) {
 	share := math.Min(1, float64(cost)/float64(held))

@@ -12,10 +12,12 @@ import "time"
 // pointer into it.
 type Request struct {
 	ID       string
-	Exchange string    // which exchange sent it, from the endpoint's query (?exchange=…), or "default"
+	Exchange string    // the name of the seller that sent it: internal/sellers knows who it is
 	Received time.Time // when the first byte was read
 	Deadline time.Time // Received + tmax − margin: the answer must be written by then
-	Test     bool
+	Test     bool      // answered, but never reserved, billed, paced or learnt from
+	// Unreadable counts floors and quantities that could not be read. Their impressions and deals get no bid.
+	Unreadable int
 
 	Type              int      // OpenRTB at: 1 first price, 2 second price (anything else is treated as 2)
 	Currencies        []string // ISO 4217, upper case; empty: the exchange accepts USD
@@ -40,7 +42,10 @@ type Impression struct {
 	Position int    // banner.pos or video.pos; 0 unknown
 	Floor    Micros // in FloorCurrency, per impression
 	// FloorCurrency is ISO 4217, upper case; "USD" if the request has none.
-	FloorCurrency  string
+	FloorCurrency string
+	// Quantity is how many impressions one display counts for (imp.qty.multiplier, of outdoor screens); 0 means 1. Floor
+	// and price are for one of them.
+	Quantity       float64
 	Interstitial   bool
 	Rewarded       bool
 	PrivateAuction bool // pmp.private_auction: only deals may bid

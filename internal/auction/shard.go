@@ -15,9 +15,9 @@ type idKey [2]uint64
 // collector would have to follow their pointers. So neither entries nor buckets hold any. An entry fills a cache line.
 type entry struct {
 	id            idKey
-	account       int32 // number of the account that holds it; undefined once booked
+	account       int32 // number of the account that holds it, or that was booked
 	day           Day
-	held, charged Micros // charged: the charge of pacer
+	held, charged Micros // held: what is reserved, or what was booked; charged: the charge of pacer
 	expires       int64  // Unix ns
 	booked        bool
 	prev, next    int32
@@ -99,10 +99,10 @@ func (s *shard) addOpen(e entry) {
 	s.openCount++
 }
 
-// markBooked puts entry i, which is on no list, at the end of the booked list.
-func (s *shard) markBooked(i int32) {
+// markBooked puts entry i, which is on no list, at the end of the booked list. price is what was booked.
+func (s *shard) markBooked(i int32, price Micros) {
 	e := &s.slab[i]
-	*e = entry{id: e.id, booked: true, prev: none, next: none, chained: e.chained}
+	*e = entry{id: e.id, account: e.account, day: e.day, held: price, booked: true, prev: none, next: none, chained: e.chained}
 	s.link(i, s.bookedTail, &s.bookedHead, &s.bookedTail)
 	s.bookedCount++
 }

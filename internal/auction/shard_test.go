@@ -32,7 +32,7 @@ func TestShardFinds(t *testing.T) {
 				delete(want, id)
 			case !s.slab[i].booked:
 				s.unlink(i)
-				s.markBooked(i)
+				s.markBooked(i, 1)
 			}
 			most = max(most, len(want))
 		}

@@ -26,12 +26,12 @@ func NewCountedLedger(ledger *auction.Ledger, metrics prometheus.Registerer) Cou
 }
 
 // Book implements notices.Ledger.
-func (c CountedLedger) Book(campaign, id string, price auction.Micros, at time.Time) bool {
-	counted := c.Ledger.Book(campaign, id, price, at)
+func (c CountedLedger) Book(campaign, id string, price auction.Micros, made time.Time) (added auction.Micros, counted bool) {
+	added, counted = c.Ledger.Book(campaign, id, price, made)
 	if counted {
-		c.spend.WithLabelValues(campaign).Add(float64(price))
+		c.spend.WithLabelValues(campaign).Add(float64(added))
 	}
-	return counted
+	return added, counted
 }
 
 // moneyCollector exports today's accounts of the ledger, and the counts of the ledger and the auctioneer.

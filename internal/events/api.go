@@ -35,10 +35,6 @@ type Message struct {
 // MaxEventBytes bounds one encoded event. A bid's size depends on its request, which the HTTP server bounds.
 const MaxEventBytes = 256 << 10
 
-// ExchangeTTL is how long after its bid a win, billing or loss notice is valid, unless notices.Options says otherwise.
-// Later, a bill can no longer be repeated.
-const ExchangeTTL = time.Hour
-
 var (
 	// ErrFull means that the stream is down and both the buffer and the spill journal are full.
 	ErrFull = errors.New("events: buffer full: the stream is down and the spill journal is full (raise events.spill_max_bytes)")

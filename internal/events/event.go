@@ -50,6 +50,7 @@ type Event struct {
 	Exchange string
 	Price    auction.Micros // win, loss: clearing price; billing: spend; conversion, sale: value to the advertiser; else 0
 	Reason   int            // loss: OpenRTB list 5.25; else 0
+	BidTime  int64          // billing: when the bid was made, Unix ms; else 0. An earlier build's bills have 0 too
 
 	// Bid is set when a bid is published. An event that was read has the encoded Body instead, which codec.Bid decodes.
 	// Most bids are never decoded, so readers save that work. Body points into the message that it was read from.
@@ -65,6 +66,14 @@ func EventID(t Type, bid string) string { return string(t) + ":" + bid }
 
 // At is Time as a time.
 func (e *Event) At() time.Time { return time.UnixMilli(e.Time) }
+
+// BidAt is when the bid was made whose bill e is. The day of the bid is charged. For bills without BidTime it is At.
+func (e *Event) BidAt() time.Time {
+	if e.BidTime == 0 {
+		return e.At()
+	}
+	return time.UnixMilli(e.BidTime)
+}
 
 // NewTick is a heartbeat of the named bidder.
 func NewTick(source string, now time.Time) Event {

@@ -64,7 +64,7 @@ type Options struct {
 	// TTL is how long a bidder keeps spending its leases while the bucket is down. 0: 10 min.
 	TTL time.Duration
 	// Grace is how long after TTL, or after its end, a bidder's unspent money is given back. It must be at least the time in
-	// which bids may still be billed (notices.Options.ExchangeTTL) plus the difference of clocks. 0: 1 h 5 min.
+	// which exchanges commonly bill a bid, plus the difference of clocks. Bills that come later are spent above it. 0: 1 h 5 min.
 	Grace time.Duration
 	// Share is the largest share of the remaining budget that one lease takes. 0: 0.1.
 	Share float64

@@ -108,7 +108,8 @@ func (b *bidder) spend(price auction.Micros) bool {
 	if !b.ledger.Reserve("c", id, price, b.clock.Now()) {
 		return false
 	}
-	return b.ledger.Book("c", id, price, b.clock.Now())
+	_, counted := b.ledger.Book("c", id, price, b.clock.Now())
+	return counted
 }
 
 // granted is the sum of all leases by the bucket.

@@ -14,6 +14,7 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/privacy/privacytest"
+	"gavel/internal/sellers"
 )
 
 // BenchmarkDecode decodes the typical request (2,179 bytes): into the domain, strictly and with one value of another
@@ -62,7 +63,7 @@ func BenchmarkEncode(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			var err error
-			if out, err = e.Bids(out[:0], r, &result, verdict); err != nil || len(out) == 0 {
+			if out, err = e.Bids(out[:0], r, &sellers.Seller{}, &result, verdict); err != nil || len(out) == 0 {
 				b.Fatal(err)
 			}
 		}
@@ -99,7 +100,7 @@ func BenchmarkHandler(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			auctions := &quiet{run}
 			s, err := NewServer(auctions, testLinker{}, noticeFunc(nil), Options{
-				Law:    privacytest.Lenient(b),
+				Law: privacytest.Lenient(b), Sellers: testSellers(b, "bench"),
 				Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 				Timing: Timing{Min: time.Minute, Default: time.Minute, Max: time.Minute}, // so that bids are not late on a slow machine
 			})
@@ -109,7 +110,7 @@ func BenchmarkHandler(b *testing.B) {
 			var c fasthttp.RequestCtx
 			var request fasthttp.Request
 			request.Header.SetMethod("POST")
-			request.SetRequestURI("http://h/openrtb2/bid?exchange=adx")
+			request.SetRequestURI("http://h/openrtb2/bid/secret-of-seller-bench")
 			request.Header.SetContentType("application/json")
 			request.SetBody(typical(b))
 			b.ReportAllocs()

@@ -2,9 +2,12 @@ package openrtb
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -13,6 +16,7 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/httpd"
+	"gavel/internal/sellers"
 )
 
 // work is the memory of one auction.
@@ -35,10 +39,26 @@ const (
 
 const bidPath = "/openrtb2/bid"
 
+// bids reports whether a path is the endpoint, with or without a secret.
+func bids(path []byte) bool {
+	_, ok := sellers.CutSecret(path, bidPath)
+	return ok
+}
+
+// caller returns the seller that sent a bid request, or nil if it is not known.
+func (s *Server) caller(c *fasthttp.RequestCtx) *sellers.Seller {
+	secret, _ := sellers.CutSecret(c.Path(), bidPath)
+	var from netip.Addr
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		from = a.AddrPort().Addr()
+	}
+	return s.options.Sellers.Find(secret, from)
+}
+
 // begin is the gate: it is called for every request before it is decoded, and asks the limit about bid requests.
 func (s *Server) begin(method, path []byte) httpd.Verdict {
 	switch {
-	case string(path) != bidPath || string(method) != fasthttp.MethodPost:
+	case !bids(path) || string(method) != fasthttp.MethodPost:
 		return httpd.Pass
 	case s.options.Limit.Begin():
 		return httpd.Admit
@@ -49,13 +69,22 @@ func (s *Server) begin(method, path []byte) httpd.Verdict {
 	return httpd.Refuse
 }
 
-// bid answers POST /openrtb2/bid.
+// bid answers POST /openrtb2/bid and POST /openrtb2/bid/SECRET.
 func (s *Server) bid(c *fasthttp.RequestCtx) {
 	received := httpd.Received(c)
 	defer func() { s.metrics.latency.Observe(time.Since(received).Seconds()) }()
 	if !c.IsPost() {
 		c.Response.Header.Set("Allow", "POST")
 		s.refuse(c, outcomeMethod, fasthttp.StatusMethodNotAllowed)
+		return
+	}
+	seller := s.caller(c)
+	if seller == nil {
+		if held, ok := s.strangerLog.Due(time.Now()); ok {
+			s.options.Logger.Warn("bid request refused: no seller is known by its secret or address; see sellers in the configuration",
+				slog.Any("from", c.RemoteAddr()), slog.Int64("not_logged", held))
+		}
+		s.refuse(c, outcomeStranger, fasthttp.StatusForbidden)
 		return
 	}
 	version := string(c.Request.Header.Peek(versionHeader))
@@ -67,7 +96,7 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 		s.refuse(c, outcomeInvalid, fasthttp.StatusBadRequest)
 		return
 	}
-	c.Response.Header.Set(versionHeader, version)
+	c.Response.Header.Set(versionHeader, cmp.Or(seller.Version, version))
 	if notJSON(string(c.Request.Header.ContentType())) {
 		s.refuse(c, outcomeContentType, fasthttp.StatusUnsupportedMediaType)
 		return
@@ -84,7 +113,7 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 		if cause := recover(); cause != nil {
 			s.panicked(cause, "auction")
 			c.Response.ResetBody()
-			s.noBid(c, w.raw.ID, auction.NoBidInternal) // w may still be in use, so it is not put back
+			s.noBid(c, seller, w.raw.ID, auction.NoBidInternal) // w may still be in use, so it is not put back
 			return
 		}
 		if w.inflated.Cap() > maxKept {
@@ -100,11 +129,7 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 		s.refuse(c, outcome, status)
 		return
 	}
-	o := DecodeOptions{Exchange: string(c.QueryArgs().Peek("exchange")), Received: received, Timing: s.options.Timing}
-	if !exchangeName(o.Exchange) {
-		s.refuse(c, outcomeInvalid, fasthttp.StatusBadRequest)
-		return
-	}
+	o := DecodeOptions{Exchange: seller.Name, Received: received, Timing: s.options.Timing}
 	coerced, err := Decode(body, &w.raw, &o)
 	if err != nil {
 		s.options.Logger.Debug("bid request refused", slog.String("exchange", o.Exchange), slog.Any("err", err))
@@ -114,25 +139,44 @@ func (s *Server) bid(c *fasthttp.RequestCtx) {
 	if coerced {
 		s.metrics.coerced.Inc()
 	}
+	if n := w.raw.Unreadable; n > 0 {
+		s.metrics.unreadable.Add(float64(n))
+	}
+	asMeant(&w.raw, seller)
 	switch {
 	case s.draining.Load():
 		c.SetConnectionClose()
-		s.noBid(c, w.raw.ID, auction.NoBidDraining)
+		s.noBid(c, seller, w.raw.ID, auction.NoBidDraining)
 		return
 	case len(w.raw.Impressions) == 0:
-		s.noBid(c, w.raw.ID, auction.NoBidFormat)
+		s.noBid(c, seller, w.raw.ID, auction.NoBidFormat)
 		return
 	}
 	var reason auction.NoBidReason
 	if w.request, reason = s.options.Law.Apply(&w.raw); reason != auction.NoBidNone {
-		s.noBid(c, w.raw.ID, reason)
+		s.noBid(c, seller, w.raw.ID, reason)
 		return
 	}
-	s.run(c, w)
+	s.run(c, seller, w)
+}
+
+// asMeant reads a request as its seller means it.
+func asMeant(req *auction.Raw, seller *sellers.Seller) {
+	req.Test = req.Test || seller.Test
+	if len(seller.AuctionTypes) == 0 {
+		return
+	}
+	req.Type = seller.AuctionType(req.Type)
+	for i := range req.Impressions {
+		for j := range req.Impressions[i].Deals {
+			deal := &req.Impressions[i].Deals[j]
+			deal.Type = seller.AuctionType(deal.Type)
+		}
+	}
 }
 
 // run holds the auction and writes the answer.
-func (s *Server) run(c *fasthttp.RequestCtx, w *work) {
+func (s *Server) run(c *fasthttp.RequestCtx, seller *sellers.Seller, w *work) {
 	req := w.request
 	ctx, cancel := context.WithDeadline(s.base, req.Deadline)
 	result := s.auctions.Run(ctx, req, w.bids)
@@ -146,7 +190,7 @@ func (s *Server) run(c *fasthttp.RequestCtx, w *work) {
 		s.metrics.overruns.Inc()
 	}
 	if len(result.Bids) == 0 {
-		s.noBid(c, req.ID, result.Reason)
+		s.noBid(c, seller, req.ID, result.Reason)
 		return
 	}
 	w.verdict = append(w.verdict[:0], make([]auction.NoBidReason, len(result.Bids))...)
@@ -154,18 +198,18 @@ func (s *Server) run(c *fasthttp.RequestCtx, w *work) {
 		for i := range result.Bids {
 			s.withdraw(req, &result.Bids[i], auction.NoBidExpired)
 		}
-		s.noBid(c, req.ID, auction.NoBidExpired)
+		s.noBid(c, seller, req.ID, auction.NoBidExpired)
 		return
 	}
 	var err error
-	if w.out, err = s.encoder.Bids(w.out[:0], req, &result, w.verdict); err != nil {
+	if w.out, err = s.encoder.Bids(w.out[:0], req, seller, &result, w.verdict); err != nil {
 		if held, ok := s.bidLog.Due(time.Now()); ok {
 			s.options.Logger.Error("bid response not encoded", slog.Any("err", err), slog.Int64("not_logged", held))
 		}
 		for i := range result.Bids {
 			s.withdraw(req, &result.Bids[i], auction.NoBidInternal)
 		}
-		s.noBid(c, req.ID, auction.NoBidInternal)
+		s.noBid(c, seller, req.ID, auction.NoBidInternal)
 		return
 	}
 	why := auction.NoBidNone
@@ -179,7 +223,7 @@ func (s *Server) run(c *fasthttp.RequestCtx, w *work) {
 		}
 	}
 	if len(w.out) == 0 {
-		s.noBid(c, req.ID, why)
+		s.noBid(c, seller, req.ID, why)
 		return
 	}
 	s.metrics.requests[outcomeBid].Inc()
@@ -233,9 +277,13 @@ func (s *Server) refuse(c *fasthttp.RequestCtx, o outcome, status int) {
 	c.SetStatusCode(status)
 }
 
-func (s *Server) noBid(c *fasthttp.RequestCtx, id string, reason auction.NoBidReason) {
+func (s *Server) noBid(c *fasthttp.RequestCtx, seller *sellers.Seller, id string, reason auction.NoBidReason) {
 	s.metrics.noBid(reason)
-	if s.options.NoBidStatus == fasthttp.StatusNoContent {
+	told := s.options.NoBidStatus == fasthttp.StatusOK
+	if seller.NBR != nil {
+		told = *seller.NBR
+	}
+	if !told {
 		c.SetStatusCode(fasthttp.StatusNoContent)
 		return
 	}
@@ -288,17 +336,6 @@ func notJSON(contentType string) bool {
 		}
 	}
 	return false
-}
-
-// exchangeName reports whether name can be the name of an exchange: at most 64 letters, digits, '-', '_' and '.'.
-func exchangeName(name string) bool {
-	for i := range len(name) {
-		c := name[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
-			return false
-		}
-	}
-	return len(name) <= 64
 }
 
 // panicked counts a panic and logs it.

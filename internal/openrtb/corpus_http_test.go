@@ -98,7 +98,7 @@ func TestCorpusHTTP(t *testing.T) {
 	_, base, client := startServer(t, newHouse(t), nil, Options{Timing: Timing{Min: time.Minute, Default: time.Minute, Max: time.Minute}})
 	statuses, formats, bids := map[int]int{}, map[openrtb2.MarkupType]int{}, 0
 	for _, c := range corpus(t) {
-		resp, answer := do(t, client, "POST", base+"/openrtb2/bid?exchange=corpus", string(c.Body), "Content-Type", "application/json")
+		resp, answer := do(t, client, "POST", base+"/openrtb2/bid", string(c.Body), "Content-Type", "application/json")
 		statuses[resp.StatusCode]++
 		switch resp.StatusCode {
 		case 200:

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gavel/internal/auction"
+	"gavel/internal/httpd/httpdtest"
 	"gavel/internal/privacy/privacytest"
 )
 
@@ -70,6 +71,7 @@ func TestShutdown(t *testing.T) {
 		return oneBid(req)
 	}}
 	s, base, client := startServer(t, auctions, nil, Options{})
+	notices := "http://" + httpdtest.Serve(t, noticeSide{s})
 	// Two connections: one busy, one kept open to send another request while draining.
 	busy := make(chan int, 1)
 	go func() {
@@ -82,7 +84,7 @@ func TestShutdown(t *testing.T) {
 	if resp.StatusCode != 204 || !resp.Close || counted(t, s.metrics.noBids[auction.NoBidDraining]) != 1 {
 		t.Errorf("while draining: status %d, close %v; want 204 and close", resp.StatusCode, resp.Close)
 	}
-	if resp, _ := do(t, client, "GET", base+"/n/win?t=x", ""); resp.StatusCode != 204 {
+	if resp, _ := do(t, client, "GET", notices+"/n/win?t=x", ""); resp.StatusCode != 204 {
 		t.Errorf("a notice while draining: status %d, want 204", resp.StatusCode)
 	}
 	done := make(chan error, 1)
@@ -94,9 +96,11 @@ func TestShutdown(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if resp, err := client.Get(base + "/n/win?t=x"); err == nil {
-		resp.Body.Close()
-		t.Error("still listening after Shutdown")
+	for _, side := range []string{base, notices} {
+		if resp, err := client.Get(side + "/n/win?t=x"); err == nil {
+			resp.Body.Close()
+			t.Errorf("%s: still listening after Shutdown", side)
+		}
 	}
 }
 
@@ -129,7 +133,7 @@ func TestShutdownTimeout(t *testing.T) {
 // Serve returns at once if Shutdown was called before.
 func TestShutdownBeforeServe(t *testing.T) {
 	s, err := NewServer(&fakeAuctions{}, testLinker{}, noticeFunc(nil), Options{
-		Law: privacytest.Lenient(t), Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+		Law: privacytest.Lenient(t), Sellers: testSellers(t), Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"github.com/prebid/openrtb/v20/openrtb3"
 
 	"gavel/internal/auction"
+	"gavel/internal/sellers"
 )
 
 // EncoderOptions are the settings of all bid responses.
@@ -69,9 +70,9 @@ func NewEncoder(linker Linker, options EncoderOptions) (*Encoder, error) {
 	return e, nil
 }
 
-// Bids appends the bid response for result's bids to dst. verdict must be as long as result.Bids. Bids sets verdict[i]
+// Bids appends the bid response for result's bids to dst, as the seller wants it. verdict must be as long as result.Bids. Bids sets verdict[i]
 // to NoBidNone if bid i is in the response, or else to the reason. If no bid is in it, dst is returned unchanged.
-func (e *Encoder) Bids(dst []byte, req *auction.Request, result *auction.Result, verdict []auction.NoBidReason) ([]byte, error) {
+func (e *Encoder) Bids(dst []byte, req *auction.Request, seller *sellers.Seller, result *auction.Result, verdict []auction.NoBidReason) ([]byte, error) {
 	r := e.scratch.Get().(*response)
 	defer e.release(r)
 	for i := range result.Bids {
@@ -79,8 +80,8 @@ func (e *Encoder) Bids(dst []byte, req *auction.Request, result *auction.Result,
 		r.links = Links{}
 		e.linker.Links(req, bid, &r.links)
 		var wire openrtb2.Bid
-		if verdict[i] = e.bid(&wire, req, bid, &r.links); verdict[i] == auction.NoBidNone {
-			r.add(cmp.Or(bid.Candidate.Campaign.Seat, e.options.DefaultSeat), wire)
+		if verdict[i] = e.bid(&wire, req, seller, bid, &r.links); verdict[i] == auction.NoBidNone {
+			r.add(e.seat(seller, bid.Candidate.Campaign), wire)
 		}
 	}
 	if len(r.bids) == 0 {
@@ -139,12 +140,20 @@ func (e *Encoder) release(r *response) {
 	e.scratch.Put(r)
 }
 
+// seat returns the seat of a campaign's bids.
+func (e *Encoder) seat(seller *sellers.Seller, c *auction.Campaign) string {
+	if seller.OmitSeat {
+		return ""
+	}
+	return cmp.Or(seller.Seat, c.Seat, e.options.DefaultSeat)
+}
+
 // bid fills wire, or returns the reason why the bid cannot be sent.
-func (e *Encoder) bid(wire *openrtb2.Bid, req *auction.Request, bid *auction.Bid, links *Links) auction.NoBidReason {
+func (e *Encoder) bid(wire *openrtb2.Bid, req *auction.Request, seller *sellers.Seller, bid *auction.Bid, links *Links) auction.NoBidReason {
 	candidate := &bid.Candidate
 	campaign, creative := candidate.Campaign, candidate.Creative
 	imp := &req.Impressions[candidate.Impression]
-	markup, ok := markupOf(imp, creative, links)
+	markup, ok := markupOf(imp, creative.Kind, seller.Markup(creative.Markup), links)
 	if !ok || imp.Secure && !e.options.AllowInsecure && insecure(markup) {
 		return auction.NoBidFormat
 	}
@@ -166,6 +175,9 @@ func (e *Encoder) bid(wire *openrtb2.Bid, req *auction.Request, bid *auction.Bid
 		Exp:     int64(e.options.Expire / time.Second),
 	}
 	wire.Ext = transparency(req, campaign.DSA)
+	if seller.OmitCID {
+		wire.CID = ""
+	}
 	if candidate.Deal != nil {
 		wire.DealID = candidate.Deal.ID
 	}
@@ -188,6 +200,9 @@ func (e *Encoder) bid(wire *openrtb2.Bid, req *auction.Request, bid *auction.Bid
 		wire.Dur, wire.Protocol = int64(creative.Duration), adcom1.MediaCreativeSubtype(creative.Protocol)
 	case auction.NativeCreative:
 		wire.MType = openrtb2.MarkupNative
+	}
+	if seller.Version == "2.5" { // which knows neither
+		wire.MType, wire.Dur = 0, 0
 	}
 	return auction.NoBidNone
 }

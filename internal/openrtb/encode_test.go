@@ -10,6 +10,7 @@ import (
 	"github.com/prebid/openrtb/v20/openrtb2"
 
 	"gavel/internal/auction"
+	"gavel/internal/sellers"
 )
 
 // testLinker makes links with the bid's id, under https by default.
@@ -65,7 +66,7 @@ func TestEncodeBid(t *testing.T) {
 		Impression: 1, Campaign: &campaign, Creative: &bannerCreative, Deal: &auction.Deal{ID: "d1"},
 	}}}}
 	verdict := make([]auction.NoBidReason, 1)
-	out, err := encoder1(t, EncoderOptions{Expire: 90 * time.Second}).Bids([]byte("before"), r, result, verdict)
+	out, err := encoder1(t, EncoderOptions{Expire: 90 * time.Second}).Bids([]byte("before"), r, &sellers.Seller{}, result, verdict)
 	if err != nil || verdict[0] != auction.NoBidNone {
 		t.Fatalf("error %v, verdict %q", err, verdict[0])
 	}
@@ -102,7 +103,7 @@ func TestEncodeSeats(t *testing.T) {
 	result := &auction.Result{Bids: []auction.Bid{bid("a", 0, &campaign), bid("b", 1, &other), bid("c", 2, &campaign)}}
 	e := encoder1(t, EncoderOptions{DefaultSeat: "house"})
 	for range 2 { // the second time with reused memory
-		out, err := e.Bids(nil, bannerRequest(), result, make([]auction.NoBidReason, 3))
+		out, err := e.Bids(nil, bannerRequest(), &sellers.Seller{}, result, make([]auction.NoBidReason, 3))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,6 +125,35 @@ func TestEncodeSeats(t *testing.T) {
 	}
 }
 
+// An answer has the fields that its seller wants, and its macros.
+func TestEncodeForSeller(t *testing.T) {
+	no := false
+	set, err := sellers.New(map[string]sellers.Settings{"s": {
+		Addresses: []string{"192.0.2.1"}, Version: "2.5", Seat: "77", Fields: sellers.Fields{CID: &no},
+		Macros: sellers.Macros{Markup: map[string]string{"${CLICK_URL}": "%%CLICK%%${CLICK_URL_ENC}", "${AUCTION_ID}": "%%ID%%"}},
+	}, "bare": {Addresses: []string{"192.0.2.2"}, Fields: sellers.Fields{Seat: &no}}}, "USD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(name, wantSeat, wantCID string, wantType openrtb2.MarkupType, wantMarkup string) {
+		t.Helper()
+		out, err := encoder1(t, EncoderOptions{}).Bids(nil, bannerRequest(), set.Named(name), &auction.Result{Bids: oneBid(nil).Bids}, make([]auction.NoBidReason, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got openrtb2.BidResponse
+		if err := json.Unmarshal(out, &got); err != nil {
+			t.Fatal(err)
+		}
+		bid := got.SeatBid[0].Bid[0]
+		if got.SeatBid[0].Seat != wantSeat || bid.CID != wantCID || bid.MType != wantType || !strings.Contains(bid.AdM, wantMarkup) {
+			t.Errorf("%s: seat %q, %+v", name, got.SeatBid[0].Seat, bid)
+		}
+	}
+	f("s", "77", "", 0, `<a href="%%CLICK%%https%3A%2F%2Fbid.test%2Fn%2Fclick%3Ft%3Dbid1" target="_blank"><img src="https://cdn.test/\"x\".png?a=%%ID%%">`)
+	f("bare", "", "c1", openrtb2.MarkupBanner, `<a href="https://bid.test/n/click?t=bid1"`)
+}
+
 // A bid that cannot be shown is left out, and the others stay.
 func TestEncodeVerdicts(t *testing.T) {
 	video := bannerCreative
@@ -138,7 +168,7 @@ func TestEncodeVerdicts(t *testing.T) {
 		}
 		result := &auction.Result{Bids: []auction.Bid{{ID: "x", Price: 1, Candidate: auction.Candidate{Campaign: &campaign, Creative: creative}}}}
 		verdict := make([]auction.NoBidReason, 1)
-		out, err := e.Bids(nil, bannerRequest(), result, verdict)
+		out, err := e.Bids(nil, bannerRequest(), &sellers.Seller{}, result, verdict)
 		if err != nil || verdict[0] != want || (len(out) == 0) != (want != auction.NoBidNone) {
 			t.Errorf("%s: verdict %q, %d bytes, error %v; want %q", name, verdict[0], len(out), err, want)
 		}

@@ -15,21 +15,21 @@ const (
 	ImpressionMacro   = "${IMPRESSION_URL}"
 )
 
-// markupOf returns the markup to send for creative in imp: with its macros filled in and missing tracking added. It
+// markupOf returns the markup of a creative to send for imp: with its macros filled in and missing tracking added. It
 // returns false if the impression cannot show the creative.
-func markupOf(imp *auction.Impression, creative *auction.Creative, links *Links) (string, bool) {
-	switch creative.Kind {
+func markupOf(imp *auction.Impression, kind auction.CreativeKind, markup string, links *Links) (string, bool) {
+	switch kind {
 	case auction.BannerCreative:
-		return bannerMarkup(creative.Markup, links), imp.Banner != nil
+		return bannerMarkup(markup, links), imp.Banner != nil
 	case auction.VideoCreative:
-		return vastMarkup(creative.Markup, links), imp.Video != nil
+		return vastMarkup(markup, links), imp.Video != nil
 	case auction.AudioCreative:
-		return vastMarkup(creative.Markup, links), imp.Audio != nil
+		return vastMarkup(markup, links), imp.Audio != nil
 	case auction.NativeCreative:
 		if imp.Native == nil {
 			return "", false
 		}
-		return nativeMarkup(imp.Native, creative.Markup, links)
+		return nativeMarkup(imp.Native, markup, links)
 	}
 	return "", false
 }

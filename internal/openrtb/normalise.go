@@ -67,8 +67,15 @@ func impression(w *wireImp, dst *auction.Raw) {
 	imp.ID = w.ID
 	imp.TagID = w.TagID
 	imp.Secure = w.Secure == 1
-	imp.Floor = floor(w.Floor)
+	imp.Floor = readFloor(w.Floor, dst)
 	imp.FloorCurrency = currency(w.FloorCur)
+	if w.Qty != nil {
+		imp.Quantity = quantity(w.Qty.Multiplier)
+		if imp.Quantity == 0 {
+			imp.Floor = noFloor
+			dst.Unreadable++
+		}
+	}
 	imp.Interstitial = w.Instl == 1
 	imp.Rewarded = w.Rwdd == 1
 	if b := w.Banner; b != nil {
@@ -104,7 +111,7 @@ func impression(w *wireImp, dst *auction.Raw) {
 		}
 		deal := imp.AddDeal()
 		deal.ID = d.ID
-		deal.Floor = floor(d.Floor)
+		deal.Floor = readFloor(d.Floor, dst)
 		deal.FloorCurrency = currency(d.FloorCur)
 		deal.Type = int(clamp(d.AT))
 		deal.Seats = append(deal.Seats, d.WSeat...)
@@ -223,13 +230,33 @@ func either(values ...string) string {
 // clamp limits a count, code or size to the range 0 to MaxInt32.
 func clamp(n int64) int64 { return min(max(n, 0), math.MaxInt32) }
 
+// noFloor is a floor that no bid can reach.
+const noFloor = math.MaxInt64 / 4
+
+// readFloor is floor for one that may be unreadable. That is not a floor of 0: no bid reaches it, and dst counts it.
+func readFloor(cpm amount, dst *auction.Raw) auction.Micros {
+	if math.IsNaN(float64(cpm)) {
+		dst.Unreadable++
+		return noFloor
+	}
+	return floor(float64(cpm))
+}
+
+// quantity is a multiplier in whole thousandths, or 0 if it is none: unreadable, 0 or less, or too large.
+func quantity(multiplier amount) float64 {
+	if q := float64(multiplier); q > 0 && q <= auction.MostQuantity {
+		return max(math.Round(q*1000)/1000, 0.001)
+	}
+	return 0
+}
+
 // floor converts a CPM price to micros, rounded up, because a bid must not be below the floor. A price too large for
 // micros becomes one that no bid can reach; a negative price becomes 0.
 func floor(cpm float64) auction.Micros {
 	m, ok := auction.MicrosFromCPM(cpm)
 	switch {
 	case !ok && cpm > 0:
-		return math.MaxInt64 / 4
+		return noFloor
 	case !ok || m < 0:
 		return 0
 	case m.CPM() < cpm:
@@ -238,11 +265,11 @@ func floor(cpm float64) auction.Micros {
 	return m
 }
 
-func currency(code string) string {
+func currency(code currencyCode) string {
 	if code == "" {
 		return "USD"
 	}
-	return strings.ToUpper(code)
+	return strings.ToUpper(string(code))
 }
 
 // domain returns the host of a domain, host or URL, in lower case, without "www.", scheme, user, port and path.

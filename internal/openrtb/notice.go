@@ -44,7 +44,7 @@ func (s *Server) notice(c *fasthttp.RequestCtx, name string) {
 		name string
 		to   *string
 	}{
-		{ParamToken, &n.Token}, {ParamPrice, &n.Price}, {ParamReason, &n.Reason},
+		{ParamToken, &n.Token}, {ParamPrice, &n.Price}, {ParamReason, &n.Reason}, {ParamQuantity, &n.Quantity},
 		{ParamConversion, &n.ConversionID}, {ParamValue, &n.Value},
 	} {
 		value := fields.Peek(f.name)
@@ -60,7 +60,7 @@ func (s *Server) notice(c *fasthttp.RequestCtx, name string) {
 		c.SetStatusCode(fasthttp.StatusForbidden)
 		return
 	}
-	result, err := s.notices.Notice(s.base, n)
+	result, err := s.booking.Notice(s.base, n)
 	outcome = s.answerNotice(c, kind, result, err)
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"gavel/internal/auction"
+	"gavel/internal/httpd/httpdtest"
 )
 
 func TestNotices(t *testing.T) {
@@ -22,7 +23,11 @@ func TestNotices(t *testing.T) {
 		}
 		return result, fail
 	})
-	s, base, client := startServer(t, &fakeAuctions{run: func(_ context.Context, r *auction.Request) auction.Result { return oneBid(r) }}, notices, Options{})
+	s, bids, client := startServer(t, &fakeAuctions{run: func(_ context.Context, r *auction.Request) auction.Result { return oneBid(r) }}, notices, Options{})
+	base := "http://" + httpdtest.Serve(t, noticeSide{s})
+	if resp, _ := do(t, client, "GET", bids+"/n/win?t=T", ""); resp.StatusCode != 404 {
+		t.Errorf("the port for bid requests answers a notice with %d", resp.StatusCode)
+	}
 	f := func(method, path string, wantStatus int, kind NoticeKind, wantOutcome string) *http.Response {
 		t.Helper()
 		count := func() float64 {
@@ -38,8 +43,8 @@ func TestNotices(t *testing.T) {
 		}
 		return resp
 	}
-	f("GET", "/n/win?t=T&p=1.25", 204, Win, "ok")
-	if want := (Notice{Kind: Win, Token: "T", Price: "1.25"}); got != want {
+	f("GET", "/n/win?t=T&p=1.25&m=3", 204, Win, "ok")
+	if want := (Notice{Kind: Win, Token: "T", Price: "1.25", Quantity: "3"}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	f("GET", "/n/billing?t=T&p=AUDIT", 204, Billing, "ok")
@@ -81,6 +86,7 @@ func TestNotices(t *testing.T) {
 	f("GET", "/n/win?t=T&p="+url.QueryEscape(strings.Repeat("x", 20_000)), 431, Win, "")
 	f("GET", "/n/win?t=boom", 500, Win, "panic")
 	f("GET", "/n/other?t=T", 404, Win, "")
+	f("POST", "/openrtb2/bid", 404, Win, "")
 	f("GET", "/n/", 404, Win, "")
 	if resp := f("HEAD", "/n/click?t=T", 405, Click, ""); resp.Header.Get("Allow") != "GET, POST" {
 		t.Errorf("Allow %q", resp.Header.Get("Allow"))

@@ -3,11 +3,11 @@
 // Decode copies the body of a bid request once. So every string of the auction.Raw stays valid, while the Raw itself
 // is reused. The law (package privacy) makes a Request of it, which is all that auctions see. The Server gives the request a deadline, lets Auctions run it, and writes the answer (Encoder). A
 // faulty request is answered with 400. A fault of the bidder is answered with a no-bid: a valid request always gets 200
-// or 204. Notices that come later (win, billing, loss, impression, click, conversion) arrive on the same server and go
-// to Notices.
+// or 204. Only sellers that are known (internal/sellers) get an answer. Notices that come later (win, billing, loss,
+// impression, click, conversion) arrive on a listener of their own and go to Notices.
 //
-//	POST /openrtb2/bid?exchange=NAME     200 with bids | 204 no bid | 400, 405, 413, 415 without content
-//	GET  /n/KIND?t=TOKEN&p=…&r=…&c=…&v=…  302 (click) | 200 with a pixel (impression) | 204 | 403, 404, 405, 503
+//	POST /openrtb2/bid, /openrtb2/bid/SECRET   200 with bids | 204 no bid | 400, 403, 405, 413, 415 without content
+//	GET  /n/KIND?t=TOKEN&p=…&m=…&r=…&c=…&v=…   302 (click) | 200 with a pixel (impression) | 204 | 403, 404, 405, 503
 package openrtb
 
 import (
@@ -35,7 +35,8 @@ type Auctions interface {
 
 // Links are the URLs of one bid. Win, Billing and Loss may have the exchange's macros (${AUCTION_PRICE}, …), which the
 // exchange fills in. Impression and Click become part of markup. They must need no escaping in HTML, XML or JSON: no
-// quotes, angle brackets, ampersands, backslashes or white space. An empty link is left out.
+// quotes, angle brackets, ampersands, backslashes or white space. Impression may have ~${AUCTION_PRICE} after its token.
+// An empty link is left out.
 type Links struct {
 	Win, Billing, Loss, Impression, Click string
 }
@@ -63,7 +64,8 @@ var noticeKinds = []NoticeKind{Win, Billing, Loss, Impression, Click, Conversion
 // The query parameters of a notice. A Linker uses the same names.
 const (
 	ParamToken      = "t" // identifies the bid; signed
-	ParamPrice      = "p" // ${AUCTION_PRICE}: a CPM price, "AUDIT" or empty
+	ParamPrice      = "p" // ${AUCTION_PRICE}: a price, "AUDIT" or empty
+	ParamQuantity   = "m" // ${AUCTION_MULTIPLIER}
 	ParamReason     = "r" // ${AUCTION_LOSS}
 	ParamConversion = "c" // the advertiser's id of the conversion
 	ParamValue      = "v" // the value of the conversion, in units of the campaign currency
@@ -78,6 +80,7 @@ type Notice struct {
 	Kind         NoticeKind
 	Token        string
 	Price        string
+	Quantity     string
 	Reason       string
 	ConversionID string
 	Value        string

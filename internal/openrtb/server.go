@@ -16,6 +16,7 @@ import (
 
 	"gavel/internal/httpd"
 	"gavel/internal/privacy"
+	"gavel/internal/sellers"
 	"gavel/internal/throttle"
 )
 
@@ -29,6 +30,7 @@ type Limit interface {
 // Options configure a Server. The zero value of a number or duration is its default.
 type Options struct {
 	Law     *privacy.Law // applied to every bid request; required
+	Sellers *sellers.Set // who may send bid requests; required
 	Timing  Timing
 	Encoder EncoderOptions
 
@@ -74,6 +76,7 @@ func (o *Options) fill() error {
 	require(o.GzipFrom > 0, "gzip from %d bytes must be positive", o.GzipFrom)
 	require(o.ReadTimeout > 0 && o.WriteTimeout > 0 && o.IdleTimeout > 0,
 		"timeouts must be positive, have read %v, write %v, idle %v", o.ReadTimeout, o.WriteTimeout, o.IdleTimeout)
+	require(o.Sellers != nil, "the sellers are required")
 	require(o.Logger != nil, "a logger is required")
 	require(o.Registerer != nil, "a metrics registerer is required")
 	return errors.Join(faults...)
@@ -81,7 +84,7 @@ func (o *Options) fill() error {
 
 func ptr[T any](v T) *T { return &v }
 
-// Server is the bidder's public port: bid requests and notices.
+// Server is the bidder's two public ports: one for bid requests, one for notices. Neither answers what belongs to the other.
 //
 // The event loop refuses auctions above the limit. A worker handles every other request. Shutdown first refuses new
 // auctions (204) and closes their connections; auctions that run go on, and notices are still booked. It ends when
@@ -89,10 +92,11 @@ func ptr[T any](v T) *T { return &v }
 type Server struct {
 	options  Options
 	auctions Auctions
-	notices  Notices
+	booking  Notices
 	encoder  *Encoder
 	metrics  *metrics
-	http     *httpd.Server
+	http     *httpd.Server // bid requests
+	notices  *httpd.Server
 
 	base     context.Context // of every auction and notice; ends with the server
 	cancel   context.CancelFunc
@@ -101,7 +105,7 @@ type Server struct {
 
 	work sync.Pool // *work
 	// Throttled logs for single requests.
-	panicLog, noticeLog, bidLog throttle.Line
+	panicLog, noticeLog, bidLog, strangerLog throttle.Line
 }
 
 // NewServer returns a server that does not listen yet. The error joins every fault of the options.
@@ -114,11 +118,11 @@ func NewServer(auctions Auctions, linker Linker, notices Notices, options Option
 	if err := errors.Join(append(faults, err, Pretouch())...); err != nil {
 		return nil, err
 	}
-	s := &Server{options: options, auctions: auctions, notices: notices, encoder: encoder}
+	s := &Server{options: options, auctions: auctions, booking: notices, encoder: encoder}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.work.New = func() any { return new(work) }
 	serve := httpd.Options{
-		Handler:        s.handle,
+		Handler:        s.handleNotice,
 		ErrorHandler:   s.unreadable,
 		MaxConnections: options.MaxConnections,
 		MaxBody:        options.MaxBody,
@@ -127,6 +131,10 @@ func NewServer(auctions Auctions, linker Linker, notices Notices, options Option
 		WriteTimeout:   options.WriteTimeout,
 		IdleTimeout:    options.IdleTimeout,
 	}
+	if s.notices, err = httpd.NewServer(serve); err != nil {
+		return nil, fmt.Errorf("openrtb: %w", err)
+	}
+	serve.Handler = s.handle
 	if options.Limit != nil {
 		serve.Gate = &httpd.Gate{Status: fasthttp.StatusNoContent, Ask: s.begin, Leave: options.Limit.End}
 	}
@@ -139,8 +147,8 @@ func NewServer(auctions Auctions, linker Linker, notices Notices, options Option
 	return s, nil
 }
 
-// Serve answers on listener until Shutdown and then returns nil, or at once if Shutdown was called before. It closes
-// the listener.
+// Serve answers bid requests on listener until Shutdown and then returns nil, or at once if Shutdown was called before. It
+// closes the listener.
 func (s *Server) Serve(listener net.Listener) error {
 	if err := s.http.Serve(listener); err != nil {
 		return fmt.Errorf("openrtb: cannot serve on %s: %w", listener.Addr(), err)
@@ -148,35 +156,52 @@ func (s *Server) Serve(listener net.Listener) error {
 	return nil
 }
 
+// ServeNotices is Serve for notices.
+func (s *Server) ServeNotices(listener net.Listener) error {
+	if err := s.notices.Serve(listener); err != nil {
+		return fmt.Errorf("openrtb: cannot serve notices on %s: %w", listener.Addr(), err)
+	}
+	return nil
+}
+
 // Drain refuses new auctions from now on and nothing else. Shutdown begins with it.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// Shutdown refuses new auctions, stops listening, and waits until the running ones are answered and all connections
-// closed. If ctx ends first, Shutdown returns an error and cancels the context of auctions that still run.
+// Shutdown refuses new auctions, stops listening, and waits until the running ones are answered and all their connections
+// closed. Then it does the same for notices. If ctx ends first, Shutdown returns an error and cancels the context of auctions that still run.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	defer s.cancel()
+	var faults []error
 	if err := s.http.Shutdown(ctx); err != nil {
-		return fmt.Errorf("openrtb: shutdown with %d auctions and %d connections left: %w",
-			s.inFlight.Load(), s.http.Connections(), err)
+		faults = append(faults, fmt.Errorf("openrtb: shutdown with %d auctions and %d connections left: %w",
+			s.inFlight.Load(), s.http.Connections(), err))
 	}
-	return nil
+	if err := s.notices.Shutdown(ctx); err != nil {
+		faults = append(faults, fmt.Errorf("openrtb: shutdown with %d connections of notices left: %w", s.notices.Connections(), err))
+	}
+	return errors.Join(faults...)
 }
 
 // InFlight returns how many auctions are running.
 func (s *Server) InFlight() int { return int(s.inFlight.Load()) }
 
-// handle routes a request.
+// handle routes a request on the port for bid requests.
 func (s *Server) handle(c *fasthttp.RequestCtx) {
-	path := string(c.Path())
-	switch {
-	case path == bidPath:
+	if bids(c.Path()) {
 		s.bid(c)
-	case strings.HasPrefix(path, noticePrefix):
-		s.notice(c, path[len(noticePrefix):])
-	default:
-		c.SetStatusCode(fasthttp.StatusNotFound)
+		return
 	}
+	c.SetStatusCode(fasthttp.StatusNotFound)
+}
+
+// handleNotice routes a request on the port for notices.
+func (s *Server) handleNotice(c *fasthttp.RequestCtx) {
+	if kind, ok := strings.CutPrefix(string(c.Path()), noticePrefix); ok {
+		s.notice(c, kind)
+		return
+	}
+	c.SetStatusCode(fasthttp.StatusNotFound)
 }
 
 // unreadable answers a request that fasthttp cannot read.

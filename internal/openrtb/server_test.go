@@ -24,6 +24,7 @@ import (
 	"gavel/internal/auction"
 	"gavel/internal/httpd/httpdtest"
 	"gavel/internal/privacy/privacytest"
+	"gavel/internal/sellers"
 )
 
 func TestMain(m *testing.M) {
@@ -70,6 +71,25 @@ func oneBid(*auction.Request) auction.Result {
 	return auction.Result{Bids: []auction.Bid{{ID: "bid1", Price: 1500, Candidate: auction.Candidate{Campaign: &campaign, Creative: &bannerCreative}}}}
 }
 
+// testSellers are sellers that are known by a secret each, and "adx", which is known by the address of loopback.
+func testSellers(t testing.TB, more ...string) *sellers.Set {
+	t.Helper()
+	settings := map[string]sellers.Settings{"adx": {Addresses: []string{"127.0.0.0/8", "::1"}}}
+	for _, name := range more {
+		settings[name] = sellers.Settings{Secret: sellers.Secret("secret-of-seller-" + name)}
+	}
+	set, err := sellers.New(settings, "USD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// noticeSide is a server's port for notices.
+type noticeSide struct{ *Server }
+
+func (s noticeSide) Serve(l net.Listener) error { return s.ServeNotices(l) }
+
 // startServer serves on a free port until the test ends.
 func startServer(t testing.TB, auctions Auctions, notices Notices, o Options) (*Server, string, *http.Client) {
 	t.Helper()
@@ -81,6 +101,9 @@ func startServer(t testing.TB, auctions Auctions, notices Notices, o Options) (*
 	}
 	if o.Law == nil {
 		o.Law = privacytest.Lenient(t)
+	}
+	if o.Sellers == nil {
+		o.Sellers = testSellers(t)
 	}
 	o.Registerer = prometheus.NewRegistry()
 	s, err := NewServer(auctions, testLinker{}, notices, o)
@@ -153,7 +176,7 @@ func TestBidHTTP(t *testing.T) {
 		}
 		return oneBid(req)
 	}}
-	s, base, client := startServer(t, auctions, nil, Options{MaxBody: 4096})
+	s, base, client := startServer(t, auctions, nil, Options{MaxBody: 4096, Sellers: testSellers(t, "empty", "boom")})
 	bid := base + "/openrtb2/bid"
 	f := func(name, method, url, body string, wantStatus int, wantOutcome outcome, header ...string) (*http.Response, string) {
 		t.Helper()
@@ -184,10 +207,12 @@ func TestBidHTTP(t *testing.T) {
 	}
 	f("version 2.6-202309", "POST", bid, minimal, 200, outcomeBid, "x-openrtb-version", "2.6-202309")
 	f("version 3.0", "POST", bid, minimal, 400, outcomeInvalid, "x-openrtb-version", "3.0")
-	f("no bid", "POST", bid+"?exchange=empty", minimal, 204, outcomeNoBid)
-	f("panic", "POST", bid+"?exchange=boom", minimal, 204, outcomeNoBid)
+	f("no bid", "POST", bid+"/secret-of-seller-empty", minimal, 204, outcomeNoBid)
+	f("panic", "POST", bid+"/secret-of-seller-boom?exchange=adx", minimal, 204, outcomeNoBid)
 	f("nothing to fill", "POST", bid, `{"id":"r","imp":[{"id":"1"}]}`, 204, outcomeNoBid)
-	f("exchange name", "POST", bid+"?exchange=a%20b", minimal, 400, outcomeInvalid)
+	f("another's word", "POST", bid+"/secret-of-seller-none", minimal, 403, outcomeStranger)
+	f("part of a secret", "POST", bid+"/secret-of-seller-boo", minimal, 403, outcomeStranger)
+	f("more than a secret", "POST", bid+"/secret-of-seller-empty/x", minimal, 403, outcomeStranger)
 	f("not JSON", "POST", bid, "x", 400, outcomeInvalid)
 	f("empty", "POST", bid, "", 400, outcomeInvalid)
 	f("gzip", "POST", bid, gzipped(t, minimal), 200, outcomeBid, "Content-Encoding", "gzip")

@@ -90,7 +90,7 @@ func coerce(from any, dst reflect.Value) bool {
 			return false
 		}
 		p := reflect.New(dst.Type().Elem())
-		if !coerce(from, p.Elem()) {
+		if !coerce(from, p.Elem()) && !markUnreadable(p) {
 			return false
 		}
 		dst.Set(p)
@@ -116,7 +116,9 @@ func coerce(from any, dst reflect.Value) bool {
 					continue // the key in OpenRTB's spelling takes precedence
 				}
 			}
-			coerce(value, dst.Field(i))
+			if field := dst.Field(i); !coerce(value, field) && value != nil {
+				markUnreadable(field.Addr())
+			}
 		}
 		return true
 	case reflect.Slice:
@@ -153,20 +155,36 @@ func coerce(from any, dst reflect.Value) bool {
 		}
 		return ok
 	case reflect.Int, reflect.Int8, reflect.Int64:
-		n, ok := coerceNumber(from)
+		n, ok := coerceNumber(from, true)
 		whole := int64(math.Trunc(min(max(n, -1<<53), 1<<53)))
 		if ok = ok && !dst.OverflowInt(whole); ok {
 			dst.SetInt(whole)
 		}
 		return ok
 	case reflect.Float64:
-		n, ok := coerceNumber(from)
+		n, ok := coerceNumber(from, dst.Type() != reflect.TypeFor[amount]())
 		if ok {
 			dst.SetFloat(n)
 		}
 		return ok
 	}
 	panic("openrtb: wire type with a field of kind " + dst.Kind().String())
+}
+
+// unreadable is a type whose value must not count as absent if it was sent but cannot be converted.
+type unreadable interface{ setUnreadable() }
+
+func (a *amount) setUnreadable()       { *a = amount(math.NaN()) }
+func (c *currencyCode) setUnreadable() { *c = "?" }
+func (q *wireQty) setUnreadable()      { q.Multiplier.setUnreadable() }
+
+// markUnreadable marks what p points to, if its type can be marked.
+func markUnreadable(p reflect.Value) bool {
+	u, ok := p.Interface().(unreadable)
+	if ok {
+		u.setUnreadable()
+	}
+	return ok
 }
 
 // coerceString reads a string, number or boolean, or a list of strings, which it joins by commas (keywords). If text is
@@ -198,8 +216,9 @@ func coerceString(from any, text bool) (string, bool) {
 	return "", false
 }
 
-// coerceNumber reads a finite number, a string with one, a boolean as 0 or 1, or the first of a list of these.
-func coerceNumber(from any) (float64, bool) {
+// coerceNumber reads a finite number, a string with one, or the first of a list of these. If truth is set, it also reads a
+// boolean, as 0 or 1.
+func coerceNumber(from any, truth bool) (float64, bool) {
 	var s string
 	switch v := from.(type) {
 	case json.Number:
@@ -208,19 +227,19 @@ func coerceNumber(from any) (float64, bool) {
 		s = strings.TrimSpace(v)
 		switch strings.ToLower(s) {
 		case "true", "yes":
-			return 1, true
+			return 1, truth
 		case "false", "no":
-			return 0, true
+			return 0, truth
 		}
 	case bool:
 		if v {
-			return 1, true
+			return 1, truth
 		}
-		return 0, true
+		return 0, truth
 	case []any:
 		if len(v) > 0 {
 			if _, nested := v[0].([]any); !nested {
-				return coerceNumber(v[0])
+				return coerceNumber(v[0], truth)
 			}
 		}
 		return 0, false

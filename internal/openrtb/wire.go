@@ -8,6 +8,12 @@ type (
 	// jsonText is a string that contains JSON. Some exchanges send the JSON itself.
 	jsonText string
 
+	// amount is a price or a quantity that must not count as absent if it cannot be read. It is NaN then.
+	amount float64
+
+	// currencyCode is a currency that must not count as absent if it cannot be read. It is "?" then.
+	currencyCode string
+
 	wireRequest struct {
 		ID    string     `json:"id"`
 		Imp   []wireImp  `json:"imp"`
@@ -28,18 +34,22 @@ type (
 		Regs  wireRegs   `json:"regs"`
 	}
 	wireImp struct {
-		ID       string      `json:"id"`
-		Banner   *wireBanner `json:"banner"`
-		Video    *wireVideo  `json:"video"`
-		Audio    *wireAudio  `json:"audio"`
-		Native   *wireNative `json:"native"`
-		PMP      *wirePMP    `json:"pmp"`
-		Instl    int64       `json:"instl"`
-		TagID    string      `json:"tagid"`
-		Floor    float64     `json:"bidfloor"`
-		FloorCur string      `json:"bidfloorcur"`
-		Secure   int64       `json:"secure"`
-		Rwdd     int64       `json:"rwdd"`
+		ID       string       `json:"id"`
+		Banner   *wireBanner  `json:"banner"`
+		Video    *wireVideo   `json:"video"`
+		Audio    *wireAudio   `json:"audio"`
+		Native   *wireNative  `json:"native"`
+		PMP      *wirePMP     `json:"pmp"`
+		Instl    int64        `json:"instl"`
+		TagID    string       `json:"tagid"`
+		Floor    amount       `json:"bidfloor"`
+		FloorCur currencyCode `json:"bidfloorcur"`
+		Secure   int64        `json:"secure"`
+		Rwdd     int64        `json:"rwdd"`
+		Qty      *wireQty     `json:"qty"`
+	}
+	wireQty struct {
+		Multiplier amount `json:"multiplier"`
 	}
 	wireBanner struct {
 		Format []wireFormat `json:"format"`
@@ -84,12 +94,12 @@ type (
 		Deals   []wireDeal `json:"deals"`
 	}
 	wireDeal struct {
-		ID       string   `json:"id"`
-		Floor    float64  `json:"bidfloor"`
-		FloorCur string   `json:"bidfloorcur"`
-		AT       int64    `json:"at"`
-		WSeat    []string `json:"wseat"`
-		WADomain []string `json:"wadomain"`
+		ID       string       `json:"id"`
+		Floor    amount       `json:"bidfloor"`
+		FloorCur currencyCode `json:"bidfloorcur"`
+		AT       int64        `json:"at"`
+		WSeat    []string     `json:"wseat"`
+		WADomain []string     `json:"wadomain"`
 	}
 	// wireSite is for site, app and dooh, which have nearly the same fields.
 	wireSite struct {

@@ -29,7 +29,7 @@ def main(
     rate: Annotated[float, typer.Option(min=1, help="Auctions a second that the exchange offers.")] = 800,
     replay: Annotated[Path | None, typer.Option(help="Replay this data set's directory instead of simulating.")] = None,
     keep: Annotated[bool, typer.Option(help="Keep the last run's versions, stream and spend.")] = False,
-    free_ports: Annotated[bool, typer.Option(help="Use any free ports instead of 8090-8093 and 4222.")] = False,
+    free_ports: Annotated[bool, typer.Option(help="Use any free ports instead of 8089-8093 and 4222.")] = False,
     directory: Annotated[Path, typer.Option(help="The run's directory; emptied first, unless --keep.")] = ROOT
     / "var/run",
     recipe: Annotated[Path, typer.Option(help="Recipe of P(click | impression), as models/ctr/logreg.yaml.")] = CLICK,
@@ -50,6 +50,7 @@ def main(
             recipes=plan.recipes,
             campaigns=plan.campaigns,
             ports=Ports.free() if free_ports else Ports(),
+            seller="replay" if replay else "sim",
         )
         lock = run.lock()
         run.ports.check()

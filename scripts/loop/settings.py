@@ -21,6 +21,9 @@ from scripts.loop.processes import LoopError
 ROOT = Path(__file__).resolve().parents[2]
 
 
+LOOPBACK = {"addresses": ["127.0.0.1", "::1"]}  # how a bidder knows an exchange on this machine
+
+
 @dataclass(frozen=True)
 class Ports:
     """Loopback ports of one run."""
@@ -30,11 +33,12 @@ class Ports:
     trainer: int = 8092
     exchange: int = 8093
     stream: int = 4222
+    notices: int = 8089
 
     @staticmethod
     def free() -> Ports:
-        """Five free ports."""
-        return Ports(*directory.free_ports(5))
+        """Six free ports."""
+        return Ports(*directory.free_ports(6))
 
     def check(self) -> None:
         """Raise an error that names the first port that is in use, if there is one."""
@@ -49,6 +53,7 @@ class Run:
     recipes: list[Path]
     campaigns: Path
     ports: Ports = field(default_factory=Ports)
+    seller: str = "sim"  # the exchange's name in the bidder's configuration
 
     @property
     def store(self) -> Path:
@@ -105,7 +110,9 @@ class Run:
         bidder |= {
             "listen": f"127.0.0.1:{self.ports.bid}",
             "admin_listen": f"127.0.0.1:{self.ports.admin}",
-            "public_url": self.url(self.ports.bid),
+            "notices": {"listen": f"127.0.0.1:{self.ports.notices}"},
+            "public_url": self.url(self.ports.notices),
+            "sellers": {self.seller: LOOPBACK},
             "state_dir": str(self.directory / "bidder"),
             "campaigns": str(self.campaigns),
         }

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from scripts.loop.directory import free_ports
-from scripts.loop.settings import ROOT, load, model_of
+from scripts.loop.settings import LOOPBACK, ROOT, load, model_of
 
 CLICK_RECIPE = ROOT / "models/ctr/logreg.yaml"  # the bidder's model; its trainer does not run
 SALE_WINDOW_S = 7  # how long a click waits for its sale; the exchange's sales come within 5 s
@@ -28,11 +28,12 @@ class Ports:
     trainer: int = 8097
     stream: int = 4222
     rank_stream: int = 4223
+    notices: int = 8089
 
     @staticmethod
     def free() -> Ports:
         """As many free ports."""
-        return Ports(*free_ports(8))
+        return Ports(*free_ports(9))
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,9 @@ class Run:
         return {
             "listen": f"127.0.0.1:{self.ports.bid}",
             "admin_listen": f"127.0.0.1:{self.ports.bidder_admin}",
-            "public_url": self.url(self.ports.bid),
+            "notices": {"listen": f"127.0.0.1:{self.ports.notices}"},
+            "public_url": self.url(self.ports.notices),
+            "sellers": {"sim": LOOPBACK},
             "state_dir": str(self.directory / "bidder"),
             "campaigns": str(self._banner_file),
             "model_store": str(self.store),

@@ -69,6 +69,7 @@ def serving(folder: Path) -> Iterator[tuple[Child, Ports]]:
         folder / "configs/bidder.yaml",
         listen=f"127.0.0.1:{ports.bid}",
         admin_listen=f"127.0.0.1:{ports.admin}",
+        notices__listen=f"127.0.0.1:{ports.notices}",
         predict__listen=f"127.0.0.1:{ports.trainer}",
         events__embedded_listen=f"127.0.0.1:{ports.stream}",
         model_store="var/store",

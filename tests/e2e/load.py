@@ -42,7 +42,8 @@ class Load:
 
     def __init__(self, bidder: Bidder, *, connections: int = 4, pause_s: float = 0.005, bill: bool = True) -> None:
         self.account = Account()
-        self._address = ("127.0.0.1", bidder.run.ports.bid)
+        ports = bidder.run.ports
+        self._bids, self._notices = ("127.0.0.1", ports.bid), ("127.0.0.1", ports.notices)
         self._pause_s, self._bill = pause_s, bill
         self._numbers = itertools.count()
         self._lock = threading.Lock()  # of the counter
@@ -63,12 +64,14 @@ class Load:
             assert not any(thread.is_alive() for thread in self._threads)
 
     def _loop(self) -> None:
-        connection = http.client.HTTPConnection(*self._address, timeout=5)
+        connection = http.client.HTTPConnection(*self._bids, timeout=5)
+        notices = http.client.HTTPConnection(*self._notices, timeout=5)
         while not self._stop.wait(self._pause_s):  # a refused connection costs nothing: the pause also bounds that
-            self._one(connection)
+            self._one(connection, notices)
         connection.close()
+        notices.close()
 
-    def _one(self, connection: http.client.HTTPConnection) -> None:
+    def _one(self, connection: http.client.HTTPConnection, notices: http.client.HTTPConnection) -> None:
         with self._lock:
             number = next(self._numbers)
         outcome, body = self._exchange(connection, "POST", "/openrtb2/bid", json.dumps(request(f"load-{number}")))
@@ -86,7 +89,7 @@ class Load:
             micros = int(bid["price"] * 900)
             url = urlsplit(filled(bid["burl"], micros / 1000))
             bill = Bill(bid["id"], f"{url.path}?{url.query}", micros)
-            outcome, _ = self._exchange(connection, "GET", bill.url, None)
+            outcome, _ = self._exchange(notices, "GET", bill.url, None)
             if outcome == "204":
                 self.account.taken.append(bill)
             else:

@@ -65,7 +65,9 @@ def test_the_edge_says_what_is_wrong(bidder: tuple[Run, Child]) -> None:
         too_large = b'{"id":"' + b"x" * 300_000 + b'"}'
         assert client.post("/openrtb2/bid", content=too_large).status_code == 413
         assert client.get("/nothing").status_code == 404
-        assert client.get("/n/click", params={"t": "forged"}).status_code == 403
+        assert client.get("/n/click", params={"t": "forged"}).status_code == 404
+        assert client.post("/openrtb2/bid/no-secret-of-anybody", json={}).status_code == 403
+        assert client.get(run.url(run.ports.notices, "/n/click"), params={"t": "forged"}).status_code == 403
 
 
 GOOD_REQUEST: dict[str, Any] = {

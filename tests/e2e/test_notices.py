@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.e2e.world import Bidder, filled
+from tests.e2e.world import Bidder, bids_of, filled, request
 
 
 def get(bidder: Bidder, url: str) -> httpx.Response:
@@ -35,33 +35,48 @@ def test_billing_is_booked_once(steady: Bidder) -> None:
     for _ in range(3):
         assert get(steady, filled(bid["burl"], 1.5)).status_code == 204
     assert steady.spent() == before + 1500
-    # Nor is it booked again at another price.
-    assert get(steady, filled(bid["burl"], 1.75)).status_code == 204
-    assert steady.spent() == before + 1500
-    assert outcome(steady, "billing", "replayed") == 3
+    # Of several prices, the largest counts.
+    for price in (1.25, 1.75, 1.0):
+        assert get(steady, filled(bid["burl"], price)).status_code == 204
+    assert steady.spent() == before + 1750
+    assert outcome(steady, "billing", "replayed") == 4
 
 
-@pytest.mark.parametrize(("price", "name"), [("AUDIT", "audit"), ("", "no_price")])
-def test_a_notice_without_a_price_books_nothing(steady: Bidder, price: str, name: str) -> None:
-    bid, before = steady.one_bid(f"price-{name}"), steady.spent()
+def test_an_audit_books_nothing(steady: Bidder) -> None:
+    bid, before = steady.one_bid("audit"), steady.spent()
     for url in (bid["burl"], bid["nurl"]):
-        assert get(steady, filled(url, price)).status_code == 204
+        assert get(steady, filled(url, "AUDIT")).status_code == 204
     assert steady.spent() == before
-    assert outcome(steady, "billing", name) == 1
+    assert outcome(steady, "billing", "audit") == 1
     # The bid can still be billed for real.
     assert get(steady, filled(bid["burl"], 1.0)).status_code == 204
     assert steady.spent() == before + 1000
 
 
-@pytest.mark.parametrize("price", ["2.001", "1000000", "-1", "NaN", "1,5", "0x10", "${AUCTION_PRICE}"])
-def test_a_price_that_cannot_be_is_refused(steady: Bidder, price: str) -> None:
-    bid, before = steady.one_bid(f"odd-{price}"), steady.spent()
+@pytest.mark.parametrize(
+    ("price", "name"),
+    [
+        *((price, "price_above_bid") for price in ("2.001", "2.4", "1000000")),
+        *((price, "price_unreadable") for price in ("", "-1", "NaN", "1,5", "0x10", "${AUCTION_PRICE}", "WUOXfQAE0sI")),
+    ],
+)
+def test_a_signed_bill_is_a_bill(steady: Bidder, price: str, name: str) -> None:
+    """A price above the bid, or one that cannot be read, books the price of the bid."""
+    bid, before, counted = steady.one_bid(f"odd-{price}"), steady.spent(), outcome(steady, "billing", name)
     assert bid["price"] == 2.0
-    refused = steady.client.get(bid["burl"].split("&p=")[0], params={"t": token(bid["burl"]), "p": price})
-    assert refused.status_code == 400
-    assert steady.spent() == before
-    assert get(steady, filled(bid["burl"], 2.0)).status_code == 204  # the bid itself, to the last micro
+    taken = steady.client.get(bid["burl"].split("?")[0], params={"t": token(bid["burl"]), "p": price})
+    assert taken.status_code == 204
     assert steady.spent() == before + 2000
+    assert outcome(steady, "billing", name) == counted + 1
+
+
+def test_a_test_is_answered_and_not_booked(steady: Bidder) -> None:
+    body, before = request("tested") | {"test": 1}, steady.spent()
+    (bid,) = bids_of(steady.offer(body))
+    for url in (bid["burl"], bid["nurl"], link(bid, "impression")):
+        assert get(steady, filled(url, 2.0)).is_success
+    assert steady.spent() == before
+    assert outcome(steady, "billing", "test") == 1
 
 
 def test_forged_tokens_are_refused(steady: Bidder) -> None:
@@ -69,10 +84,10 @@ def test_forged_tokens_are_refused(steady: Bidder) -> None:
     good = token(bid["burl"])
     for at in range(0, len(good), max(len(good) // 12, 1)):
         forged = good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :]
-        response = steady.client.get(steady.url("/n/billing"), params={"t": forged, "p": "1.0"})
+        response = steady.client.get(steady.notices("/n/billing"), params={"t": forged, "p": "1.0"})
         assert response.status_code == 403, at
     for text in ("", "forged", good[:-1], good + "A", "A" * 5000):
-        status = steady.client.get(steady.url("/n/billing"), params={"t": text, "p": "1.0"}).status_code
+        status = steady.client.get(steady.notices("/n/billing"), params={"t": text, "p": "1.0"}).status_code
         assert status in (400, 403), text[:20]
     assert steady.spent() == before
 
@@ -83,7 +98,7 @@ def test_a_token_serves_one_kind_of_notice(steady: Bidder) -> None:
     links |= {kind: link(bid, kind) for kind in ("click", "impression")}
     for owner, url in links.items():
         for kind in {*links, "conversion"} - {owner}:
-            response = steady.client.get(steady.url(f"/n/{kind}"), params={"t": token(url), "p": "1.0"})
+            response = steady.client.get(steady.notices(f"/n/{kind}"), params={"t": token(url), "p": "1.0"})
             assert response.status_code == 403, (owner, kind)
     assert steady.spent() == before
 
@@ -109,11 +124,11 @@ def test_a_click_leads_to_the_landing_page_and_nowhere_else(steady: Bidder) -> N
     (click,) = parse_qs(to.query)["gavel_click"]
     before = steady.spent()
     for order, value in (("o-1", "12.50"), ("o-1", "12.50"), ("o-2", "3")):
-        response = steady.client.get(steady.url("/n/conversion"), params={"t": click, "c": order, "v": value})
+        response = steady.client.get(steady.notices("/n/conversion"), params={"t": click, "c": order, "v": value})
         assert response.status_code == 204
     assert outcome(steady, "conversion", "accepted") == 2
     assert outcome(steady, "conversion", "replayed") == 1
-    assert steady.client.get(steady.url("/n/billing"), params={"t": click, "p": "1"}).status_code == 403
+    assert steady.client.get(steady.notices("/n/billing"), params={"t": click, "p": "1"}).status_code == 403
     assert steady.spent() == before
 
 
@@ -130,7 +145,7 @@ def test_an_impression_is_a_picture_and_a_preview_is_none(steady: Bidder) -> Non
 
 def test_notices_of_nothing(steady: Bidder) -> None:
     bid = steady.one_bid("nothing")
-    assert steady.client.get(steady.url("/n/other"), params={"t": token(bid["burl"])}).status_code == 404
+    assert steady.client.get(steady.notices("/n/other"), params={"t": token(bid["burl"])}).status_code == 404
     assert steady.client.put(bid["burl"]).status_code == 405
     assert get(steady, bid["burl"] + "&p=" + "9" * 5000).status_code in (400, 431)
     assert "panic" not in steady.log()

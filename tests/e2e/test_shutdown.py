@@ -27,7 +27,7 @@ def total(bills: list[Bill]) -> int:
 def send_again(bidder: Bidder, bills: list[Bill]) -> None:
     """What an exchange does with notices that nobody took."""
     for bill in bills:
-        assert bidder.client.get(bidder.url(bill.url)).status_code == 204
+        assert bidder.client.get(bidder.notices(bill.url)).status_code == 204
 
 
 def books_agree(bidder: Bidder, taken: list[Bill], left_open: list[Bill]) -> None:

@@ -147,6 +147,9 @@ class Bidder:
     def url(self, path: str) -> str:
         return self.run.url(self.run.ports.bid, path)
 
+    def notices(self, path: str) -> str:
+        return self.run.url(self.run.ports.notices, path)
+
     def admin(self, path: str) -> str:
         return self.run.url(self.run.ports.admin, path)
 

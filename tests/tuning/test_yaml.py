@@ -138,7 +138,7 @@ def test_a_trial_of_a_users_configuration_leaves_the_users_stream_alone(tmp_path
         "name: live\nlisten: 0.0.0.0:80\npublic_url: https://bid.example\nmodel_store: /models\n"
         "auction: {click: mine}\nevents: {url: 'nats://stream.internal:4222', max_age: 1h}\nbatcher:\n",
     )
-    written = trial.write_config("try", Ports(1, 2, 3, 4, 5), {"batcher.policy": "eager"})
+    written = trial.write_config("try", Ports(1, 2, 3, 4, 5, 6), {"batcher.policy": "eager"})
     document = yaml.safe_load(written.read_text())
     assert document["listen"] == "127.0.0.1:1"
     assert document["batcher"] == {"policy": "eager"}

@@ -27,9 +27,12 @@ func (r *Recorder) Run(ctx context.Context, req *auction.Request, dst []auction.
 	return r.Auctioneer.Run(ctx, req, dst)
 }
 
-// Sent publishes the bid as an event. If the event cannot be published, Sent logs a warning, and bidding goes on: the
+// Sent publishes the bid as an event, except of a test. If the event cannot be published, Sent logs a warning, and bidding goes on: the
 // event is needed for training, but spend is recorded by notices alone.
 func (r *Recorder) Sent(req *auction.Request, bid *auction.Bid) {
+	if req.Test {
+		return
+	}
 	event := events.NewBid(req, bid, time.Now())
 	if err := r.Publisher.Publish(&event); err != nil {
 		r.lost.Warn(r.Logger, "bid not recorded: it will be missing from training", "error", err)

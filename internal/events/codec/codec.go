@@ -3,8 +3,9 @@
 // On the wire a message is an array of events, and an event an array of positional fields (see reader for how they
 // grow):
 //
-//	[v, id, type, key, t, campaign, creative, exchange, price, reason]        all types but bid
+//	[v, id, type, key, t, campaign, creative, exchange, price, reason]        all types but these
 //	[v, id, "bid", key, t, body]
+//	[v, id, "billing", key, t, campaign, creative, exchange, price, reason, bid time]
 //	[v, id, "ranking", key, t, campaign, creative, exchange, price, reason, body]
 //
 // A bid's body is an array of arrays: request, impression, banner, video, audio, native, inventory, device, geo, user,
@@ -34,7 +35,7 @@ func Append(b []byte, e *events.Event) []byte {
 	switch {
 	case e.Type == events.TypeBid:
 		n = 6
-	case e.Ranking != nil:
+	case e.Ranking != nil || hasBidTime(e):
 		n = 11
 	}
 	b = packed.AppendList(b, n)
@@ -58,11 +59,17 @@ func Append(b []byte, e *events.Event) []byte {
 	b = packed.AppendText(b, e.Exchange)
 	b = packed.AppendInt(b, int64(e.Price))
 	b = packed.AppendInt(b, int64(e.Reason))
-	if e.Ranking != nil {
+	switch {
+	case e.Ranking != nil:
 		b = appendRanking(b, e.Ranking)
+	case hasBidTime(e):
+		b = packed.AppendInt(b, e.BidTime)
 	}
 	return b
 }
+
+// hasBidTime reports whether e has the field that only bills have.
+func hasBidTime(e *events.Event) bool { return e.Type == events.TypeBilling && e.BidTime != 0 }
 
 // Encode returns a payload that holds events.
 func Encode(all []events.Event) []byte {
@@ -137,8 +144,11 @@ func readEvent(r *reader) (events.Event, bool) {
 		e.Exchange = r.str()
 		e.Price = auction.Micros(r.int())
 		e.Reason = int(r.int())
-		if e.Type == events.TypeRanking {
+		switch e.Type {
+		case events.TypeRanking:
 			e.Ranking = readRanking(r)
+		case events.TypeBilling:
+			e.BidTime = r.int()
 		}
 	}
 	r.close(outer)

@@ -71,8 +71,10 @@ func Events() []events.Event {
 	for i, typ := range []events.Type{events.TypeWin, events.TypeLoss, events.TypeBilling, events.TypeImpression, events.TypeClick, events.TypeConversion} {
 		e := events.Event{ID: events.EventID(typ, bid.ID), Type: typ, Key: bid.ID, Time: t0.UnixMilli() + int64(i), Campaign: "c-1", Creative: "cr-1", Exchange: "default"}
 		switch typ {
-		case events.TypeWin, events.TypeBilling:
+		case events.TypeWin:
 			e.Price = 1100
+		case events.TypeBilling:
+			e.Price, e.BidTime = 1100, t0.Truncate(time.Second).UnixMilli()
 		case events.TypeLoss:
 			e.Reason = 102
 		case events.TypeConversion:

@@ -20,7 +20,10 @@ func (n *Handler) clicked(ctx context.Context, c *Claims, e *events.Event, now t
 	if err != nil {
 		return "", outcomeNoLanding, err
 	}
-	outcome, err = n.store(ctx, e, now)
+	if c.Test {
+		return redirect, outcomeTest, nil
+	}
+	outcome, err = n.store(ctx, e, e.ID, now)
 	if err != nil {
 		n.o.Logger.Warn("click not stored, redirected all the same", "bid", c.Bid, "error", err)
 	}

@@ -17,13 +17,15 @@ import (
 
 	"gavel/internal/auction"
 	"gavel/internal/events"
+	"gavel/internal/sellers"
+	"gavel/internal/throttle"
 )
 
 // Ledger books the spend of notices; internal/auction's Ledger has these methods. Safe for concurrent use, no I/O.
 type Ledger interface {
-	// Book spends price of the campaign's budget for bid id and frees the reservation. If id is booked already, it changes
-	// nothing and returns false.
-	Book(campaign, id string, price auction.Micros, at time.Time) bool
+	// Book spends price of the campaign's budget for bid id, on the day when the bid was made, and frees the reservation. Of
+	// several bills of one bid, the largest counts. Book returns what it added, and false if the bill changed nothing.
+	Book(campaign, id string, price auction.Micros, made time.Time) (added auction.Micros, counted bool)
 	// Release frees the reservation of id; unknown ids are ignored.
 	Release(id string)
 }
@@ -34,7 +36,8 @@ type Ledger interface {
 type Notice struct {
 	Kind         events.Type
 	Token        string
-	Price        string // CPM, in the campaigns' currency; "AUDIT" or empty: not to be booked
+	Price        string // of one impression, in the seller's form; "AUDIT": nothing is to be booked
+	Quantity     string // impressions that were delivered
 	Reason       string // loss
 	ConversionID string // the advertiser's; "" means the only conversion or sale of a click
 	Value        string // of a conversion or sale, in units of currency
@@ -42,7 +45,7 @@ type Notice struct {
 
 // The errors of Handle that the HTTP server answers differently. ErrBadToken is the fourth.
 var (
-	ErrBadNotice     = errors.New("notices: notice malformed")           // a field does not parse, or the price is above the bid
+	ErrBadNotice     = errors.New("notices: notice malformed")           // a field does not parse
 	ErrUnknownNotice = errors.New("notices: unknown landing page")       // the token is valid, but the landing page no longer exists
 	ErrUnavailable   = errors.New("notices: notice could not be stored") // try again later
 )
@@ -55,13 +58,14 @@ type Options struct {
 	// used.
 	Sales  bool
 	Ledger Ledger
+	// Sellers say which notices are bills, how their prices are written, and how long notices of exchanges and impressions
+	// are valid. A handler of sales has none.
+	Sellers *sellers.Set
 	// Landing returns the landing page of a creative, false if there is none. Clicks are redirected only to these.
 	Landing func(campaign, creative string) (page string, ok bool)
 
-	// How long after the bid a notice is valid. 0: an hour for the exchange's notices and for impressions, a day for
-	// clicks, 30 days from the click for conversions and sales. ExchangeTTL is also how long a bid may still be billed, so leases
-	// give budget back no sooner.
-	ExchangeTTL, ImpressionTTL, ClickTTL, ConversionTTL, SaleTTL time.Duration
+	// How long other notices are valid. 0: a day from the bid for clicks, 30 days from the click for conversions and sales.
+	ClickTTL, ConversionTTL, SaleTTL time.Duration
 	// StoreWait bounds how long a notice waits for its event to be stored. 0: 2 s.
 	StoreWait time.Duration
 	// Remember is how many notice ids are remembered, so that repeats are cheap. 0: 1,000,000, about 100 bytes each.
@@ -77,6 +81,7 @@ type Handler struct {
 	o        Options
 	seen     *seen
 	outcomes *prometheus.CounterVec
+	strange  throttle.Line // bills without a readable price, or above the bid
 }
 
 // The outcomes of a notice, as gavel_notices_total counts them.
@@ -84,12 +89,12 @@ const (
 	outcomeAccepted    = "accepted"
 	outcomeReplayed    = "replayed" // a repeat: answered like the first, nothing changed
 	outcomeAudit       = "audit"
-	outcomeNoPrice     = "no_price"
+	outcomeTest        = "test"             // of a test auction: nothing is booked or published
+	outcomeUnreadable  = "price_unreadable" // a bill; the bid's price is booked
+	outcomeAboveBid    = "price_above_bid"  // a bill; the bid's price is booked
 	outcomeForged      = "forged"
 	outcomeExpired     = "expired"
 	outcomeBroken      = "malformed_token"
-	outcomeBadPrice    = "bad_price"
-	outcomeAboveBid    = "price_above_bid"
 	outcomeBadField    = "bad_field"
 	outcomeNoLanding   = "no_landing_page"
 	outcomeUnavailable = "unavailable"
@@ -106,13 +111,12 @@ func New(o Options) (*Handler, error) {
 	need(o.Keys != nil, "Keys")
 	need(o.Sales || o.Ledger != nil, "Ledger")
 	need(o.Publisher != nil, "Publisher")
+	need(o.Sales || o.Sellers != nil, "Sellers")
 	need(o.Sales || o.Landing != nil, "Landing")
 	need(o.Registerer != nil, "Registerer")
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("notices: cannot take notices: %w", err)
 	}
-	o.ExchangeTTL = cmp.Or(o.ExchangeTTL, events.ExchangeTTL)
-	o.ImpressionTTL = cmp.Or(o.ImpressionTTL, time.Hour)
 	o.ClickTTL = cmp.Or(o.ClickTTL, 24*time.Hour)
 	o.ConversionTTL = cmp.Or(o.ConversionTTL, 30*24*time.Hour)
 	o.SaleTTL = cmp.Or(o.SaleTTL, 30*24*time.Hour)
@@ -124,9 +128,13 @@ func New(o Options) (*Handler, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	window := time.Hour
+	if o.Sellers != nil {
+		window = o.Sellers.LongestNoticeTime()
+	}
 	n := &Handler{
 		o:    o,
-		seen: newSeen(o.ExchangeTTL, max(o.Remember/2, 1)),
+		seen: newSeen(window, max(o.Remember/2, 1)),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gavel_notices_total",
 			Help: "Notices, by kind and outcome.",
@@ -162,10 +170,8 @@ func (n *Handler) ttl(kind events.Type) time.Duration {
 	switch kind {
 	case events.TypeSale:
 		return n.o.SaleTTL
-	case events.TypeWin, events.TypeBilling, events.TypeLoss:
-		return n.o.ExchangeTTL
-	case events.TypeImpression:
-		return n.o.ImpressionTTL
+	case events.TypeWin, events.TypeBilling, events.TypeLoss, events.TypeImpression:
+		return n.o.Sellers.LongestNoticeTime() // handle looks at the seller's own
 	case events.TypeClick:
 		return n.o.ClickTTL
 	case events.TypeConversion:
@@ -179,8 +185,15 @@ func (n *Handler) handle(ctx context.Context, nt *Notice) (redirect, outcome str
 	if ttl == 0 {
 		return "", outcomeBadField, fmt.Errorf("%w: kind %.20q", ErrBadNotice, string(nt.Kind))
 	}
+	if nt.Kind == events.TypeImpression {
+		nt = splitToken(nt)
+	}
 	now := n.o.Now()
 	c, err := n.o.Keys.Verify(nt.Kind, nt.Token, now, ttl)
+	seller := n.seller(&c)
+	if err == nil && n.timed(nt.Kind) && now.Sub(c.Issued) > seller.NoticeTime {
+		err = errTokenExpired
+	}
 	switch {
 	case errors.Is(err, errTokenExpired):
 		return "", outcomeExpired, err
@@ -198,11 +211,19 @@ func (n *Handler) handle(ctx context.Context, nt *Notice) (redirect, outcome str
 		Creative: c.Creative,
 		Exchange: c.Exchange,
 	}
+	if c.Test && nt.Kind != events.TypeClick {
+		return "", outcomeTest, nil
+	}
 	switch nt.Kind {
 	case events.TypeWin, events.TypeBilling:
-		return n.paid(ctx, nt, &c, &e, now)
+		outcome, err = n.paid(ctx, nt, &c, &e, seller, now)
+		return "", outcome, err
+	case events.TypeImpression:
+		outcome, err = n.shown(ctx, nt, &c, &e, seller, now)
+		return "", outcome, err
 	case events.TypeLoss:
-		return n.lost(ctx, nt, &c, &e, now)
+		outcome, err = n.lost(ctx, nt, &c, &e, seller, now)
+		return "", outcome, err
 	case events.TypeClick:
 		return n.clicked(ctx, &c, &e, now)
 	case events.TypeConversion, events.TypeSale:
@@ -210,74 +231,49 @@ func (n *Handler) handle(ctx context.Context, nt *Notice) (redirect, outcome str
 			e.ID += ":" + shortID(nt.ConversionID)
 		}
 		if nt.Value != "" {
-			v, err := parseDecimal(nt.Value)
+			v, err := sellers.ParseAmount(nt.Value)
 			if err != nil || v*1e6 > math.MaxInt64/2 {
 				return "", outcomeBadField, fmt.Errorf("%w: value %.40q is not an amount", ErrBadNotice, nt.Value)
 			}
 			e.Price = auction.Micros(math.Round(v * 1e6))
 		}
 	}
-	outcome, err = n.store(ctx, &e, now)
+	outcome, err = n.store(ctx, &e, e.ID, now)
 	return "", outcome, err
 }
 
-// paid handles win and billing notices. Both have a price, but only billing is spend.
-func (n *Handler) paid(ctx context.Context, nt *Notice, c *Claims, e *events.Event, now time.Time) (_, outcome string, err error) {
-	switch nt.Price {
-	case "AUDIT":
-		return "", outcomeAudit, nil
-	case "":
-		return "", outcomeNoPrice, nil
+// seller is the seller of a bid; nil for a handler of sales.
+func (n *Handler) seller(c *Claims) *sellers.Seller {
+	if n.o.Sales {
+		return nil
 	}
-	price, outcome, err := n.price(nt.Price, c)
-	if err != nil {
-		return "", outcome, err
-	}
-	e.Price = price
-	fresh := true
-	if nt.Kind == events.TypeBilling {
-		fresh = n.o.Ledger.Book(c.Campaign, c.Bid, price, now)
-	}
-	outcome, err = n.store(ctx, e, now)
-	if err == nil && !fresh {
-		outcome = outcomeReplayed
-	}
-	return "", outcome, err
+	return n.o.Sellers.Named(c.Exchange)
 }
 
-func (n *Handler) price(text string, c *Claims) (auction.Micros, string, error) {
-	cpm, err := parseDecimal(text)
-	if err != nil {
-		return 0, outcomeBadPrice, fmt.Errorf("%w: price %.40q of bid %s is not a CPM: %w (was the macro filled in?)", ErrBadNotice, text, c.Bid, err)
+// timed reports whether the seller's setting says how long notices of a kind are valid.
+func (n *Handler) timed(kind events.Type) bool {
+	switch kind {
+	case events.TypeWin, events.TypeBilling, events.TypeLoss, events.TypeImpression:
+		return !n.o.Sales
 	}
-	price, ok := auction.MicrosFromCPM(cpm)
-	if !ok {
-		return 0, outcomeBadPrice, fmt.Errorf("%w: price %.40q of bid %s is out of range", ErrBadNotice, text, c.Bid)
-	}
-	if price > c.MaxPrice {
-		return 0, outcomeAboveBid, fmt.Errorf("%w: price %s CPM of bid %s is above the %v CPM that were bid, and is not booked", ErrBadNotice, text, c.Bid, c.MaxPrice.CPM())
-	}
-	return price, "", nil
+	return false
 }
 
-func (n *Handler) lost(ctx context.Context, nt *Notice, c *Claims, e *events.Event, now time.Time) (_, outcome string, err error) {
+func (n *Handler) lost(ctx context.Context, nt *Notice, c *Claims, e *events.Event, seller *sellers.Seller, now time.Time) (outcome string, err error) {
 	if r := nt.Reason; r != "" {
 		// An exchange that does not know the macro sends it back unchanged. The loss counts even without a reason.
 		if v, err := strconv.ParseUint(r, 10, 16); err == nil {
 			e.Reason = int(v)
 		}
 	}
-	if cpm, err := parseDecimal(nt.Price); err == nil {
-		e.Price, _ = auction.MicrosFromCPM(cpm) // the winning price, usually above our bid
-	}
+	e.Price, _ = seller.Price(nt.Price) // the winning price, usually above our bid
 	n.o.Ledger.Release(c.Bid)
-	outcome, err = n.store(ctx, e, now)
-	return "", outcome, err
+	return n.store(ctx, e, e.ID, now)
 }
 
-// store publishes e unless it was stored before. For important events it waits until e is stored.
-func (n *Handler) store(ctx context.Context, e *events.Event, now time.Time) (outcome string, err error) {
-	if !n.seen.add(e.ID, now) {
+// store publishes e unless an event with the same key was stored before. For important events it waits until e is stored.
+func (n *Handler) store(ctx context.Context, e *events.Event, key string, now time.Time) (outcome string, err error) {
+	if !n.seen.add(key, now) {
 		return outcomeReplayed, nil
 	}
 	if e.Type.Important() {
@@ -288,7 +284,7 @@ func (n *Handler) store(ctx context.Context, e *events.Event, now time.Time) (ou
 		err = n.o.Publisher.Publish(e)
 	}
 	if err != nil {
-		n.seen.remove(e.ID)
+		n.seen.remove(key)
 		return outcomeUnavailable, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return outcomeAccepted, nil

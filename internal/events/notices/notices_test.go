@@ -60,7 +60,7 @@ func newNoticeWorld(t *testing.T) *noticeWorld {
 func (w *noticeWorld) restart() {
 	w.reg = prometheus.NewRegistry()
 	n, err := New(Options{
-		Keys: w.keys, Ledger: w.ledger, Publisher: w.out, Registerer: w.reg,
+		Keys: w.keys, Ledger: w.ledger, Sellers: testSellers(w.t), Publisher: w.out, Registerer: w.reg,
 		Landing: func(campaign, creative string) (string, bool) {
 			return w.landing, campaign == "c-1" && creative == "cr-1"
 		},
@@ -103,36 +103,6 @@ func (w *noticeWorld) outcome(kind events.Type, outcome string) float64 {
 	return 0
 }
 
-func TestBilling(t *testing.T) {
-	f := func(name, price string, want auction.Micros, stored int, wantErr error, outcome string) {
-		t.Helper()
-		t.Run(name, func(t *testing.T) {
-			w := newNoticeWorld(t)
-			_, err := w.n.Handle(t.Context(), &Notice{Kind: events.TypeBilling, Token: w.token(events.TypeBilling, testClaims), Price: price})
-			if !errors.Is(err, wantErr) {
-				t.Errorf("error %v, want %v", err, wantErr)
-			}
-			if w.spent() != want || len(w.out.events) != stored {
-				t.Errorf("spent %d with %d events, want %d with %d", w.spent(), len(w.out.events), want, stored)
-			}
-			if w.outcome(events.TypeBilling, outcome) != 1 {
-				t.Errorf("outcome %s not counted", outcome)
-			}
-		})
-	}
-	f("a price", "1.1", 1100, 1, nil, outcomeAccepted)
-	f("the price of the bid", "1.234", 1234, 1, nil, outcomeAccepted)
-	f("an exponent", "1.1E0", 1100, 1, nil, outcomeAccepted)
-	f("nothing to pay", "0", 0, 1, nil, outcomeAccepted)
-	f("above the bid", "1.235", 0, 0, ErrBadNotice, outcomeAboveBid)
-	f("far above the bid", "1e30", 0, 0, ErrBadNotice, outcomeBadPrice)
-	f("an audit", "AUDIT", 0, 0, nil, outcomeAudit)
-	f("no price", "", 0, 0, nil, outcomeNoPrice)
-	for _, bad := range []string{"${AUCTION_PRICE}", "-1", "NaN", "Inf", "0x1p-2", "1_0", "1,5", "1e999", "abc", strings.Repeat("1", 40), "+1", "."} {
-		f("price "+bad[:min(len(bad), 10)], bad, 0, 0, ErrBadNotice, outcomeBadPrice)
-	}
-}
-
 func TestBillingReplayed(t *testing.T) {
 	w := newNoticeWorld(t)
 	n := &Notice{Kind: events.TypeBilling, Token: w.token(events.TypeBilling, testClaims), Price: "1.1"}
@@ -144,11 +114,13 @@ func TestBillingReplayed(t *testing.T) {
 	if w.spent() != 1100 || len(w.out.events) != 1 || w.outcome(events.TypeBilling, outcomeReplayed) != 2 {
 		t.Errorf("spent %d, %d events", w.spent(), len(w.out.events))
 	}
-	// Another price, or a process that has forgotten all but the ledger, does not book again.
-	n.Price = "1.2"
+	// Nor does a lower price, or a process that has forgotten all but the ledger, book again.
 	w.restart()
-	if _, err := w.n.Handle(t.Context(), n); err != nil || w.spent() != 1100 {
-		t.Errorf("after a restart: spent %d, %v", w.spent(), err)
+	for _, price := range []string{"1.1", "1.0", "0"} {
+		n.Price = price
+		if _, err := w.n.Handle(t.Context(), n); err != nil || w.spent() != 1100 {
+			t.Errorf("after a restart, %s: spent %d, %v", price, w.spent(), err)
+		}
 	}
 	// Nor do many at once.
 	w = newNoticeWorld(t)
@@ -197,7 +169,7 @@ func TestNoticeRefused(t *testing.T) {
 		}
 	}
 	old := testClaims
-	old.Issued = w.now.Add(-2 * time.Hour)
+	old.Issued = w.now.Add(-4 * time.Hour)
 	gone := testClaims
 	gone.Creative = "cr-2"
 	f("another kind's token", Notice{Kind: events.TypeBilling, Token: w.token(events.TypeClick, testClaims), Price: "1"}, ErrBadToken, events.TypeBilling, outcomeForged)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"math"
 	"sync"
 	"time"
 
@@ -22,22 +23,29 @@ type Claims struct {
 	Campaign string
 	Creative string
 	Exchange string
-	MaxPrice auction.Micros // the bid's price; a price above it is never booked
-	Issued   time.Time      // whole seconds
+	MaxPrice auction.Micros // the bid's price for one impression; what exceeds it is never booked
+	Quantity float64        // impressions that one display counts for, in thousandths; 0 means 1
+	Test     bool           // nothing is booked or published
+	Issued   time.Time      // when the bid was made, in whole seconds
 }
 
 // A token is base64url(payload ‖ mac). The payload is one for all notices of a bid:
 //
-//	format (1 byte) ‖ key id (1 byte) ‖ issued (uvarint s) ‖ max price (uvarint) ‖ bid ‖ campaign ‖ creative ‖ exchange
+//	format (1 byte) ‖ key id (1 byte) ‖ issued (uvarint s) ‖ max price (uvarint) ‖ [quantity (uvarint, thousandths)] ‖
+//	bid ‖ campaign ‖ creative ‖ exchange
 //
-// with each string's length (1 byte) before it. The mac covers the kind of notice: it is the first 16 bytes of
+// with each string's length (1 byte) before it. The format is 1, plus formatTest for a test and formatQuantity if there is
+// a quantity. The mac covers the kind of notice: it is the first 16 bytes of
 // SHA-256(HMAC-SHA256(key, payload) ‖ kind). So one HMAC serves the five links of a bid. A person who sees the click link in
 // a page cannot make the billing link from it.
 const (
-	tokenFormat  = 1
+	tokenFormat    = 1
+	formatTest     = 0x10
+	formatQuantity = 0x20
+
 	macBytes     = 16
 	maxClaim     = 255
-	maxTokenSize = 4 * (2 + 2*binary.MaxVarintLen64 + 4*(1+maxClaim) + macBytes + 2) / 3
+	maxTokenSize = 4 * (2 + 3*binary.MaxVarintLen64 + 4*(1+maxClaim) + macBytes + 2) / 3
 )
 
 // The reasons for refusing a token; all are ErrBadToken.
@@ -91,9 +99,20 @@ type signer struct {
 // is rare: the campaign file and the bidder keep ids short.
 func (k *Keyring) sign(c *Claims, buf []byte) (signer, error) {
 	key := (*k.keys.Load())[0]
-	b := append(buf[:0], tokenFormat, key.id)
+	format, quantity := byte(tokenFormat), uint64(0)
+	if c.Test {
+		format |= formatTest
+	}
+	if c.Quantity != 0 && c.Quantity != 1 {
+		format |= formatQuantity
+		quantity = uint64(math.Round(math.Min(c.Quantity, auction.MostQuantity) * 1000))
+	}
+	b := append(buf[:0], format, key.id)
 	b = binary.AppendUvarint(b, uint64(max(c.Issued.Unix(), 0)))
 	b = binary.AppendUvarint(b, uint64(max(c.MaxPrice, 0)))
+	if quantity != 0 {
+		b = binary.AppendUvarint(b, quantity)
+	}
 	for _, s := range [...]string{c.Bid, c.Campaign, c.Creative, c.Exchange} {
 		if len(s) > maxClaim {
 			return signer{}, fmt.Errorf("notices: cannot sign a token: %.40q… has %d bytes, at most %d fit", s, len(s), maxClaim)
@@ -131,7 +150,7 @@ func (k *Keyring) Verify(kind events.Type, token string, now time.Time, ttl time
 	}
 	var stack [384]byte
 	raw, err := tokenEncoding.AppendDecode(stack[:0], []byte(token))
-	if err != nil || len(raw) < 2+macBytes || raw[0] != tokenFormat {
+	if err != nil || len(raw) < 2+macBytes || raw[0]&^(formatTest|formatQuantity) != tokenFormat {
 		return Claims{}, errTokenBroken
 	}
 	payload, mac := raw[:len(raw)-macBytes], raw[len(raw)-macBytes:]
@@ -147,7 +166,7 @@ func (k *Keyring) Verify(kind events.Type, token string, now time.Time, ttl time
 	if !good {
 		return Claims{}, errTokenForged
 	}
-	c, ok := readClaims(payload[2:])
+	c, ok := readClaims(payload[0], payload[2:])
 	if !ok {
 		return Claims{}, errTokenBroken
 	}
@@ -157,7 +176,7 @@ func (k *Keyring) Verify(kind events.Type, token string, now time.Time, ttl time
 	return c, nil
 }
 
-func readClaims(b []byte) (c Claims, ok bool) {
+func readClaims(format byte, b []byte) (c Claims, ok bool) {
 	issued, n := binary.Uvarint(b)
 	if n <= 0 {
 		return c, false
@@ -170,6 +189,15 @@ func readClaims(b []byte) (c Claims, ok bool) {
 	b = b[n:]
 	c.Issued = time.Unix(int64(issued), 0)
 	c.MaxPrice = auction.Micros(price)
+	c.Test = format&formatTest != 0
+	if format&formatQuantity != 0 {
+		quantity, n := binary.Uvarint(b)
+		if n <= 0 {
+			return c, false
+		}
+		b = b[n:]
+		c.Quantity = float64(quantity) / 1000
+	}
 	for _, s := range [...]*string{&c.Bid, &c.Campaign, &c.Creative, &c.Exchange} {
 		if len(b) == 0 || len(b) < 1+int(b[0]) {
 			return c, false

@@ -53,6 +53,21 @@ func TestToken(t *testing.T) {
 	}
 }
 
+// A test's token, and one for a quantity, say so; the others are as short as before.
+func TestTokenOfTestAndQuantity(t *testing.T) {
+	k := testKeys(t)
+	for _, c := range []Claims{testClaims, {Bid: "b", Test: true}, {Bid: "b", Quantity: 30.3}, {Bid: "b", Quantity: 0.001, Test: true}} {
+		c.Issued = testClaims.Issued
+		token, err := k.Token(events.TypeBilling, &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := k.Verify(events.TypeBilling, token, c.Issued, time.Hour); err != nil || got != c {
+			t.Errorf("%+v, %v, want %+v", got, err, c)
+		}
+	}
+}
+
 // No token that differs in a bit is believed.
 func TestTokenForged(t *testing.T) {
 	k := testKeys(t)
@@ -156,12 +171,13 @@ func TestKeyring(t *testing.T) {
 func TestLinks(t *testing.T) {
 	k := testKeys(t)
 	now := time.Unix(1_770_000_000, 0)
-	l, err := NewLinker("https://bid.example.com/x/", k, func() time.Time { return now })
+	l, err := NewLinker("https://bid.example.com/x/", k, testSellers(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req := eventstest.Request()
 	bid := eventstest.Bid(req)
+	bid.Made = now
 	links := l.Links(req, bid)
 	f := func(kind events.Type, link, tail string) {
 		t.Helper()
@@ -186,14 +202,14 @@ func TestLinks(t *testing.T) {
 		t.Errorf("an id that cannot be signed gives %+v", got)
 	}
 	for _, base := range []string{"", "bid.example.com", "ftp://x", "http://x/?a=b", "http://u:p@x", "http://x/<a>", "http://x/#f"} {
-		if _, err := NewLinker(base, k, nil); err == nil {
+		if _, err := NewLinker(base, k, testSellers(t)); err == nil {
 			t.Errorf("base %q: no error", base)
 		}
 	}
 }
 
 func BenchmarkLinks(b *testing.B) {
-	l, err := NewLinker("https://bid.example.com", testKeys(b), nil)
+	l, err := NewLinker("https://bid.example.com", testKeys(b), testSellers(b))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -15,24 +15,25 @@ import (
 
 // Ledger books spend; internal/auction's Ledger has this method.
 type Ledger interface {
-	// Book spends price of the campaign's budget for bid id. If id is booked already, it changes nothing and returns false.
-	Book(campaign, id string, price auction.Micros, at time.Time) bool
+	// Book spends price of the campaign's budget for bid id, on the day when the bid was made. Of several bills of one bid,
+	// the largest counts. Book returns what it added, and false if the bill changed nothing.
+	Book(campaign, id string, price auction.Micros, made time.Time) (added auction.Micros, counted bool)
 }
 
 // Rebuilt is what Rebuild found.
 type Rebuilt struct {
 	Messages, Bookings, Repeats, Lost uint64
-	Spend                             auction.Micros // of the bookings that counted, each on the day of its event
+	Spend                             auction.Micros // of the bookings that counted, each on the day of its bid
 }
 
 // Rebuild restores a ledger after a restart from the stream's messages. It books every billing event of the UTC day of now,
-// and of the last events.ExchangeTTL if that reaches back further. So a bill that is repeated just after midnight books
-// nothing. Bookings are by bid id, so events that are booked already change nothing. Rebuild reads the messages that the
+// and of the time before now in which bills may come (within) if that reaches back further. So a bill that is repeated just
+// after midnight books nothing. Bookings are by bid id, so events that are booked already change nothing. Rebuild reads the messages that the
 // stream held when it began. If source is not "", it books only the events of that bidder. Damaged messages are logged and skipped.
-func Rebuild(ctx context.Context, s stream.Stream, source string, now time.Time, ledger Ledger, log *slog.Logger) (Rebuilt, error) {
+func Rebuild(ctx context.Context, s stream.Stream, source string, now time.Time, within time.Duration, ledger Ledger, log *slog.Logger) (Rebuilt, error) {
 	var out Rebuilt
 	since := now.UTC().Truncate(24 * time.Hour)
-	if believed := now.Add(-events.ExchangeTTL); believed.Before(since) {
+	if believed := now.Add(-within); believed.Before(since) {
 		since = believed
 	}
 	err := replay(ctx, s, since, log, func(m *events.Message) {
@@ -46,9 +47,9 @@ func Rebuild(ctx context.Context, s stream.Stream, source string, now time.Time,
 			if e.Type != events.TypeBilling || e.Version > events.Schema || e.At().Before(since) {
 				continue
 			}
-			if ledger.Book(e.Campaign, e.Key, e.Price, e.At()) {
+			if added, counted := ledger.Book(e.Campaign, e.Key, e.Price, e.BidAt()); counted {
 				out.Bookings++
-				out.Spend += e.Price
+				out.Spend += added
 			} else {
 				out.Repeats++
 			}
@@ -60,23 +61,24 @@ func Rebuild(ctx context.Context, s stream.Stream, source string, now time.Time,
 	return out, nil
 }
 
-// Of sums the billing events of one bidder on a UTC day by campaign, each bid once. That is what a dead bidder really spent.
+// Of sums the bills of one bidder's bids of a UTC day by campaign, of each bid the largest. That is what a dead bidder really
+// spent.
 // Damaged messages are logged and skipped.
 func Of(ctx context.Context, s stream.Stream, source string, day auction.Day, log *slog.Logger) (map[string]auction.Micros, error) {
 	spent := make(map[string]auction.Micros)
-	seen := make(map[string]struct{})
+	most := make(map[string]auction.Micros) // by event id
 	err := replay(ctx, s, day.Start(), log, func(m *events.Message) {
 		if m.Source != source {
 			return
 		}
 		for i := range m.Events {
 			e := &m.Events[i]
-			if e.Type != events.TypeBilling || e.Version > events.Schema || auction.DayOf(e.At()) != day {
+			if e.Type != events.TypeBilling || e.Version > events.Schema || auction.DayOf(e.BidAt()) != day {
 				continue
 			}
-			if _, ok := seen[e.ID]; !ok {
-				seen[e.ID] = struct{}{}
-				spent[e.Campaign] += e.Price
+			if before := most[e.ID]; e.Price > before {
+				most[e.ID] = e.Price
+				spent[e.Campaign] += e.Price - before
 			}
 		}
 	})

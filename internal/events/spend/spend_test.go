@@ -95,7 +95,7 @@ func testRebuild(t *testing.T, s stream.Stream) {
 	ctx := within(t, 20*time.Second)
 	ledger := newLedger(t)
 	now := time.Now()
-	if got, err := spend.Rebuild(ctx, s, "", now, ledger, quiet); err != nil || got.Bookings != 0 {
+	if got, err := spend.Rebuild(ctx, s, "", now, 3*time.Hour, ledger, quiet); err != nil || got.Bookings != 0 {
 		t.Fatalf("an empty stream: %+v, %v", got, err)
 	}
 	for _, source := range []string{"bidder-1", "bidder-2"} {
@@ -120,11 +120,11 @@ func testRebuild(t *testing.T, s stream.Stream) {
 	}
 	day := auction.DayOf(now)
 	ledger.Book("c", "bidder-1"+"000003", 1, now) // known already
-	got, err := spend.Rebuild(ctx, s, "bidder-1", now, ledger, quiet)
+	got, err := spend.Rebuild(ctx, s, "bidder-1", now, 3*time.Hour, ledger, quiet)
 	if err != nil || got.Bookings != 99 || got.Repeats != 51 || ledger.Spent("c", day) != 100 {
 		t.Errorf("%+v, spent %d, %v", got, ledger.Spent("c", day), err)
 	}
-	if got, err = spend.Rebuild(ctx, s, "", now, ledger, quiet); err != nil || got.Bookings != 100 || ledger.Spent("c", day) != 200 {
+	if got, err = spend.Rebuild(ctx, s, "", now, 3*time.Hour, ledger, quiet); err != nil || got.Bookings != 100 || ledger.Spent("c", day) != 200 {
 		t.Errorf("%+v, spent %d, %v", got, ledger.Spent("c", day), err)
 	}
 	spent, err := spend.Of(ctx, s, "bidder-2", day, quiet)
@@ -155,32 +155,62 @@ func TestWaitCaughtUp(t *testing.T) {
 	if err := p.WaitCaughtUp(within(t, 20*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	got, err := spend.Rebuild(within(t, 20*time.Second), s, "bidder-1", now, newLedger(t), quiet)
+	got, err := spend.Rebuild(within(t, 20*time.Second), s, "bidder-1", now, 3*time.Hour, newLedger(t), quiet)
 	if err != nil || got.Bookings != bills || got.Spend != bills {
 		t.Fatalf("restored %+v, %v, want %d bookings of 1", got, err, bills)
 	}
 }
 
-// Bills are believed for an hour after the bid: just after midnight, yesterday's last ids must be known.
+// Bills are taken for hours after the bid: just after midnight, yesterday's last ids must be known.
 func TestRebuildAfterMidnight(t *testing.T) {
 	midnight := time.Now().UTC().Truncate(24 * time.Hour)
 	s := memory.New(nil)
 	p := publisher(t, s, publish.Options{Source: "bidder-1"})
-	for i, before := range []time.Duration{20 * time.Minute, 2 * time.Hour} {
+	for i, before := range []time.Duration{20 * time.Minute, 4 * time.Hour} {
 		if err := p.PublishDurable(within(t, 20*time.Second), bill(i, midnight.Add(-before))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ledger := newLedger(t)
-	got, err := spend.Rebuild(t.Context(), s, "", midnight.Add(10*time.Minute), ledger, quiet)
+	got, err := spend.Rebuild(t.Context(), s, "", midnight.Add(10*time.Minute), 3*time.Hour, ledger, quiet)
 	if err != nil || got.Bookings != 1 {
 		t.Fatalf("%+v, %v: want the bill of 20 minutes before midnight", got, err)
 	}
-	if e := bill(0, midnight); ledger.Book(e.Campaign, e.Key, e.Price, midnight.Add(11*time.Minute)) {
+	e := bill(0, midnight)
+	if _, counted := ledger.Book(e.Campaign, e.Key, e.Price, midnight.Add(-20*time.Minute)); counted {
 		t.Error("the same bill, told again after midnight, was booked twice")
 	}
 	if spent := ledger.Spent("c", auction.DayOf(midnight)); spent != 0 {
 		t.Errorf("today is charged %d for yesterday's bill", spent)
+	}
+}
+
+// A bill is spend of the day of its bid, and the largest of several counts: in the ledger and for a dead bidder alike.
+func TestDayOfTheBid(t *testing.T) {
+	midnight := time.Now().UTC().Truncate(24 * time.Hour)
+	s := memory.New(nil)
+	p := publisher(t, s, publish.Options{Source: "bidder-1"})
+	f := func(i int, price auction.Micros, bid, told time.Duration) {
+		e := bill(i, midnight.Add(told))
+		e.Price, e.BidTime = price, midnight.Add(bid).UnixMilli()
+		if err := p.PublishDurable(within(t, 20*time.Second), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f(1, 100, -time.Second, time.Second)
+	f(2, 0, -3*time.Hour, -2*time.Hour)
+	f(2, 20, -3*time.Hour, time.Second)
+	f(2, 5, -3*time.Hour, 2*time.Second)
+	f(3, 7, time.Second, 2*time.Second)
+	ledger := newLedger(t)
+	if _, err := spend.Rebuild(t.Context(), s, "", midnight.Add(time.Minute), 3*time.Hour, ledger, quiet); err != nil {
+		t.Fatal(err)
+	}
+	for day, want := range map[auction.Day]auction.Micros{auction.DayOf(midnight) - 1: 120, auction.DayOf(midnight): 7} {
+		dead, err := spend.Of(t.Context(), s, "bidder-1", day, quiet)
+		if got := ledger.Spent("c", day); got != want || dead["c"] != want || err != nil {
+			t.Errorf("%v: the ledger has %d, a dead bidder %d (%v), want %d", day, got, dead["c"], err, want)
+		}
 	}
 }
 
@@ -199,7 +229,7 @@ func TestRebuildDamaged(t *testing.T) {
 	}
 	s.Remove(stream.CursorAt(2))
 	var log bytes.Buffer
-	got, err := spend.Rebuild(t.Context(), s, "b", now, newLedger(t), slog.New(slog.NewTextHandler(&log, nil)))
+	got, err := spend.Rebuild(t.Context(), s, "b", now, 3*time.Hour, newLedger(t), slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil || got.Messages != 3 || got.Bookings != 5 || got.Lost != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}

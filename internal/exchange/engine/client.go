@@ -37,7 +37,9 @@ func newBidClient(o *Options) (*bidClient, error) {
 		addr = net.JoinHostPort(u.Hostname(), "80")
 	}
 	u.Path = "/openrtb2/bid"
-	u.RawQuery = url.Values{"exchange": {o.Exchange}}.Encode()
+	if o.Secret != "" {
+		u.Path += "/" + o.Secret
+	}
 	return &bidClient{
 		uri:   u.String(),
 		grace: o.Grace,

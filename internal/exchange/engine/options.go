@@ -12,7 +12,8 @@ import (
 // Options are the exchange's own settings: where the bidder is, how auctions arrive, and how users behave.
 type Options struct {
 	Bidder   string        `yaml:"bidder"`   // base URL; requests go to <bidder>/openrtb2/bid
-	Exchange string        `yaml:"exchange"` // this exchange's name: ?exchange=…
+	Exchange string        `yaml:"exchange"` // the name of this exchange in the bidder's sellers, for examples; requests do not carry it
+	Secret   string        `yaml:"secret"`   // by which the bidder knows this exchange: requests go to …/bid/<secret>; "": by its address
 	Rate     float64       `yaml:"rate"`     // auctions a second; 0: the source's own clock, if it has one
 	Arrivals string        `yaml:"arrivals"` // poisson or uniform
 	Duration time.Duration `yaml:"duration"` // how long lots are offered; 0: until the source ends or a signal comes
