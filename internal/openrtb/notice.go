@@ -49,6 +49,9 @@ func (s *Server) notice(c *fasthttp.RequestCtx, name string) {
 	} {
 		value := fields.Peek(f.name)
 		if len(value) > MaxNoticeField {
+			if f.to == &n.Price || f.to == &n.Quantity {
+				continue // a bill is a bill, even if its price cannot be read
+			}
 			outcome = "malformed"
 			c.SetStatusCode(fasthttp.StatusBadRequest)
 			return

@@ -71,7 +71,8 @@ const (
 	ParamValue      = "v" // the value of the conversion, in units of the campaign currency
 )
 
-// MaxNoticeField bounds each field of a notice, in bytes; a longer one is refused (400).
+// MaxNoticeField bounds each field of a notice, in bytes. A longer price or quantity counts as empty; any other such field is
+// refused (400).
 const MaxNoticeField = 4096
 
 // Notice is what an exchange, a browser or an advertiser reports about a bid, not interpreted. The price is a string,
