@@ -11,6 +11,8 @@ import (
 type Raw struct {
 	Draft
 	Signals Signals
+	// Unreadable counts floors and quantities that could not be read. Their impressions and deals get no bid.
+	Unreadable int
 }
 
 // Draft has the fields of a Request that the law has not seen. It is a type of its own, so that it cannot be used as one.

@@ -16,8 +16,6 @@ type Request struct {
 	Received time.Time // when the first byte was read
 	Deadline time.Time // Received + tmax − margin: the answer must be written by then
 	Test     bool      // answered, but never reserved, billed, paced or learnt from
-	// Unreadable counts floors and quantities that could not be read. Their impressions and deals get no bid.
-	Unreadable int
 
 	Type              int      // OpenRTB at: 1 first price, 2 second price (anything else is treated as 2)
 	Currencies        []string // ISO 4217, upper case; empty: the exchange accepts USD

@@ -13,7 +13,7 @@ type formats struct {
 // AddImpression and, on the impression, AddDeal, UseBanner, UseVideo, UseAudio and UseNative, which reuse memory.
 // Appending, and pointing to other memory, is allowed.
 func (r *Raw) Reset() {
-	r.Signals = Signals{Sections: r.Signals.Sections[:0]}
+	r.Signals, r.Unreadable = Signals{Sections: r.Signals.Sections[:0]}, 0
 	r.Draft = Draft{
 		Currencies:        r.Currencies[:0],
 		BlockedCategories: r.BlockedCategories[:0],

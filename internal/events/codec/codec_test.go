@@ -68,8 +68,8 @@ func TestGolden(t *testing.T) {
 
 // left out of a bid event, by the words of events.BidContext.
 var leftOut = map[string]bool{
-	"Request.Unreadable": true, "Impression.Quantity": true,
-	"Request.Currencies": true, "Request.BlockedCategories": true, "Request.BlockedDomains": true, "Request.BlockedApps": true,
+	"Impression.Quantity": true,
+	"Request.Currencies":  true, "Request.BlockedCategories": true, "Request.BlockedDomains": true, "Request.BlockedApps": true,
 	"Request.Seats": true, "Request.BlockedSeats": true, "Privacy.Contextual": true, "Privacy.Unstored": true, "Privacy.Detail": true, "Privacy.DSA": true,
 	"Native.Request": true, "Deal.Seats": true, "Deal.Advertisers": true,
 	"Campaign.DailyBudget": true, "Campaign.Pacing": true, "Campaign.Start": true, "Campaign.End": true, "Campaign.Models": true, "Campaign.Targeting": true,
