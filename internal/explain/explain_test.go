@@ -114,6 +114,21 @@ func TestForms(t *testing.T) {
 	}
 }
 
+// TestAlone: where no other model was loaded, nothing is said of who shares stages.
+func TestAlone(t *testing.T) {
+	r := forest()
+	r.Beside, r.Sharing = 0, nil
+	for name, write := range map[string]func(io.Writer) error{"text": r.Text, "html": r.HTML} {
+		var out bytes.Buffer
+		if err := write(&out); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if strings.Contains(out.String(), "Who shares") || !strings.Contains(out.String(), "rewrote") {
+			t.Errorf("%s of a model alone:\n%s", name, out.String())
+		}
+	}
+}
+
 func TestFigures(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{duration(9.4), "9 ns"}, {duration(2130), "2.13 µs"}, {duration(5.9e6), "5.9 ms"},

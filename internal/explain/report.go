@@ -62,11 +62,14 @@ const (
 	maxBeside  = 1000 // models that are loaded to see what is shared
 )
 
-// Explain loads a version's plan and measures it. The errors are those of models.Load; ErrNoPlan if it has no plan.
+// Explain loads a version's plan and measures it. The errors are those of models.Load; ErrNoModel if there is no version of the
+// model, ErrNoPlan if this one has no plan.
 func Explain(ctx context.Context, o Options) (*Report, error) {
 	version, err := o.Version, models.CheckModel(o.Model)
 	if err == nil && version == 0 {
 		version, err = chosen(ctx, o.Store, o.Model)
+	} else if err == nil {
+		_, err = newest(ctx, o.Store, o.Model)
 	}
 	if err != nil {
 		return nil, err
@@ -90,18 +93,26 @@ func Explain(ctx context.Context, o Options) (*Report, error) {
 	return r, r.measure(e)
 }
 
-// chosen is a model's stable version, or its newest.
+// ErrNoModel: the store has no version of such a model.
+var ErrNoModel = errors.New("explain: no such model")
+
+// chosen is a model's stable version, or its newest. ErrNoModel if it has none.
 func chosen(ctx context.Context, store models.Store, model string) (int64, error) {
 	p, _, err := store.Pointer(ctx, model)
 	if !errors.Is(err, models.ErrNoPointer) {
 		return p.Stable, err
 	}
+	return newest(ctx, store, model)
+}
+
+// newest is a model's newest version. ErrNoModel if it has none.
+func newest(ctx context.Context, store models.Store, model string) (int64, error) {
 	versions, err := store.Versions(ctx, model)
 	if err != nil {
 		return 0, err
 	}
 	if len(versions) == 0 {
-		return 0, fmt.Errorf("explain: %s in %s: %w (bidder models list shows what there is)", model, store, models.ErrNoVersion)
+		return 0, fmt.Errorf("%w: %s in %s (bidder models list shows what there is)", ErrNoModel, model, store)
 	}
 	return versions[len(versions)-1], nil
 }

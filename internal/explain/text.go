@@ -40,12 +40,17 @@ func (r *Report) Text(out io.Writer) error {
 	if more := len(r.Objects) - maxListed; more > 0 {
 		line("%d more", more)
 	}
-	line("\nWho shares its stages (%d other models were loaded)\n", r.Beside)
-	for _, s := range r.Sharing[:min(len(r.Sharing), maxListed)] {
-		line("%s\t%d of %d stages", s.Version, s.Stages, len(r.Stages))
-	}
-	if more := len(r.Sharing) - maxListed; more > 0 {
-		line("%d more", more)
+	if r.Beside > 0 {
+		line("\nWho shares its stages (%d other models were loaded)\n", r.Beside)
+		for _, s := range r.Sharing[:min(len(r.Sharing), maxListed)] {
+			line("%s\t%d of %d stages", s.Version, s.Stages, len(r.Stages))
+		}
+		if more := len(r.Sharing) - maxListed; more > 0 {
+			line("%d more", more)
+		}
+		if len(r.Sharing) == 0 {
+			line("none of them")
+		}
 	}
 	line("\nThe model as it was written\n\n%s", r.Source)
 	return w.Flush()

@@ -103,7 +103,7 @@ def test_svg_and_faults(store: Path, tmp_path: Path) -> None:
     drawing = tmp_path / "drawing.svg"
     explain(store, "forest", "--format", "svg", "--out", str(drawing), "--alone")
     assert drawing.read_text().startswith("<svg ")
-    for flags, message in ((("nosuch",), "no such version"), (("ctr", "7"), "no such version")):
+    for flags, message in ((("nosuch",), "no such model: nosuch"), (("ctr", "7"), "no such version")):
         command = [str(BIDDER), "explain", *flags, "--store", str(store)]
         result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
         assert result.returncode == 1
