@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytrain.plan.dictionary import dictionary
+from pytrain.plan.operators import Fault
 from pytrain.plan.tensors import Tensor
 
 if TYPE_CHECKING:
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any] | Tensor | Sequence[float]
 
 Text = str | None  # None is a missing text
+
+
+def whole(numbers: Sequence[int] | npt.NDArray[Any], what: str) -> tuple[int, ...]:
+    """Return integers as Python's.
+
+    Raises
+    ------
+    Fault
+        One of them is no integer, as 2.5, 2.0 or a mask's True.
+    """
+    odd = [n for n in numbers if isinstance(n, bool | np.bool_) or not isinstance(n, int | np.integer)]
+    if odd:
+        raise Fault(f"{what} is {odd[0]!r}, no integer")
+    return tuple(int(n) for n in numbers)
 
 
 class Chain:
@@ -105,7 +120,8 @@ class Chain:
 
     def polynomial(self, powers: npt.NDArray[Any]) -> Value:
         """Return Π x_j ^ powers[i, j] for each row i of powers."""
-        return self._node("polynomial", self.dense(), tensors={"powers": np.asarray(powers, np.int32)})
+        exact = np.reshape(whole(np.ravel(powers), "polynomial: a power"), np.shape(powers))
+        return self._node("polynomial", self.dense(), tensors={"powers": np.asarray(exact, np.int32)})
 
     # Categories.
 
@@ -126,7 +142,7 @@ class Chain:
 
     def expand(self, sizes: Sequence[int]) -> Value:
         """Return column j as sizes[j] columns with a 1 at its value; sparse."""
-        return self._node("expand", self.dense(), {"sizes": tuple(int(s) for s in sizes)})
+        return self._node("expand", self.dense(), {"sizes": whole(sizes, "expand: a size")})
 
     def gather(self, table: npt.NDArray[Any]) -> Value:
         """Return the row of the table that the one column names."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 import numpy as np
 
-from pytrain.plan.chain import Chain
+from pytrain.plan.chain import Chain, whole
 from pytrain.plan.operators import DENSE, MOST_IN, MOST_WIDTH, Fault, Shape, shape_of
 from pytrain.plan.places import at, here
 from pytrain.plan.tensors import Tensor
@@ -201,7 +201,7 @@ class Value(Chain):
 
     def select(self, columns: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Value:
         """Return these columns, in this order."""
-        chosen = tuple(int(c) for c in columns)
+        chosen = whole(columns, "select: a column")
         if not chosen:
             raise here().refuse("reads no column", "leave it out")
         if chosen == tuple(range(self.width)):
@@ -261,7 +261,7 @@ class MixedColumns(Value):
         if not len(columns):
             raise here().refuse("reads no column", "leave it out")
         everything = self.columns()
-        return concat([everything[c] for c in columns])
+        return concat([everything[c] for c in whole(columns, "select: a column")])
 
 
 def node(

@@ -38,6 +38,20 @@ def test_values_are_chained_and_checked() -> None:
         node("magic", [value])
 
 
+def test_what_must_be_whole_is_not_cut_off() -> None:
+    made: list[Callable[[], Value]] = [
+        lambda: x(1).expand([2.5]),  # type: ignore[list-item] # that is the fault
+        lambda: x(1).expand([2.0]),  # type: ignore[list-item]
+        lambda: x(2).select([1.5]),  # type: ignore[list-item]
+        lambda: x(2).select([True, False]),
+        lambda: x(1).polynomial(np.array([[0.5]])),
+    ]
+    for make in made:
+        with pytest.raises(Fault, match="no integer"):
+            make()
+    assert x(1).expand([3]).width == 3
+
+
 def test_equal_nodes_are_written_once() -> None:
     def scaled() -> Value:
         return x().sub([1, 2, 3])
