@@ -111,11 +111,23 @@ func fuzzed(t *testing.T, plan []byte, objects *Objects) (opened bool) {
 	return err == nil
 }
 
+// kept opens objects and leaves them open: plans that name them find them mapped and checked, so that far more are tried.
+func kept(f *testing.F, files map[string][]byte, objects *Objects) {
+	h := objects.hold("kept")
+	f.Cleanup(h.release)
+	for sum := range files {
+		if _, err := h.get(sum); err != nil {
+			f.Fatal(err)
+		}
+	}
+}
+
 func FuzzPlan(f *testing.F) {
 	objects := NewObjects(f.TempDir())
 	for _, p := range []plantest.Plan{logistic(), everything(), ofLines()} {
 		p.Write(f, f.TempDir(), objects.dir)
-		plan, _ := p.Encode()
+		plan, files := p.Encode()
+		kept(f, files, objects)
 		f.Add(plan)
 	}
 	f.Fuzz(func(t *testing.T, plan []byte) { fuzzed(t, plan, objects) })
@@ -141,6 +153,7 @@ func FuzzContent(f *testing.F) {
 	if !bytes.Contains(plan, []byte(names[0])) {
 		f.Fatal("the plan does not name its objects")
 	}
+	kept(f, files, objects)
 	f.Fuzz(func(t *testing.T, i, at int, value uint64) {
 		name := names[uint(i)%uint(len(names))]
 		file := slices.Clone(files[name])
