@@ -60,7 +60,7 @@ func TestDrawing(t *testing.T) {
 	if got := strings.Join(heads, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("the boxes are\n%s", got)
 	}
-	if len(d.Arrows) != 5 { // inputs → concat, inputs → lookups → concat → trees → probability
+	if len(d.Arrows) != 7 { // inputs → beside the lookups → concat, inputs → lookups → concat → trees → probability
 		t.Errorf("%d arrows: %+v", len(d.Arrows), d.Arrows)
 	}
 	if share := d.Boxes[4].Share; share != 70 {
@@ -79,6 +79,11 @@ func TestDrawing(t *testing.T) {
 	for _, a := range d.Arrows {
 		if a.Y1 >= a.Y2 {
 			t.Errorf("an arrow goes up: %+v", a)
+		}
+		for _, b := range d.Boxes {
+			if a.Y1 <= b.Y && b.Y+boxHeight <= a.Y2 && b.X < max(a.X1, a.X2) && min(a.X1, a.X2) < b.X+boxWidth {
+				t.Errorf("an arrow leads through %q: %+v", b.Title, a)
+			}
 		}
 	}
 }

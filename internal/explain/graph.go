@@ -13,12 +13,15 @@ import (
 const (
 	boxWidth, boxHeight = 268, 58
 	gapAcross, gapDown  = 18, 34
+	lineWidth           = 2
 	margin              = 12
 )
 
+const line = "line" // the kind of a box that is only a line past the others of its layer; drawn as an arrow
+
 // box is inputs, stages or an output in the drawing. Equal ones side by side are one box.
 type box struct {
-	Kind    string // "input", "stage" or "output"
+	Kind    string // "input", "stage" or "output"; line while places are found
 	Title   string
 	Note    string
 	Gives   string  // the kind of its value
@@ -52,7 +55,17 @@ func (b box) Head() string {
 	return short(b.Title, 30)
 }
 
-// arrow is from the foot of a box to the head of another.
+// width is a box's, or the room of a line that passes its layer.
+func (b box) width() int {
+	if b.Kind == line {
+		return lineWidth
+	}
+	return boxWidth
+}
+
+func (b box) center() int { return b.X + b.width()/2 }
+
+// arrow is from the foot of a box to the head of another, or a piece of that beside the boxes of a layer.
 type arrow struct{ X1, Y1, X2, Y2, Middle int }
 
 // drawing is boxes in layers: each below all that it reads.
@@ -85,7 +98,10 @@ func (r *Report) draw() *drawing {
 	for i := range d.Boxes {
 		d.Boxes[i].Share = percent(d.Boxes[i].Cost, r.Total.Row)
 	}
+	boxes := len(d.Boxes)
+	d.lead()
 	d.place()
+	d.Boxes = d.Boxes[:boxes]
 	return d
 }
 
@@ -152,6 +168,26 @@ func noteOf(b box) string {
 	return b.Note
 }
 
+// lead gives what passes layers a line in each of them, so that it runs beside their boxes. What is read several times has one.
+func (d *drawing) lead() {
+	lines := map[[2]int]int{} // by what is read, and the layer
+	for i := range len(d.Boxes) {
+		for k, read := range d.Boxes[i].reads {
+			from := read
+			for layer := d.Boxes[read].layer + 1; layer < d.Boxes[i].layer; layer++ {
+				at, ok := lines[[2]int{read, layer}]
+				if !ok {
+					at = len(d.Boxes)
+					lines[[2]int{read, layer}] = at
+					d.Boxes = append(d.Boxes, box{Kind: line, layer: layer, reads: []int{from}})
+				}
+				from = at
+			}
+			d.Boxes[i].reads[k] = from
+		}
+	}
+}
+
 // place sets places and arrows.
 func (d *drawing) place() {
 	var layers [][]int
@@ -161,38 +197,47 @@ func (d *drawing) place() {
 		}
 		layers[b.layer] = append(layers[b.layer], i)
 	}
-	widest := 0
-	for _, l := range layers {
-		widest = max(widest, len(l))
+	widths := make([]int, len(layers))
+	for depth, l := range layers {
+		widths[depth] = -gapAcross
+		for _, i := range l {
+			widths[depth] += d.Boxes[i].width() + gapAcross
+		}
 	}
-	d.Width = 2*margin + widest*(boxWidth+gapAcross) - gapAcross
+	d.Width = 2*margin + slices.Max(widths)
 	d.Height = 2*margin + len(layers)*(boxHeight+gapDown) - gapDown
 	for depth, l := range layers {
 		slices.SortStableFunc(l, func(a, b int) int { return cmp.Compare(d.middle(a), d.middle(b)) })
-		left := (d.Width - len(l)*(boxWidth+gapAcross) + gapAcross) / 2
-		for k, i := range l {
-			d.Boxes[i].X, d.Boxes[i].Y = left+k*(boxWidth+gapAcross), margin+depth*(boxHeight+gapDown)
+		left := (d.Width - widths[depth]) / 2
+		for _, i := range l {
+			d.Boxes[i].X, d.Boxes[i].Y = left, margin+depth*(boxHeight+gapDown)
+			left += d.Boxes[i].width() + gapAcross
 		}
 	}
 	for _, b := range d.Boxes {
 		for _, from := range b.reads {
 			f := d.Boxes[from]
-			a := arrow{X1: f.X + boxWidth/2, Y1: f.Y + boxHeight, X2: b.X + boxWidth/2, Y2: b.Y}
-			a.Middle = (a.Y1 + a.Y2) / 2
-			d.Arrows = append(d.Arrows, a)
+			d.arrow(f.center(), f.Y+boxHeight, b.center(), b.Y)
+		}
+		if b.Kind == line {
+			d.arrow(b.center(), b.Y, b.center(), b.Y+boxHeight)
 		}
 	}
+}
+
+func (d *drawing) arrow(x1, y1, x2, y2 int) {
+	d.Arrows = append(d.Arrows, arrow{X1: x1, Y1: y1, X2: x2, Y2: y2, Middle: (y1 + y2) / 2})
 }
 
 // middle is the mean place of what a box reads.
 func (d *drawing) middle(i int) float64 {
 	b := d.Boxes[i]
 	if len(b.reads) == 0 {
-		return float64(b.X)
+		return float64(b.center())
 	}
 	sum := 0
 	for _, from := range b.reads {
-		sum += d.Boxes[from].X
+		sum += d.Boxes[from].center()
 	}
 	return float64(sum) / float64(len(b.reads))
 }
