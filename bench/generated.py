@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
-def fill(page: Path, parts: dict[str, Sequence[str]]) -> None:
+def fill(page: Path, parts: Mapping[str, Sequence[str]]) -> None:
     """Write the lines of each part into the page. The rest of the page stays as it is.
 
     Raises

@@ -10,6 +10,7 @@ from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree._tree import Tree
 
 from pytrain.errors import InputError
+from pytrain.skops_boosters import Boosters
 from pytrain.skops_schema import place_of
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ TRUSTED = frozenset(
 )
 
 # What to do where files hold what is often met in them, by how the first type that is not trusted begins.
-_BOOSTER = "write the booster itself, {}, and port that; it reads what the steps before it gave"
-_INNER = "write the best_estimator_ of a search, or the estimator_ of a classifier with a threshold"
+_BOOSTER = "write the estimator, as LGBMClassifier or XGBRegressor, or the booster itself, {}"
+_INNER = "write the estimator_ of a classifier with a threshold"
 _REMEDIES = {
     "collections.OrderedDict": _BOOSTER.format("booster_.save_model('model.txt')"),  # LightGBM's
     "lightgbm.": _BOOSTER.format("booster_.save_model('model.txt')"),
@@ -55,7 +56,7 @@ _REMEDIES = {
 }
 
 
-def load_skops(path: Path, *, trusted: frozenset[str] = TRUSTED, remedy: str) -> Any:
+def load_skops(path: Path, *, trusted: frozenset[str] = TRUSTED, remedy: str, boosters: bool = False) -> Any:
     """Load what a .skops file holds.
 
     Parameters
@@ -64,11 +65,16 @@ def load_skops(path: Path, *, trusted: frozenset[str] = TRUSTED, remedy: str) ->
         Types that may be in it beside those that skops trusts.
     remedy
         What to do if there are others.
+    boosters
+        Put `pytrain.plan.boosted`'s estimators in the place of LightGBM's and XGBoost's, and leave out of a search all
+        but its best estimator.
 
     Raises
     ------
     InputError
         It is a pickle, damaged, holds other types, or a tree that leads out of itself.
+    Refusal
+        It holds a booster of LightGBM or XGBoost that no plan can express.
     """
     if path.suffix != ".skops":
         raise InputError(
@@ -77,8 +83,13 @@ def load_skops(path: Path, *, trusted: frozenset[str] = TRUSTED, remedy: str) ->
             remedy='write the pipeline with skops.io.dump(pipeline, "model.skops") where it was fitted',
         )
     try:
-        untrusted = [t for t in skops.io.get_untrusted_types(file=path) if t not in trusted]
-        loaded = None if untrusted else skops.io.load(path, trusted=sorted(trusted))
+        found = Boosters(path) if boosters else None
+        file = found.file if found is not None else path
+        untrusted = [t for t in _untrusted(file) if t not in trusted]
+        loaded = None if untrusted else _loaded(file, sorted(trusted))
+        loaded = found.restored(loaded) if found is not None else loaded
+    except InputError:
+        raise
     except OSError as e:
         raise InputError(f"cannot be read: {e.strerror or e}", where=str(path), remedy="name a file that exists") from e
     except Exception as e:
@@ -96,6 +107,16 @@ def load_skops(path: Path, *, trusted: frozenset[str] = TRUSTED, remedy: str) ->
         if not _is_sound(tree, features):
             raise InputError("holds a damaged tree", where=str(path), remedy="write it again with skops.io.dump")
     return loaded
+
+
+def _untrusted(file: Path | bytes) -> list[str]:
+    if isinstance(file, bytes):
+        return list(skops.io.get_untrusted_types(data=file))
+    return list(skops.io.get_untrusted_types(file=file))
+
+
+def _loaded(file: Path | bytes, trusted: list[str]) -> Any:
+    return skops.io.loads(file, trusted=trusted) if isinstance(file, bytes) else skops.io.load(file, trusted=trusted)
 
 
 def _trees(root: Any) -> Iterator[tuple[Any, int]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 
+from pytrain.plan.boosted import LGBMClassifier
 from pytrain.plan.labels import labels_of
 from pytrain.plan.linear import two_classes
 from pytrain.plan.prediction import Prediction
@@ -39,6 +40,11 @@ def calibrated_classifier(estimator: Any, value: Value, place: Place) -> Predict
 
 def _response(estimator: Any, found: Prediction, place: Place) -> Value:
     """Return the decision function, or where there is none the probabilities: of the second class if there are two."""
+    if isinstance(estimator, LGBMClassifier):
+        raise place.refuse(
+            "is calibrated by its sums or its probabilities, depending on LightGBM's version, which the file lacks",
+            "calibrate a HistGradientBoostingClassifier or an XGBClassifier",
+        )
     if hasattr(estimator, "decision_function"):
         if found.decision is None:
             raise place.refuse("has a decision function that no plan can express", "calibrate a LogisticRegression")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
 
 from pytrain.plan.prediction import Prediction
 from pytrain.plan.registry import importer
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytrain.plan.values import Value
 
 
-@importer(PCA)
+@importer(PCA, IncrementalPCA)
 def pca(estimator: Any, value: Value, _place: Place) -> Value:
     """Compute C · x − C · mean; whitened: divided by the deviations."""
     matrix = np.asarray(estimator.components_, np.float64)
@@ -33,7 +33,7 @@ def truncated_svd(estimator: Any, value: Value, _place: Place) -> Value:
     return value.project(estimator.components_)
 
 
-@importer(KMeans)
+@importer(KMeans, MiniBatchKMeans)
 def k_means(estimator: Any, value: Value, _place: Place) -> Prediction:
     """Distances to the centers, or the nearest."""
     value, centers = value.finite(), estimator.cluster_centers_

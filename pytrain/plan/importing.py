@@ -15,6 +15,8 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from pytrain.plan import (
+    bayes,
+    boosted,
     calibrate,
     compose,
     decompose,
@@ -25,6 +27,7 @@ from pytrain.plan import (
     lightgbm,
     linear,
     scale,
+    search,
     select,
     text,
     xgboost,
@@ -39,8 +42,8 @@ from pytrain.plan.values import Value, concat
 
 # Importing these modules registers their importers.
 FAMILIES = (
-    *(compose, impute, scale, discretize, encode, select, decompose, text),
-    *(linear, calibrate, forests, lightgbm, xgboost),
+    *(compose, search, impute, scale, discretize, encode, select, decompose, text),
+    *(linear, bayes, calibrate, forests, boosted, lightgbm, xgboost),
 )
 
 _TREES = 1e-12

@@ -11,7 +11,7 @@ that the comparison with the number itself goes the same way.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-_VERSIONS = ("v2", "v3", "v4")
+VERSIONS = ("v2", "v3", "v4")
 _MISSING_FLAGS = (0, ZERO_MISSING, NAN_MISSING)
 _REMEDY = "write it again with Booster.save_model"
 
@@ -42,7 +42,7 @@ _IDENTITY = (
 )  # fmt: skip
 _EXP = ("poisson", "gamma", "tweedie")
 _SIGMOID = ("binary", "cross_entropy")
-_OBJECTIVES = (*_IDENTITY, *_EXP, *_SIGMOID, "multiclass", "multiclassova", "cross_entropy_lambda")
+OBJECTIVES = (*_IDENTITY, *_EXP, *_SIGMOID, "multiclass", "multiclassova", "cross_entropy_lambda")
 _CLASSIFIERS = ("binary", "multiclass", "multiclassova")
 
 
@@ -117,6 +117,10 @@ class LightGBM:
     def divide(self) -> float:
         """What the sum is divided by."""
         return len(self.trees) / self.classes if self.average else 1.0
+
+    def first(self, iterations: int) -> LightGBM:
+        """Return a model of its first iterations alone, as of the best one after early stopping."""
+        return replace(self, trees=self.trees[: iterations * self.classes])
 
     def predict_raw(self, x: Any) -> Floats:
         """Return the sums (n, classes) of rows (n, w); for golden rows, not for speed."""
@@ -195,14 +199,14 @@ def _parse(text: str, where: str) -> LightGBM:
         raise ValueError("it has no trees, or no `end of trees`")
     first, *blocks = body.split("\nTree=")
     head = _fields(first.splitlines())
-    if head["version"] not in _VERSIONS:
-        raise Refusal(f"is of version {head['version']}", where=where, remedy=f"use one of {', '.join(_VERSIONS)}")
+    if head["version"] not in VERSIONS:
+        raise Refusal(f"is of version {head['version']}", where=where, remedy=f"use one of {', '.join(VERSIONS)}")
     objective, *parameters = head.get("objective", "").split() or [""]
-    if objective not in _OBJECTIVES or "sqrt" in parameters:
+    if objective not in OBJECTIVES or "sqrt" in parameters:
         raise Refusal(
             f"has the objective {head['objective']!r}",
             where=where,
-            remedy=f"use one of {', '.join(filter(None, _OBJECTIVES))}",
+            remedy=f"use one of {', '.join(filter(None, OBJECTIVES))}",
         )
     classes = int(head["num_tree_per_iteration"])
     names = tuple(head["feature_names"].split())

@@ -7,16 +7,40 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 from sklearn.linear_model import (
+    ARDRegression,
+    BayesianRidge,
     ElasticNet,
+    ElasticNetCV,
     GammaRegressor,
+    HuberRegressor,
+    Lars,
+    LarsCV,
     Lasso,
+    LassoCV,
+    LassoLars,
+    LassoLarsCV,
+    LassoLarsIC,
     LinearRegression,
     LogisticRegression,
+    LogisticRegressionCV,
+    MultiTaskElasticNet,
+    MultiTaskElasticNetCV,
+    MultiTaskLasso,
+    MultiTaskLassoCV,
+    OrthogonalMatchingPursuit,
+    OrthogonalMatchingPursuitCV,
+    PassiveAggressiveClassifier,
+    PassiveAggressiveRegressor,
+    Perceptron,
     PoissonRegressor,
+    QuantileRegressor,
     Ridge,
     RidgeClassifier,
+    RidgeClassifierCV,
+    RidgeCV,
     SGDClassifier,
     SGDRegressor,
+    TheilSenRegressor,
     TweedieRegressor,
 )
 from sklearn.multiclass import OneVsRestClassifier
@@ -38,14 +62,19 @@ def _linear(estimator: Any, value: Value, *, finite: bool = True) -> Value:
     return value.linear(np.atleast_2d(coef), np.ravel(estimator.intercept_), finite=finite)
 
 
-@importer(Lasso, ElasticNet)
+@importer(Lasso, ElasticNet, MultiTaskLasso, MultiTaskElasticNet)
 def sparse_regression(estimator: Any, value: Value, _place: Place) -> Prediction:
     """One column an output. Of sparse columns scikit-learn checks nothing here: NaN gives NaN."""
     value = value.numbers()
     return Prediction(value=_linear(estimator, value, finite=not value.sparse))
 
 
-@importer(LinearRegression, Ridge, SGDRegressor, LinearSVR)
+@importer(
+    *(LinearRegression, Ridge, RidgeCV, LassoCV, ElasticNetCV, MultiTaskLassoCV, MultiTaskElasticNetCV),
+    *(Lars, LarsCV, LassoLars, LassoLarsCV, LassoLarsIC, OrthogonalMatchingPursuit, OrthogonalMatchingPursuitCV),
+    *(BayesianRidge, ARDRegression, HuberRegressor, QuantileRegressor, TheilSenRegressor),
+    *(SGDRegressor, PassiveAggressiveRegressor, LinearSVR),
+)
 def regression(estimator: Any, value: Value, _place: Place) -> Prediction:
     """One column an output."""
     return Prediction(value=_linear(estimator, value))
@@ -61,7 +90,7 @@ def generalized(estimator: Any, value: Value, _place: Place) -> Prediction:
     return Prediction(value=value.link("exp") if link == "log" else value)
 
 
-@importer(LogisticRegression)
+@importer(LogisticRegression, LogisticRegressionCV)
 def logistic_regression(estimator: Any, value: Value, place: Place) -> Prediction:
     """Two classes by the sigmoid, more by softmax."""
     decision = _linear(estimator, value)
@@ -69,7 +98,7 @@ def logistic_regression(estimator: Any, value: Value, place: Place) -> Predictio
     return Prediction(labels=labels_of(estimator.classes_, place), decision=decision, probability=probability)
 
 
-@importer(RidgeClassifier, LinearSVC)
+@importer(RidgeClassifier, RidgeClassifierCV, LinearSVC, Perceptron, PassiveAggressiveClassifier)
 def margins(estimator: Any, value: Value, place: Place) -> Prediction:
     """Classes by their margins, without probabilities."""
     labels = labels_of(estimator.classes_, place)

@@ -49,7 +49,7 @@ _LINKS = {"link", "function"}
 _EXACT = 1e-12
 
 # What to use instead of what is often met and not supported.
-_SUBSTITUTES = {
+SUBSTITUTES = {
     "ZipMap": "convert it with zipmap=False",
     "SVMClassifier": "port the scikit-learn model, a .skops file",
     "SVMRegressor": "port the scikit-learn model, a .skops file",
@@ -157,7 +157,7 @@ def _results(node: Node) -> list[Known]:
     domain = "" if node.proto.domain == "ai.onnx" else node.proto.domain
     function = OPERATORS.get((domain, node.proto.op_type))
     if function is None:
-        remedy = _SUBSTITUTES.get(node.proto.op_type, "serve it in the format onnx, or port the model's own file")
+        remedy = SUBSTITUTES.get(node.proto.op_type, "serve it in the format onnx, or port the model's own file")
         raise node.refuse(f"no plan can express {domain or 'ai.onnx'}.{node.proto.op_type}", remedy)
     with at(node.place):
         found: list[Known] = function(node)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pytrain.errors import Refusal
     from pytrain.plan.values import Value
 
 Label = str | int | float
@@ -29,6 +30,8 @@ class Prediction:
         predict of a classifier, as the place in `labels`; from decision or probability if not given.
     transform
         transform, of the few predictors that have it.
+    refused
+        Why nothing of this is offered but `transform`.
     """
 
     labels: tuple[Label, ...] = ()
@@ -37,6 +40,7 @@ class Prediction:
     value: Value | None = None
     index: Value | None = None
     transform: Value | None = None
+    refused: Refusal | None = None
 
     def classes(self) -> Value | None:
         """Return `index`, or the greatest of the decision or the probabilities."""
@@ -46,7 +50,15 @@ class Prediction:
         return best.argmax() if best is not None else None
 
     def outputs(self) -> dict[str, Value]:
-        """Return the outputs of a plan that ends here: the value, the probabilities, or the class and what it is by."""
+        """Return the outputs of a plan that ends here: the value, the probabilities, or the class and what it is by.
+
+        Raises
+        ------
+        Refusal
+            It is `refused`.
+        """
+        if self.refused is not None:
+            raise self.refused
         if self.value is not None:
             return {"value": self.value}
         if self.probability is not None:

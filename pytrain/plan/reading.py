@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _skops(path: Path) -> Any:
-    return load_skops(path, remedy="use scikit-learn's own estimators, which docs/plan-format.md's operators express")
+    return load_skops(path, remedy="use the estimators that docs/port.md lists", boosters=True)
 
 
 READERS: Mapping[str, Callable[[Path], Any]] = {

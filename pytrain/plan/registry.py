@@ -20,26 +20,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 _importers: dict[type, Importer] = {}
 
 # What to use instead of what is often met and not supported.
-_SUBSTITUTES = {
+SUBSTITUTES = {
     "PowerTransformer": "use FunctionTransformer(numpy.log1p) and StandardScaler",
     "QuantileTransformer": "use KBinsDiscretizer(strategy='quantile')",
     "SplineTransformer": "use KBinsDiscretizer or PolynomialFeatures",
     "KNNImputer": "use SimpleImputer",
     "IterativeImputer": "use SimpleImputer",
     "MissingIndicator": "use SimpleImputer(add_indicator=True)",
-    "Perceptron": "use SGDClassifier(loss='perceptron')",
     "SVC": "use LinearSVC, or CalibratedClassifierCV over it for probabilities",
     "SVR": "use LinearSVR",
     "NuSVC": "use LinearSVC",
-    "PassiveAggressiveClassifier": "use SGDClassifier",
-    "SelectFpr": "use SelectKBest",
-    "SelectPercentile": "use SelectKBest",
-    "SelectFromModel": "name the columns that it selected in a ColumnTransformer",
-    "RFE": "name the columns that it selected in a ColumnTransformer",
-    "LogisticRegressionCV": "use LogisticRegression(C=...) with the C_ that it found",
-    "RidgeCV": "use Ridge(alpha=...) with the alpha_ that it found",
-    "LassoCV": "use Lasso(alpha=...) with the alpha_ that it found",
-    "IncrementalPCA": "use PCA",
     "AdaBoostClassifier": "use a GradientBoostingClassifier",
     "AdaBoostRegressor": "use a GradientBoostingRegressor",
     "BaggingClassifier": "use a RandomForestClassifier or an ExtraTreesClassifier",
@@ -48,16 +38,10 @@ _SUBSTITUTES = {
     "VotingRegressor": "port its estimators as models of their own, and average their answers",
     "StackingClassifier": "use one of its estimators",
     "StackingRegressor": "use one of its estimators",
-    "TransformedTargetRegressor": "port its regressor_, and invert the transformation of its answers",
     "FixedThresholdClassifier": "port its estimator_, and compare its probabilities with the threshold",
-    "GridSearchCV": "write its best_estimator_",
-    "RandomizedSearchCV": "write its best_estimator_",
     "GaussianNB": "use LogisticRegression",
-    "BernoulliNB": "use LogisticRegression",
-    "MultinomialNB": "use LogisticRegression",
     "KNeighborsClassifier": "use LogisticRegression or a HistGradientBoostingClassifier",
     "MLPClassifier": "use LogisticRegression or a HistGradientBoostingClassifier",
-    "MiniBatchKMeans": "use KMeans",
     "BisectingKMeans": "use KMeans",
 }
 
@@ -102,7 +86,7 @@ def convert(estimator: object, value: Value, place: Place) -> Imported:
     if function is None:
         name = type(estimator).__name__
         near = difflib.get_close_matches(name, [t.__name__ for t in _importers], n=1, cutoff=0.8)
-        remedy = _SUBSTITUTES.get(name) or (f"the nearest that can is {near[0]}" if near else "use another estimator")
+        remedy = SUBSTITUTES.get(name) or (f"the nearest that can is {near[0]}" if near else "use another estimator")
         raise place.refuse(f"no plan can express {type(estimator).__module__}.{name}", remedy)
     with at(place):
         try:
@@ -148,4 +132,6 @@ def predict(estimator: object, value: Value, place: Place) -> Prediction:
     found = convert(estimator, value, place)
     if isinstance(found, Value):
         raise place.refuse("predicts nothing", "name a classifier or a regressor")
+    if found.refused is not None:
+        raise found.refused
     return found

@@ -11,6 +11,7 @@ edge.
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree._tree import Tree
 
 from pytrain.plan.asking import expected, take
+from pytrain.plan.boosted import Boosted
+from pytrain.plan.xgboost import XGBoost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +74,10 @@ def steady(
     for sign in (1, -1, 0, 0) if len(places) else ():
         other = model
         if delicate:
-            other = replace(model, estimator=_Jitter(sign, rng).apply(copy.deepcopy(model.estimator)))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # that an estimator's class is deprecated
+                copied = copy.deepcopy(model.estimator)
+            other = replace(model, estimator=_Jitter(sign, rng).apply(copied))
         moved = {name: _moved(take(column, places), rng, every=delicate and not sign) for name, column in rows.items()}
         found, _ = expected(other, moved)
         for name, output in found.items():
@@ -136,10 +142,21 @@ class _Jitter:
             nodes = value.nodes.copy()
             nodes["num_threshold"] *= self._factors(nodes.shape, _EDGE)
             value.nodes = nodes
+        elif isinstance(value, Boosted):
+            self._boosted(value)
         elif hasattr(value, "get_params") or type(value).__name__ == "_CalibratedClassifier":
             for key, part in vars(value).items():
                 vars(value)[key] = self.apply(part, key)
         return value
+
+    def _boosted(self, value: Boosted) -> None:
+        if value.booster is None:
+            return
+        size = _NARROW if isinstance(value.booster, XGBoost) else _EDGE
+        trees = [
+            replace(t, threshold=t.threshold * self._factors(t.threshold.shape, size)) for t in value.booster.trees
+        ]
+        value.booster = replace(value.booster, trees=tuple(trees))
 
     def _array(self, value: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         if value.dtype == object:

@@ -35,7 +35,7 @@ _TOKENS = {
     for least, patterns in ((1, (r"\b\w+\b", r"\w+")), (2, (r"\b\w\w+\b", r"\w\w+", r"\b\w{2,}\b")))
     for pattern in patterns
 }
-_FIXED = {
+FIXED = {
     "input": ("content", "give the texts themselves"),
     "encoding": ("utf-8", "give texts as str and leave encoding at 'utf-8'"),
     "decode_error": ("strict", "give texts as str and leave decode_error at 'strict'"),
@@ -152,7 +152,7 @@ def _terms(estimator: Any, place: Place) -> list[bytes]:
 
 def _analyzer(estimator: Any, place: Place) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return the settings and objects that `ngrams` and `hashing` share."""
-    for name, (wanted, remedy) in _FIXED.items():
+    for name, (wanted, remedy) in FIXED.items():
         found = getattr(estimator, name)
         if found != wanted and not (name == "encoding" and str(found).lower().replace("_", "-") in ("utf-8", "utf8")):
             raise place.refuse(f"has {name}={_show(found)}", remedy)

@@ -40,7 +40,7 @@ _IDENTITY = (
 _EXP = ("count:poisson", "reg:gamma", "reg:tweedie")
 _LOGISTIC = ("binary:logistic", "reg:logistic")
 _MULTI = ("multi:softprob", "multi:softmax")
-_OBJECTIVES = (*_IDENTITY, *_EXP, *_LOGISTIC, *_MULTI, "binary:logitraw", "binary:hinge")
+OBJECTIVES = (*_IDENTITY, *_EXP, *_LOGISTIC, *_MULTI, "binary:logitraw", "binary:hinge")
 _REMEDY = "write it again with Booster.save_model, as .json or .ubj"
 
 
@@ -180,14 +180,36 @@ def parse(data: bytes, *, where: str) -> XGBoost:
         raise InputError(f"is no whole model of XGBoost in JSON or UBJSON: {e!r}", where=where, remedy=_REMEDY) from e
 
 
+def parse_state(data: bytes, *, where: str) -> XGBoost:
+    """Read what XGBoost's Booster pickles: its model and configuration as UBJSON; of a best iteration the trees so far.
+
+    Errors are those of `read`.
+    """
+    try:
+        document = ubjson.loads(data)["Model"]
+        learner = document["learner"]
+        best = learner.get("attributes", {}).get("best_iteration")
+        if best is not None:
+            _keep(learner["gradient_booster"]["model"], int(best) + 1)
+        return _parse(document, where)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as e:
+        raise InputError(f"is no whole state of XGBoost: {e!r}", where=where, remedy=_REMEDY) from e
+
+
+def _keep(model: Any, iterations: int) -> None:
+    """Drop the trees after the first iterations."""
+    last = model["iteration_indptr"][iterations]
+    model["trees"], model["tree_info"] = model["trees"][:last], model["tree_info"][:last]
+
+
 def _parse(document: Any, where: str) -> XGBoost:
     learner = document["learner"]
     booster = learner["gradient_booster"]
     if booster["name"] != "gbtree":
         raise Refusal(f"is a booster {booster['name']}", where=where, remedy="train it with booster='gbtree'")
     objective = learner["objective"]["name"]
-    if objective not in _OBJECTIVES:
-        raise Refusal(f"has the objective {objective!r}", where=where, remedy=f"use one of {', '.join(_OBJECTIVES)}")
+    if objective not in OBJECTIVES:
+        raise Refusal(f"has the objective {objective!r}", where=where, remedy=f"use one of {', '.join(OBJECTIVES)}")
     model, parameters = booster["model"], learner["learner_model_param"]
     if any(int(tree["tree_param"].get("size_leaf_vector", 1)) > 1 for tree in model["trees"]):
         raise Refusal("has trees with several outputs", where=where, remedy="use multi_strategy='one_output_per_tree'")
@@ -291,8 +313,10 @@ def _categories(cats: Any, where: str) -> dict[int, tuple[Any, ...]]:
 
 
 @importer(XGBoost)
-def xgboost(model: XGBoost, value: Value, _place: Place) -> Prediction:
+def xgboost(model: XGBoost, value: Value, place: Place) -> Prediction:
     """Sum the trees in float32, and apply the objective's link in float64."""
+    if model.objective.startswith("binary:") and len(model.margin) > 1:
+        raise place.refuse("has several labels a row", "fit one classifier a label")
     table = _codes(model, value).narrow()
     base = model.margin.astype(np.float64)
     margin = ensemble(

@@ -1,21 +1,28 @@
 """Random pipelines over everything that is supported, fitted on random data.
 
-A colleague of another family adds its estimators to `TRANSFORMERS`, `CLASSIFIERS`, `REGRESSIONS` or `TEXT`.
+What is new is added to `TRANSFORMERS`, `CLASSIFIERS`, `REGRESSIONS` or `TEXT`. Transformers are drawn at random; last
+steps take turns, so that few pipelines have all of them.
 """
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import lightgbm
 import numpy as np
 import pandas as pd
+import skops.io
+import xgboost
 from hypothesis import strategies as st
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.cluster import KMeans
-from sklearn.compose import ColumnTransformer
-from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -28,23 +35,62 @@ from sklearn.ensemble import (
     RandomTreesEmbedding,
 )
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfTransformer, TfidfVectorizer
-from sklearn.feature_selection import SelectKBest, VarianceThreshold
+from sklearn.feature_selection import (
+    RFE,
+    RFECV,
+    GenericUnivariateSelect,
+    SelectFdr,
+    SelectFpr,
+    SelectFromModel,
+    SelectFwe,
+    SelectKBest,
+    SelectPercentile,
+    SequentialFeatureSelector,
+    VarianceThreshold,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import (
+    ARDRegression,
+    BayesianRidge,
     ElasticNet,
+    ElasticNetCV,
     GammaRegressor,
+    HuberRegressor,
+    Lars,
+    LarsCV,
     Lasso,
+    LassoCV,
+    LassoLars,
+    LassoLarsCV,
+    LassoLarsIC,
     LinearRegression,
     LogisticRegression,
+    LogisticRegressionCV,
+    MultiTaskElasticNet,
+    MultiTaskElasticNetCV,
+    MultiTaskLasso,
+    MultiTaskLassoCV,
+    OrthogonalMatchingPursuit,
+    OrthogonalMatchingPursuitCV,
+    PassiveAggressiveClassifier,
+    PassiveAggressiveRegressor,
+    Perceptron,
     PoissonRegressor,
+    QuantileRegressor,
+    RANSACRegressor,
     Ridge,
     RidgeClassifier,
+    RidgeClassifierCV,
+    RidgeCV,
     SGDClassifier,
     SGDRegressor,
+    TheilSenRegressor,
     TweedieRegressor,
 )
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import BernoulliNB, ComplementNB, MultinomialNB
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
     Binarizer,
@@ -60,8 +106,10 @@ from sklearn.preprocessing import (
     StandardScaler,
     TargetEncoder,
 )
-from sklearn.svm import LinearSVC, LinearSVR
+from sklearn.svm import SVR, LinearSVC, LinearSVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
+
+from pytrain.skops_file import load_skops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +132,20 @@ class Case:
     def fit(self) -> Any:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            return self.estimator.fit(self.data, self.target)
+            fitted = self.estimator.fit(self.data, self.target)
+            boosted = isinstance(fitted, Pipeline) and isinstance(fitted.steps[-1][1], BOOSTED)
+            return read_back(fitted, self.data) if boosted else fitted
+
+
+def read_back(fitted: Any, data: Any) -> Any:
+    """Write a model with LightGBM or XGBoost, and read it without them: it must answer the same."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "m.skops"
+        skops.io.dump(fitted, path)
+        again = load_skops(path, remedy="", boosters=True)
+    ask = "predict_proba" if hasattr(fitted, "predict_proba") else "predict"
+    np.testing.assert_allclose(getattr(again, ask)(data), getattr(fitted, ask)(data), rtol=2e-6, atol=1e-6)
+    return again
 
 
 def one_of(draw: Draw, *values: Any) -> Any:
@@ -146,6 +207,16 @@ TRANSFORMERS: dict[str, Maker] = {
     "encoded": _encoded_numbers,
     "VarianceThreshold": lambda _d: VarianceThreshold(),
     "SelectKBest": lambda _d: SelectKBest(k=2),
+    "SelectPercentile": lambda _d: SelectPercentile(percentile=70),
+    "SelectFpr": lambda _d: SelectFpr(alpha=0.95),
+    "SelectFdr": lambda _d: SelectFdr(alpha=0.98),
+    "SelectFwe": lambda _d: SelectFwe(alpha=0.98),
+    "GenericUnivariateSelect": lambda _d: GenericUnivariateSelect(mode="k_best", param=2),
+    "SelectFromModel": lambda d: SelectFromModel(one_of(d, Ridge(), DecisionTreeRegressor(**TREES)), max_features=2),
+    "SequentialFeatureSelector": lambda _d: SequentialFeatureSelector(Ridge(), n_features_to_select=1, cv=2),
+    "RFE": lambda d: RFE(one_of(d, Ridge(), SVR(kernel="linear")), n_features_to_select=2),
+    "IncrementalPCA": lambda d: IncrementalPCA(2, whiten=yes(d), batch_size=30),
+    "MiniBatchKMeans": lambda d: MiniBatchKMeans(draw_small(d), n_init=1, random_state=0),
     "PCA": lambda d: PCA(2, whiten=yes(d), svd_solver="full"),
     "TruncatedSVD": lambda _d: TruncatedSVD(2, random_state=0),
     "KMeans": lambda d: KMeans(draw_small(d), n_init=1, random_state=0),
@@ -154,6 +225,13 @@ TRANSFORMERS: dict[str, Maker] = {
     "FeatureUnion": _union,
     "ColumnTransformer": _by_place,
 }
+
+
+def deprecated(kind: Any) -> Any:
+    """Return an estimator that warns when it is made."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return kind(random_state=0)
 
 
 def draw_small(draw: Draw) -> int:
@@ -185,9 +263,35 @@ def _ordinal(draw: Draw) -> Any:
 
 
 TREES: dict[str, Any] = {"max_depth": 4, "random_state": 0}
+BOOSTED = (lightgbm.LGBMModel, xgboost.XGBModel)
+LIGHT: dict[str, Any] = {"n_estimators": 4, "min_child_samples": 4, "n_jobs": 1, "verbose": -1}
+EXTREME: dict[str, Any] = {"n_estimators": 4, "max_depth": 3, "n_jobs": 1}
+SEARCHED: dict[str, Any] = {"cv": 2, "n_jobs": 1}
+
+
+def _searched(draw: Draw, estimator: Any, **grid: Any) -> Any:
+    if yes(draw):
+        return GridSearchCV(estimator, grid, **SEARCHED)
+    return RandomizedSearchCV(estimator, grid, n_iter=2, random_state=0, **SEARCHED)
+
+
 CLASSIFIERS: dict[str, Maker] = {
     "LogisticRegression": lambda d: LogisticRegression(C=one_of(d, 0.1, 1.0, 10.0)),
+    "LogisticRegressionCV": lambda _d: LogisticRegressionCV(Cs=[0.1, 1.0], cv=2),
     "RidgeClassifier": lambda _d: RidgeClassifier(),
+    "RidgeClassifierCV": lambda _d: RidgeClassifierCV(),
+    "Perceptron": lambda _d: Perceptron(random_state=0),
+    "PassiveAggressiveClassifier": lambda _d: deprecated(PassiveAggressiveClassifier),
+    "LinearDiscriminantAnalysis": lambda d: LinearDiscriminantAnalysis(solver=one_of(d, "svd", "lsqr")),
+    "MultinomialNB": lambda d: make_pipeline(one_of(d, Binarizer(), MinMaxScaler()), MultinomialNB()),
+    "ComplementNB": lambda d: make_pipeline(one_of(d, Binarizer(), MinMaxScaler()), ComplementNB(norm=yes(d))),
+    "BernoulliNB": lambda d: BernoulliNB(binarize=one_of(d, 0.0, 0.5)),
+    "search": lambda d: _searched(d, LogisticRegression(), C=[0.1, 10.0]),
+    "RFE": lambda d: RFE(one_of(d, LogisticRegression(), DecisionTreeClassifier(**TREES)), n_features_to_select=2),
+    "RFECV": lambda _d: RFECV(LogisticRegression(), cv=2),
+    "LGBMClassifier": lambda d: lightgbm.LGBMClassifier(**LIGHT, boosting_type=one_of(d, "gbdt", "dart")),
+    "XGBClassifier": lambda _d: xgboost.XGBClassifier(**EXTREME),
+    "XGBRFClassifier": lambda _d: xgboost.XGBRFClassifier(**EXTREME),
     "SGDClassifier": lambda d: SGDClassifier(
         loss=one_of(d, "log_loss", "modified_huber", "hinge", "perceptron"), random_state=0, max_iter=50
     ),
@@ -210,8 +314,36 @@ CLASSIFIERS: dict[str, Maker] = {
 REGRESSIONS: dict[str, Maker] = {
     "LinearRegression": lambda d: LinearRegression(fit_intercept=yes(d)),
     "Ridge": lambda _d: Ridge(),
+    "RidgeCV": lambda _d: RidgeCV(),
     "Lasso": lambda _d: Lasso(0.1),
+    "LassoCV": lambda _d: LassoCV(alphas=4, cv=2),
     "ElasticNet": lambda _d: ElasticNet(0.1),
+    "ElasticNetCV": lambda _d: ElasticNetCV(alphas=4, cv=2),
+    "MultiTaskLasso": lambda _d: MultiTaskLasso(0.1),
+    "MultiTaskLassoCV": lambda _d: MultiTaskLassoCV(alphas=4, cv=2),
+    "MultiTaskElasticNet": lambda _d: MultiTaskElasticNet(0.1),
+    "MultiTaskElasticNetCV": lambda _d: MultiTaskElasticNetCV(alphas=4, cv=2),
+    "Lars": lambda _d: Lars(n_nonzero_coefs=3),
+    "LarsCV": lambda _d: LarsCV(cv=2),
+    "LassoLars": lambda _d: LassoLars(0.01),
+    "LassoLarsCV": lambda _d: LassoLarsCV(cv=2),
+    "LassoLarsIC": lambda _d: LassoLarsIC(),
+    "OrthogonalMatchingPursuit": lambda _d: OrthogonalMatchingPursuit(n_nonzero_coefs=1),
+    "OrthogonalMatchingPursuitCV": lambda _d: OrthogonalMatchingPursuitCV(cv=2),
+    "BayesianRidge": lambda _d: BayesianRidge(),
+    "ARDRegression": lambda _d: ARDRegression(max_iter=20),
+    "HuberRegressor": lambda _d: HuberRegressor(),
+    "QuantileRegressor": lambda _d: QuantileRegressor(alpha=0.01),
+    "TheilSenRegressor": lambda _d: TheilSenRegressor(max_subpopulation=20, random_state=0),
+    "RANSACRegressor": lambda _d: RANSACRegressor(Ridge(), min_samples=0.5, residual_threshold=5.0, random_state=0),
+    "PassiveAggressiveRegressor": lambda _d: deprecated(PassiveAggressiveRegressor),
+    "TransformedTargetRegressor": lambda d: TransformedTargetRegressor(
+        Ridge(), **one_of(d, {"func": np.log1p, "inverse_func": np.expm1}, {"transformer": StandardScaler()})
+    ),
+    "search": lambda d: _searched(d, Ridge(), alpha=[0.1, 10.0]),
+    "LGBMRegressor": lambda _d: lightgbm.LGBMRegressor(**LIGHT),
+    "XGBRegressor": lambda d: xgboost.XGBRegressor(**EXTREME, objective=one_of(d, "reg:squarederror", "count:poisson")),
+    "XGBRFRegressor": lambda _d: xgboost.XGBRFRegressor(**EXTREME),
     "SGDRegressor": lambda _d: SGDRegressor(random_state=0),
     "LinearSVR": lambda _d: LinearSVR(random_state=0),
     "PoissonRegressor": lambda _d: PoissonRegressor(),
@@ -224,7 +356,14 @@ REGRESSIONS: dict[str, Maker] = {
     "GradientBoostingRegressor": lambda _d: GradientBoostingRegressor(n_estimators=4, random_state=0),
     "HistGradientBoostingRegressor": lambda _d: HistGradientBoostingRegressor(max_iter=4, min_samples_leaf=5),
 }
-CLUSTERS: dict[str, Maker] = {"KMeans": TRANSFORMERS["KMeans"]}
+CLUSTERS: dict[str, Maker] = {name: TRANSFORMERS[name] for name in ("KMeans", "MiniBatchKMeans")}
+# A last step, and what it is fitted on; a fifth of the pipelines have none.
+FINALS = [
+    *(("classes", name) for name in CLASSIFIERS),
+    *(("amounts", name) for name in REGRESSIONS),
+    *(("clusters", name) for name in CLUSTERS),
+]
+FINALS = [final for i, final in enumerate(FINALS) for final in [final, *[("none", "")] * (i % 5 == 0)]]
 # Texts to numbers, sparse or dense; each is fitted on one column of text.
 TEXT: dict[str, Maker] = {
     "CountVectorizer": lambda d: CountVectorizer(**_grams(d), binary=yes(d), lowercase=yes(d)),
@@ -249,18 +388,18 @@ class _Frozen(LogisticRegression):  # type: ignore[misc] # scikit-learn has no t
     """Stands for a frozen estimator until the pipeline is fitted; a pipeline never fits what is frozen."""
 
 
-def _final(draw: Draw, seed: int, n: int) -> tuple[Any, Any]:
+def _final(draw: Draw, turn: int, seed: int, n: int) -> tuple[Any, Any]:
     rng = np.random.default_rng(seed)
-    kind = one_of(draw, "classes", "classes", "amounts", "amounts", "clusters", "none")
+    kind, name = FINALS[turn % len(FINALS)]
     classes = rng.integers(0, one_of(draw, 2, 2, 3, 4), n)
     if kind == "classes":
-        name = one_of(draw, *CLASSIFIERS)
         labels = one_of(draw, np.array(list("abcd")), np.arange(4), np.array(["ja", "nein", "doch", "Ω"], object))
+        labels = np.arange(4) if name.startswith("XGB") else labels
         return CLASSIFIERS[name](draw), labels[classes]
     if kind == "amounts":
-        return REGRESSIONS[one_of(draw, *REGRESSIONS)](draw), rng.gamma(2, 2, n)
+        return REGRESSIONS[name](draw), rng.gamma(2, 2, (n, 2) if name.startswith("MultiTask") else n)
     if kind == "clusters":
-        return CLUSTERS[one_of(draw, *CLUSTERS)](draw), classes
+        return CLUSTERS[name](draw), classes
     return None, classes
 
 
@@ -321,17 +460,21 @@ def words(rng: np.random.Generator, n: int) -> list[str]:
     return [" ".join(rng.choice(known, int(rng.integers(0, 12)))) for _ in range(n)]
 
 
+turns: dict[int, int] = {}  # of each seed; a pipeline that is made again is the same
+
+
 @st.composite
 def cases(draw: Any) -> Case:
-    """Random pipelines. One seed decides all, so that each choice is as likely as any other."""
-    return case(np.random.default_rng(draw(st.integers(0, 2**64 - 1))))
+    """Random pipelines. One seed decides all but the last step, so that each choice is as likely as any other."""
+    seed = draw(st.integers(0, 2**64 - 1))
+    return case(np.random.default_rng(seed), turns.setdefault(seed, len(turns)))
 
 
-def case(draw: Draw) -> Case:
+def case(draw: Draw, turn: int) -> Case:
     seed = int(draw.integers(2**16))
     n = one_of(draw, 40, 60, 90)
     rng = np.random.default_rng(seed)
-    final, target = _final(draw, seed, n)
+    final, target = _final(draw, turn, seed, n)
     shape = one_of(draw, "array", "array", "table", "table", "table", *(["text"] if TEXT else []))
     if shape == "text":
         steps = [TEXT[one_of(draw, *TEXT)](draw), *_after(draw)]

@@ -8,26 +8,64 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.cluster import KMeans
-from sklearn.compose import ColumnTransformer, make_column_selector
-from sklearn.decomposition import PCA, TruncatedSVD
-from sklearn.feature_selection import SelectKBest, VarianceThreshold
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
+from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.feature_selection import (
+    RFE,
+    RFECV,
+    GenericUnivariateSelect,
+    SelectFdr,
+    SelectFpr,
+    SelectFromModel,
+    SelectFwe,
+    SelectKBest,
+    SelectPercentile,
+    SequentialFeatureSelector,
+    VarianceThreshold,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import (
+    ARDRegression,
+    BayesianRidge,
     ElasticNet,
+    ElasticNetCV,
     GammaRegressor,
+    HuberRegressor,
+    Lars,
+    LarsCV,
     Lasso,
+    LassoCV,
+    LassoLars,
+    LassoLarsCV,
+    LassoLarsIC,
     LinearRegression,
     LogisticRegression,
+    LogisticRegressionCV,
+    MultiTaskElasticNetCV,
+    MultiTaskLasso,
+    OrthogonalMatchingPursuit,
+    OrthogonalMatchingPursuitCV,
+    PassiveAggressiveClassifier,
+    PassiveAggressiveRegressor,
+    Perceptron,
     PoissonRegressor,
+    QuantileRegressor,
+    RANSACRegressor,
     Ridge,
     RidgeClassifier,
+    RidgeClassifierCV,
+    RidgeCV,
     SGDClassifier,
     SGDRegressor,
+    TheilSenRegressor,
     TweedieRegressor,
 )
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
     Binarizer,
@@ -44,14 +82,18 @@ from sklearn.preprocessing import (
     StandardScaler,
     TargetEncoder,
 )
-from sklearn.svm import SVC, LinearSVC, LinearSVR
+from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
+from sklearn.tree import DecisionTreeRegressor
 
 from pytrain.errors import Refusal
 from pytrain.plan.importing import import_model
 from pytrain.plan.operators import FUNCTIONS
 from tests.pytrain.plan.helper import amounts, assert_equal, numbers, table, targets
+from tests.pytrain.plan.random_pipelines import deprecated
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning", "ignore::UserWarning", "ignore::FutureWarning"
+)
 
 BINS = {"quantile_method": "averaged_inverted_cdf"}
 NUMBERS = {
@@ -75,7 +117,9 @@ NUMBERS = {
     "PCA": PCA(3),
     "PCA, whitened": PCA(whiten=True),
     "TruncatedSVD": TruncatedSVD(2, random_state=0),
+    "IncrementalPCA": IncrementalPCA(2, whiten=True),
     "KMeans": KMeans(4, n_init=1, random_state=0),
+    "MiniBatchKMeans": MiniBatchKMeans(4, n_init=1, random_state=0),
     "identity": FunctionTransformer(),
     "identity, checked": FunctionTransformer(validate=True),
     "chain": make_pipeline(StandardScaler(), PCA(3), KBinsDiscretizer(3, encode="ordinal", **BINS)),
@@ -213,9 +257,40 @@ def test_targets(y: Any, missing: Any) -> None:
     assert_equal(TargetEncoder(random_state=0).fit(frame, y), frame)
 
 
-def test_selected() -> None:
+SELECTORS = {
+    "SelectKBest": SelectKBest(k=2),
+    "SelectPercentile": SelectPercentile(percentile=50),
+    "SelectFpr": SelectFpr(alpha=0.9),
+    "SelectFdr": SelectFdr(alpha=0.98),
+    "SelectFwe": SelectFwe(alpha=0.98),
+    "GenericUnivariateSelect": GenericUnivariateSelect(mode="percentile", param=50),
+    "SelectFromModel": SelectFromModel(LogisticRegression(), max_features=2),
+    "SequentialFeatureSelector": SequentialFeatureSelector(Ridge(), n_features_to_select=2, cv=2),
+    "RFE": RFE(LogisticRegression(), n_features_to_select=2),
+    "RFE by what is not supported": RFE(SVR(kernel="linear"), n_features_to_select=2),
+    "RFECV": RFECV(LogisticRegression(), cv=2),
+}
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_selected(name: str) -> None:
+    x, y = numbers(), targets()
+    x[:, 1] += 3 * y
+    assert_equal(make_pipeline(SELECTORS[name], StandardScaler()).fit(x, y), x)
+
+
+def test_missing_values_may_be_selected_by_what_takes_them() -> None:
+    x, y = numbers(missing=True), amounts()
+    chosen = SelectFromModel(DecisionTreeRegressor(max_depth=3, random_state=0), max_features=2)
+    assert_equal(make_pipeline(chosen, SimpleImputer(), Ridge()).fit(x, y), x)
+
+
+def test_an_elimination_may_be_the_last_step() -> None:
     x = numbers()
-    assert_equal(SelectKBest(k=2).fit(x, targets()), x)
+    model = assert_equal(make_pipeline(StandardScaler(), RFE(LogisticRegression())).fit(x, targets()), x)
+    assert list(model.plan.outputs) == ["probability"]
+    with pytest.raises(Refusal, match=r"estimator_: SVR: no plan can express .*; use LinearSVR"):
+        import_model(RFE(SVR(kernel="linear")).fit(x, amounts()), file="m")
 
 
 COLUMNS: dict[str, Any] = {
@@ -294,6 +369,29 @@ REGRESSIONS = {
     "Tweedie, identity": TweedieRegressor(power=0),
     "Tweedie, log": TweedieRegressor(power=1.5),
     "Tweedie, told": TweedieRegressor(power=0, link="log"),
+    "RidgeCV": RidgeCV(),
+    "LassoCV": LassoCV(alphas=5, cv=2),
+    "ElasticNetCV": ElasticNetCV(alphas=5, cv=2),
+    "Lars": Lars(),
+    "LarsCV": LarsCV(cv=2),
+    "LassoLars": LassoLars(0.01),
+    "LassoLarsCV": LassoLarsCV(cv=2),
+    "LassoLarsIC": LassoLarsIC(),
+    "OrthogonalMatchingPursuit": OrthogonalMatchingPursuit(),
+    "OrthogonalMatchingPursuitCV": OrthogonalMatchingPursuitCV(cv=2),
+    "BayesianRidge": BayesianRidge(),
+    "ARDRegression": ARDRegression(),
+    "HuberRegressor": HuberRegressor(),
+    "QuantileRegressor": QuantileRegressor(alpha=0.01),
+    "TheilSenRegressor": TheilSenRegressor(max_subpopulation=100, random_state=0),
+    "RANSACRegressor": RANSACRegressor(random_state=0),
+    "PassiveAggressiveRegressor": deprecated(PassiveAggressiveRegressor),
+    "logarithm": TransformedTargetRegressor(Ridge(), func=np.log1p, inverse_func=np.expm1),
+    "targets as they are": TransformedTargetRegressor(Ridge()),
+    "standardized": TransformedTargetRegressor(Ridge(), transformer=StandardScaler()),
+    "scaled": TransformedTargetRegressor(Ridge(), transformer=MinMaxScaler()),
+    "GridSearchCV": GridSearchCV(Ridge(), {"alpha": [0.1, 10]}, cv=2),
+    "RandomizedSearchCV": RandomizedSearchCV(Ridge(), {"alpha": [0.1, 10]}, n_iter=2, cv=2),
 }
 
 
@@ -305,9 +403,12 @@ def test_regressions(name: str) -> None:
     assert model.plan.labels == ()
 
 
-def test_several_outputs() -> None:
+@pytest.mark.parametrize(
+    "estimator", [Ridge(), MultiTaskLasso(0.1), MultiTaskElasticNetCV(alphas=5, cv=2)], ids=lambda e: type(e).__name__
+)
+def test_several_outputs(estimator: Any) -> None:
     x = numbers()
-    model = assert_equal(Ridge().fit(x, np.stack([amounts(), amounts(seed=2)], axis=1)), x)
+    model = assert_equal(estimator.fit(x, np.stack([amounts(), amounts(seed=2)], axis=1)), x)
     assert model.plan.outputs["value"].width == 2
 
 
@@ -319,7 +420,18 @@ CLASSIFIERS = {
     "LogisticRegression": LogisticRegression(),
     "one against the rest": OneVsRestClassifier(LogisticRegression()),
     "one against the rest, margins": OneVsRestClassifier(LinearSVC(random_state=0)),
+    "LogisticRegressionCV": LogisticRegressionCV(Cs=2, cv=2),
     "RidgeClassifier": RidgeClassifier(),
+    "RidgeClassifierCV": RidgeClassifierCV(),
+    "Perceptron": Perceptron(random_state=0),
+    "PassiveAggressiveClassifier": deprecated(PassiveAggressiveClassifier),
+    "LinearDiscriminantAnalysis": LinearDiscriminantAnalysis(),
+    "LinearDiscriminantAnalysis, lsqr": LinearDiscriminantAnalysis(solver="lsqr"),
+    "MultinomialNB": make_pipeline(MinMaxScaler(), MultinomialNB()),
+    "ComplementNB": make_pipeline(MinMaxScaler(), ComplementNB()),
+    "BernoulliNB": BernoulliNB(),
+    "BernoulliNB of 0 and 1": make_pipeline(Binarizer(), BernoulliNB(binarize=None)),
+    "GridSearchCV": GridSearchCV(LogisticRegression(), {"C": [0.1, 10]}, cv=2),
     "LinearSVC": LinearSVC(random_state=0),
     "SGD, hinge": SGDClassifier(random_state=0),
     "SGD, perceptron": SGDClassifier(loss="perceptron", random_state=0),
@@ -345,6 +457,13 @@ def test_classifiers(name: str, classes: int) -> None:
     assert set(model.plan.outputs) in ({"probability"}, {"class", "decision"})
 
 
+@pytest.mark.parametrize("solver", ["svd", "eigen"])
+def test_discriminants_may_be_columns(solver: str) -> None:
+    x, y = numbers(), targets(classes=3)
+    x[:, 1] += y
+    assert_equal(make_pipeline(LinearDiscriminantAnalysis(solver=solver), LogisticRegression()).fit(x, y), x)
+
+
 @pytest.mark.parametrize("labels", [[False, True], [-1, 1], [0.0, 1.0]])
 def test_labels(labels: list[Any]) -> None:
     x = numbers()
@@ -365,6 +484,19 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "another function": (FunctionTransformer(np.arctan), "the function arctan"),
     "bins of another type": (KBinsDiscretizer(3, dtype=np.float32, **BINS), "dtype float32; fit it with dtype=numpy"),
     "a kernel": (make_pipeline(StandardScaler(), SVC()), r"steps\[1\] svc: SVC: .*; use LinearSVC"),
+    "a Gaussian": (GaussianNB(), "GaussianNB; use LogisticRegression"),
+    "a search that kept nothing": (
+        GridSearchCV(LogisticRegression(), {"C": [1]}, refit=False),
+        "no best_estimator_, since refit is False; fit it with refit=True",
+    ),
+    "another inverse": (
+        TransformedTargetRegressor(Ridge(), transformer=RobustScaler()),
+        "the transformer RobustScaler; use func and inverse_func",
+    ),
+    "an own inverse": (
+        TransformedTargetRegressor(Ridge(), func=np.exp, inverse_func=lambda y: 1 + np.log(y)),
+        "the inverse_func <lambda>; use one of NumPy's log",
+    ),
     "temperature": (calibrated("temperature"), "method 'temperature'; use 'sigmoid'"),
     "what is inside": (OneVsRestClassifier(SVC()), r"estimators_\[0\]: SVC"),
 }

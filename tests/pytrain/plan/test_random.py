@@ -27,7 +27,7 @@ ENOUGH = 300  # so many pipelines have every estimator
 FEW_ROWS = 8
 JOINED = 25  # plans in one process of the engine
 
-# The models of LightGBM and XGBoost are no steps of pipelines; they have tests of their own.
+# The files of LightGBM and XGBoost are no steps of pipelines; they have tests of their own.
 _FAMILIES = {m.__name__ for m in FAMILIES} - {"pytrain.plan.lightgbm", "pytrain.plan.xgboost"}
 
 compared: list[tuple[str, Comparison]] = []
