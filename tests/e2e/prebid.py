@@ -2,7 +2,7 @@
 
 The rules are those of its `validateBid` and `bid_validator` (id, impid, price, crid, currency, creative size, secure
 markup), and besides: markup or a notice that fetches it, a deal that was offered, a format that was asked for, the
-floor, and what the request blocks.
+floor, what the request blocks, and transparency under the Digital Services Act.
 """
 
 from __future__ import annotations
@@ -55,12 +55,31 @@ def bid_faults(request: dict[str, Any], bid: dict[str, Any]) -> Iterator[str]:
         yield f"impid {bid.get('impid')!r} is not in the request"
         return
     yield from impression_faults(imp, bid)
+    yield from transparency_faults(request, bid)
     yield from markup_faults(bid)
     blocked = set(request.get("badv") or []) & set(bid.get("adomain") or [])
     if blocked:
         yield f"blocked advertiser {blocked}"
     if set(request.get("bcat") or []) & set(bid.get("cat") or []):
         yield f"blocked category in {bid['cat']}"
+
+
+def transparency_faults(request: dict[str, Any], bid: dict[str, Any]) -> Iterator[str]:
+    """The rules of Prebid Server's package `dsa`."""
+    extension = (request.get("regs") or {}).get("ext")
+    asked = extension.get("dsa") if isinstance(extension, dict) else None
+    asked = asked if isinstance(asked, dict) else {}
+    shown = (bid.get("ext") or {}).get("dsa")
+    if shown is None:
+        if asked.get("dsarequired") in (2, 3):
+            yield "DSA object missing when required"
+        return
+    if len(shown.get("behalf", "").encode()) > 100 or len(shown.get("paid", "").encode()) > 100:
+        yield "DSA behalf or paid exceeds limit of 100 chars"
+    if asked.get("pubrender") == 0 and shown.get("adrender") != 1:
+        yield "DSA publisher and buyer both signal will not render"
+    if asked.get("pubrender") == 2 and shown.get("adrender") == 1:
+        yield "DSA publisher and buyer both signal will render"
 
 
 def impression_faults(imp: dict[str, Any], bid: dict[str, Any]) -> Iterator[str]:
