@@ -98,6 +98,7 @@ func Pretouch() error {
 func Decode(body []byte, dst *auction.Raw, o *DecodeOptions) (coerced bool, err error) {
 	dst.Reset()
 	w := wirePool.Get().(*wireRequest)
+	w.begin()
 	defer func() {
 		*w = wireRequest{}
 		wirePool.Put(w)
@@ -105,7 +106,7 @@ func Decode(body []byte, dst *auction.Raw, o *DecodeOptions) (coerced bool, err 
 	own := string(body)
 	if err := strict.UnmarshalFromString(own, w); err != nil {
 		coerced = true
-		*w = wireRequest{}
+		w.begin()
 		if err := coerceRequest(own, w); err != nil {
 			return true, err
 		}

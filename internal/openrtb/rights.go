@@ -31,11 +31,11 @@ func signals(w *wireRequest, to *auction.Signals) {
 }
 
 // answer reads a flag that can be left out.
-func answer(flag *int64) auction.Answer {
+func answer(flag int64) auction.Answer {
 	switch {
-	case flag == nil:
+	case flag < 0:
 		return auction.Unanswered
-	case *flag == 0:
+	case flag == 0:
 		return auction.No
 	}
 	return auction.Yes

@@ -177,7 +177,7 @@ type (
 	}
 	wireRegs struct {
 		COPPA     int64       `json:"coppa"`
-		GDPR      *int64      `json:"gdpr"` // 0 is an answer
+		GDPR      int64       `json:"gdpr"` // 0 is an answer: see begin
 		USPrivacy string      `json:"us_privacy"`
 		GPP       string      `json:"gpp"`
 		GPPSID    []int64     `json:"gpp_sid"`
@@ -185,7 +185,7 @@ type (
 	}
 	wireRegsExt struct {
 		COPPA     int64    `json:"coppa"`
-		GDPR      *int64   `json:"gdpr"`
+		GDPR      int64    `json:"gdpr"` // as above
 		USPrivacy string   `json:"us_privacy"`
 		GPP       string   `json:"gpp"`
 		GPPSID    []int64  `json:"gpp_sid"`
@@ -198,3 +198,12 @@ type (
 		DataToPub *int64 `json:"datatopub"` // 0 is an answer
 	}
 )
+
+// unanswered is what a flag has whose 0 is an answer, until it is decoded. Exchanges that send -1 mean the same.
+const unanswered = -1
+
+// begin empties w for the next request.
+func (w *wireRequest) begin() {
+	*w = wireRequest{}
+	w.Regs.GDPR, w.Regs.Ext.GDPR = unanswered, unanswered
+}

@@ -1,6 +1,9 @@
 package privacy
 
-import "strings"
+import (
+	mathbits "math/bits"
+	"strings"
+)
 
 // maxText bounds a consent string, in bytes. Real ones take a few hundred to a few thousand.
 const maxText = 16 << 10
@@ -69,14 +72,7 @@ func readTC(text string, vendor int) (t tcString, ok bool) {
 }
 
 // mask reads n flags; the first becomes bit 0.
-func mask(b *bits, n int) (m uint32) {
-	for i := range n {
-		if b.flag() {
-			m |= 1 << i
-		}
-	}
-	return m
-}
+func mask(b *bits, n int) uint32 { return mathbits.Reverse32(uint32(b.take(n))) >> (32 - n) }
 
 // vendors reads a list of vendors, as a field of bits or as ranges, and reports whether vendor is in it.
 func (b *bits) vendors(vendor int) (in bool) {
