@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scripts.loop.processes import Interrupted, LoopError
+from scripts.loop.ending import conclude
+from scripts.loop.report import Result
 from scripts.loop.runner import CLICK, Loop, Plan, say
 from scripts.loop.settings import ROOT, Ports, Run
 
@@ -39,7 +39,8 @@ def main(
 
     Examples: `make run DURATION=90 RATE=1000`, `make replay DATA=path/to/ipinyou_2997`.
     """
-    try:
+
+    def run_loop() -> Result:
         plan = (
             Plan.of_replay(replay, rate=rate, duration_s=duration)
             if replay
@@ -58,19 +59,6 @@ def main(
             say(f"removed the last run in {run.directory}; KEEP=1 (--keep) goes on with it")
         result = Loop(run, plan).run()
         lock.close()
-    except Interrupted as error:
-        say(str(error))
-        raise typer.Exit(130) from None
-    except LoopError as error:
-        say(str(error))
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        say("given up")
-        raise typer.Exit(130) from None
-    for note in result.notes:
-        say(note)
-    print(json.dumps(result.as_json()), flush=True)
-    if result.faults:
-        for fault in result.faults:
-            say(fault)
-        raise typer.Exit(1)
+        return result
+
+    conclude(run_loop, say)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,8 @@ from typing import Annotated
 import typer
 
 from scripts.loop import directory as places
-from scripts.loop.processes import Interrupted, LoopError
+from scripts.loop.ending import conclude
+from scripts.loop.report import Result
 from scripts.loop.settings import ROOT
 from scripts.rank.runner import Loop, say
 from scripts.rank.settings import Ports, Run, World
@@ -44,7 +44,8 @@ def main(
 
     Examples: `make rank DURATION=300`, `make rank DURATION=90 RATE=1000`.
     """
-    try:
+
+    def run_loop() -> Result:
         run = Run(
             directory=directory.resolve(),
             recipe=recipe.resolve(),
@@ -59,19 +60,6 @@ def main(
             say(f"removed the last run in {run.directory}")
         result = Loop(run, duration).run()
         lock.close()
-    except Interrupted as error:
-        say(str(error))
-        raise typer.Exit(130) from None
-    except LoopError as error:
-        say(str(error))
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        say("given up")
-        raise typer.Exit(130) from None
-    for note in result.notes:
-        say(note)
-    print(json.dumps(result.as_json()), flush=True)
-    if result.faults:
-        for fault in result.faults:
-            say(fault)
-        raise typer.Exit(1)
+        return result
+
+    conclude(run_loop, say)
