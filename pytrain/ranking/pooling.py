@@ -88,11 +88,15 @@ LEAST_NEGATIVES = 500  # rows without a sale that stay of a campaign with few sa
 
 @dataclass(frozen=True)
 class Sample:
-    """Which rows without a sale stay: so many a sale, and no larger share than makes `max_rows` of all rows."""
+    """Which rows without a sale stay: so many a sale, and no larger share than makes `max_rows` of all rows.
+
+    Weights above `max_weight` are clipped to it.
+    """
 
     negatives: int
     max_rows: int
     seed: int
+    max_weight: float
 
     def take(self, examples: Examples, *, share: float) -> tuple[npt.NDArray[np.bool_], float]:
         """Return whether each row (n,) stays, and how many rows a row without a sale stands for."""
@@ -171,7 +175,7 @@ def _read(data_set: DataSet, recipe: RankRecipe, sample: Sample, share: float) -
         return None
     if not len(examples):
         return None
-    weight = effective_weights(examples.weight, most=recipe.data.max_weight)
+    weight = effective_weights(examples.weight, most=sample.max_weight)
     kept, stand = sample.take(examples, share=share)
     rest = examples if kept.all() else examples.take(kept)
     return _Read(rest, weight[kept], np.where(rest.label > 0, 1.0, stand), len(examples))

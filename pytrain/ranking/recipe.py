@@ -4,7 +4,7 @@
       - name: system
       - name: hour
       - {name: system_x_browser, of: [system, browser], only: prior}
-    data: {min_rows: 200, max_weight: 3}
+    data: {min_rows: 200, max_weight: 1}
     calibration: {share: 0.1, min_positives: 30}
     trainer: {kind: prior}
 
@@ -64,7 +64,7 @@ class Data(Strict):
     min_rows: Annotated[int, Field(ge=1)] = 200  # a campaign with fewer rows, or sales, has no classifier
     min_positives: Annotated[int, Field(ge=0)] = 0
     max_rows: Annotated[int, Field(ge=1)] = 1_000_000  # the most recent ones of a campaign
-    max_weight: Annotated[float, Field(ge=1)] = 3.0  # weights above are clipped to it
+    max_weight: Annotated[float, Field(ge=1)] = 1.0  # weights above are clipped to it in a campaign's fit
     retrain_growth: Annotated[float, Field(ge=0)] = 0.01  # of rows or sales: a campaign is trained again
 
 

@@ -57,6 +57,7 @@ class Settings(Strict):
     prior_min_rows: Annotated[int, Field(ge=1)] = 30  # a value with fewer rows of all campaigns is the prior's *other*
     prior_negatives: Annotated[int, Field(ge=1)] = 50  # rows without a sale for each sale in the prior's fit
     prior_max_rows: Annotated[int, Field(ge=1000)] = 2_000_000  # rows of all campaigns; more: fewer without a sale
+    prior_max_weight: Annotated[float, Field(ge=1)] = 3.0  # weights above are clipped to it in the prior's fit
     refit_growth: Annotated[float, Field(gt=0)] = 0.1  # refits the prior: the data grew or shrank by this share,
     refit_hours: Annotated[float, Field(gt=0)] = 24.0  # or changed, and the prior is as old as this
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
@@ -75,7 +76,7 @@ class Settings(Strict):
     @property
     def sample(self) -> Sample:
         """The rows of the prior's fit."""
-        return Sample(self.prior_negatives, self.prior_max_rows, self.seed)
+        return Sample(self.prior_negatives, self.prior_max_rows, self.seed, self.prior_max_weight)
 
 
 @register

@@ -26,7 +26,7 @@ from tests.pytrain.ranking import made
 
 ONES = np.ones(400)
 ALONE = Shared()
-ALL = Sample(negatives=10**6, max_rows=10**6, seed=1)
+ALL = Sample(negatives=10**6, max_rows=10**6, seed=1, max_weight=3)
 
 
 def fit(recipe: RankRecipe, examples: Examples, *, shared: Shared = ALONE, previous: Classifier | None = None) -> Fit:
@@ -174,6 +174,25 @@ def test_rows_without_a_sale_are_sampled(tmp_path: Path) -> None:
         for c in range(2):
             of_all, of_some = (float(p.weight[p.campaign == c].sum()) for p in (whole, sampled))
             assert of_some == pytest.approx(of_all, rel=0.15)
+
+
+def test_a_campaigns_rows_of_two_logs_weigh_alike(tmp_path: Path) -> None:
+    """Rows of a random log have large inverse propensities, those of its best campaign have nearly 1."""
+    n = 1000
+    propensity = np.where(np.arange(n) < n // 2, 1 / 500, 0.98)
+    sold = np.arange(n) % 10 < np.where(np.arange(n) < n // 2, 2, 4)  # 0.2 of the random log, 0.4 of the recent rows
+    fields = {"system": ["ios"] * n, "browser": ["x"] * n}
+    times = made.BEGIN_MS + np.arange(n)
+    writing.write(tmp_path, "shoes", fields, time_ms=times, label=sold, weight=1 / propensity)
+    recipe = made.recipe_of(made.PRIOR + "calibration: {share: 0}\n")
+    data_sets, _ = datasets.scan(tmp_path)
+    shared = recipe.trainer.prepare(Pool(data_sets, bytes(32), n, recipe, tmp_path, 1, lambda _: None))
+    examples = datasets.read(data_sets[0], recipe.fields)
+    found = fit(recipe, examples, shared=replace(shared, rates=Rates(variance=1e6)))
+    assert solver.sigmoid(found.logits).mean() == pytest.approx(0.3, abs=0.005)
+    pooled = pool(data_sets, recipe, recipe.trainer.settings.sample)
+    old, new = pooled.weight[pooled.time_ms < times[n // 2]], pooled.weight[pooled.time_ms >= times[n // 2]]
+    assert old.mean() / new.mean() == pytest.approx(3 * 0.98)  # the prior lacks what campaigns were chosen by
 
 
 def test_the_strength_is_chosen_in_order_of_time(tmp_path: Path) -> None:
