@@ -36,15 +36,14 @@ def effective_weights(weight: Floats, *, most: float) -> Floats:
 
 
 def recent_shift(logits: Floats, label: Floats, weight: Floats, calibration: Calibration) -> float:
-    """Return the shift of the intercept that calibrates the most recent rows; rows (n,) are in order of time.
+    """Return the shift of the intercept that the most recent rows ask for; rows (n,) are in order of time.
 
-    It is 0 if those rows have too few sales to tell.
+    It is the most probable one if shifts are drawn from N(0, std²). With n recent sales, it is about n / (n + 1/std²)
+    of the shift that predicts them in sum, since the logarithm of their rate is known to within 1/√n.
     """
     rows = round(len(logits) * calibration.share)
     recent = slice(len(logits) - rows, None)
-    if not rows or label[recent].sum() < calibration.min_positives or label[recent].all():
-        return 0.0
-    return solver.shift(logits[recent], label[recent], weight[recent])
+    return solver.shift(logits[recent], label[recent], weight[recent], l2=calibration.std**-2) if rows else 0.0
 
 
 def classifier(

@@ -5,7 +5,7 @@
       - name: hour
       - {name: system_x_browser, of: [system, browser], only: prior}
     data: {min_rows: 200, max_weight: 1}
-    calibration: {share: 0.1, min_positives: 30}
+    calibration: {share: 0.1, std: 0.1}
     trainer: {kind: prior}
 
 The settings of a trainer stand in its own file, in `trainers/`.
@@ -69,10 +69,10 @@ class Data(Strict):
 
 
 class Calibration(Strict):
-    """A shift of the intercept, so that the most recent rows' sales are predicted in sum."""
+    """A shift of the intercept towards the rate of the most recent rows."""
 
     share: Annotated[float, Field(ge=0, le=1)] = 0.1  # of the rows; 0: none
-    min_positives: Annotated[int, Field(ge=1)] = 30  # fewer among them: no shift
+    std: Annotated[float, Field(gt=0, le=100)] = 0.1  # the shift's standard deviation among campaigns, in the logit
 
 
 class _Document(Strict):

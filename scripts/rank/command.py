@@ -34,7 +34,7 @@ def main(
     rate_min: Annotated[float, typer.Option(help="Mean sales a click of the rarest campaign.")] = 1e-6,
     rate_max: Annotated[float, typer.Option(help="Mean sales a click of the most frequent campaign.")] = 1e-2,
     policy: Annotated[str, typer.Option(help="The ranker's: epsilon-greedy, thompson or best.")] = "epsilon-greedy",
-    epsilon: Annotated[float, typer.Option(min=0, max=1, help="Share of clicks that explore.")] = 0.02,
+    epsilon: Annotated[float, typer.Option(min=0, max=1, help="Share of clicks that explore.")] = 0.005,
     recipe: Annotated[Path, typer.Option(help="Recipe of the classifiers.")] = ROOT / "models/sale/prior.yaml",
     free_ports: Annotated[bool, typer.Option(help="Use any free ports instead of 8089-8097, 4222 and 4223.")] = False,
     directory: Annotated[Path, typer.Option(help="The run's directory; emptied first.")] = ROOT / "var/rank",

@@ -236,13 +236,18 @@ def test_recent_rows_calibrate_the_intercept() -> None:
     examples.label[-400::4] = 1  # a rate of 0.25 of late
     found = fit(recipe, examples)
     moved = fitting.recent_shift(found.logits, examples.label, ONES.repeat(10), recipe.calibration)
-    assert solver.sigmoid(found.logits[-400:] + moved).mean() == pytest.approx(0.25, rel=1e-9)
+    lacking = (examples.label - solver.sigmoid(found.logits + moved))[-400:].sum()
+    assert lacking == pytest.approx(moved / recipe.calibration.std**2)  # no more probable shift
+    assert 0.3 * 0.9 < moved < 0.7 * 0.9  # 100 recent sales of 400 rows are believed by half; whole, 0.9 or so
     done = finish(recipe, found, examples)
     assert done.intercept == pytest.approx(found.intercept + moved)
     p = solver.sigmoid(found.logits + moved)
     assert done.variance == pytest.approx(1 / (fitting.VARIANCE_FLOOR + (p * (1 - p)).sum()))
-    examples.label[-400:] = 0
-    assert fitting.recent_shift(found.logits, examples.label, ONES.repeat(10), recipe.calibration) == 0
+    wide = recipe.calibration.model_copy(update={"std": 100.0})
+    whole = fitting.recent_shift(found.logits, examples.label, ONES.repeat(10), wide)
+    assert solver.sigmoid(found.logits[-400:] + whole).mean() == pytest.approx(0.25, rel=1e-4)
+    rare = np.full(400, -6.0)  # one sale is expected, and none seen
+    assert -0.02 < fitting.recent_shift(rare, np.zeros(400), ONES, recipe.calibration) < 0
 
 
 def test_crosses_and_other_are_encoded() -> None:
