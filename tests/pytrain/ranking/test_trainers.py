@@ -117,7 +117,8 @@ def prepared(
 def test_a_campaign_without_information_has_the_priors_probability(tmp_path: Path) -> None:
     from pytrain.ranking import files
 
-    recipe = made.recipe_of(made.PRIOR.replace("l2: 3, intercept_l2: 0.3", "l2: 1.0e+9, intercept_l2: 1.0e+9"))
+    shrunk = made.PRIOR.replace("l2: 3, intercept_l2: 0.3", "l2: 1.0e+9, intercept_l2: 1.0e+9")
+    recipe = made.recipe_of(shrunk + "calibration: {share: 0}\n")
     shared, data_sets = prepared(tmp_path, recipe)
     assert shared.prior is not None
     prior = files.read(shared.prior)
