@@ -29,7 +29,7 @@ def main(
     auctions: Annotated[float, typer.Option(min=1, help="Auctions a second; a twentieth of them bring a click.")] = 100,
     warmup: Annotated[
         int, typer.Option(min=1000, help="Clicks of the log that the first classifiers learn.")
-    ] = 16_000_000,
+    ] = 24_000_000,
     campaigns: Annotated[int, typer.Option(min=2, help="Campaigns at any time.")] = 500,
     rate_min: Annotated[float, typer.Option(help="Mean sales a click of the rarest campaign.")] = 1e-6,
     rate_max: Annotated[float, typer.Option(help="Mean sales a click of the most frequent campaign.")] = 1e-2,
