@@ -22,6 +22,7 @@ from pytrain.ranking.pooling import Sample, pool
 from pytrain.ranking.rates import Rates
 from pytrain.ranking.recipe import RankRecipe
 from pytrain.ranking.trainers import Fit, Pool, Shared, registered
+from pytrain.ranking.trainers.prior import Settings
 from tests.pytrain.ranking import made
 
 ONES = np.ones(400)
@@ -191,7 +192,7 @@ def test_a_campaigns_rows_of_two_logs_weigh_alike(tmp_path: Path) -> None:
     examples = datasets.read(data_sets[0], recipe.fields)
     found = fit(recipe, examples, shared=replace(shared, rates=Rates(variance=1e6)))
     assert solver.sigmoid(found.logits).mean() == pytest.approx(0.3, abs=0.005)
-    pooled = pool(data_sets, recipe, recipe.trainer.settings.sample)
+    pooled = pool(data_sets, recipe, Settings().sample)
     old, new = pooled.weight[pooled.time_ms < times[n // 2]], pooled.weight[pooled.time_ms >= times[n // 2]]
     assert old.mean() / new.mean() == pytest.approx(3 * 0.98)  # the prior lacks what campaigns were chosen by
 
