@@ -68,6 +68,9 @@ func (b *bidder) startBudget(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := b.leases.Claim(ctx); err != nil {
+		return err
+	}
 	b.parts.OnStop("budget leases", closeTimeout, b.leases.Close)
 	return nil
 }

@@ -71,7 +71,7 @@ func (m *Manager) swap(ctx context.Context, h holding, f func(*entry) bool) erro
 
 // beat renews our heartbeat. The heartbeat is valid until the given time.
 func (m *Manager) beat(ctx context.Context, until time.Time) error {
-	b, err := json.Marshal(heartbeat{Run: m.run, Expires: until.UnixMilli()})
+	b, err := json.Marshal(heartbeat{Run: m.run, Expires: until.UnixMilli(), Host: m.host, PID: m.pid})
 	if err != nil {
 		return err
 	}

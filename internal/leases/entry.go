@@ -25,6 +25,8 @@ type part struct {
 type heartbeat struct {
 	Run     string `json:"run"`
 	Expires int64  `json:"expires"` // Unix ms
+	Host    string `json:"host"`    // and process, for people and for Claim
+	PID     int    `json:"pid"`
 }
 
 // deadAt reports whether the bidder's bids can no longer be billed.

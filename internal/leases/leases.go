@@ -14,9 +14,10 @@
 //     Grace later, when no notice of its last bids can arrive.
 //
 // A lease belongs to a bidder's name. If a process starts under the name of a dead one, it takes over the leases. Money that
-// was spent stays covered. The rest is frozen for Grace, because bids of the dead process may still be billed.
+// was spent stays covered. The rest is frozen for Grace, because bids of the dead process may still be billed. While the
+// other one lives, Claim refuses the name.
 //
-// leases.go is the interface, entry.go the arithmetic on an entry, manager.go one round of renewal, bucket.go the store.
+// leases.go is the interface, claim.go the look for another process, entry.go the arithmetic on an entry, manager.go one round of renewal, bucket.go the store.
 package leases
 
 import (
@@ -27,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -86,6 +88,10 @@ type Options struct {
 type Manager struct {
 	o   Options
 	run string // random id of this process; it shows which process holds a name
+
+	host string
+	pid  int
+
 	log *slog.Logger
 	m   *metrics
 
@@ -154,6 +160,7 @@ func New(o Options) (*Manager, error) {
 	m := &Manager{
 		o:     o,
 		run:   hex.EncodeToString(run),
+		pid:   os.Getpid(),
 		log:   o.Logger,
 		held:  make(map[holding]*lease),
 		beats: make(map[string]heartbeat),
@@ -161,6 +168,9 @@ func New(o Options) (*Manager, error) {
 		ended: make(chan struct{}),
 	}
 	var err error
+	if m.host, err = os.Hostname(); err != nil {
+		return nil, fmt.Errorf("leases: cannot lease: %w", err)
+	}
 	if m.m, err = newMetrics(o.Registerer); err != nil {
 		return nil, fmt.Errorf("leases: cannot lease: %w", err)
 	}
@@ -175,7 +185,7 @@ func (m *Manager) SetBudgets(budgets []Budget) {
 	m.budgets = append([]Budget(nil), budgets...)
 }
 
-// Start renews every Options.Every until Close. Call spend.Rebuild first, so that the ledger knows what was spent, then
+// Start renews every Options.Every until Close. Call Claim and spend.Rebuild first, so that nobody else has the name and the ledger knows what was spent, then
 // Renew, so that there is money at the start, then Start.
 func (m *Manager) Start() {
 	m.mu.Lock()
