@@ -185,8 +185,8 @@ func (m *Manager) SetBudgets(budgets []Budget) {
 	m.budgets = append([]Budget(nil), budgets...)
 }
 
-// Start renews every Options.Every until Close. Call Claim and spend.Rebuild first, so that nobody else has the name and the ledger knows what was spent, then
-// Renew, so that there is money at the start, then Start.
+// Start renews every Options.Every until Close. Call Claim and spend.Rebuild first, so that nobody else has the name and the
+// ledger knows what was spent. Then call Renew, so that there is money at the start, then Start.
 func (m *Manager) Start() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
