@@ -138,7 +138,7 @@ func serve(t *testing.T, n int, request func(n int) string) (written []byte, bid
 	stream, err := nats.Connect(nats.Options{Embedded: server, Logger: logger})
 	check(err)
 	registry := prometheus.NewRegistry()
-	publisher, err := publish.New(publish.Options{Stream: stream, Source: "b", SpillFile: filepath.Join(dir, "spill"), Logger: logger, Registerer: registry})
+	publisher, err := publish.New(publish.Options{Stream: stream, Source: "b", SpillFile: filepath.Join(dir, "spill"), Logger: logger, Registerer: registry, BatchWait: time.Millisecond})
 	check(err)
 	keys, err := notices.OpenKeyring(filepath.Join(dir, "keys"))
 	check(err)
