@@ -10,18 +10,29 @@ import (
 	"gavel/internal/process"
 )
 
-// startAdmin starts the operators' server: health, readiness, the batcher's page, metrics and profiles.
+// startAdmin starts the operators' server: health, readiness, the batcher's page, metrics and profiles. If health_listen is
+// set, it also starts a server of health and readiness alone.
 func (b *bidder) startAdmin(context.Context) error {
 	mux := http.NewServeMux()
 	console.RegisterHealth(mux, b.ready)
 	if b.page != nil {
 		b.page.Register(mux)
 	}
-	admin, err := process.StartAdmin(b.config.AdminListen, mux, b.metrics, b.log)
+	admin, err := process.StartAdmin(b.config.AdminListen, b.config.AdminHosts, mux, b.metrics, b.log)
 	if err != nil {
 		return err
 	}
 	b.parts.OnStop("admin", drainTimeout, admin.Shutdown)
+	if b.config.HealthListen == "" {
+		return nil
+	}
+	mux = http.NewServeMux()
+	console.RegisterHealth(mux, b.ready)
+	health, err := process.StartHealth(b.config.HealthListen, mux, b.log)
+	if err != nil {
+		return err
+	}
+	b.parts.OnStop("health", drainTimeout, health.Shutdown)
 	return nil
 }
 

@@ -56,7 +56,7 @@ func TestServeColumns(t *testing.T) {
 	store, want := newReviews(t)
 	dir, address := t.TempDir(), freeAddress(t)
 	log, stop := startServing(t, fmt.Sprintf("listen: %s\nadmin_listen: %s\nnotices: {listen: ':0'}\nstate_dir: %s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
-		"model_store: %s\nmodels: {likely: {}, chosen: {}}\nauction: {click: likely}\npredict: {listen: '%s', timeout: 20s}\n"+
+		"model_store: %s\nmodels: {likely: {}, chosen: {}}\nauction: {click: likely}\nlimits: {drain_delay: 0s}\npredict: {listen: '%s', timeout: 20s}\n"+
 		"events: {embedded_listen: %s, embedded_dir: %s/stream, token_file: %s/stream.token}\n",
 		freeAddress(t), freeAddress(t), dir, store, address, freeAddress(t), dir, dir), "msg=serving model=likely")
 	client := &http.Client{Transport: &http.Transport{}}

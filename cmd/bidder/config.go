@@ -21,9 +21,12 @@ type Config struct {
 	Name        string `yaml:"name"`
 	Listen      string `yaml:"listen"`
 	AdminListen string `yaml:"admin_listen"`
-	PublicURL   string `yaml:"public_url"`
-	StateDir    string `yaml:"state_dir"`
-	Campaigns   string `yaml:"campaigns"`
+	// AdminHosts are further names of the admin server, for its check of Host.
+	AdminHosts   []string `yaml:"admin_hosts"`
+	HealthListen string   `yaml:"health_listen"` // "" means none
+	PublicURL    string   `yaml:"public_url"`
+	StateDir     string   `yaml:"state_dir"`
+	Campaigns    string   `yaml:"campaigns"`
 
 	// Sellers are the exchanges that may call, by name.
 	Sellers map[string]sellers.Settings `yaml:"sellers"`
@@ -81,15 +84,17 @@ type Config struct {
 	} `yaml:"predict"`
 
 	Limits struct {
-		BodyBytes    int           `yaml:"body_bytes"`
-		Auctions     int           `yaml:"auctions"`
-		CPUWait      time.Duration `yaml:"cpu_wait"`
-		GCPercent    int           `yaml:"gc_percent"`
-		GCBytes      int64         `yaml:"gc_bytes"`
-		Connections  int           `yaml:"connections"`
-		ReadTimeout  time.Duration `yaml:"read_timeout"`
-		WriteTimeout time.Duration `yaml:"write_timeout"`
-		IdleTimeout  time.Duration `yaml:"idle_timeout"`
+		BodyBytes     int           `yaml:"body_bytes"`
+		Auctions      int           `yaml:"auctions"`
+		CPUWait       time.Duration `yaml:"cpu_wait"`
+		GCPercent     int           `yaml:"gc_percent"`
+		GCBytes       int64         `yaml:"gc_bytes"`
+		UnderWayBytes int64         `yaml:"under_way_bytes"`
+		Connections   int           `yaml:"connections"`
+		DrainDelay    time.Duration `yaml:"drain_delay"`
+		ReadTimeout   time.Duration `yaml:"read_timeout"`
+		WriteTimeout  time.Duration `yaml:"write_timeout"`
+		IdleTimeout   time.Duration `yaml:"idle_timeout"`
 	} `yaml:"limits"`
 
 	Privacy privacy.Rules `yaml:"privacy"`
@@ -138,7 +143,9 @@ func Defaults() Config {
 	c.Limits.CPUWait = 2 * time.Millisecond
 	c.Limits.GCPercent = 400
 	c.Limits.GCBytes = 256 << 20
+	c.Limits.UnderWayBytes = 128 << 20
 	c.Limits.Connections = 16384
+	c.Limits.DrainDelay = time.Second
 	c.Limits.ReadTimeout = 5 * time.Second
 	c.Limits.WriteTimeout = 5 * time.Second
 	c.Limits.IdleTimeout = 75 * time.Second

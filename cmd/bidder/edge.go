@@ -68,7 +68,7 @@ func (b *bidder) listen(auctions openrtb.Auctions, links openrtb.Linker, booking
 			Currency: c.Auction.Currency, DefaultSeat: c.Auction.Seat, Expire: c.Budget.Reservation,
 			AllowInsecure: strings.HasPrefix(c.PublicURL, "http:"),
 		},
-		NoBidStatus: c.Auction.NoBidStatus, MaxBody: c.Limits.BodyBytes, Limit: limiter,
+		NoBidStatus: c.Auction.NoBidStatus, MaxBody: c.Limits.BodyBytes, MaxUnderWay: c.Limits.UnderWayBytes, Limit: limiter,
 		MaxConnections: c.Limits.Connections, ReadTimeout: c.Limits.ReadTimeout, WriteTimeout: c.Limits.WriteTimeout,
 		IdleTimeout: c.Limits.IdleTimeout, Logger: b.log, Registerer: b.metrics,
 	})
@@ -90,6 +90,7 @@ func (b *bidder) listen(auctions openrtb.Auctions, links openrtb.Linker, booking
 		}()
 	}
 	b.parts.OnStop("edge", drainTimeout, b.server.Shutdown)
+	b.drained = append(b.drained, b.server)
 	b.serving.Store(true)
 	return nil
 }

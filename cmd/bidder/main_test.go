@@ -66,7 +66,7 @@ func TestServe(t *testing.T) {
 	dir, listen, admin, notices := t.TempDir(), freeAddress(t), freeAddress(t), freeAddress(t)
 	config := filepath.Join(dir, "bidder.yaml")
 	text := fmt.Sprintf("listen: %s\nadmin_listen: %s\npublic_url: http://%[3]s\nnotices: {listen: '%[3]s'}\nstate_dir: %[4]s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
-		"sellers: {sim: {addresses: [127.0.0.1]}, far: {secret: a-secret-of-far-away, addresses: [192.0.2.1]}}\nmodel_store: %[4]s/store\nmodels: {ctr: {runners: 1, nice: 2}, cvr: {}}\nauction: {conversion: cvr}\nlimits: {body_bytes: 4096, read_timeout: 300ms}\n"+
+		"sellers: {sim: {addresses: [127.0.0.1]}, far: {secret: a-secret-of-far-away, addresses: [192.0.2.1]}}\nmodel_store: %[4]s/store\nmodels: {ctr: {runners: 1, nice: 2}, cvr: {}}\nauction: {conversion: cvr}\nlimits: {body_bytes: 4096, read_timeout: 300ms, drain_delay: 1ms}\n"+
 		"events: {embedded_listen: %[5]s, embedded_dir: %[4]s/stream, token_file: %[4]s/stream.token}\n",
 		listen, admin, notices, dir, freeAddress(t))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {

@@ -19,7 +19,7 @@ func (b *bidder) startPredict(context.Context) error {
 		return nil
 	}
 	server, err := predict.NewServer(predict.Served(b.models), predict.Options{
-		Timeout: c.Timeout, MaxBody: c.BodyBytes, MaxRows: c.Rows, MaxConnections: c.Connections,
+		Timeout: c.Timeout, MaxBody: c.BodyBytes, MaxRows: c.Rows, MaxConnections: c.Connections, MaxUnderWay: limits.UnderWayBytes,
 		ReadTimeout: limits.ReadTimeout, WriteTimeout: limits.WriteTimeout, IdleTimeout: limits.IdleTimeout,
 		Auctions: requested{b}, Version: build().Version, Logger: b.log, Registerer: b.metrics,
 	})
@@ -36,6 +36,7 @@ func (b *bidder) startPredict(context.Context) error {
 		}
 	}()
 	b.parts.OnStop("predict", drainTimeout, server.Shutdown)
+	b.drained = append(b.drained, server)
 	b.log.Info("serving predictions", "listen", c.Listen)
 	return nil
 }

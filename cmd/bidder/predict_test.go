@@ -115,7 +115,7 @@ func TestServePredictions(t *testing.T) {
 	rows, want := goldenRows(t, filepath.Join(store, "ctr", "1"))
 	dir, edge, address := t.TempDir(), freeAddress(t), freeAddress(t)
 	text := fmt.Sprintf("listen: %s\nadmin_listen: %s\nnotices: {listen: ':0'}\nstate_dir: %s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
-		"model_store: %s\npredict: {listen: '%s', timeout: 10s}\n"+
+		"model_store: %s\nlimits: {drain_delay: 0s}\npredict: {listen: '%s', timeout: 10s}\n"+
 		"events: {embedded_listen: %s, embedded_dir: %s/stream, token_file: %s/stream.token}\n",
 		edge, freeAddress(t), dir, store, address, freeAddress(t), dir, dir)
 	log, stop := startServing(t, text, "msg=serving model=ctr")

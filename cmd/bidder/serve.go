@@ -51,7 +51,8 @@ type bidder struct {
 	campaigns  *campaigns.Watcher
 	landings   campaigns.Landings
 	server     *openrtb.Server
-	serving    atomic.Bool // the edge listens and is not stopping
+	drained    []process.Drainer // the servers of requests
+	serving    atomic.Bool       // the edge listens and is not stopping
 }
 
 func newBidder(config Config, log *slog.Logger) *bidder {
@@ -101,6 +102,9 @@ func (b *bidder) run(ctx context.Context, steps []process.Step) error {
 	failure := b.parts.Wait(ctx)
 	b.serving.Store(false)
 	b.log.Info("stopping", "in_flight", b.server.InFlight())
+	if failure == nil {
+		process.Drain(b.config.Limits.DrainDelay, b.drained...)
+	}
 	return errors.Join(failure, b.parts.Stop())
 }
 

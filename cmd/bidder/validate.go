@@ -51,6 +51,9 @@ func (c *Config) addressFaults(fault faultFunc) {
 			fault("%s: %q is not host:port; write 127.0.0.1:8090, say", key, value)
 		}
 	}
+	if _, _, err := process.SplitPort(c.HealthListen); c.HealthListen != "" && err != nil {
+		fault("health_listen: %q is not host:port; write 127.0.0.1:8088, say, or nothing", c.HealthListen)
+	}
 	if _, _, err := process.SplitPort(c.Predict.Listen); c.Predict.Listen != "" && err != nil {
 		fault("predict.listen: %q is not host:port; write 127.0.0.1:8094, say, or nothing", c.Predict.Listen)
 	}
@@ -173,6 +176,12 @@ const minCacheBytes, maxCacheBytes = 1 << 20, 1 << 40
 func (c *Config) otherFaults(fault faultFunc) {
 	if len(c.Name) > maxName {
 		fault("name: is %d bytes long; use at most %d", len(c.Name), maxName)
+	}
+	if body := max(c.Limits.BodyBytes, c.Predict.BodyBytes); c.Limits.UnderWayBytes < int64(body)+process.MaxHead {
+		fault("limits.under_way_bytes: %d is too little for one request; set it to some hundred times limits.body_bytes", c.Limits.UnderWayBytes)
+	}
+	if d := c.Limits.DrainDelay; d < 0 || d > process.MaxDrain {
+		fault("limits.drain_delay: %v must be 0s to %v", d, process.MaxDrain)
 	}
 	if s := c.Budget.LeaseShare; !(s > 0 && s <= 1) {
 		fault("budget.lease_share: %v must be above 0 and at most 1", s)

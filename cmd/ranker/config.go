@@ -21,10 +21,13 @@ type config struct {
 	Name        string `yaml:"name"`
 	Listen      string `yaml:"listen"`
 	AdminListen string `yaml:"admin_listen"`
-	StateDir    string `yaml:"state_dir"`
-	Campaigns   string `yaml:"campaigns"`
-	Scorer      string `yaml:"scorer"`
-	Classifiers string `yaml:"classifiers"`
+	// AdminHosts are further names of the admin server, for its check of Host.
+	AdminHosts   []string `yaml:"admin_hosts"`
+	HealthListen string   `yaml:"health_listen"` // "" means none
+	StateDir     string   `yaml:"state_dir"`
+	Campaigns    string   `yaml:"campaigns"`
+	Scorer       string   `yaml:"scorer"`
+	Classifiers  string   `yaml:"classifiers"`
 
 	Workers workersConfig `yaml:"workers"`
 
@@ -65,7 +68,9 @@ type config struct {
 		GCBytes   int64 `yaml:"gc_bytes"`
 		// ClassifierBytes bounds the memory of classifiers; 0: no bound.
 		ClassifierBytes int64         `yaml:"classifier_bytes"`
+		UnderWayBytes   int64         `yaml:"under_way_bytes"`
 		Connections     int           `yaml:"connections"`
+		DrainDelay      time.Duration `yaml:"drain_delay"`
 		ReadTimeout     time.Duration `yaml:"read_timeout"`
 		WriteTimeout    time.Duration `yaml:"write_timeout"`
 		IdleTimeout     time.Duration `yaml:"idle_timeout"`
@@ -101,7 +106,9 @@ func defaults() *config {
 	c.Limits.BodyBytes = 1 << 20
 	c.Limits.GCPercent = 400
 	c.Limits.GCBytes = 256 << 20
+	c.Limits.UnderWayBytes = 128 << 20
 	c.Limits.Connections = 16384
+	c.Limits.DrainDelay = time.Second
 	c.Limits.ReadTimeout = 5 * time.Second
 	c.Limits.WriteTimeout = 5 * time.Second
 	c.Limits.IdleTimeout = 75 * time.Second
@@ -166,6 +173,8 @@ func (c *config) Validate() (faults []error) {
 	} {
 		check(value > 0, key, "must be above 0")
 	}
+	check(c.Limits.UnderWayBytes >= int64(c.Limits.BodyBytes)+process.MaxHead, "limits.under_way_bytes", "%d is too little for one request; set it to some hundred times limits.body_bytes", c.Limits.UnderWayBytes)
+	check(c.Limits.DrainDelay >= 0 && c.Limits.DrainDelay <= process.MaxDrain, "limits.drain_delay", "%v must be 0s to %v", c.Limits.DrainDelay, process.MaxDrain)
 	faults = append(faults, c.Events.Faults()...)
 	faults = append(faults, c.Log.Faults()...)
 	check(c.Limits.ClassifierBytes == 0 || c.Limits.ClassifierBytes >= 1<<20, "limits.classifier_bytes", "%d must be 0, which is no bound, or at least 1 MiB", c.Limits.ClassifierBytes)
@@ -177,5 +186,9 @@ func (c *config) checkAddresses(check func(ok bool, key, format string, args ...
 	for key, value := range map[string]string{"listen": c.Listen, "admin_listen": c.AdminListen} {
 		_, _, err := process.SplitPort(value)
 		check(err == nil, key, "%q is not host:port; write 127.0.0.1:8095, say", value)
+	}
+	if c.HealthListen != "" {
+		_, _, err := process.SplitPort(c.HealthListen)
+		check(err == nil, "health_listen", "%q is not host:port; write 127.0.0.1:8098, say, or nothing", c.HealthListen)
 	}
 }

@@ -37,7 +37,7 @@ func newPlace(t *testing.T, dir string, deadline time.Duration) *place {
 	for name, text := range map[string]string{
 		"campaigns.yaml": "campaigns:\n  - {id: shoes, value: 2, landing: 'https://shop.example/shoes?k=${TOKEN}'}\n",
 		"ranker.yaml": fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %[3]s/state\ncampaigns: %[3]s/campaigns.yaml\nclassifiers: %[3]s/classifiers\n"+
-			"rank: {deadline: %[5]s}\nevents: {embedded_listen: %[4]s, embedded_dir: %[3]s/stream, token_file: %[3]s/stream.token}\n",
+			"rank: {deadline: %[5]s}\nlimits: {drain_delay: 0s}\nevents: {embedded_listen: %[4]s, embedded_dir: %[3]s/stream, token_file: %[3]s/stream.token}\n",
 			p.listen, p.admin, dir, p.stream, deadline),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {

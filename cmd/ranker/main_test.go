@@ -126,7 +126,7 @@ func TestServe(t *testing.T) {
 		"  - {id: shoes, value: 2, landing: 'https://shop.example/shoes?k=${TOKEN}'}\n"+
 		"  - {id: hats, value: 1, landing: 'https://shop.example/hats?k=${TOKEN}'}\n")
 	write("ranker.yaml", fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %[3]s/state\ncampaigns: %[3]s/campaigns.yaml\nclassifiers: %[3]s/classifiers\n"+
-		"profile: {fields: {placement: [top, side]}}\nclick: {policy: best}\nprivacy: {gdpr: {unknown: does_not_apply}}\n"+
+		"profile: {fields: {placement: [top, side]}}\nclick: {policy: best}\nlimits: {drain_delay: 0s}\nprivacy: {gdpr: {unknown: does_not_apply}}\n"+
 		"events: {embedded_listen: %[4]s, embedded_dir: %[3]s/stream, token_file: %[3]s/stream.token}\n", listen, admin, dir, streamAt))
 	files := filepath.Join(dir, "classifiers")
 	for _, f := range []*classifiers.File{prior(), shoes()} {

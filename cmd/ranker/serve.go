@@ -74,6 +74,9 @@ func serve(ctx context.Context, config *config, log *slog.Logger) error {
 	failure := r.parts.Wait(ctx)
 	r.serving.Store(false)
 	log.Info("stopping")
+	if failure == nil {
+		process.Drain(config.Limits.DrainDelay, r.server)
+	}
 	return errors.Join(failure, r.parts.Stop())
 }
 
@@ -120,7 +123,8 @@ func (r *ranker) startCampaigns(context.Context) (err error) {
 	return nil
 }
 
-// startAdmin starts the operators' server: the page, health, readiness, metrics and profiles.
+// startAdmin starts the operators' server: the page, health, readiness, metrics and profiles. If health_listen is set, it also
+// starts a server of health and readiness alone.
 func (r *ranker) startAdmin(context.Context) error {
 	mux := http.NewServeMux()
 	console.RegisterHealth(mux, r.ready)
@@ -129,11 +133,21 @@ func (r *ranker) startAdmin(context.Context) error {
 		Classifiers: r.shown.serving, Refused: r.shown.refused, Memory: r.shown.memory,
 	}
 	page.Register(mux)
-	admin, err := process.StartAdmin(r.config.AdminListen, mux, r.metrics, r.log)
+	admin, err := process.StartAdmin(r.config.AdminListen, r.config.AdminHosts, mux, r.metrics, r.log)
 	if err != nil {
 		return err
 	}
 	r.parts.OnStop("admin", drainTimeout, admin.Shutdown)
+	if r.config.HealthListen == "" {
+		return nil
+	}
+	mux = http.NewServeMux()
+	console.RegisterHealth(mux, r.ready)
+	health, err := process.StartHealth(r.config.HealthListen, mux, r.log)
+	if err != nil {
+		return err
+	}
+	r.parts.OnStop("health", drainTimeout, health.Shutdown)
 	return nil
 }
 
@@ -164,7 +178,7 @@ func (r *ranker) startEdge(context.Context) error {
 		Deadline: c.Rank.Deadline, Limit: c.Rank.Limit, MaxLimit: c.Rank.MaxLimit, By: c.Rank.By, Policy: explore.Policy(c.Rank.Policy),
 		ClickBy: c.Click.By, ClickPolicy: explore.Policy(c.Click.Policy), PriorVariance: c.Explore.PriorVariance,
 		CountryHeader: c.Profile.CountryHeader,
-		MaxBody:       c.Limits.BodyBytes, MaxConnections: c.Limits.Connections, ReadTimeout: c.Limits.ReadTimeout,
+		MaxBody:       c.Limits.BodyBytes, MaxUnderWay: c.Limits.UnderWayBytes, MaxConnections: c.Limits.Connections, ReadTimeout: c.Limits.ReadTimeout,
 		WriteTimeout: c.Limits.WriteTimeout, IdleTimeout: c.Limits.IdleTimeout, Logger: r.log, Registerer: r.metrics,
 	})
 	if err != nil {

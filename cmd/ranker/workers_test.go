@@ -60,7 +60,7 @@ func TestServeWorkers(t *testing.T) {
 	want := made(t, root, files, 1)
 	write("campaigns.yaml", "campaigns:\n  - {id: shoes, value: 1, landing: 'https://shop.example/shoes'}\n  - {id: hats, value: 1, landing: 'https://shop.example/hats'}\n")
 	write("ranker.yaml", fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %[3]s/state\ncampaigns: %[3]s/campaigns.yaml\nscorer: workers\n"+
-		"rank: {deadline: 10s}\nlimits: {read_timeout: 1m, write_timeout: 1m}\n"+
+		"rank: {deadline: 10s}\nlimits: {read_timeout: 1m, write_timeout: 1m, drain_delay: 0s}\n"+
 		"workers: {estimators: %[3]s/estimators, python: %[4]s/.venv/bin/python, directory: %[4]s, count: 2, hello_timeout: 5m, answer_timeout: 1m}\n"+
 		"events: {embedded_listen: %[5]s, embedded_dir: %[3]s/stream, token_file: %[3]s/stream.token}\n", listen, admin, dir, root, freeAddress(t)))
 	var out bytes.Buffer

@@ -15,6 +15,7 @@ import (
 // config is configs/trainer.yaml. Durations are as in Go: 500ms, 30s, 5m.
 type config struct {
 	AdminListen string   `yaml:"admin_listen"`
+	AdminHosts  []string `yaml:"admin_hosts"`
 	StreamURL   string   `yaml:"stream_url"`
 	TokenFile   string   `yaml:"token_file"`
 	Store       string   `yaml:"store"`

@@ -29,6 +29,7 @@ import (
 // rankConfig is configs/rank-trainer.yaml.
 type rankConfig struct {
 	AdminListen string   `yaml:"admin_listen"`
+	AdminHosts  []string `yaml:"admin_hosts"`
 	StreamURL   string   `yaml:"stream_url"`
 	TokenFile   string   `yaml:"token_file"`
 	Campaigns   string   `yaml:"campaigns"`
@@ -128,7 +129,7 @@ func runRank(ctx context.Context, path string, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errConfig, err)
 	}
-	admin, err := process.StartAdmin(c.AdminListen, health(), registry, log)
+	admin, err := process.StartAdmin(c.AdminListen, c.AdminHosts, health(), registry, log)
 	if err != nil {
 		return fmt.Errorf("trainer: cannot start: %w", err)
 	}

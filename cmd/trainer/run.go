@@ -60,7 +60,7 @@ func runTrainer(ctx context.Context, path string, stderr io.Writer) (err error) 
 			return err
 		}
 	}
-	admin, err := startAdmin(c.AdminListen, registry, pipelines, log)
+	admin, err := startAdmin(c.AdminListen, c.AdminHosts, registry, pipelines, log)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func lockStateDir(dir string) (unlock func(), err error) {
 }
 
 // startAdmin serves health, readiness, the pipelines' status and metrics.
-func startAdmin(address string, metrics prometheus.Gatherer, pipelines []*trainer.Pipeline, log *slog.Logger) (*process.Admin, error) {
+func startAdmin(address string, hosts []string, metrics prometheus.Gatherer, pipelines []*trainer.Pipeline, log *slog.Logger) (*process.Admin, error) {
 	status := func(ok func(trainer.Status) bool) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			all, code := make([]trainer.Status, 0, len(pipelines)), http.StatusOK
@@ -124,7 +124,7 @@ func startAdmin(address string, metrics prometheus.Gatherer, pipelines []*traine
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", status(func(s trainer.Status) bool { return s.State != "stopped" }))
 	mux.HandleFunc("GET /readyz", status(func(s trainer.Status) bool { return s.State == "learning" }))
-	admin, err := process.StartAdmin(address, mux, metrics, log)
+	admin, err := process.StartAdmin(address, hosts, mux, metrics, log)
 	if err != nil {
 		return nil, fmt.Errorf("trainer: cannot start: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 
+	"github.com/valyala/fasthttp"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,6 +31,7 @@ func (l *loop) accept() {
 func (l *loop) admit(fd int, peer unix.Sockaddr) {
 	if l.server.counts.open.Load() >= int64(l.server.options.MaxConnections) {
 		l.server.counts.refused.Add(1)
+		l.server.counts.failed(fasthttp.StatusServiceUnavailable)
 		_, _ = write(fd, tooMany)
 		_ = unix.Close(fd)
 		return

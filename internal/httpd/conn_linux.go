@@ -30,11 +30,16 @@ type conn struct {
 	since int64 // when it became idle or began to linger, ns
 
 	// Used by the loop:
-	held   []byte // the beginning of a request
-	need   int    // length at which held is a whole request; 0: unknown
-	began  int64  // when the request's first byte arrived, ns
-	call   Call   // the request that Direct took; it belongs to whoever answers it
-	queued bool   // it is in loop.unread
+	held    []byte // the beginning of a request; of a chunked one, the head and the body so far, without its framing
+	need    int    // length at which held is a whole request; 0: unknown
+	head    int    // bytes of the head of a chunked request
+	chunked bool   // chunks reads the body of the request
+	chunks  chunks
+	charged int    // bytes charged to the budget of requests under way
+	began   int64  // when the request's first byte arrived, ns
+	call    Call   // the request that Direct took; it belongs to whoever answers it
+	queued  bool   // it is in loop.unread
+	arrived []byte // what a worker gave back with it
 
 	worker      *worker // its owner, unless it is idle or a call has it
 	unreadInput bool    // its last request was not read to the end, so it must linger

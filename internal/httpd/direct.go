@@ -26,9 +26,10 @@ type Call struct {
 	// Received is when the request's first byte was read.
 	Received time.Time
 
-	loop *loop
-	conn *conn
-	out  []byte
+	loop   *loop
+	conn   *conn
+	out    []byte
+	closes bool // the connection ends with the answer
 }
 
 // Answer answers with a body and a type such as "application/json". It copies the body and does not block. It must be
@@ -45,7 +46,11 @@ func (c *Call) Answer(status int, contentType string, body []byte) {
 	out = append(append(out, "\r\nDate: "...), *c.loop.date.Load()...)
 	out = append(append(out, "\r\nContent-Type: "...), contentType...)
 	out = fasthttp.AppendUint(append(out, "\r\nContent-Length: "...), len(body))
-	if c.loop.server.stopping.Load() {
+	if status >= fasthttp.StatusBadRequest {
+		c.loop.server.counts.failed(status)
+	}
+	// A request that has arrived meanwhile is answered too.
+	if c.closes = c.loop.server.draining.Load() && c.conn.state.Load() != pending; c.closes {
 		out = append(out, "\r\nConnection: close"...)
 	}
 	c.out = append(append(out, "\r\n\r\n"...), body...)

@@ -9,17 +9,13 @@ import (
 // direct offers a whole request that the gate let pass to the Direct handler, and reports whether the handler took it.
 func (l *loop) direct(c *conn, f *frame, data []byte, more bool) bool {
 	d := l.server.options.Direct
-	if d == nil || more || !f.hasHost || f.excepted || f.size != len(data) || l.server.stopping.Load() {
-		return false
-	}
-	body := data[f.head:]
-	if len(body) > l.server.options.MaxBody {
+	if d == nil || more || f.kind != simple || !f.hasHost || f.excepted || f.size() != len(data) || l.server.draining.Load() {
 		return false
 	}
 	call := &c.call
-	call.Method, call.Path, call.Body = f.method, f.path, body
+	call.Method, call.Path, call.Body = f.method, f.path, data[f.head:]
 	call.Received = l.start.Add(time.Duration(c.began))
-	call.loop, call.conn = l, c
+	call.loop, call.conn, call.closes = l, c, false
 	c.state.Store(busy) // before Begin: the answer may come at once
 	c.used = true
 	taken := d.Begin(call)
@@ -72,6 +68,10 @@ func (l *loop) reply(c *conn) {
 	}
 	if errno != 0 || n != len(out) {
 		l.close(c)
+		return
+	}
+	if c.call.closes {
+		l.lingerOn(c)
 		return
 	}
 	c.since = l.clock.Load()

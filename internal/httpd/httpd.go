@@ -2,13 +2,13 @@
 //
 // Two kinds of goroutine share the work:
 //
-//   - The loop waits in epoll for all connections, accepts, reads, and finds out whether a request has arrived whole. It asks
-//     the Gate and answers a refused request itself: a refusal costs one read and one write and waits for no goroutine. While
-//     the loop has no processor, workers take its events from epoll (see loop.help).
+//   - The loop waits in epoll for all connections, accepts, and reads until a request has arrived whole. It alone decides
+//     where a request ends (see scan), and refuses what RFC 9112 does not allow. It asks the Gate and answers a refused
+//     request itself: a refusal costs one read and one write and waits for no goroutine. While the loop has no processor,
+//     workers take its events from epoll (see loop.help).
 //   - A worker handles a request that was let in. It runs fasthttp's connection loop on a net.Conn that is the worker itself.
-//     fasthttp reads the request from it and writes the answer to the socket through it. So parsing, bodies, 100-continue,
-//     keep-alive and errors are fasthttp's, byte for byte. After the answer the worker gives the connection back and parks.
-//     The worker that parked last works next, because its stack and caches are warm.
+//     fasthttp reads whole requests from it and writes the answers to the socket through it. After the answers the worker
+//     gives the connection back and parks. The worker that parked last works next, because its stack and caches are warm.
 //
 // A connection has one owner at a time (see conn): idle connections belong to the loop, the others to their worker.
 // Only the loop opens and closes sockets, and only those that it owns. So nobody can write to a descriptor that was
@@ -17,9 +17,9 @@
 // If a request's work is done elsewhere, no worker needs to wait for it. A Direct handler is called on the loop, and
 // the answer may come later, from any goroutine. The loop writes such answers (see Call).
 //
-// The loop cannot tell where some requests end: chunked bodies, Expect, HTTP/1.0, large bodies, other protocols. It
-// gives their connections to a worker at once, which reads on while fasthttp asks for more. fasthttp decides where a
-// request ends, except for requests that the loop refuses or Direct takes.
+// Peers cannot make the server allocate what they only announce: the memory of a request grows with what arrives, and
+// Options.MaxUnderWay bounds that of all together. fasthttp copies a body, so a request takes twice its size while it is
+// handled.
 package httpd
 
 import (
@@ -61,17 +61,19 @@ type Options struct {
 	// connection, uses the same memory. For the same reason it cannot hijack the connection: the answer is then 500. A
 	// panic in it ends the process.
 	Handler fasthttp.RequestHandler
-	// ErrorHandler answers a request that cannot be read, as fasthttp.Server's ErrorHandler does.
-	ErrorHandler func(*fasthttp.RequestCtx, error)
+	// ErrorHandler answers a request that was refused before it reached the handler. The context has nothing of the
+	// request. The connection ends with the answer.
+	ErrorHandler func(*fasthttp.RequestCtx, *Fault)
 	Gate         *Gate
 	Direct       *Direct
 
 	MaxConnections int           // open connections; further ones get 503
 	MaxBody        int           // bytes of a request's body
 	MaxHead        int           // bytes of the request line and headers
+	MaxUnderWay    int64         // bytes of all requests that arrive or are handled, but for small ones that arrive at once
 	ReadTimeout    time.Duration // from a request's first byte to its last, ±0.1 s
 	WriteTimeout   time.Duration // to write an answer, ±0.1 s
-	IdleTimeout    time.Duration // between requests of one connection, ±0.1 s
+	IdleTimeout    time.Duration // before a connection's first request, and between requests, ±0.1 s
 }
 
 func (o *Options) validate() error {
@@ -89,6 +91,7 @@ func (o *Options) validate() error {
 	require(o.Direct == nil || o.Direct.Begin != nil, "the direct handler has no Begin")
 	require(o.MaxConnections > 0, "max connections %d must be positive", o.MaxConnections)
 	require(o.MaxBody > 0, "max body %d must be positive", o.MaxBody)
+	require(o.MaxUnderWay >= int64(o.MaxBody+o.MaxHead), "max under way %d must be at least max body and max head (%d)", o.MaxUnderWay, o.MaxBody+o.MaxHead)
 	require(o.MaxHead >= 256, "max head %d must be at least 256 bytes", o.MaxHead)
 	require(o.ReadTimeout > 0 && o.WriteTimeout > 0 && o.IdleTimeout > 0,
 		"timeouts must be positive, have read %v, write %v, idle %v", o.ReadTimeout, o.WriteTimeout, o.IdleTimeout)
@@ -99,6 +102,28 @@ func (o *Options) validate() error {
 type counts struct {
 	open    atomic.Int64
 	refused atomic.Uint64
+	errors  [200]atomic.Uint64 // answers by status - 400
+}
+
+// failed counts an answer if its status is an error's.
+func (c *counts) failed(status int) {
+	if i := status - fasthttp.StatusBadRequest; i >= 0 && i < len(c.errors) {
+		c.errors[i].Add(1)
+	}
+}
+
+// UnderWay returns how many bytes of the budget MaxUnderWay are taken.
+func (s *Server) UnderWay() int64 { return s.underWay.Load() }
+
+// Errors returns how many answers had each status from 400 on.
+func (s *Server) Errors() map[int]uint64 {
+	all := map[int]uint64{}
+	for i := range s.counts.errors {
+		if n := s.counts.errors[i].Load(); n > 0 {
+			all[fasthttp.StatusBadRequest+i] = n
+		}
+	}
+	return all
 }
 
 // Connections returns how many connections are open.
@@ -119,10 +144,10 @@ func (o *Options) handle(c *fasthttp.RequestCtx) {
 }
 
 // codec returns a fasthttp server. Only its ServeConn is used (on Linux).
-func codec(o *Options, handler fasthttp.RequestHandler) *fasthttp.Server {
+func codec(o *Options, handler fasthttp.RequestHandler, unreadable func(*fasthttp.RequestCtx, error)) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      handler,
-		ErrorHandler:                 o.ErrorHandler,
+		ErrorHandler:                 unreadable,
 		Concurrency:                  math.MaxInt32, // the loop counts connections
 		IdleTimeout:                  time.Hour,     // only to make fasthttp set a read deadline: see worker
 		MaxRequestBodySize:           o.MaxBody,

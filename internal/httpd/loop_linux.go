@@ -16,7 +16,6 @@ import (
 const (
 	tick       = 100 * time.Millisecond // between sweeps for what has waited too long
 	trimEvery  = 10 * time.Second       // between trims of workers without work
-	maxHeld    = 32 << 10               // bytes of a request that the loop collects; a worker reads larger ones
 	newGrace   = 5 * time.Second        // after which a shutdown closes connections without a request
 	lingerTime = time.Second            // in which a peer that was answered before it had sent all can read the answer
 	lingerMost = 1 << 20                // bytes discarded in that time
@@ -63,8 +62,9 @@ type loop struct {
 	asleep  atomic.Bool            // the goroutine waits or is about to
 	replied atomic.Bool            // replies is not empty
 
-	mu      sync.Mutex // guards ending and replies
+	mu      sync.Mutex // guards the lists
 	ending  list       // connections that their workers gave up
+	back    list       // connections that their workers gave back with what has arrived
 	replies list       // connections whose call has been answered
 }
 
@@ -158,6 +158,7 @@ func (l *loop) take(most int) bool {
 	l.deliver()
 	l.resume()
 	l.closeEnded()
+	l.goOn()
 	l.sweep()
 	return n > 0 || len(l.unread.waiting) > 0
 }
@@ -229,9 +230,16 @@ func (l *loop) close(c *conn) {
 func (l *loop) giveUp(c *conn) {
 	c.since = never
 	c.state.Store(closing)
+	l.pass(&l.ending, c)
+}
+
+// takeBack hands a busy connection to the loop, which goes on with what has arrived. Workers call it.
+func (l *loop) takeBack(c *conn) { l.pass(&l.back, c) }
+
+func (l *loop) pass(to *list, c *conn) {
 	l.mu.Lock()
-	l.ending.add(c)
-	first := len(l.ending.waiting) == 1
+	to.add(c)
+	first := len(to.waiting) == 1
 	l.mu.Unlock()
 	if first {
 		l.wakeUp()
@@ -249,13 +257,40 @@ func (l *loop) closeEnded() {
 	ended := l.ending.take()
 	l.mu.Unlock()
 	for _, c := range ended {
-		if !c.unreadInput || unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
+		if c.unreadInput {
+			l.lingerOn(c)
+		} else {
 			l.close(c)
-			continue
 		}
-		c.since, c.need = l.clock.Load(), 0
-		l.linger(c)
 	}
+}
+
+// goOn goes on with the connections that workers gave back.
+func (l *loop) goOn() {
+	l.mu.Lock()
+	back := l.back.take()
+	l.mu.Unlock()
+	for _, c := range back {
+		data := c.arrived
+		c.arrived = nil
+		c.state.Store(idle)
+		l.find(c, data, true)
+		if c.state.Load() == idle {
+			l.receive(c, true)
+		}
+	}
+}
+
+// lingerOn ends the answers of a connection, and lets it linger.
+func (l *loop) lingerOn(c *conn) {
+	c.state.Store(closing)
+	l.discard(c)
+	if unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
+		l.close(c)
+		return
+	}
+	c.since, c.need = l.clock.Load(), 0
+	l.linger(c)
 }
 
 // linger discards what a peer still sends after its answer. To close a socket with unread input would reset the

@@ -1,10 +1,8 @@
 package httpd
 
 import (
-	"errors"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -108,31 +106,6 @@ func TestWait(t *testing.T) {
 		t.Error("it sleeps on")
 		l.wakeUp()
 		<-waited
-	}
-}
-
-// A request that never ends and never pauses is ended by the read timeout.
-func TestEndless(t *testing.T) {
-	var g gate
-	l, c, peer := stepped(t, &g)
-	c.state.Store(busy)
-	defer c.state.Store(idle)
-	l.server.loop = l
-	w := &worker{server: l.server, conn: c}
-	send(t, peer, "abcd")
-	in := make([]byte, 1)
-	if n, err := w.Read(in); n != 1 || err != nil {
-		t.Errorf("in time: %d, %v", n, err)
-	}
-	l.clock.Store(int64(l.server.options.ReadTimeout))
-	if n, err := w.Read(in); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("too late: %d, %v", n, err)
-	}
-	if err := errors.Join(w.SetReadDeadline(time.Now()), w.SetReadDeadline(time.Time{})); err != nil { // the next request
-		t.Error(err)
-	}
-	if n, err := w.Read(in); n != 1 || err != nil {
-		t.Errorf("the next: %d, %v", n, err)
 	}
 }
 

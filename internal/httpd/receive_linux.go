@@ -20,8 +20,8 @@ func (l *loop) receive(c *conn, hung bool) {
 		case errno != 0 || n == 0 && len(c.held) == 0:
 			l.close(c)
 			return
-		case n == 0: // the stream ended within a request: a worker lets fasthttp answer
-			l.dispatch(c, c.held, task{unread: true})
+		case n == 0: // the stream ended within a request
+			l.fail(c, cutOff)
 			return
 		}
 		more := n == len(l.scratch) || hung
@@ -44,54 +44,50 @@ func (l *loop) resume() {
 	}
 }
 
-// task is the state in which a worker gets a connection.
-type task struct {
-	admitted bool // the gate admitted the request, so Leave is due
-	unread   bool // there may be more to read
-	late     bool // the request did not arrive whole in time
-}
-
 // find finds the requests in what was read. It answers refused requests, many with one write. It gives the connection
 // to a worker or to Direct with the first request that is not refused. It holds the beginning of a request that is not
-// whole.
+// whole. more says that there may be more to read.
 func (l *loop) find(c *conn, data []byte, more bool) {
-	if len(c.held) == 0 {
+	switch {
+	case len(c.held) == 0:
 		c.began = l.clock.Load()
-	} else {
-		c.held = append(c.held, data...)
-		if len(c.held) < c.need {
+	case c.chunked:
+		l.gather(c, data, more)
+		return
+	default:
+		if !l.reserve(c, len(c.held)+len(data)) {
+			l.fail(c, noMemory)
+			return
+		}
+		if c.held = append(c.held, data...); len(c.held) < c.need {
 			return
 		}
 		data = c.held
 	}
-	refused := 0 // requests refused and not answered yet
+	refusals := 0 // requests refused by the gate and not answered yet
 	for len(data) > 0 {
 		f := scan(data, l.server.options.MaxHead, l.except)
-		whole, verdict := f.kind == simple && f.size <= len(data), Pass
-		if whole {
+		verdict := Pass
+		if f.kind == simple && f.size() <= len(data) && f.body <= l.server.options.MaxBody {
 			verdict = l.ask(&f)
 		}
 		if verdict == Refuse {
-			refused++
-			data = data[f.size:]
+			refusals++
+			data = data[f.size():]
 			c.began = l.clock.Load()
 			continue
 		}
-		switch {
-		case !l.refuse(c, refused):
-			if verdict == Admit {
-				l.server.options.Gate.Leave()
-			}
-			l.close(c)
-		case f.kind == incomplete, f.kind == simple && !whole && f.size <= maxHeld:
-			l.hold(c, data, f.size)
-		case whole && verdict == Pass && l.direct(c, &f, data, more):
-		default:
-			l.dispatch(c, data, task{unread: more, admitted: verdict == Admit})
+		if l.refuse(c, refusals) {
+			l.begin(c, &f, data, task{unread: more, admitted: verdict == Admit})
+			return
 		}
+		if verdict == Admit {
+			l.server.options.Gate.Leave()
+		}
+		l.close(c)
 		return
 	}
-	if !l.refuse(c, refused) {
+	if !l.refuse(c, refusals) {
 		l.close(c)
 		return
 	}
@@ -99,10 +95,59 @@ func (l *loop) find(c *conn, data []byte, more bool) {
 	c.since = l.clock.Load()
 }
 
-// ask asks the gate about a simple request. While the server stops, workers get all requests and end the connections.
+// begin goes on with the request that data begins with, of which f is the frame.
+func (l *loop) begin(c *conn, f *frame, data []byte, t task) {
+	switch {
+	case f.kind == refused:
+		l.fail(c, f.fault)
+	case f.kind == incomplete:
+		l.hold(c, data, 0)
+	case f.body > l.server.options.MaxBody:
+		l.fail(c, largeBody)
+	case f.chunked:
+		rest := data[f.head:]
+		if !l.hold(c, data[:f.head], 0) || f.expects && len(rest) == 0 && !l.proceed(c) {
+			return
+		}
+		c.head, c.chunked, c.chunks = f.head, true, chunks{}
+		l.gather(c, rest, t.unread)
+	case f.size() > len(data):
+		if fresh := c.need == 0; l.hold(c, data, f.size()) && f.expects && fresh {
+			l.proceed(c)
+		}
+	case !t.admitted && l.direct(c, f, data, t.unread):
+	default:
+		l.dispatch(c, f, data, t)
+	}
+}
+
+// gather reads a chunked body, whose head is held, and holds it without its framing.
+func (l *loop) gather(c *conn, data []byte, more bool) {
+	for len(data) > 0 && c.chunks.state != chunksDone {
+		part, rest, fault := c.chunks.read(data)
+		size := len(c.held) + len(part)
+		switch {
+		case fault != nil:
+			l.fail(c, fault)
+			return
+		case size-c.head+c.chunks.size > l.server.options.MaxBody:
+			l.fail(c, largeBody)
+			return
+		case !l.reserve(c, size):
+			l.fail(c, noMemory)
+			return
+		}
+		c.held, data = append(c.held, part...), rest
+	}
+	if c.chunks.state == chunksDone {
+		l.dispatchChunked(c, data, more)
+	}
+}
+
+// ask asks the gate about a simple request. While the server drains, workers get all requests and end the connections.
 func (l *loop) ask(f *frame) Verdict {
 	gate := l.server.options.Gate
-	if gate == nil || l.server.stopping.Load() {
+	if gate == nil || l.server.draining.Load() {
 		return Pass
 	}
 	return gate.Ask(f.method, f.path)
@@ -116,8 +161,7 @@ func (l *loop) refuse(c *conn, n int) bool {
 	c.used = true
 	for n > 0 {
 		some := min(n, refuseMost)
-		out := l.answers[:len(l.answers)/refuseMost*some]
-		if sent, errno := write(c.fd, out); errno != 0 || sent != len(out) {
+		if !writeAll(c, l.answers[:len(l.answers)/refuseMost*some]) {
 			return false
 		}
 		n -= some
@@ -125,35 +169,18 @@ func (l *loop) refuse(c *conn, n int) bool {
 	return true
 }
 
-// hold keeps the beginning of a request. need is the request's size, 0 if it is unknown.
-func (l *loop) hold(c *conn, data []byte, need int) {
-	if c.held == nil {
-		if n := len(l.spare) - 1; n >= 0 {
-			c.held, l.spare = l.spare[n], l.spare[:n]
-		}
+var continues = []byte("HTTP/1.1 100 Continue\r\n\r\n")
+
+// proceed tells a peer that waits to send its body. If the socket has no room, it closes the connection and returns false.
+func (l *loop) proceed(c *conn) bool {
+	if writeAll(c, continues) {
+		return true
 	}
-	c.held, c.need = append(c.held[:0], data...), need
+	l.close(c)
+	return false
 }
 
-// discard drops what is held and keeps its buffer for reuse.
-func (l *loop) discard(c *conn) {
-	if c.held != nil && cap(c.held) <= maxKept && len(l.spare) < maxSpare {
-		l.spare = append(l.spare, c.held[:0])
-	}
-	c.held, c.need = nil, 0
-}
-
-// maxSpare bounds the buffers kept for held requests.
-const maxSpare = 256
-
-// dispatch gives an idle connection to a worker, with the data that was read.
-func (l *loop) dispatch(c *conn, data []byte, t task) {
-	w := l.server.workers.take()
-	w.buffer = append(w.buffer[:0], data...)
-	w.in, w.began, w.timed = w.buffer, c.began, true
-	w.admitted, w.unread, w.late = t.admitted, t.unread, t.late
-	l.discard(c)
-	c.used, c.worker = true, w
-	c.state.Store(busy)
-	l.server.workers.start(w, c)
+func writeAll(c *conn, p []byte) bool {
+	sent, errno := write(c.fd, p)
+	return errno == 0 && sent == len(p)
 }

@@ -20,7 +20,9 @@ type Server struct {
 	workers pool
 	local   net.Addr
 
-	stopping atomic.Bool
+	underWay atomic.Int64  // bytes charged to the budget of requests under way
+	draining atomic.Bool   // answers end their connections
+	stopping atomic.Bool   // and the server stops
 	stopped  chan struct{} // closed when Serve returns
 
 	mu     sync.Mutex // guards what follows
@@ -34,7 +36,7 @@ func NewServer(options Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{options: options, stopped: make(chan struct{})}
-	s.codec = codec(&s.options, s.handle)
+	s.codec = codec(&s.options, s.handle, s.unreadable)
 	s.workers.server = s
 	return s, nil
 }
@@ -70,10 +72,15 @@ func (s *Server) Serve(listener net.Listener) error {
 	return err
 }
 
+// Drain makes each answer from now on the last of its connection. The server still accepts connections. Shutdown begins
+// with it.
+func (s *Server) Drain() { s.draining.Store(true) }
+
 // Shutdown stops listening and closes connections: idle ones at once, those that had no request yet after 5 s, the
 // others when they are answered. It returns nil when all are closed, or ctx's error if that ends first. Even then, the
 // remaining connections are answered and closed.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.Drain()
 	s.mu.Lock()
 	s.stopping.Store(true)
 	served := s.served
@@ -95,6 +102,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // handle answers a request that a worker has read.
 func (s *Server) handle(c *fasthttp.RequestCtx) {
 	w := c.Conn().(*worker)
+	w.fed--
+	if w.fault != nil {
+		s.fail(c, w.fault)
+		return
+	}
 	verdict := Pass
 	if gate := s.options.Gate; gate != nil && !w.admitted {
 		verdict = gate.Ask(c.Method(), c.Path())
@@ -104,11 +116,27 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 		c.SetStatusCode(s.options.Gate.Status)
 	} else {
 		s.options.handle(c)
+		s.counts.failed(c.Response.StatusCode())
 	}
 	w.leave()
-	if s.stopping.Load() {
+	if s.draining.Load() && w.last() {
+		w.lingers = true
 		c.SetConnectionClose()
 	}
+}
+
+// unreadable answers a request that fasthttp refuses, though scan does not.
+func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
+	s.fail(c, bad("the request cannot be read: "+err.Error()))
+}
+
+// fail answers a request that was refused before it reached the handler, and ends its connection.
+func (s *Server) fail(c *fasthttp.RequestCtx, fault *Fault) {
+	c.Conn().(*worker).lingers = true
+	c.Response.Reset()
+	s.options.ErrorHandler(c, fault)
+	c.SetConnectionClose()
+	s.counts.failed(c.Response.StatusCode())
 }
 
 // Received returns when the request's first byte was read, before it waited for a worker or a processor. If the request

@@ -4,20 +4,26 @@ package httpd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
 )
 
 // Server serves one listener. Without epoll it is fasthttp's server, with a goroutine a connection, for development
-// only. The gate is asked when a request has been read.
+// only: fasthttp frames requests, less strictly, and MaxUnderWay bounds nothing. The gate is asked when a request has been
+// read.
 type Server struct {
 	options Options
 	codec   *fasthttp.Server
 	counts  counts
+
+	underWay atomic.Int64 // stays 0
+	draining atomic.Bool
 
 	mu     sync.Mutex // guards what follows
 	served bool
@@ -30,7 +36,7 @@ func NewServer(options Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{options: options}
-	s.codec = codec(&s.options, s.handle)
+	s.codec = codec(&s.options, s.handle, s.unreadable)
 	s.codec.Concurrency = options.MaxConnections
 	s.codec.ReadTimeout, s.codec.WriteTimeout, s.codec.IdleTimeout = options.ReadTimeout, options.WriteTimeout, options.IdleTimeout
 	s.codec.CloseOnShutdown = true
@@ -64,10 +70,33 @@ func (s *Server) Serve(listener net.Listener) error {
 // Shutdown stops listening and closes connections: idle ones at once, those that had no request yet after 5 s, the
 // others when they are answered. It returns nil when all are closed, or ctx's error if that ends first.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.Drain()
 	s.mu.Lock()
 	s.shut = true
 	s.mu.Unlock()
 	return s.codec.ShutdownWithContext(ctx)
+}
+
+// Drain makes each answer from now on the last of its connection.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// unreadable answers a request that fasthttp refuses.
+func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
+	fault := bad("the request cannot be read: " + err.Error())
+	var small *fasthttp.ErrSmallBuffer
+	var network net.Error
+	switch {
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		fault = largeBody
+	case errors.As(err, &small):
+		fault = largeHead
+	case errors.As(err, &network) && network.Timeout():
+		fault = tookTooLong
+	}
+	c.Response.Reset()
+	s.options.ErrorHandler(c, fault)
+	c.SetConnectionClose()
+	s.counts.failed(c.Response.StatusCode())
 }
 
 // handle answers a request.
@@ -82,6 +111,10 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 		}
 	}
 	s.options.handle(c)
+	s.counts.failed(c.Response.StatusCode())
+	if s.draining.Load() {
+		c.SetConnectionClose()
+	}
 }
 
 // Received returns when fasthttp had read the request.

@@ -39,10 +39,10 @@ func (l *loop) expire(c *conn, now int64) {
 	case idle:
 		switch {
 		case len(c.held) > 0:
-			if now-c.began >= int64(o.ReadTimeout) { // a worker lets fasthttp answer
-				l.dispatch(c, c.held, task{unread: true, late: true})
+			if now-c.began >= int64(o.ReadTimeout) {
+				l.fail(c, tookTooLong)
 			}
-		case c.used && now-c.since >= int64(o.IdleTimeout), !c.used && now-c.since >= int64(o.ReadTimeout):
+		case now-c.since >= int64(o.IdleTimeout):
 			l.close(c)
 		}
 	case waiting:
@@ -74,15 +74,21 @@ func (l *loop) renewDate() {
 	}
 }
 
-// stop closes the listener and idle connections, and reports whether all connections are closed.
+// stop closes the listener and idle connections, and reports whether all connections are closed. Connections and requests
+// that have arrived before are served.
 func (l *loop) stop() bool {
 	if l.listener >= 0 {
+		l.accept()
 		_ = unix.Close(l.listener)
 		l.listener = -1
 	}
 	now := l.clock.Load()
 	for _, c := range l.slots {
-		if c != nil && c.state.Load() == idle && len(c.held) == 0 && (c.used || now-c.since >= int64(newGrace)) {
+		if c == nil || c.state.Load() != idle || len(c.held) > 0 || !c.used && now-c.since < int64(newGrace) {
+			continue
+		}
+		l.receive(c, false)
+		if c.state.Load() == idle && len(c.held) == 0 {
 			l.close(c)
 		}
 	}

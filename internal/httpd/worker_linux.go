@@ -1,7 +1,6 @@
 package httpd
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -12,9 +11,9 @@ import (
 )
 
 // worker answers the requests of one connection after another. It is the net.Conn of fasthttp: to fasthttp, one
-// connection that never ends, unless a request asks for its end. When fasthttp has answered and reads again, with
-// nothing left in its buffer, the worker gives the connection back. It reads on from the next connection that it is
-// given.
+// connection that never ends, unless a request asks for its end. fasthttp reads from it whole requests that scan has
+// framed, and no more. When fasthttp has answered them, the worker takes the next requests that have arrived whole, or
+// gives the connection back. It reads on from the next connection that it is given.
 //
 // No byte of one connection may reach the next. fasthttp sets an idle read deadline when it has answered a request, and
 // clears it when it has the first byte of the next one. So a read between the two finds fasthttp's buffer empty.
@@ -23,17 +22,28 @@ type worker struct {
 	next   chan *conn    // capacity 1: a worker has one connection, and the loop must not block; closed to end the worker
 	wake   chan struct{} // capacity 1: the loop wakes a waiting worker once a wait
 
-	running  bool  // workLoop has begun
-	ended    bool  // workLoop ends
-	conn     *conn // nil: none
-	buffer   []byte
-	in       []byte // the part of buffer that fasthttp has not read
+	running bool  // workLoop has begun
+	ended   bool  // workLoop ends
+	conn    *conn // nil: none
+
+	in      []byte // what fasthttp reads now
+	then    []byte // what it reads after in: the body of a request that was rewritten
+	rest    []byte // what arrived after that
+	known   int    // bytes of the whole simple request that rest begins with; 0: not known
+	buffer  []byte // memory of in, then and rest
+	head    []byte // memory of rewritten heads
+	extra   []byte // memory of rest, after a chunked body
+	charged int    // bytes charged to the budget of requests under way
+
+	fed      int    // requests that fasthttp may read and that handle has not had
+	fault    *Fault // why the request is refused; nil: it is not
 	began    int64  // when the request's first byte arrived, ns
 	between  bool   // fasthttp has no byte of a request, so the connection may be given back
 	timed    bool   // the loop has set began for the next request
 	admitted bool   // the gate admitted the request, so Leave is due
 	unread   bool   // there may be more to read
-	late     bool   // the deadline has passed
+	late     bool   // the deadline of a write has passed
+	lingers  bool   // the peer may still send when the connection ends
 }
 
 // maxKept bounds a buffer that is kept for the next request.
@@ -46,9 +56,11 @@ func (w *worker) workLoop() {
 		err := w.server.codec.ServeConn(w)
 		if c := w.conn; c != nil { // a request asked for the end of its connection, or the connection broke
 			w.leave()
-			c.unreadInput = err != nil
+			w.settle()
+			c.unreadInput = err != nil || w.lingers || w.unread || len(w.rest) > 0 || c.state.Load() == pending
 			c.worker = nil
-			w.conn, w.in, w.between, w.late, w.unread = nil, nil, false, false, false
+			w.conn, w.in, w.then, w.rest, w.known, w.fed = nil, nil, nil, nil, 0, 0
+			w.between, w.late, w.unread, w.lingers, w.fault = false, false, false, false, nil
 			w.server.loop.giveUp(c)
 		}
 	}
@@ -59,8 +71,10 @@ func (w *worker) workLoop() {
 // It helps the loop before and after. In an overload workers come in crowds: those that a batch has answered, and those
 // that begin the requests after it. The loop would have to wait until a crowd has passed.
 func (w *worker) await() bool {
-	if cap(w.buffer) > maxKept {
-		w.buffer = nil
+	for _, b := range []*[]byte{&w.buffer, &w.head, &w.extra} {
+		if cap(*b) > maxKept {
+			*b = nil
+		}
 	}
 	if !w.server.workers.park(w) {
 		w.ended = true
@@ -83,29 +97,107 @@ func (w *worker) leave() {
 	}
 }
 
+// settle gives back what was charged to the budget.
+func (w *worker) settle() {
+	if w.charged > 0 {
+		w.server.underWay.Add(-int64(w.charged))
+		w.charged = 0
+		if cap(w.buffer) > maxKept {
+			w.buffer = nil
+		}
+	}
+}
+
 // Read implements net.Conn.
 func (w *worker) Read(p []byte) (int, error) {
 	for {
-		if len(w.in) > 0 {
+		switch {
+		case len(w.in) > 0:
 			n := copy(p, w.in)
 			w.in = w.in[n:]
 			return n, nil
-		}
-		if w.conn == nil {
+		case len(w.then) > 0:
+			w.in, w.then = w.then, nil
+		case w.conn == nil:
 			if !w.await() {
 				return 0, io.EOF
 			}
-			continue
+		case w.known > 0:
+			w.feed()
+		case !w.between: // fasthttp takes the request for a longer one than scan does
+			return 0, io.ErrUnexpectedEOF
+		default:
+			if err := w.seek(); err != nil {
+				return 0, err
+			}
 		}
-		if w.between && w.release() {
-			continue
-		}
-		n, err := w.receive(p)
-		if w.between && errors.Is(err, unix.EAGAIN) {
-			continue
-		}
-		return n, err
 	}
+}
+
+// feed gives fasthttp the simple request that is known to be whole, and those of the same kind after it.
+func (w *worker) feed() {
+	o := &w.server.options
+	run := w.known
+	w.known, w.fed = 0, w.fed+1
+	for run < len(w.rest) && !w.server.draining.Load() {
+		f := scan(w.rest[run:], o.MaxHead, nil)
+		if f.kind != simple || f.body > o.MaxBody || f.size() > len(w.rest)-run {
+			break
+		}
+		run += f.size()
+		w.fed++
+	}
+	w.in, w.rest = w.rest[:run], w.rest[run:]
+}
+
+// seek looks for the connection's next request. If none has arrived whole, or only the loop can tell, it gives the
+// connection back. All that fasthttp was fed is answered.
+func (w *worker) seek() error {
+	w.settle()
+	o, c := &w.server.options, w.conn
+	for {
+		if len(w.rest) > 0 {
+			f := scan(w.rest, o.MaxHead, nil)
+			if f.kind == simple && f.body <= o.MaxBody && f.size() <= len(w.rest) {
+				w.known = f.size()
+			} else {
+				w.giveBack()
+			}
+			return nil
+		}
+		if w.release() {
+			return nil
+		}
+		c.collect()
+		w.unread = true // until EAGAIN: epoll reports the end of the stream only once, together with the bytes before it
+		if cap(w.buffer) < seekMost {
+			w.buffer = make([]byte, seekMost)
+		}
+		in := w.buffer[:cap(w.buffer)]
+		switch n, errno := read(c.fd, in); {
+		case errno == unix.EINTR:
+		case errno == unix.EAGAIN:
+			w.unread = false
+		case errno != 0:
+			return errno
+		case n == 0:
+			return io.EOF
+		default:
+			w.rest = in[:n]
+		}
+	}
+}
+
+// seekMost is the least room into which a worker reads.
+const seekMost = 4 << 10
+
+// last reports whether nothing has arrived after the request that is handled now.
+func (w *worker) last() bool {
+	if w.fed > 0 || len(w.rest) > 0 || w.conn.state.Load() == pending {
+		return false
+	}
+	n, _, err := unix.Recvfrom(w.conn.fd, make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err != nil || n == 0
 }
 
 // release gives the connection back to the loop, unless there may be more to read.
@@ -124,33 +216,13 @@ func (w *worker) release() bool {
 	return false
 }
 
-// receive reads from the socket. If the socket is empty, it waits, or, between requests, returns EAGAIN. It also checks
-// the deadline before each read, so that a peer that always has more to send has no more time than others.
-func (w *worker) receive(p []byte) (int, error) {
-	l, deadline := w.server.loop, w.began+int64(w.server.options.ReadTimeout)
-	for {
-		if w.late || !w.between && l.clock.Load() >= deadline {
-			return 0, os.ErrDeadlineExceeded
-		}
-		w.conn.collect()
-		w.unread = true // until EAGAIN: epoll reports the end of the stream only once, together with the bytes before it
-		n, errno := read(w.conn.fd, p)
-		switch {
-		case errno == unix.EINTR:
-		case errno == unix.EAGAIN:
-			w.unread = false
-			if w.between {
-				return 0, errno
-			}
-			w.wait(deadline)
-		case errno != 0:
-			return 0, errno
-		case n == 0:
-			return 0, io.EOF
-		default:
-			return n, nil
-		}
-	}
+// giveBack gives the connection back to the loop, with what has arrived and was not fed to fasthttp.
+func (w *worker) giveBack() {
+	c := w.conn
+	c.worker = nil
+	c.arrived = append([]byte(nil), w.rest...)
+	w.conn, w.rest, w.unread = nil, nil, false
+	w.server.loop.takeBack(c)
 }
 
 // Write implements net.Conn. If the socket is full, it waits until the peer reads or the timeout has passed.

@@ -3,6 +3,7 @@ package metric
 
 import (
 	"errors"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -61,18 +62,39 @@ func (s *Set) Latency(name, help string) prometheus.Histogram {
 	return h
 }
 
-// Server is what Connections asks. Its methods may be called from any goroutine.
+// Server is what HTTP asks. Its methods may be called from any goroutine.
 type Server interface {
-	Connections() int // open now
-	Refused() uint64  // refused because the limit was reached
+	Connections() int       // open now
+	Refused() uint64        // refused because the limit was reached
+	UnderWay() int64        // bytes of requests that arrive or are handled
+	Errors() map[int]uint64 // answers by status, from 400 on
 }
 
-// Connections adds the metrics of a server's connections, of which at most limit may be open. prefix begins their names.
-func (s *Set) Connections(prefix string, limit int, server Server) {
+// HTTP adds the metrics of a server, of which at most limit connections may be open. prefix begins their names.
+func (s *Set) HTTP(prefix string, limit int, server Server) {
 	s.ReadGauge(prefix+"_connections", "Open connections.", func() float64 { return float64(server.Connections()) })
 	s.ReadGauge(prefix+"_connections_limit", "Connections that may be open at once.", func() float64 { return float64(limit) })
 	s.ReadCounter(prefix+"_connections_limit_reached_total", "Connections refused because the limit was reached.",
 		func() float64 { return float64(server.Refused()) })
+	s.ReadGauge(prefix+"_under_way_bytes", "Bytes of requests that arrive or are handled, as the budget counts them.",
+		func() float64 { return float64(server.UnderWay()) })
+	s.Add(&httpErrors{server, prometheus.NewDesc(prefix+"_http_errors_total", "Answers by status, from 400 on.", []string{"status"}, nil)})
+}
+
+// httpErrors exports a server's errors.
+type httpErrors struct {
+	server Server
+	desc   *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (e *httpErrors) Describe(ch chan<- *prometheus.Desc) { ch <- e.desc }
+
+// Collect implements prometheus.Collector.
+func (e *httpErrors) Collect(ch chan<- prometheus.Metric) {
+	for status, n := range e.server.Errors() {
+		ch <- prometheus.MustNewConstMetric(e.desc, prometheus.CounterValue, float64(n), strconv.Itoa(status))
+	}
 }
 
 // Add adds metrics of any kind.

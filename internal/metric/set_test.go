@@ -13,6 +13,9 @@ type server struct{}
 
 func (server) Connections() int { return 3 }
 func (server) Refused() uint64  { return 2 }
+func (server) UnderWay() int64  { return 8 }
+
+func (server) Errors() map[int]uint64 { return map[int]uint64{431: 4} }
 
 func TestSet(t *testing.T) {
 	registry := prometheus.NewRegistry()
@@ -20,12 +23,13 @@ func TestSet(t *testing.T) {
 	s.Counter("a_total", "A.").Add(5)
 	s.Counters("b_total", "B.", "kind").WithLabelValues("x").Inc()
 	s.Gauge("c", "C.").Set(7)
-	s.Connections("d", 9, server{})
+	s.HTTP("d", 9, server{})
 	if err := s.Register(); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]float64{
 		"a_total": 5, "b_total": 1, "c": 7, "d_connections": 3, "d_connections_limit": 9, "d_connections_limit_reached_total": 2,
+		"d_under_way_bytes": 8, "d_http_errors_total": 4,
 	}
 	if got := values(t, registry); !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)

@@ -79,7 +79,7 @@ func TestShutdown(t *testing.T) {
 		busy <- resp.StatusCode
 	}()
 	<-entered
-	s.Drain()
+	s.Refuse()
 	resp, _ := do(t, client, "POST", base+"/openrtb2/bid", minimal)
 	if resp.StatusCode != 204 || !resp.Close || counted(t, s.metrics.noBids[auction.NoBidDraining]) != 1 {
 		t.Errorf("while draining: status %d, close %v; want 204 and close", resp.StatusCode, resp.Close)

@@ -72,8 +72,8 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 		withdrawn:  map[auction.NoBidReason]prometheus.Counter{},
 		notices:    map[NoticeKind]map[string]prometheus.Counter{},
 	}
-	set.Connections("gavel_openrtb", s.options.MaxConnections, s.http)
-	set.Connections("gavel_notices", s.options.MaxConnections, s.notices)
+	set.HTTP("gavel_openrtb", s.options.MaxConnections, s.http)
+	set.HTTP("gavel_notices", s.options.MaxConnections, s.notices)
 	requests := set.Counters("gavel_openrtb_requests_total", "Bid requests, by outcome.", "outcome")
 	for _, o := range outcomes {
 		m.requests[o] = requests.WithLabelValues(string(o))

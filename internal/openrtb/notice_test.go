@@ -84,7 +84,7 @@ func TestNotices(t *testing.T) {
 	f("GET", "/n/win", 403, Win, "forged")
 	f("GET", "/n/win?t="+strings.Repeat("x", MaxNoticeField+1), 400, Win, "malformed")
 	f("GET", "/n/win?t=T&p="+strings.Repeat("9", MaxNoticeField+1), 204, Win, "ok")
-	f("GET", "/n/win?t=T&p="+url.QueryEscape(strings.Repeat("x", 20_000)), 431, Win, "")
+	f("GET", "/n/win?t=T&p="+url.QueryEscape(strings.Repeat("x", 20_000)), 414, Win, "")
 	f("GET", "/n/win?t=boom", 500, Win, "panic")
 	f("GET", "/n/other?t=T", 404, Win, "")
 	f("POST", "/openrtb2/bid", 404, Win, "")

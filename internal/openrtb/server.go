@@ -37,6 +37,7 @@ type Options struct {
 	NoBidStatus    int           // status of a no-bid: 204, or 200 to send its reason (nbr); 204
 	MaxBody        int           // bytes of a request body, before and after decompression; 1 MiB
 	Limit          Limit         // of auctions at once; others are shed; nil: none
+	MaxUnderWay    int64         // bytes of all requests that arrive or are handled; 128 MiB
 	MaxConnections int           // open connections; 16,384
 	ReadTimeout    time.Duration // to read a whole request; 5 s
 	WriteTimeout   time.Duration // to write a whole response; 5 s
@@ -55,6 +56,9 @@ func (o *Options) fill() error {
 		if *f.field == 0 {
 			*f.field = *f.value
 		}
+	}
+	if o.MaxUnderWay == 0 {
+		o.MaxUnderWay = 128 << 20
 	}
 	for _, f := range []struct{ field, value *time.Duration }{
 		{&o.ReadTimeout, ptr(5 * time.Second)}, {&o.WriteTimeout, ptr(5 * time.Second)}, {&o.IdleTimeout, ptr(2 * time.Minute)},
@@ -127,6 +131,7 @@ func NewServer(auctions Auctions, linker Linker, notices Notices, options Option
 		MaxConnections: options.MaxConnections,
 		MaxBody:        options.MaxBody,
 		MaxHead:        16 << 10,
+		MaxUnderWay:    options.MaxUnderWay,
 		ReadTimeout:    options.ReadTimeout,
 		WriteTimeout:   options.WriteTimeout,
 		IdleTimeout:    options.IdleTimeout,
@@ -164,13 +169,19 @@ func (s *Server) ServeNotices(listener net.Listener) error {
 	return nil
 }
 
-// Drain refuses new auctions from now on and nothing else. Shutdown begins with it.
-func (s *Server) Drain() { s.draining.Store(true) }
+// Drain makes each answer from now on the last of its connection. Auctions and notices go on, also on new connections.
+func (s *Server) Drain() {
+	s.http.Drain()
+	s.notices.Drain()
+}
+
+// Refuse refuses new auctions from now on and nothing else. Shutdown begins with it.
+func (s *Server) Refuse() { s.draining.Store(true) }
 
 // Shutdown refuses new auctions, stops listening, and waits until the running ones are answered and all their connections
 // closed. Then it does the same for notices. If ctx ends first, Shutdown returns an error and cancels the context of auctions that still run.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.Drain()
+	s.Refuse()
 	defer s.cancel()
 	var faults []error
 	if err := s.http.Shutdown(ctx); err != nil {
@@ -204,22 +215,15 @@ func (s *Server) handleNotice(c *fasthttp.RequestCtx) {
 	c.SetStatusCode(fasthttp.StatusNotFound)
 }
 
-// unreadable answers a request that fasthttp cannot read.
-func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
-	c.Response.Reset()
-	var small *fasthttp.ErrSmallBuffer
-	var network net.Error
-	switch {
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+// unreadable answers a request that was refused before it reached handle.
+func (s *Server) unreadable(c *fasthttp.RequestCtx, fault *httpd.Fault) {
+	switch fault.Status {
+	case fasthttp.StatusRequestEntityTooLarge:
 		s.metrics.requests[outcomeTooLarge].Inc()
-		c.SetStatusCode(fasthttp.StatusRequestEntityTooLarge)
-	case errors.As(err, &small):
-		c.SetStatusCode(fasthttp.StatusRequestHeaderFieldsTooLarge)
-	case errors.As(err, &network) && network.Timeout():
+	case fasthttp.StatusRequestTimeout:
 		s.metrics.timedOut.Inc()
-		c.SetStatusCode(fasthttp.StatusRequestTimeout)
-	default:
-		c.SetStatusCode(fasthttp.StatusBadRequest)
+	case fasthttp.StatusServiceUnavailable:
+		c.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
 	}
-	c.SetConnectionClose()
+	c.SetStatusCode(fault.Status)
 }

@@ -52,7 +52,7 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 		timedOut: set.Counter("gavel_predict_connections_timed_out_total", "Connections closed because a request did not arrive whole within the read timeout."),
 		latency:  set.Latency("gavel_predict_latency_seconds", "Time from the first byte of a prediction request to its answer."),
 	}
-	set.Connections("gavel_predict", s.options.MaxConnections, s.http)
+	set.HTTP("gavel_predict", s.options.MaxConnections, s.http)
 	requests := set.Counters("gavel_predict_requests_total", "Prediction requests, by outcome.", "outcome")
 	for o, name := range outcomeNames {
 		m.requests[o] = requests.WithLabelValues(name)

@@ -22,6 +22,7 @@ type Options struct {
 	Timeout        time.Duration // for a request without a timeout, from its first byte; 100 ms
 	MaxBody        int           // bytes of a request's body; 1 MiB
 	MaxRows        int           // rows of a request; 1,024
+	MaxUnderWay    int64         // bytes of all requests that arrive or are handled; 128 MiB
 	MaxConnections int           // open connections, and so requests at once; 1,024
 	ReadTimeout    time.Duration // to read a whole request; 5 s
 	WriteTimeout   time.Duration // to write a whole answer; 5 s
@@ -53,6 +54,9 @@ func (o *Options) fill() error {
 		if *f.field == 0 {
 			*f.field = f.value
 		}
+	}
+	if o.MaxUnderWay == 0 {
+		o.MaxUnderWay = 128 << 20
 	}
 	var faults []error
 	require := func(ok bool, format string, args ...any) {
@@ -104,6 +108,7 @@ func NewServer(models Models, options Options) (*Server, error) {
 		MaxConnections: options.MaxConnections,
 		MaxBody:        options.MaxBody,
 		MaxHead:        16 << 10,
+		MaxUnderWay:    options.MaxUnderWay,
 		ReadTimeout:    options.ReadTimeout,
 		WriteTimeout:   options.WriteTimeout,
 		IdleTimeout:    options.IdleTimeout,
@@ -125,6 +130,9 @@ func (s *Server) Serve(listener net.Listener) error {
 	return nil
 }
 
+// Drain makes each answer from now on the last of its connection. Requests go on, also on new connections.
+func (s *Server) Drain() { s.http.Drain() }
+
 // Shutdown stops listening, and waits until all requests are answered and all connections closed. If ctx ends first, it
 // returns an error; requests that still run are answered when their rows are scored.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -134,23 +142,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// unreadable answers a request that fasthttp cannot read.
-func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
-	c.Response.Reset()
-	var small *fasthttp.ErrSmallBuffer
-	var network net.Error
-	switch {
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+// unreadable answers a request that was refused before it reached handle.
+func (s *Server) unreadable(c *fasthttp.RequestCtx, fault *httpd.Fault) {
+	reason := fault.Reason
+	switch fault.Status {
+	case fasthttp.StatusRequestEntityTooLarge:
 		s.metrics.requests[outcomeTooLarge].Inc()
-		writeError(c, fasthttp.StatusRequestEntityTooLarge,
-			fmt.Sprintf("the body is larger than %d bytes; send fewer rows at a time (or raise predict.body_bytes)", s.options.MaxBody))
-	case errors.As(err, &small):
-		writeError(c, fasthttp.StatusRequestHeaderFieldsTooLarge, "the headers are too large")
-	case errors.As(err, &network) && network.Timeout():
+		reason = fmt.Sprintf("the body is larger than %d bytes; send fewer rows at a time (or raise predict.body_bytes)", s.options.MaxBody)
+	case fasthttp.StatusRequestTimeout:
 		s.metrics.timedOut.Inc()
-		writeError(c, fasthttp.StatusRequestTimeout, "the request took too long to arrive")
-	default:
-		writeError(c, fasthttp.StatusBadRequest, "the HTTP request cannot be read: "+err.Error())
+	case fasthttp.StatusServiceUnavailable:
+		c.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
 	}
-	c.SetConnectionClose()
+	writeError(c, fault.Status, reason)
 }

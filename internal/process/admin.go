@@ -23,20 +23,30 @@ type Admin struct {
 }
 
 // StartAdmin serves GET /metrics, /debug/pprof and mux's own handlers on address until Shutdown. address is the setting
-// admin_listen.
-func StartAdmin(address string, mux *http.ServeMux, metrics prometheus.Gatherer, log *slog.Logger) (*Admin, error) {
+// admin_listen. hosts, the setting admin_hosts, are names under which it answers beside those of HostCheck.
+func StartAdmin(address string, hosts []string, mux *http.ServeMux, metrics prometheus.Gatherer, log *slog.Logger) (*Admin, error) {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	listener, err := Listen("admin_listen", address)
+	return startAdmin("admin_listen", address, HostCheck(hosts, mux), log)
+}
+
+// StartHealth serves only mux's handlers, which should be those of health, on address until Shutdown. address is the setting
+// health_listen. It answers whatever the Host is, because load balancers send many.
+func StartHealth(address string, mux *http.ServeMux, log *slog.Logger) (*Admin, error) {
+	return startAdmin("health_listen", address, mux, log)
+}
+
+func startAdmin(setting, address string, handler http.Handler, log *slog.Logger) (*Admin, error) {
+	listener, err := Listen(setting, address)
 	if err != nil {
 		return nil, err
 	}
 	a := &Admin{listener: listener, log: log, done: make(chan struct{}), server: &http.Server{
-		Handler:           mux,
+		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),

@@ -62,7 +62,7 @@ func TestAdmin(t *testing.T) {
 	registry.MustRegister(collectors.NewGoCollector())
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
-	a, err := StartAdmin(":0", mux, registry, slog.New(slog.DiscardHandler))
+	a, err := StartAdmin(":0", nil, mux, registry, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

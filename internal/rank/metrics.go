@@ -64,7 +64,7 @@ func newMetrics(registerer prometheus.Registerer, s *Server) (*metrics, error) {
 		unreadable: set.Counter("gavel_rank_unreadable_total", "Requests whose HTTP could not be read, was too large or too slow."),
 		panics:     set.Counter("gavel_rank_panics_total", "Panics recovered while answering."),
 	}
-	set.Connections("gavel_rank", s.options.MaxConnections, s.http)
+	set.HTTP("gavel_rank", s.options.MaxConnections, s.http)
 	requests := set.Counters("gavel_rank_requests_total", "Requests, by endpoint and outcome.", "endpoint", "outcome")
 	latency := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "gavel_rank_latency_seconds",

@@ -54,6 +54,7 @@ type Options struct {
 	CountryHeader string         // of a proxy that knows the country of a click; empty: none
 
 	MaxBody        int           // bytes of a request's body; 1 MiB
+	MaxUnderWay    int64         // bytes of all requests that arrive or are handled; 128 MiB
 	MaxConnections int           // open connections, and so requests at once; 16,384
 	ReadTimeout    time.Duration // to read a whole request; 5 s
 	WriteTimeout   time.Duration // to write a whole answer; 5 s
@@ -82,6 +83,7 @@ func (o *Options) fill() error {
 	setDefault(&o.ClickPolicy, explore.Best)
 	setDefault(&o.PriorVariance, 1)
 	setDefault(&o.MaxBody, 1<<20)
+	setDefault(&o.MaxUnderWay, 128<<20)
 	setDefault(&o.MaxConnections, 16384)
 	setDefault(&o.ReadTimeout, 5*time.Second)
 	setDefault(&o.WriteTimeout, 5*time.Second)
@@ -140,6 +142,7 @@ func NewServer(options Options) (*Server, error) {
 	s.http, err = httpd.NewServer(httpd.Options{
 		Handler: s.handle, ErrorHandler: s.unreadable,
 		MaxConnections: options.MaxConnections, MaxBody: options.MaxBody, MaxHead: 16 << 10,
+		MaxUnderWay: options.MaxUnderWay,
 		ReadTimeout: options.ReadTimeout, WriteTimeout: options.WriteTimeout, IdleTimeout: options.IdleTimeout,
 	})
 	if err != nil {
@@ -158,6 +161,9 @@ func (s *Server) Serve(listener net.Listener) error {
 	}
 	return nil
 }
+
+// Drain makes each answer from now on the last of its connection. Requests go on, also on new connections.
+func (s *Server) Drain() { s.http.Drain() }
 
 // Shutdown stops listening, and waits until all requests are answered and all connections closed, or ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -208,22 +214,15 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 	o = answer(w, c, d)
 }
 
-// unreadable answers a request that fasthttp cannot read.
-func (s *Server) unreadable(c *fasthttp.RequestCtx, err error) {
-	c.Response.Reset()
+// unreadable answers a request that was refused before it reached handle.
+func (s *Server) unreadable(c *fasthttp.RequestCtx, fault *httpd.Fault) {
 	s.metrics.unreadable.Inc()
-	var small *fasthttp.ErrSmallBuffer
-	var network net.Error
-	switch {
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		writeError(c, fasthttp.StatusRequestEntityTooLarge,
-			fmt.Sprintf("the body is larger than %d bytes; name fewer campaigns (or raise limits.body_bytes)", s.options.MaxBody))
-	case errors.As(err, &small):
-		writeError(c, fasthttp.StatusRequestHeaderFieldsTooLarge, "the headers are too large")
-	case errors.As(err, &network) && network.Timeout():
-		writeError(c, fasthttp.StatusRequestTimeout, "the request took too long to arrive")
-	default:
-		writeError(c, fasthttp.StatusBadRequest, "the HTTP request cannot be read")
+	reason := fault.Reason
+	switch fault.Status {
+	case fasthttp.StatusRequestEntityTooLarge:
+		reason = fmt.Sprintf("the body is larger than %d bytes; name fewer campaigns (or raise limits.body_bytes)", s.options.MaxBody)
+	case fasthttp.StatusServiceUnavailable:
+		c.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
 	}
-	c.SetConnectionClose()
+	writeError(c, fault.Status, reason)
 }

@@ -120,6 +120,7 @@ class Run:
         bidder["model_store"] = str(self.store)
         bidder["models"] = {model_of(recipe): {} for recipe in self.recipes}
         bidder["auction"] |= {"conversion": ""} | {key_of(recipe): model_of(recipe) for recipe in self.recipes}
+        bidder["limits"] |= {"drain_delay": "0s"}  # nobody balances load here
         bidder["events"] |= {
             "embedded_listen": f"127.0.0.1:{self.ports.stream}",
             "embedded_dir": str(self.directory / "stream"),

@@ -118,6 +118,7 @@ class Run:
             "campaigns": str(self.landings),
             "classifiers": str(self.classifiers),
             "click": {"policy": self.policy},
+            "limits": {"drain_delay": "0s"},
             "explore": {"epsilon": self.epsilon, "seed": self.world.seed, "prior_variance": 2},
             "events": {
                 "embedded_listen": f"127.0.0.1:{self.ports.rank_stream}",
@@ -154,6 +155,7 @@ class Run:
             "model_store": str(self.store),
             "models": {model_of(CLICK_RECIPE): {}},
             "auction": {"click": model_of(CLICK_RECIPE), "conversion": ""},
+            "limits": {"drain_delay": "0s"},
             "events": {
                 "embedded_listen": f"127.0.0.1:{self.ports.stream}",
                 "embedded_dir": str(self.directory / "stream"),
