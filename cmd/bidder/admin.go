@@ -42,6 +42,11 @@ func (b *bidder) ready() error {
 	if !b.serving.Load() {
 		return errors.New("the bidder is starting or stopping")
 	}
+	if b.outlet != nil {
+		if err := b.outlet.Publisher.Ready(); err != nil {
+			return err
+		}
+	}
 	if b.models == nil { // bidder baseline has no models
 		return nil
 	}

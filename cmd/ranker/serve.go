@@ -205,6 +205,8 @@ func (r *ranker) ready() error {
 	switch {
 	case !r.serving.Load():
 		return errors.New("the ranker is starting or stopping")
+	case r.outlet.Publisher.Ready() != nil:
+		return r.outlet.Publisher.Ready()
 	case !r.read() && r.config.Scorer == scorerWorkers:
 		return fmt.Errorf("the estimators of %s are being read", r.config.Workers.Estimators)
 	case !r.read():

@@ -11,8 +11,10 @@ import (
 // What sendLoop does while the stream is down, and at the end: see Publisher.
 
 func (p *Publisher) goAway(err error) {
-	if !p.away {
-		p.away, p.spilled, p.lost, p.backoff = true, 0, 0, backoffMin
+	known := p.away || p.proving
+	p.away, p.proving = true, false
+	if !known {
+		p.spilled, p.lost, p.backoff = 0, 0, backoffMin
 		p.m.up.Set(0)
 		p.log.Warn("event stream down: events go to the spill journal until it is back", "error", err, "file", p.o.SpillFile)
 	}
@@ -20,13 +22,26 @@ func (p *Publisher) goAway(err error) {
 	p.backoff = min(2*p.backoff, backoffMax)
 }
 
-// recover spills new batches. If the stream can be reached, it sends the journal.
+// prove marks the stream as back. Only a message that it acknowledged shows that it is: a stream with a full disk can be
+// reached too.
+func (p *Publisher) prove() {
+	if !p.proving {
+		return
+	}
+	p.proving, p.backoff = false, backoffMin
+	p.m.up.Set(1)
+	p.log.Info("event stream back: spill journal sent", "events_spilled", p.spilled, "events_dropped", p.lost)
+}
+
+// recover spills new batches. If the stream can be reached, it sends the journal. When the journal is empty, the next message
+// proves that the stream is back.
 func (p *Publisher) recover(all bool) {
 	up, _ := p.o.Stream.Up()
 	if !up || time.Now().Before(p.retryAt) {
 		p.spill(p.buf.pop(1<<30, all))
 		return
 	}
+	replayed := false
 	for !p.journal.empty() {
 		// While the journal is sent, new batches wait in memory. If they become many, they are spilled.
 		if _, bytes, _ := p.buf.state(); bytes > p.o.BufferBytes/2 {
@@ -34,10 +49,15 @@ func (p *Publisher) recover(all bool) {
 		}
 		recs, behind, err := p.journal.peek(replayStep)
 		if err != nil && len(recs) == 0 {
-			p.log.Error("spill journal damaged: the rest of it cannot be read and is lost", "error", err, "bytes", p.journal.size-p.journal.read)
-			err = p.journal.reset()
+			var n int64
+			fault := err
+			if n, err = p.journal.skip(); err == nil {
+				p.m.damaged.Add(float64(n))
+				p.log.Error("spill journal damaged: a part is skipped and kept aside", "error", fault, "bytes", n, "file", p.o.SpillFile+".damaged")
+			}
 		} else {
 			err = p.replay(recs, behind)
+			replayed = replayed || err == nil
 		}
 		p.m.journal(p.journal)
 		if err != nil {
@@ -46,14 +66,15 @@ func (p *Publisher) recover(all bool) {
 			return
 		}
 	}
-	p.away, p.backoff = false, backoffMin
+	p.away, p.proving = false, true
 	select {
 	case <-p.caughtUp:
 	default:
 		close(p.caughtUp)
 	}
-	p.m.up.Set(1)
-	p.log.Info("event stream back: spill journal sent", "events_spilled", p.spilled, "events_dropped", p.lost)
+	if replayed {
+		p.prove()
+	}
 }
 
 func (p *Publisher) replay(recs []record, behind int64) error {
@@ -111,9 +132,11 @@ func (p *Publisher) spill(batches []*batch) {
 				p.complain = now
 				p.log.Error("events cannot be spilled, they stay in memory", "error", err, "messages", len(batches))
 			}
+			p.unstored.Store(true)
 			p.buf.unpop(batches)
 			break
 		}
+		p.unstored.Store(false)
 		p.spilled += events
 		p.m.spilled.Add(float64(events))
 		p.buf.finish(batches[:n], nil)

@@ -18,14 +18,15 @@ import (
 //	length of what follows the checksum (uint32) ‖ CRC-32C of it (uint32) ‖ length of id (uint8) ‖ id ‖ payload
 //
 // with little-endian numbers. append syncs before it returns, so its records survive a crash. If a crash cuts a record off,
-// openJournal drops it. When all records have been replayed, the file is emptied. After a crash before that, they are
+// openJournal drops it. A damaged part costs only itself: the next record is found by its length and checksum, and skip keeps the
+// damaged part in a file beside the journal (salvage.go). When all records have been replayed, the file is emptied. After a crash before that, they are
 // replayed from the start under the same message ids, so readers drop the repeats. Only one goroutine may use a journal.
 type journal struct {
 	path  string
 	max   int64
 	f     *os.File
 	lock  *os.File
-	size  int64 // bytes of whole, synced records
+	size  int64 // bytes up to the end of the last whole, synced record
 	read  int64 // offset of the next record to replay
 	count int   // records not replayed yet
 }
@@ -40,7 +41,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var errJournalFull = errors.New("events: spill journal full")
 
-// openJournal opens or creates the journal. dropped is the number of bytes that it removed of a record that was cut off.
+// openJournal opens or creates the journal. dropped is the number of bytes that it removed after the last whole record.
 func openJournal(path string, max int64) (j *journal, dropped int64, err error) {
 	fail := func(err error) (*journal, int64, error) {
 		return nil, 0, fmt.Errorf("publish: cannot open the spill journal %s: %w (events.spill_file)", path, err)
@@ -63,6 +64,11 @@ func openJournal(path string, max int64) (j *journal, dropped int64, err error) 
 		err = j.scan(total)
 	}
 	if err == nil && j.size < total {
+		if !j.cutOff(total) {
+			err = j.keepDamaged(j.size, total)
+		}
+	}
+	if err == nil && j.size < total {
 		err = errors.Join(f.Truncate(j.size), f.Sync())
 	}
 	if err == nil {
@@ -75,19 +81,39 @@ func openJournal(path string, max int64) (j *journal, dropped int64, err error) 
 	return j, total - j.size, nil
 }
 
-// scan finds the end of the last whole record.
+// scan finds the end of the last whole record, and counts the records before it.
 func (j *journal) scan(total int64) error {
-	r := bufio.NewReaderSize(io.NewSectionReader(j.f, 0, total), 1<<20)
-	for {
-		rec, err := readRecord(r)
-		if errors.Is(err, io.EOF) || errors.Is(err, errBadRecord) {
-			return nil
-		}
+	for at := int64(0); at < total; {
+		n, end, err := j.run(at, total)
 		if err != nil {
 			return err
 		}
-		j.size += journalHead + int64(len(rec.raw))
-		j.count++
+		if n > 0 {
+			j.size, j.count = end, j.count+n
+		}
+		if end == total {
+			return nil
+		}
+		if at, err = j.find(end+1, total); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run counts the whole records from an offset on, up to the first bytes that are none.
+func (j *journal) run(at, total int64) (n int, end int64, err error) {
+	r := bufio.NewReaderSize(io.NewSectionReader(j.f, at, total-at), 1<<20)
+	for {
+		rec, err := readRecord(r)
+		if errors.Is(err, io.EOF) || errors.Is(err, errBadRecord) {
+			return n, at, nil
+		}
+		if err != nil {
+			return n, at, err
+		}
+		at += journalHead + int64(len(rec.raw))
+		n++
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -76,10 +77,80 @@ func TestJournalDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 		j, dropped, err := openJournal(path, 1<<20)
-		if err != nil || j.count > 1 || dropped == 0 {
+		first := len(whole)/2 > i
+		if err != nil || j.count != 1 || (dropped == 0) != first {
 			t.Fatalf("byte %d: %d records, %d dropped, %v", i, j.count, dropped, err)
 		}
+		recs, behind, err := j.peek(1 << 20)
+		if first {
+			if err == nil || len(recs) > 0 {
+				t.Fatalf("byte %d: %d records, %v; want the damage", i, len(recs), err)
+			}
+			if n, err := j.skip(); err != nil || n != int64(len(whole)/2) {
+				t.Fatalf("byte %d: skipped %d, %v", i, n, err)
+			}
+			recs, behind, err = j.peek(1 << 20)
+		}
+		want := map[bool]string{true: "b", false: "a"}[first]
+		if err != nil || len(recs) != 1 || recs[0].id != want {
+			t.Fatalf("byte %d: %d records, %v; want %s", i, len(recs), err, want)
+		}
+		if err := j.advance(behind, 1); err != nil || j.count != 0 || !j.empty() {
+			t.Fatalf("byte %d: %v, %d records are left", i, err, j.count)
+		}
 		j.close()
+	}
+	// Length bytes that reach beyond the file look like a record that was cut off; all other damage is kept.
+	kept, err := os.ReadFile(path + ".damaged")
+	if err != nil || len(kept) < len(whole)/2*(len(whole)-4) {
+		t.Errorf("%d damaged bytes are kept, %v", len(kept), err)
+	}
+}
+
+// However much of it is damaged, the records behind are found.
+func TestJournalSalvage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j")
+	random := rand.New(rand.NewPCG(1, 2))
+	noise := func(n int) []byte {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(random.UintN(256)) & byte(random.UintN(256)) & byte(random.UintN(256)) // many small lengths
+		}
+		return b
+	}
+	var text []byte
+	want, damaged := 0, 0
+	for _, n := range []int{1, 100, 0, salvageStep + 3, 7} {
+		text = append(append(text, noise(n)...), appendRecord(nil, "id", bytes.Repeat([]byte{9}, 100))...)
+		damaged += n
+		want++
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, dropped, err := openJournal(path, 100<<20)
+	if err != nil || dropped != 0 || j.count != want {
+		t.Fatalf("%d records, %d dropped, %v; want %d", j.count, dropped, err, want)
+	}
+	defer j.close()
+	found, skipped := 0, 0
+	for !j.empty() {
+		recs, behind, err := j.peek(1 << 20)
+		if len(recs) == 0 {
+			n, skipErr := j.skip()
+			if err == nil || skipErr != nil {
+				t.Fatal(err, skipErr)
+			}
+			skipped += int(n)
+			continue
+		}
+		found += len(recs)
+		if err := j.advance(behind, len(recs)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept, err := os.ReadFile(path + ".damaged"); found != want || skipped != damaged || len(kept) != damaged || err != nil {
+		t.Errorf("%d records, %d bytes skipped, %d kept, %v; want %d, %d", found, skipped, len(kept), err, want, damaged)
 	}
 }
 

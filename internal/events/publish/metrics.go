@@ -14,6 +14,7 @@ type publisherMetrics struct {
 	acked    prometheus.Counter
 	spilled  prometheus.Counter
 	replayed prometheus.Counter
+	damaged  prometheus.Counter
 	up       prometheus.Gauge
 	spill    prometheus.Gauge
 	ack      prometheus.Histogram
@@ -29,6 +30,7 @@ func newPublisherMetrics(o Options, buf *buffer) (*publisherMetrics, error) {
 		acked:    set.Counter("gavel_events_acked_total", "Events that the stream acknowledged at once."),
 		spilled:  set.Counter("gavel_events_spilled_total", "Events written to the spill journal."),
 		replayed: set.Counter("gavel_events_replayed_messages_total", "Messages sent from the spill journal."),
+		damaged:  set.Counter("gavel_events_spill_damaged_bytes_total", "Bytes of the spill journal that were no records. They are kept in a file beside it."),
 		up:       set.Gauge("gavel_events_stream_up", "1 if events go to the stream, 0 if to the spill journal."),
 		spill:    set.Gauge("gavel_events_spill_bytes", "Bytes in the spill journal."),
 		ack: prometheus.NewHistogram(prometheus.HistogramOpts{

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gavel/internal/events"
@@ -33,7 +34,8 @@ const (
 //
 //   - Connected: batches go to the stream. If a batch fails, the state becomes away.
 //   - Away, also at the start if the journal is not empty: batches go to the journal, synced. When the stream can be reached,
-//     sendLoop sends the journal from its start. When the journal is empty, the state becomes connected.
+//     sendLoop sends the journal from its start. When the journal is empty, the state becomes connected. The stream counts as
+//     back when it has acknowledged a message.
 //
 // So messages keep their order. If a message was stored but its acknowledgement was lost, it is sent twice under one id. The
 // stream drops the repeat within 2 minutes; later, readers drop it by event id.
@@ -50,10 +52,12 @@ type Publisher struct {
 	stopped  chan struct{} // closed when sendLoop has ended
 	caughtUp chan struct{} // closed when the journal of an earlier run is sent
 	once     sync.Once
-	closeErr error // of sendLoop; read after stopped
+	closeErr error       // of sendLoop; read after stopped
+	unstored atomic.Bool // events wait in memory, because the journal does not take them either
 
 	// Owned by sendLoop.
 	away     bool
+	proving  bool // the stream can be reached again and has acknowledged nothing yet
 	retryAt  time.Time
 	backoff  time.Duration
 	spilled  int // events since the stream went down
@@ -147,6 +151,14 @@ func (p *Publisher) WaitCaughtUp(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("publish: the spill journal %s of an earlier run is not sent yet, so its spend is not known: %w (does the stream accept messages?)", p.o.SpillFile, ctx.Err())
 	}
+}
+
+// Ready returns an error while events wait in memory that neither the stream nor the journal takes.
+func (p *Publisher) Ready() error {
+	if p.unstored.Load() {
+		return fmt.Errorf("publish: neither the stream nor the spill journal %s takes events (is a disk full?)", p.o.SpillFile)
+	}
+	return nil
 }
 
 // Close refuses new events and sends the waiting ones. If ctx ends first, the rest stays in the spill journal, and the next
@@ -253,6 +265,10 @@ func (p *Publisher) send(batches []*batch) (unsent []*batch, err error) {
 	}
 	p.m.acked.Add(float64(n))
 	p.buf.finish(sent, nil)
+	if err == nil {
+		p.unstored.Store(false)
+		p.prove()
+	}
 	return unsent, err
 }
 

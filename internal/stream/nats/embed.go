@@ -35,13 +35,21 @@ type EmbedOptions struct {
 	Logger       *slog.Logger // nil: none
 }
 
+const jetStreamMemory = 64 << 20 // bytes of consumers' state; the streams are on disk
+
 // Embedded is a NATS server with JetStream in this process.
 type Embedded struct {
 	server    *server.Server
 	tokenFile string
 	lock      *os.File
+	log       *slog.Logger // nil: none
+	closing   chan struct{}
+	done      chan struct{} // closed when reviveLoop has ended
 	once      sync.Once
 }
+
+// reviveEvery is how often reviveLoop looks whether the server stores messages.
+const reviveEvery = time.Second
 
 // StartEmbedded starts the server and waits until it accepts connections. It fails if another process uses the store, the
 // port is in use, or the store cannot be used.
@@ -80,7 +88,7 @@ func StartEmbedded(o EmbedOptions) (_ *Embedded, err error) {
 		Authorization:         token,
 		JetStream:             true,
 		StoreDir:              o.Dir,
-		JetStreamMaxMemory:    64 << 20, // consumers' state; the streams are on disk
+		JetStreamMaxMemory:    jetStreamMemory,
 		JetStreamMaxStore:     cmp.Or(o.MaxStoreBytes, 8<<30),
 		SyncAlways:            o.SyncAlways,
 		SyncInterval:          cmp.Or(o.SyncInterval, 10*time.Second),
@@ -108,7 +116,41 @@ func StartEmbedded(o EmbedOptions) (_ *Embedded, err error) {
 		s.WaitForShutdown()
 		return fail(errors.New(why))
 	}
-	return &Embedded{server: s, tokenFile: tokenFile, lock: lock}, nil
+	e := &Embedded{server: s, tokenFile: tokenFile, lock: lock, log: o.Logger, closing: make(chan struct{}), done: make(chan struct{})}
+	go e.reviveLoop(server.JetStreamConfig{
+		MaxMemory: jetStreamMemory, MaxStore: cmp.Or(o.MaxStoreBytes, 8<<30), StoreDir: o.Dir,
+		SyncAlways: o.SyncAlways, SyncInterval: cmp.Or(o.SyncInterval, 10*time.Second),
+	})
+	return e, nil
+}
+
+// reviveLoop enables JetStream again when the server has disabled it, as it does when the disk is full. It ends with Close.
+func (e *Embedded) reviveLoop(config server.JetStreamConfig) {
+	defer close(e.done)
+	ticks := time.NewTicker(reviveEvery)
+	defer ticks.Stop()
+	failed := false
+	for {
+		select {
+		case <-e.closing:
+			return
+		case <-ticks.C:
+		}
+		if e.server.JetStreamEnabled() {
+			failed = false
+			continue
+		}
+		own := config
+		err := e.server.EnableJetStream(&own)
+		switch {
+		case e.log == nil:
+		case err == nil:
+			e.log.Info("the embedded stream's store is open again", "dir", config.StoreDir)
+		case !failed:
+			e.log.Error("the embedded stream cannot open its store again; it is tried every second", "error", err, "dir", config.StoreDir)
+		}
+		failed = err != nil
+	}
 }
 
 // URL is the address for clients, without the token.
@@ -120,6 +162,8 @@ func (e *Embedded) TokenFile() string { return e.tokenFile }
 // Close writes the store to disk and stops the server. Close connections first.
 func (e *Embedded) Close() {
 	e.once.Do(func() {
+		close(e.closing)
+		<-e.done
 		e.server.Shutdown()
 		e.server.WaitForShutdown()
 		e.lock.Close()

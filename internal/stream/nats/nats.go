@@ -39,7 +39,7 @@ type Options struct {
 	// Embedded is the server in this process; nil: the one at URL.
 	Embedded *Embedded
 	URL      string // as in "nats://127.0.0.1:4222"
-	// TokenFile holds the token for URL; only its owner may read it. "": none.
+	// TokenFile holds the token for URL; only its owner may read it. Each attempt to connect reads it anew. "": none.
 	TokenFile string
 	Name      string // of this process, for the server's list of connections
 
@@ -97,11 +97,19 @@ func Connect(o Options) (*Stream, error) {
 		opts = append(opts, natsgo.InProcessServer(o.Embedded.server))
 	}
 	if tokenFile != "" {
-		text, err := files.ReadSecret(tokenFile)
+		token, err := readToken(tokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("nats: cannot read the stream's token: %w", err)
 		}
-		opts = append(opts, natsgo.Token(strings.TrimSpace(string(text))))
+		// Each attempt reads the file anew, because tokens are rotated. A server that refuses one is asked again with the next.
+		opts = append(opts, natsgo.IgnoreAuthErrorAbort(), natsgo.TokenHandler(func() string {
+			if now, err := readToken(tokenFile); err == nil {
+				token = now
+			} else {
+				s.log.Warn("the stream's token cannot be read; the last one is used", "error", err)
+			}
+			return token
+		}))
 	}
 	conn, err := natsgo.Connect(url, opts...)
 	if err != nil {
@@ -120,6 +128,11 @@ func Connect(o Options) (*Stream, error) {
 		}
 	}
 	return s, nil
+}
+
+func readToken(file string) (string, error) {
+	text, err := files.ReadSecret(file)
+	return strings.TrimSpace(string(text)), err
 }
 
 // Close ends the connection. Close readers and publishers first.
