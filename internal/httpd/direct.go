@@ -32,7 +32,8 @@ type Call struct {
 	closes bool // the connection ends with the answer
 }
 
-// Answer answers with a body and a type such as "application/json". It copies the body and does not block. It must be
+// Answer answers with a body and a type such as "application/json". It copies the body and does not block. 429
+// and 503 tell the peer to try again after a second. It must be
 // called once for each call that Begin took, from any goroutine; the call must not be used afterwards. If the peer does
 // not read its answers and the socket's buffer is full, the connection is closed.
 func (c *Call) Answer(status int, contentType string, body []byte) {
@@ -48,6 +49,9 @@ func (c *Call) Answer(status int, contentType string, body []byte) {
 	out = fasthttp.AppendUint(append(out, "\r\nContent-Length: "...), len(body))
 	if status >= fasthttp.StatusBadRequest {
 		c.loop.server.counts.failed(status)
+	}
+	if status == fasthttp.StatusTooManyRequests || status == fasthttp.StatusServiceUnavailable {
+		out = append(out, "\r\nRetry-After: 1"...)
 	}
 	// A request that has arrived meanwhile is answered too.
 	if c.closes = c.loop.server.draining.Load() && c.conn.state.Load() != pending; c.closes {

@@ -94,6 +94,10 @@ func (s *Server) describe(c *fasthttp.RequestCtx, w *work, path []byte) {
 	}
 	path, metadata := bytes.CutSuffix(path, []byte(metadataTail))
 	t, err := s.find(path)
+	if errors.Is(err, errMalformed) {
+		writeError(c, fasthttp.StatusBadRequest, err.Error())
+		return
+	}
 	if err != nil {
 		writeError(c, fasthttp.StatusNotFound, err.Error())
 		return
@@ -199,7 +203,7 @@ func columnsOf(schema *engine.Schema, labels []any) *columnsInfo {
 
 // writeFault answers a request that failed.
 func writeFault(c *fasthttp.RequestCtx, o outcome, err error) {
-	if errors.Is(err, scoring.ErrLoading) {
+	if errors.Is(err, scoring.ErrLoading) || o == outcomeShed {
 		c.Response.Header.Set("Retry-After", "1")
 	}
 	writeError(c, statuses[o], err.Error())

@@ -26,7 +26,9 @@ type work struct {
 	version Version // held until the request is answered; nil: none
 	results []scoring.Result
 	out     []byte
-	call    *httpd.Call // of a request on the event loop; else nil
+	// inflated is the body of a request that came as gzip.
+	inflated bytes.Buffer
+	call     *httpd.Call // of a request on the event loop; else nil
 
 	part  part // of a request whose rows are columns
 	infer infer
@@ -45,6 +47,8 @@ const (
 	metadataTail  = "/metadata"
 	predictVerb   = ":predict"
 	scoreVerb     = ":score"
+	classifyVerb  = ":classify" // of TensorFlow Serving, for signatures that models here do not have
+	regressVerb   = ":regress"
 
 	// timeoutHeader is a request's timeout in ms.
 	timeoutHeader = "X-Timeout-Ms"
@@ -62,6 +66,8 @@ func (s *Server) handle(c *fasthttp.RequestCtx) {
 			s.answer(c, w, model, (*Server).predict)
 		} else if model, ok := bytes.CutSuffix(name, []byte(scoreVerb)); ok && s.options.Auctions != nil {
 			s.answer(c, w, model, (*Server).candidates)
+		} else if bytes.HasSuffix(name, []byte(classifyVerb)) || bytes.HasSuffix(name, []byte(regressVerb)) {
+			writeError(c, fasthttp.StatusBadRequest, "the models' signatures are of the method tensorflow/serving/predict, neither classify nor regress; use "+predictVerb)
 		} else {
 			s.describe(c, w, name)
 		}
@@ -98,6 +104,9 @@ func (s *Server) checked(c *fasthttp.RequestCtx, w *work, name []byte, predict p
 	if !c.IsPost() {
 		c.Response.Header.Set("Allow", "POST")
 		return outcomeMethod, errors.New("use POST for a prediction")
+	}
+	if o, err := s.inflate(c, w); err != nil {
+		return o, err
 	}
 	return predict(s, c, w, name)
 }
@@ -161,6 +170,9 @@ func (w *work) trim() {
 	}
 	if cap(w.request.rows) > maxKept/4 { // int32
 		w.request.rows = nil
+	}
+	if w.inflated.Cap() > maxKept {
+		w.inflated = bytes.Buffer{}
 	}
 	if cap(w.results) > maxKept/int(unsafe.Sizeof(scoring.Result{})) {
 		w.results = nil
@@ -234,6 +246,9 @@ func (w *work) writeColumns() (o outcome, err error) {
 // acquire returns the version that a path names, which the caller must release, and the deadline of the request.
 func (s *Server) acquire(c *fasthttp.RequestCtx, name []byte) (v Version, deadline time.Time, o outcome, err error) {
 	t, err := s.find(name)
+	if errors.Is(err, errMalformed) {
+		return nil, deadline, outcomeInvalid, err
+	}
 	if err != nil {
 		return nil, deadline, outcomeUnknown, err
 	}
@@ -280,14 +295,20 @@ type target struct {
 	version int64 // 0: the stable version
 }
 
+// errMalformed: the path is none of this server's. As in TensorFlow Serving, the answer is 400, not 404.
+var errMalformed = errors.New("malformed request")
+
 // find reads {model} or {model}/versions/{n}.
 func (s *Server) find(path []byte) (t target, err error) {
 	t.name = path
 	if i := bytes.Index(path, []byte(versionsInfix)); i >= 0 {
 		t.name = path[:i]
 		number := string(path[i+len(versionsInfix):])
+		if strings.Trim(number, "0123456789") != "" || number == "" {
+			return t, fmt.Errorf("%w: version %q is not a number", errMalformed, show(number))
+		}
 		if t.version, err = strconv.ParseInt(number, 10, 64); err != nil || t.version < 1 {
-			return t, fmt.Errorf("version %q is not a positive number", show(number))
+			return t, fmt.Errorf("version %q is none: versions are positive numbers", show(number))
 		}
 	}
 	if t.model = s.model(t.name); t.model == nil {
@@ -313,7 +334,7 @@ func listed(names []string) string {
 // deadline returns when a request must be answered. It refuses headers that it cannot follow.
 func (s *Server) deadline(c *fasthttp.RequestCtx) (time.Time, error) {
 	if e := c.Request.Header.ContentEncoding(); len(e) > 0 && string(e) != "identity" {
-		return time.Time{}, fmt.Errorf("the body has content encoding %q; send it without", e)
+		return time.Time{}, fmt.Errorf("the body has content encoding %q; send it as gzip or without", e)
 	}
 	timeout := s.options.Timeout
 	if h := c.Request.Header.Peek(timeoutHeader); len(h) > 0 {

@@ -244,7 +244,7 @@ func referenceNamed(body []byte) (text string, ok bool) {
 		switch m.key {
 		case "signature_name":
 			var name string
-			if m.value[0] != '"' || json.Unmarshal(m.value, &name) != nil || name != "serving_default" {
+			if m.value[0] != '"' || json.Unmarshal(m.value, &name) != nil || name != "serving_default" && name != "" {
 				return "", false
 			}
 		case "instances":

@@ -34,6 +34,7 @@ func TestParse(t *testing.T) {
 	f("columns by name", `{"inputs":{"rows":[[1,2],[3,4]]}}`, 1, 2, 3, 4)
 	f("white space", " \r\n{\t\"instances\" : [ [ 1 ,\n2 ] , {\n\"rows\" : [ 3 , 4 ] } ] } \n", 1, 2, 3, 4)
 	f("a signature", `{"signature_name":"serving_default","instances":[[1,2]]}`, 1, 2)
+	f("the default signature", `{"signature_name":"","instances":[[1,2]]}`, 1, 2)
 	f("a signature behind", `{"instances":[[1,2]],"signature_name": "serving_default" }`, 1, 2)
 	f("a signature, escaped", `{"signature_name":"serving\u005fdefault","instances":[[1,2]]}`, 1, 2)
 	f("keys escaped", `{"\u0069nstances":[{"row\u0073":[1,2]}]}`, 1, 2)
@@ -163,7 +164,7 @@ func reference(body []byte) (rows []int32, columnar, ok bool) {
 		switch m.key {
 		case "signature_name":
 			var name string
-			if m.value[0] != '"' || json.Unmarshal(m.value, &name) != nil || name != small.signature {
+			if m.value[0] != '"' || json.Unmarshal(m.value, &name) != nil || name != small.signature && name != "" {
 				return nil, false, false
 			}
 		case "instances", "inputs":

@@ -118,7 +118,7 @@ func (r *scanner) skip() byte {
 
 func space(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
 
-// signature reads the name of the signature, which must be want.
+// signature reads the name of the signature, which must be want or empty.
 func (r *scanner) signature(want string) error {
 	switch c := r.next(); {
 	case c != '"':
@@ -127,7 +127,7 @@ func (r *scanner) signature(want string) error {
 		return nil
 	}
 	name, err := r.text()
-	if err == nil && name != want {
+	if err == nil && name != want && name != "" {
 		err = fmt.Errorf("signature_name is %q; the model has only %q", show(name), want)
 	}
 	return err

@@ -294,16 +294,22 @@ func testAnswers(t *testing.T, m *fakeModel) {
 	f("another signature", p, `{"signature_name":"a<b>","instances":[[1,2]]}`, 400, `signature_name is "a<b>"; the model has only "serving_default"`)
 	f("no time", p, one, 400, `X-Timeout-Ms is "0"; send whole milliseconds, 1 to 60000`, "X-Timeout-Ms", "0")
 	f("a unit", p, one, 400, `X-Timeout-Ms is "1s"`, "X-Timeout-Ms", "1s")
-	f("compressed", p, one, 400, `content encoding "gzip"; send it without`, "Content-Encoding", "gzip")
+	f("compressed", p, one, 400, "not gzip", "Content-Encoding", "gzip")
+	f("as gzip", p, string(gzipped(one)), 200, `{"predictions":[1.2]}`, "Content-Encoding", "gzip")
+	f("as a bomb", p, string(gzipped(strings.Repeat(" ", 100_000))), 413, "inflates to more than", "Content-Encoding", "gzip")
+	f("compressed otherwise", p, one, 400, `content encoding "br"; send it as gzip or without`, "Content-Encoding", "br")
 	f("too many rows", p, `{"instances":[[1,2],[1,2],[1,2],[1,2]]}`, 413, "more than 3 rows")
 	f("too large", p, strings.Repeat(" ", 201), 413, "larger than 200 bytes")
 	f("by GET", "GET /v1/models/ctr:predict", "", 405, "use POST")
 	f("another model", "POST /v1/models/x:predict", one, 404, `model "x" is unknown; the models are: ctr, cvr`)
 	f("another version", "POST /v1/models/ctr/versions/5:predict", one, 404, "7 and 8 do")
-	f("version latest", "POST /v1/models/ctr/versions/latest:predict", one, 404, `version "latest" is not a positive number`)
+	f("version latest", "POST /v1/models/ctr/versions/latest:predict", one, 400, `version "latest" is not a number`)
 	f("version 0", "POST /v1/models/ctr/versions/0:predict", one, 404, `version "0"`)
 	f("no version yet", "POST /v1/models/cvr:predict", one, 503, "no version of the model is loaded: really")
-	f("another verb", "POST /v1/models/ctr:classify", one, 405, ":predict")
+	f("another verb", "POST /v1/models/ctr:classify", one, 400, "use :predict")
+	f("and another", "POST /v1/models/ctr/versions/7:regress", one, 400, "use :predict")
+	f("status of no number", "GET /v1/models/ctr/versions/x", "", 400, `version "x" is not a number`)
+	f("metadata of no number", "GET /v1/models/ctr/versions/x/metadata", "", 400, `version "x" is not a number`)
 	f("another path", "POST /predict", one, 404, "/v1/models/{model}")
 
 	status := func(number, state, code, message string) string {
@@ -321,11 +327,11 @@ func testAnswers(t *testing.T, m *fakeModel) {
 	if n := m.held.Load(); n != 0 {
 		t.Errorf("%d versions are held after the last answer", n)
 	}
-	if n := counted(t, s.metrics.requests[outcomeInvalid]); n != 7 {
-		t.Errorf("%v invalid requests counted, want 7", n)
+	if n := counted(t, s.metrics.requests[outcomeInvalid]); n != 9 {
+		t.Errorf("%v invalid requests counted, want 9", n)
 	}
-	if n := counted(t, s.metrics.rows); n != 10 {
-		t.Errorf("%v rows counted, want 10", n)
+	if n := counted(t, s.metrics.rows); n != 11 {
+		t.Errorf("%v rows counted, want 11", n)
 	}
 }
 
