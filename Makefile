@@ -12,6 +12,8 @@ RATE ?=
 KEEP ?=
 DATA ?=
 ONLY ?=
+# What make fuzz takes: the time of a target
+FUZZTIME ?= 30s
 # What a benchmark takes besides: make bench-auction FLAGS="--rounds 3"; its --help lists them
 FLAGS ?=
 run_flags = $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(filter-out 0 n N no No NO off Off OFF false False FALSE,$(KEEP)),--keep)
@@ -50,6 +52,10 @@ test: setup ## all checks: formatting, types, Go suites with -race, pytest
 .PHONY: check
 check: setup ## formatting, vet, types only
 	@scripts/check.sh
+
+.PHONY: fuzz
+fuzz: setup ## every fuzz target of the tree (FUZZTIME=30s a target, ONLY=regexp of package:name)
+	@FUZZTIME="$(FUZZTIME)" scripts/fuzz.sh $(if $(ONLY),'$(ONLY)')
 
 .PHONY: dist
 dist: setup ## a tarball in dist/ that runs on another machine (docs/deploy.md)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -218,4 +219,30 @@ func FuzzFraming(f *testing.F) {
 			t.Errorf("%q: %v", stream, err)
 		}
 	})
+}
+
+// The same for streams made of parts that framing depends on, for a while in every run of the tests.
+func TestFraming(t *testing.T) {
+	s := newStdlib(t)
+	random := rand.New(rand.NewPCG(7, 8))
+	pick := func(all ...string) string { return all[random.IntN(len(all))] }
+	field := func() string {
+		name := pick("Content-Length", "Transfer-Encoding", "Connection", "Expect", "Host", "Trailer", "X", "content-length", "TRANSFER-ENCODING")
+		value := pick("0", "3", "39", "chunked", "Chunked", "close", "keep-alive", "100-continue", "x", "identity", "gzip, chunked", "chunked,", "+3", "3, 3", "", "a b", "\x01")
+		return name + pick(":", ": ", ":\t", " :", ": ", ": ") + value + pick("\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r", " \r\n", "\r\n ")
+	}
+	for range 5000 {
+		text := ""
+		for range 1 + random.IntN(3) {
+			text += pick("GET", "POST", "POST", "HEAD", "get", "G T", "OPTIONS") + pick(" ", " ", " ", "  ", "\t") + pick("/a", "/a?b", "*", "http://y/a", "a", "//a", "/%41", "/%4", "") +
+				pick(" HTTP/1.1", " HTTP/1.1", " HTTP/1.1", " HTTP/1.0", " HTTP/1.2", " HTTP/2.0", "", " HTTP/1.1 ") + "\r\n" + pick("Host: x\r\n", "Host: x\r\n", "Host: x\r\n", "")
+			for range random.IntN(4) {
+				text += field()
+			}
+			text += "\r\n" + pick("", "abc", smuggled, "3\r\nabc\r\n0\r\n\r\n", "3;x\r\nabc\r\n0\r\nX: y\r\n\r\n", "3 \r\nabc\r\n0\r\n\r\n", "0\r\n\r\n", "03\r\nabc\r\n00\r\n\r\n", "3\nabc\n0\n\n")
+		}
+		if err := asStdlib(s, []byte(text)); err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+	}
 }
