@@ -35,6 +35,13 @@ func TestFaults(t *testing.T) {
 	if !slices.Equal(keys, want) {
 		t.Errorf("faults of %q, want of %q", keys, want)
 	}
+	s = Defaults("127.0.0.1:4222", "var/stream")
+	if s.MaxBytes, s.SpillMaxBytes = minBytes-1, minSpillBytes-1; len(s.Faults()) != 2 {
+		t.Errorf("too small: %v", s.Faults())
+	}
+	if s.MaxBytes, s.SpillMaxBytes = minBytes, minSpillBytes; len(s.Faults()) != 0 {
+		t.Errorf("the least: %v", s.Faults())
+	}
 	s = Defaults("", "var/stream")
 	s.URL = "stream:4222"
 	if faults := s.Faults(); len(faults) != 1 || !strings.Contains(faults[0].Error(), `events.url: "stream:4222"`) {

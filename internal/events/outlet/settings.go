@@ -29,6 +29,13 @@ func Defaults(listen, dir string) Settings {
 	}
 }
 
+// The least bounds. The stream's store also holds the bucket of budget leases, which reserves minBytes of it (package leases).
+// The journal must hold a few batches (package publish).
+const (
+	minBytes      = 256 << 20
+	minSpillBytes = 1 << 20
+)
+
 // Faults returns every fault of the settings, each with the key that it is under: events.url, say.
 func (s *Settings) Faults() (faults []error) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf("events."+format, args...)) }
@@ -44,9 +51,15 @@ func (s *Settings) Faults() (faults []error) {
 			fault("%s: is empty; set it", key)
 		}
 	}
-	for key, value := range map[string]int64{"max_bytes": s.MaxBytes, "max_age": int64(s.MaxAge), "spill_max_bytes": s.SpillMaxBytes} {
-		if value <= 0 {
-			fault("%s: must be above 0", key)
+	if s.MaxAge <= 0 {
+		fault("max_age: must be above 0")
+	}
+	for _, f := range []struct {
+		key          string
+		value, least int64
+	}{{"max_bytes", s.MaxBytes, minBytes}, {"spill_max_bytes", s.SpillMaxBytes, minSpillBytes}} {
+		if f.value < f.least {
+			fault("%s: %d must be at least %d", f.key, f.value, f.least)
 		}
 	}
 	return faults
