@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+
+	"gavel/internal/privacy/privacytest"
 )
 
 // Whatever a path and its query are, a notice has a kind that exists, a token, and fields within their bound; and the answer
@@ -25,7 +27,7 @@ func FuzzNoticeQueries(f *testing.F) {
 	s, err := NewServer(&fakeAuctions{}, testLinker{}, noticeFunc(func(n *Notice) (NoticeResult, error) {
 		got = n
 		return NoticeResult{Redirect: n.Reason}, nil
-	}), Options{Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	}), Options{Law: privacytest.Lenient(f), Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		f.Fatal(err)
 	}
