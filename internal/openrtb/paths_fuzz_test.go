@@ -27,7 +27,7 @@ func FuzzNoticeQueries(f *testing.F) {
 	s, err := NewServer(&fakeAuctions{}, testLinker{}, noticeFunc(func(n *Notice) (NoticeResult, error) {
 		got = n
 		return NoticeResult{Redirect: n.Reason}, nil
-	}), Options{Law: privacytest.Lenient(f), Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	}), Options{Law: privacytest.Lenient(f), Sellers: testSellers(f), Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func FuzzNoticeQueries(f *testing.F) {
 		if string(c.Path()) == bidPath {
 			return
 		}
-		s.handle(&c)
+		s.handleNotice(&c)
 		status := c.Response.StatusCode()
 		if got != nil {
 			if _, known := s.metrics.notices[got.Kind]; !known || got.Token == "" || method != http.MethodGet && method != http.MethodPost {
