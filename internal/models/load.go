@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"gavel/internal/columns"
 	"gavel/internal/engine"
 )
 
@@ -140,6 +141,21 @@ func LoadEach(ctx context.Context, loaders engine.Loaders, dir, model string, ve
 		}
 	}
 	return nil
+}
+
+// Rows are golden rows: inputs, and the outputs that were computed for them when the version was exported.
+type Rows struct {
+	Inputs, Outputs columns.Table
+	Tolerance       float64 // the largest difference from the outputs
+}
+
+// VerifyRows is like VerifyVersion, and returns the golden rows too. An error is a *Fault or *Refusal.
+func VerifyRows(dir, model string, version int64) (*Manifest, *Rows, error) {
+	v, err := verified(dir, model, version)
+	if err != nil {
+		return nil, nil, err
+	}
+	return v.manifest, &Rows{v.golden.inputs, v.golden.outputs, v.golden.tolerance}, nil
 }
 
 // verifiedFiles is a version whose files are those of its manifest.

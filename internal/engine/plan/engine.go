@@ -93,24 +93,32 @@ var (
 )
 
 func open(objects *Objects, v engine.Version, o Options) (*Engine, error) {
-	data, err := readBounded(filepath.Join(v.Dir, planFile), maxPlanBytes)
+	document, h, err := read(objects, v)
 	if err != nil {
 		return nil, err
 	}
-	document, err := decode(data)
-	if err != nil {
-		return nil, err
-	}
-	if err := document.listed(v.Objects); err != nil {
-		return nil, err
-	}
-	h := objects.hold(fmt.Sprintf("%s version %d", v.Model, v.Number))
 	e, err := assemble(document, h, o)
 	if err != nil {
 		h.release()
 		return nil, err
 	}
 	return e, nil
+}
+
+// read reads a plan's document and holds its objects. The caller releases them.
+func read(objects *Objects, v engine.Version) (*document, *held, error) {
+	data, err := readBounded(filepath.Join(v.Dir, planFile), maxPlanBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := decode(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := p.listed(v.Objects); err != nil {
+		return nil, nil, err
+	}
+	return p, objects.hold(fmt.Sprintf("%s version %d", v.Model, v.Number)), nil
 }
 
 // assemble makes an engine of a document and the objects that it opens in h, which the engine then owns.
