@@ -49,11 +49,16 @@ type Options struct {
 	MaxText int
 }
 
+func (o Options) filled() Options {
+	o.Library = cmp.Or(o.Library, DefaultLibrary)
+	o.MaxText = cmp.Or(o.MaxText, 64<<10)
+	return o
+}
+
 // Loader opens ONNX files: Version.Dir is the folder of model.onnx. It checks that the model takes and gives columns, but
 // runs no row. Without the library, the error wraps engine.ErrFormat.
 func Loader(o Options) engine.Loader {
-	o.Library = cmp.Or(o.Library, DefaultLibrary)
-	o.MaxText = cmp.Or(o.MaxText, 64<<10)
+	o = o.filled()
 	return func(ctx context.Context, v engine.Version) (engine.Engine, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -64,6 +69,24 @@ func Loader(o Options) engine.Loader {
 		}
 		return e, nil
 	}
+}
+
+// Open makes an engine of the content of an ONNX file, which it does not keep. It is like Loader in all else, but all tensors must be in
+// the file itself.
+func Open(ctx context.Context, data []byte, o Options) (*Engine, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, err := parseFile(data)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: onnx: it is no ONNX model, or is cut off: %w", engine.ErrLoad, err)
+	case len(f.external) > 0:
+		return nil, fmt.Errorf("%w: onnx: a tensor is in another file, %q; save the model as one file", engine.ErrLoad, f.external[0])
+	case len(data) == 0:
+		return nil, fmt.Errorf("%w: onnx: the file is empty", engine.ErrLoad)
+	}
+	return load(f, nil, data, &engine.Version{}, o.filled())
 }
 
 // Engine is a loaded ONNX model: an engine.Engine, engine.Validator and engine.SampleTaker.
@@ -98,21 +121,26 @@ func open(v engine.Version, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: onnx: %w", engine.ErrLoad, err)
 	}
+	cname := C.CString(name)
+	defer C.free(unsafe.Pointer(cname))
+	return load(f, cname, nil, &v, o)
+}
+
+// load makes an engine of the file of that name, or of data if name is nil. f is what was read of either.
+func load(f *file, name *C.char, data []byte, v *engine.Version, o Options) (*Engine, error) {
 	library, err := openLibrary(o.Library)
 	if err != nil {
 		return nil, err
 	}
-	cname := C.CString(name)
-	defer C.free(unsafe.Pointer(cname))
 	var message *C.char
-	c := C.onnx_load(library, cname, &message)
+	c := C.onnx_load(library, name, unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)), &message)
 	if c == nil {
 		defer C.free(unsafe.Pointer(message))
 		return nil, fmt.Errorf("%w: onnxruntime %s cannot load it: %s", engine.ErrLoad, C.GoString(library.version), C.GoString(message))
 	}
 	liveModels.Add(1)
 	e := &Engine{c: c, tableRows: v.TableRows, maxText: o.MaxText}
-	if err := e.bind(f, &v); err != nil {
+	if err := e.bind(f, v); err != nil {
 		e.free()
 		return nil, fmt.Errorf("%w: %w", engine.ErrSignature, err)
 	}

@@ -33,7 +33,8 @@ typedef struct OrtApi {
   OrtStatus* (*CreateEnv)(int log_level, const char* name, OrtEnv** out);  // 3
   ORT_SKIP(4, 6);
   OrtStatus* (*CreateSession)(const OrtEnv*, const char* path, const OrtSessionOptions*, OrtSession** out);  // 7
-  ORT_SKIP(8, 8);
+  OrtStatus* (*CreateSessionFromArray)(const OrtEnv*, const void* data, size_t size, const OrtSessionOptions*,
+                                       OrtSession** out);  // 8
   OrtStatus* (*Run)(OrtSession*, const OrtRunOptions*, const char* const* input_names, const OrtValue* const* inputs,
                     size_t input_count, const char* const* output_names, size_t output_count, OrtValue** outputs);  // 9
   OrtStatus* (*CreateSessionOptions)(OrtSessionOptions** out);  // 10

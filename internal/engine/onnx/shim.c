@@ -78,12 +78,16 @@ static OrtStatus* configure(const OrtApi* api, OrtSessionOptions* o) {
   return api->DisableCpuMemArena(o);
 }
 
-static OrtStatus* create(onnx_model* m, const char* path) {
+static OrtStatus* create(onnx_model* m, const char* path, const void* data, size_t size) {
   const OrtApi* api = m->library->api;
   OrtSessionOptions* options;
   TRY(api->CreateSessionOptions(&options));
   OrtStatus* failed = configure(api, options);
-  if (failed == NULL) failed = api->CreateSession(m->library->env, path, options, &m->session);
+  const OrtEnv* env = m->library->env;
+  if (failed == NULL) {
+    failed = path != NULL ? api->CreateSession(env, path, options, &m->session)
+                          : api->CreateSessionFromArray(env, data, size, options, &m->session);
+  }
   api->ReleaseSessionOptions(options);
   return failed;
 }
@@ -127,11 +131,11 @@ static OrtStatus* describe_all(onnx_model* m, int input, onnx_field** fields, co
   return NULL;
 }
 
-onnx_model* onnx_load(const onnx_library* library, const char* path, char** message) {
+onnx_model* onnx_load(const onnx_library* library, const char* path, const void* data, size_t size, char** message) {
   onnx_model* m = calloc(1, sizeof *m);
   if (m == NULL) abort();
   m->library = library;
-  OrtStatus* failed = create(m, path);
+  OrtStatus* failed = create(m, path, data, size);
   if (failed == NULL) failed = describe_all(m, 1, &m->input, &m->input_name, &m->inputs);
   if (failed == NULL) failed = describe_all(m, 0, &m->output, &m->output_name, &m->outputs);
   if (failed != NULL) {

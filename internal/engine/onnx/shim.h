@@ -42,8 +42,9 @@ typedef struct onnx_model {
 
 enum { ONNX_METERED = 512 };  // so many of a model's first runs are all measured: they warm and calibrate
 
-// Loads a model, which has all outputs at first. NULL, and a message of the caller's to free, if it cannot be read.
-onnx_model* onnx_load(const onnx_library* library, const char* path, char** message);
+// Loads a model, which has all outputs at first: the file of that path, or if that is NULL the data, which are not kept. NULL, and a
+// message of the caller's to free, if it cannot be read.
+onnx_model* onnx_load(const onnx_library* library, const char* path, const void* data, size_t size, char** message);
 
 // Leaves an output out.
 void onnx_drop_output(onnx_model* m, int64_t index);
