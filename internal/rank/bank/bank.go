@@ -23,12 +23,18 @@ const (
 	growth = 2
 )
 
+// ExactTolerance is how far golden probabilities may be from those of a bank that is exact.
+const ExactTolerance = 1e-12
+
 // Options are a bank's settings. Log is required.
 type Options struct {
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
 	// Memory bounds the bytes of the classifiers and priors that serve; 0: no bound. While segments are merged, their copy comes on top.
 	Memory int64
+	// Exact keeps all of what float64 weights add, as far as two float32 hold it: some 1e-14 of a weight. It takes more memory, and a
+	// score a little longer. Golden probabilities must hold to ExactTolerance then.
+	Exact bool
 	// Load reads a campaign's file again, which had no room before. It is required if there is a bound. It is called outside of the
 	// serving path, one call at a time, for nothing that Apply has not checked before.
 	Load func(campaign string) (*classifiers.File, error)

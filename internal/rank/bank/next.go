@@ -33,7 +33,7 @@ func (n *next) release() {
 
 // make makes a segment of one file, if its golden probabilities hold.
 func (n *next) make(f *classifiers.File) (*segment, error) {
-	g, err := single(&n.bank.account, n.bank.seed, f)
+	g, err := single(&n.bank.account, n.bank.seed, f, n.bank.options.Exact)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,11 @@ func (n *next) make(f *classifiers.File) (*segment, error) {
 		return nil, err
 	}
 	defer s.free()
-	return g, f.Golden.Check(func(p score.Profile) float64 {
+	tolerance := classifiers.Tolerance
+	if n.bank.options.Exact {
+		tolerance = ExactTolerance
+	}
+	return g, f.Golden.Check(tolerance, func(p score.Profile) float64 {
 		if f.Kind == classifiers.Prior {
 			logit, _ := s.Prior(p)
 			return logit

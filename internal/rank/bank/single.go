@@ -13,8 +13,8 @@ import (
 // logistic curve has.
 const exactness = 2.5e-7
 
-// single makes a segment of one file.
-func single(account *mapped, seed uint64, f *classifiers.File) (*segment, error) {
+// single makes a segment of one file. Unless it is exact, rounding to float32 may cost what exactness says.
+func single(account *mapped, seed uint64, f *classifiers.File, exact bool) (*segment, error) {
 	order := make([]int, len(f.Features))
 	features := make([]feature, len(f.Features))
 	for i := range f.Features {
@@ -22,8 +22,8 @@ func single(account *mapped, seed uint64, f *classifiers.File) (*segment, error)
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(features[a].key, features[b].key) })
 	limit := exactness * 4 / float64(len(f.Features))
-	if f.Kind == classifiers.Prior {
-		limit = 0 // it has one row only, and its logit goes into every other
+	if exact || f.Kind == classifiers.Prior {
+		limit = 0 // a prior has one row only, and its logit goes into every other
 	}
 	// split returns what a weight adds to its feature's other weight, in two floats.
 	split := func(weight, other float64) (delta, rest float32) {

@@ -47,11 +47,11 @@ func (g *Golden) Profile(i int) score.Profile {
 // ErrGolden is that golden probabilities differ: who wrote the file computes otherwise than who reads it.
 var ErrGolden = errors.New("its golden probabilities differ")
 
-// Check compares the golden probabilities with those of a scorer, whose logits include the prior. Its error wraps ErrGolden
-// and names the profile that differs.
-func (g *Golden) Check(logit func(score.Profile) float64) error {
+// Check compares the golden probabilities with those of a scorer, whose logits include the prior. None may differ by more than the
+// tolerance. Its error wraps ErrGolden and names the profile that differs.
+func (g *Golden) Check(tolerance float64, logit func(score.Profile) float64) error {
 	for i, want := range g.Probabilities {
-		if got := Probability(logit(g.Profile(i))); !(math.Abs(got-want) <= Tolerance) {
+		if got := Probability(logit(g.Profile(i))); !(math.Abs(got-want) <= tolerance) {
 			return fmt.Errorf("classifiers: %w: profile %d, %q, has %v, the trainer computed %v", ErrGolden, i, g.Profiles[i], got, want)
 		}
 	}

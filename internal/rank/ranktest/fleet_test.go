@@ -16,7 +16,7 @@ func TestFleet(t *testing.T) {
 		if _, err := classifiers.Encode(file); err != nil {
 			t.Error(err)
 		}
-		if err := file.Golden.Check(func(p score.Profile) float64 { return f.Logit(file, p) }); err != nil || len(file.Golden.Profiles) != 3 {
+		if err := file.Golden.Check(classifiers.Tolerance, func(p score.Profile) float64 { return f.Logit(file, p) }); err != nil || len(file.Golden.Profiles) != 3 {
 			t.Errorf("%d golden profiles: %v", len(file.Golden.Profiles), err)
 		}
 	}
