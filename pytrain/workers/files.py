@@ -1,4 +1,4 @@
-"""Estimators for workers: `write_one_hot` and `write_table` write one, with its description, into a directory.
+"""Estimators of rankings: `write_one_hot` and `write_table` write one for workers, `write_onnx` an ONNX model.
 
 The description says which fields of a profile the estimator takes, and for one-hot rows which column each value has.
 Gavel encodes by it, so the encoder itself is not needed where the estimator serves. docs/workers.md has the format.
@@ -20,7 +20,7 @@ import skops.io
 from pytrain.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 FORMAT = 1
@@ -111,9 +111,59 @@ def write_table(
     probabilities
         The pipeline's own for the golden profiles.
     """
-    described = [{"name": c.name, "of": list(c.of), "type": c.type} for c in columns]
-    rest = {"rows": "table", "columns": described}
+    rest = {"rows": "table", "columns": _described(columns)}
     return _write(directory, campaign, pipeline, rest, version, variance, golden, probabilities, pickle=pickle)
+
+
+def write_onnx(
+    directory: Path,
+    campaign: str,
+    model: bytes,
+    *,
+    encoder: Any = None,
+    fields: Sequence[tuple[str, ...]] = (),
+    columns: Sequence[Column] = (),
+    positive: int = 1,
+    version: int = 0,
+    variance: float = 0.0,
+    golden: Sequence[Mapping[str, str]] = (),
+    probabilities: Sequence[float] = (),
+) -> Path:
+    """Write an ONNX classifier, which onnxruntime runs within the ranker (docs/ranking.md).
+
+    Parameters
+    ----------
+    model
+        The content of an `.onnx` file, with all its tensors.
+    encoder, fields
+        As in `write_one_hot`: the model takes one input of floats, [N, columns of the encoder].
+    columns
+        Without an encoder: the model's inputs, each [N, 1], by name.
+    positive
+        The column of a sale, if the model gives the probabilities of several classes.
+    probabilities
+        Those of the golden profiles, computed by the library that the model comes from.
+
+    Raises
+    ------
+    InputError
+        Neither an encoder nor columns are given, or both, or the encoder holds what a description cannot say.
+    """
+    if (encoder is None) == (not columns):
+        raise InputError("takes an encoder, or columns", where="write_onnx", remedy="give one of the two")
+    if encoder is None:
+        rest: dict[str, Any] = {"rows": "table", "columns": _described(columns)}
+    else:
+        features, width = describe(encoder, fields)
+        rest = {"rows": "one-hot", "width": width, "features": features}
+    rest["positive"] = positive
+    return _place_both(
+        directory, campaign, "onnx", lambda to: to.write_bytes(model), rest, version, variance, golden, probabilities
+    )
+
+
+def _described(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    return [{"name": c.name, "of": list(c.of), "type": c.type} for c in columns]
 
 
 def describe(encoder: Any, fields: Sequence[tuple[str, ...]]) -> tuple[list[dict[str, Any]], int]:
@@ -175,14 +225,30 @@ def _write(
     *,
     pickle: bool,
 ) -> Path:
+    dump = joblib.dump if pickle else skops.io.dump
+    ending = "joblib" if pickle else "skops"
+    return _place_both(
+        directory, campaign, ending, lambda to: dump(estimator, to), rest, version, variance, golden, probabilities
+    )
+
+
+def _place_both(
+    directory: Path,
+    campaign: str,
+    ending: str,
+    write: Callable[[Path], Any],
+    rest: dict[str, Any],
+    version: int,
+    variance: float,
+    golden: Sequence[Mapping[str, str]],
+    probabilities: Any,
+) -> Path:
+    """Write the estimator's file, and then its description."""
     version = version or time.time_ns() // 1_000_000
     aside = directory / ".aside"
     aside.mkdir(exist_ok=True)
-    name = f"{stem(campaign)}.{version}.{'joblib' if pickle else 'skops'}"
-    if pickle:
-        joblib.dump(estimator, aside / name)
-    else:
-        skops.io.dump(estimator, aside / name)
+    name = f"{stem(campaign)}.{version}.{ending}"
+    write(aside / name)
     data = (aside / name).read_bytes()
     _place(aside / name, directory / name)
     description = {

@@ -55,7 +55,7 @@ func measureWorkers(f *flag.FlagSet, args []string) (any, error) {
 		return nil, err
 	}
 	defer pool.Close(ctx)
-	d, err := estimators.Open(pool, estimators.Options{Dir: *dir, Trusted: true, Readers: 4, Log: o.Log})
+	d, err := estimators.Open(estimators.Workers(pool), estimators.Options{Dir: *dir, Trusted: true, Readers: 4, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func open(s settings, o workers.Options) (*workers.Pool, *estimators.Directory, 
 	if err != nil {
 		return nil, nil, err
 	}
-	d, err := estimators.Open(pool, estimators.Options{Dir: s.dir, Trusted: true, Readers: 4, Log: o.Log})
+	d, err := estimators.Open(estimators.Workers(pool), estimators.Options{Dir: s.dir, Trusted: true, Readers: 4, Log: o.Log})
 	if err == nil {
 		err = d.Scan(context.Background())
 	}

@@ -135,6 +135,16 @@ func (c *Classifier) Outputs() int { return c.outputs }
 // Bytes is the size of its prepared file, which is what a copy counts.
 func (c *Classifier) Bytes() int64 { return c.bytes }
 
+// Held is what all its copies count.
+func (c *Classifier) Held() (bytes int64) {
+	for w := range c.copies {
+		if c.copies[w].Load() == loaded {
+			bytes += c.bytes
+		}
+	}
+	return bytes
+}
+
 // resident says whether any worker has a copy, or has room for one.
 func (c *Classifier) resident() bool {
 	for w := range c.copies {

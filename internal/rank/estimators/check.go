@@ -10,9 +10,9 @@ import (
 	"gavel/internal/engine/workers"
 )
 
-// Check reads every description of a directory, and returns how many there are, and every fault. It reads no estimator. A directory
-// that is not there is sound: Open makes it.
-func Check(dir string, trusted bool) (descriptions int, err error) {
+// Check reads every description of a directory, and returns how many there are, and every fault. endings are those of files that the
+// runner reads. It reads no estimator. A directory that is not there is sound: Open makes it.
+func Check(dir string, endings []string, trusted bool) (descriptions int, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -27,7 +27,7 @@ func Check(dir string, trusted bool) (descriptions int, err error) {
 		}
 	}
 	for _, e := range entries {
-		if !isName(e.Name()) || !isDescription(e.Name()) {
+		if !isDescription(e.Name()) {
 			continue
 		}
 		descriptions++
@@ -37,7 +37,11 @@ func Check(dir string, trusted bool) (descriptions int, err error) {
 			continue
 		}
 		s := d.source(dir, trusted)
-		if err := s.Check(); err != nil {
+		err = d.checkEnding(endings)
+		if err == nil {
+			err = s.Check()
+		}
+		if err != nil {
 			faults = append(faults, fmt.Errorf("estimators: %s: %w", e.Name(), err))
 		}
 	}

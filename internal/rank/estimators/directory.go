@@ -33,7 +33,7 @@ type Options struct {
 // Directory serves a directory of estimators. It is a score.Scorer. dirwatch says which files may have changed.
 type Directory struct {
 	o        Options
-	pool     *workers.Pool
+	runner   Runner
 	words    *words
 	follower *dirwatch.Follower
 	metrics  *metrics
@@ -57,19 +57,19 @@ type file struct {
 	fault     string    // why its contents do not serve
 }
 
-// Open returns a scorer that serves nothing yet: Run reads the directory and follows it. The pool stays the caller's, and outlives
+// Open returns a scorer that serves nothing yet: Run reads the directory and follows it. The runner stays the caller's, and outlives
 // the scorer.
-func Open(pool *workers.Pool, o Options) (*Directory, error) {
+func Open(runner Runner, o Options) (*Directory, error) {
 	if o.Dir == "" || o.Log == nil {
 		return nil, errors.New("estimators: cannot serve without a directory and a log")
 	}
 	if o.Readers = cmp.Or(o.Readers, 2); o.Readers < 0 {
 		return nil, fmt.Errorf("estimators: readers is %d, must not be negative", o.Readers)
 	}
-	d := &Directory{o: o, pool: pool, words: newWords(), files: map[string]*file{}}
+	d := &Directory{o: o, runner: runner, words: newWords(), files: map[string]*file{}}
 	d.now.Store(newView(d, nil))
 	var err error
-	d.follower, err = dirwatch.New(dirwatch.Options{Dir: o.Dir, IsName: isName, Changed: d.changed, Read: d.read,
+	d.follower, err = dirwatch.New(dirwatch.Options{Dir: o.Dir, IsName: d.isName, Changed: d.changed, Read: d.read,
 		Rescanned: func(cause string, readable bool) { d.metrics.rescanned(cause, readable) }, Rescan: o.Rescan, Log: o.Log})
 	if err != nil {
 		return nil, fmt.Errorf("estimators: %w", err)
@@ -103,6 +103,14 @@ func (d *Directory) Scan(ctx context.Context) error {
 	}
 	d.read(ctx, names)
 	return context.Cause(ctx)
+}
+
+// Bytes is the memory of the estimators that serve, as far as they are loaded.
+func (d *Directory) Bytes() (bytes int64) {
+	for _, e := range d.now.Load().entries {
+		bytes += d.runner.Bytes(e.model)
+	}
+	return bytes
 }
 
 // Faults are the descriptions whose contents do not serve, each with the reason. What served of them before goes on.

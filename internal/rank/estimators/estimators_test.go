@@ -47,7 +47,7 @@ func TestDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close(context.Background())
-	d, err := Open(pool, Options{Dir: dir, Readers: 1, Rescan: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	d, err := Open(Workers(pool), Options{Dir: dir, Readers: 1, Rescan: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestDirectory(t *testing.T) {
 		t.Errorf("%q, %v; want %q", partial, err, score.Deadline)
 	}
 	for _, e := range d.now.Load().entries {
-		pool.Remove(e.classifier)
+		d.runner.Remove(e.model)
 	}
 	if partial, err := d.View().Score(t.Context(), nil, nil, make([]float64, len(made.Want)-1)); partial != score.Memory || err != nil {
 		t.Errorf("%q, %v; want %q", partial, err, score.Memory)

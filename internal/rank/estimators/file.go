@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -208,7 +209,15 @@ func (f *feature) check(after int32, width int) (last int32, err error) {
 	return last, err
 }
 
-// source is what the workers are told. dir is the description's.
+// checkEnding returns an error unless the estimator's file has one of the endings.
+func (d *description) checkEnding(endings []string) error {
+	if !slices.Contains(endings, filepath.Ext(d.Estimator)) {
+		return fmt.Errorf("the scorer of this directory reads no %s, only files that end with %s", d.Estimator, strings.Join(endings, ", "))
+	}
+	return nil
+}
+
+// source is what the runner is told. dir is the description's.
 func (d *description) source(dir string, trusted bool) workers.Source {
 	s := workers.Source{Name: d.Campaign, Path: filepath.Join(dir, d.Estimator), Trusted: trusted, Rows: workers.Rows(d.Rows),
 		Width: d.Width, DType: d.DType, Positive: d.Positive}

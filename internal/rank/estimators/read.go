@@ -11,16 +11,17 @@ import (
 	"time"
 
 	"gavel/internal/dirwatch"
-	"gavel/internal/engine/workers"
 	"gavel/internal/rank/score"
 )
 
 // isName reports whether a file of this name matters: a description, or an estimator that one may name.
-func isName(name string) bool {
-	return !strings.HasPrefix(name, ".") && (isDescription(name) || slices.Contains(workers.Endings, filepath.Ext(name)))
+func (d *Directory) isName(name string) bool {
+	return isDescription(name) || !strings.HasPrefix(name, ".") && slices.Contains(d.runner.Endings(), filepath.Ext(name))
 }
 
-func isDescription(name string) bool { return strings.HasSuffix(name, Suffix) }
+func isDescription(name string) bool {
+	return strings.HasSuffix(name, Suffix) && !strings.HasPrefix(name, ".")
+}
 
 // changed lists the descriptions that are not as they were read, that are gone, or that had a fault, whose reason may be gone.
 func (d *Directory) changed() (names []string, err error) {
@@ -33,7 +34,7 @@ func (d *Directory) changed() (names []string, err error) {
 	there := make(map[string]bool, len(entries))
 	for _, e := range entries {
 		name := e.Name()
-		if !isName(name) || !isDescription(name) {
+		if !isDescription(name) {
 			continue
 		}
 		there[name] = true
@@ -174,23 +175,27 @@ func (d *Directory) prepare(ctx context.Context, name string, f, old *file) erro
 		f.entry = old.entry
 		return nil
 	}
-	c, err := d.pool.Prepare(ctx, desc.source(d.o.Dir, d.o.Trusted))
+	if err := desc.checkEnding(d.runner.Endings()); err != nil {
+		return fmt.Errorf("estimators: %s: %w", name, err)
+	}
+	m, err := d.runner.Prepare(ctx, desc.source(d.o.Dir, d.o.Trusted))
 	if err != nil {
 		return err
 	}
-	e := &entry{classifier: c, encoder: newEncoder(desc, d.words),
+	e := &entry{model: m, encoder: newEncoder(desc, d.words),
 		campaign: score.Campaign{ID: strings.Clone(desc.Campaign), Version: desc.Version, Variance: desc.Variance}}
 	if err := d.checkGolden(ctx, e, desc.Golden); err != nil {
 		d.forget(e)
 		return err
 	}
+	d.runner.Checked(m)
 	f.entry = e
 	return nil
 }
 
 // forget frees what does not serve any more.
 func (d *Directory) forget(e *entry) {
-	d.pool.Remove(e.classifier)
+	d.runner.Remove(e.model)
 	for i := range e.encoder.features {
 		d.words.release(e.encoder.features[i].ids)
 	}

@@ -14,9 +14,9 @@ import (
 
 // entry is a campaign that serves.
 type entry struct {
-	campaign   score.Campaign
-	classifier *workers.Classifier
-	encoder    *encoder
+	campaign score.Campaign
+	model    Model
+	encoder  *encoder
 }
 
 // view is an immutable set of entries, ascending by campaign.
@@ -89,7 +89,7 @@ func (v *view) probabilities(ctx context.Context, p score.Profile, asked []int32
 	if asked == nil {
 		asked = v.all
 	}
-	b := workers.NewBag(1, len(asked))
+	b := v.d.runner.NewBag(len(asked))
 	ids := v.d.words.of(p)
 	var columns []int32
 	unfit := 0 // campaigns of which the profile has no row
@@ -102,7 +102,7 @@ func (v *view) probabilities(ctx context.Context, p score.Profile, asked []int32
 		tasks[i] = b.Len()
 		if e.encoder.columns == nil {
 			columns = e.encoder.row(columns[:0], ids)
-			b.Add(e.classifier, columns)
+			b.Add(e.model, columns)
 			continue
 		}
 		row, err := e.encoder.table(p)
@@ -112,9 +112,9 @@ func (v *view) probabilities(ctx context.Context, p score.Profile, asked []int32
 			unfit++
 			continue
 		}
-		b.AddTable(e.classifier, row)
+		b.AddTable(e.model, row)
 	}
-	if err := v.d.pool.Run(ctx, b); err != nil {
+	if err := b.Run(ctx); err != nil {
 		return "", fmt.Errorf("estimators: cannot score: %w", err)
 	}
 	counts := [4]int{workers.Failed: unfit}
@@ -124,7 +124,7 @@ func (v *view) probabilities(ctx context.Context, p score.Profile, asked []int32
 		}
 		counts[b.Outcome(t)]++
 		if b.Outcome(t) == workers.Scored {
-			to[asked[i]] = b.Probability(t, 0)
+			to[asked[i]] = b.Probability(t)
 		}
 	}
 	for _, why := range b.Faults() {
