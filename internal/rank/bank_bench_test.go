@@ -45,7 +45,7 @@ func BenchmarkBank(b *testing.B) {
 		fields[f.Name] = nil
 	}
 	w := newWorld(b, newLinear(0), campaignFile.String(), func(o *Options) {
-		o.Scorer = filled
+		o.Models = []Model{{"sale", filled}}
 		if o.Profiles, err = profile.NewReader(fields); err != nil {
 			b.Fatal(err)
 		}

@@ -51,10 +51,10 @@ func (w *work) steps(t testing.TB, text []byte, now time.Time) {
 		t.Fatal(err)
 	}
 	w.profile = s.options.Profiles.Read(w.profile, &w.request.source, &w.lower)
-	view := s.options.Scorer.View()
-	p := s.plans.decompose(set, view)
-	partial, err := w.gather(context.Background(), view, p)
-	view.Release()
+	w.hold()
+	p := s.plans.decompose(set, w.views)
+	partial, err := w.gather(context.Background(), p)
+	w.release()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,10 +37,10 @@ func (w *work) click(c *fasthttp.RequestCtx, d *deadline) outcome {
 	w.by = s.options.ClickBy
 	w.candidates.all(set)
 
-	view := s.options.Scorer.View()
-	defer view.Release()
-	p := s.plans.decompose(set, view)
-	partial, err := w.gather(d, view, p)
+	w.hold()
+	defer w.release()
+	p := s.plans.decompose(set, w.views)
+	partial, err := w.gather(d, p)
 	if err != nil {
 		s.failed.Warn(s.options.Logger, "click not ranked, sent to any campaign", "error", err)
 	}

@@ -30,10 +30,10 @@ func (w *work) rank(c *fasthttp.RequestCtx, d *deadline) outcome {
 	w.profile = s.options.Profiles.Read(w.profile, &w.request.source, &w.lower)
 	w.obey(c)
 
-	view := s.options.Scorer.View()
-	defer view.Release()
-	p := s.plans.decompose(set, view)
-	partial, err := w.gather(d, view, p)
+	w.hold()
+	defer w.release()
+	p := s.plans.decompose(set, w.views)
+	partial, err := w.gather(d, p)
 	if err != nil {
 		s.failed.Warn(s.options.Logger, "ranking failed", "error", err)
 		writeError(c, fasthttp.StatusServiceUnavailable, "the campaigns could not be scored; see the ranker's log")

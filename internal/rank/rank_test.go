@@ -126,7 +126,7 @@ func TestChanges(t *testing.T) {
 		t.Errorf("at first %v", got)
 	}
 	next := newLinear(-3, classifiers(2)...)
-	w.server.options.Scorer = next
+	w.server.options.Models[0].Scorer = next
 	if got := version(); !slices.Equal(got, []uint64{100, 101}) {
 		t.Errorf("with another classifier %v", got)
 	}

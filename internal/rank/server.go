@@ -33,8 +33,8 @@ type Sales interface {
 type Options struct {
 	Law       *privacy.Law         // applied to every profile; required
 	Profiles  *profile.Reader      // required
-	Scorer    score.Scorer         // required
-	Campaigns func() *landings.Set // required: the set in use
+	Models    []Model              // at least one
+	Campaigns func() *landings.Set // required: the set in use; its Models are indexes of Models
 	Chooser   *explore.Chooser     // required
 	Publisher events.Publisher     // of clicks; required
 	Keys      *notices.Keyring     // for the tokens of clicks; required
@@ -62,6 +62,12 @@ type Options struct {
 
 	Logger     *slog.Logger          // required
 	Registerer prometheus.Registerer // required
+}
+
+// Model is a name, and what scores the campaigns that have it.
+type Model struct {
+	Name   string
+	Scorer score.Scorer
 }
 
 // Bounds of the options.
@@ -95,7 +101,7 @@ func (o *Options) fill() error {
 		}
 	}
 	require(o.Law != nil, "a law is required")
-	require(o.Profiles != nil && o.Scorer != nil && o.Campaigns != nil && o.Chooser != nil, "profiles, scorer, campaigns and chooser are required")
+	require(o.Profiles != nil && len(o.Models) > 0 && o.Campaigns != nil && o.Chooser != nil, "profiles, models, campaigns and chooser are required")
 	require(o.Publisher != nil && o.Keys != nil && o.Sales != nil, "publisher, keys and sales are required")
 	require(o.Logger != nil, "a logger is required")
 	require(o.Registerer != nil, "a metrics registerer is required")

@@ -28,10 +28,12 @@ type work struct {
 
 	by         string // one of Orders
 	candidates candidates
-	scores     []float64 // logits by the view's index
-	index      []int32   // of named candidates in the view; −1: without a classifier
-	asked      []int32   // those that have one
-	prior      uint64    // the version of the prior that scored the others; 0: none was asked
+	views      []score.View // by model, as all of what follows of models
+	results    []result
+	priors     []prior
+	scores     []float64 // logits by index of plan.classifiers
+	index      []int32   // of named candidates, as plan.index
+	asked      [][]int32 // those that have a classifier, as plan.asked
 	logits     []float64 // by candidate; NaN: not scored
 	unscored   int       // candidates whose logit is NaN
 	best       []entry
@@ -67,6 +69,26 @@ func (w *work) done() {
 	}
 	w.arms.LogValues = nil
 	w.server.work.Put(w)
+}
+
+// hold takes what each model serves now, until release.
+func (w *work) hold() {
+	models := w.server.options.Models
+	w.views, w.results, w.priors = w.views[:0], slices.Grow(w.results[:0], len(models))[:len(models)], slices.Grow(w.priors[:0], len(models))[:len(models)]
+	clear(w.priors)
+	for _, m := range models {
+		w.views = append(w.views, m.Scorer.View())
+	}
+	for len(w.asked) < len(models) {
+		w.asked = append(w.asked, nil)
+	}
+}
+
+func (w *work) release() {
+	for _, v := range w.views {
+		v.Release()
+	}
+	clear(w.views)
 }
 
 // choose has a policy choose one of the candidates. If none is scored, it is any, each alike.

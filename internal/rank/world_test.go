@@ -194,7 +194,7 @@ func newWorld(t testing.TB, scorer *linear, campaigns string, change func(*Optio
 		t.Fatal(err)
 	}
 	o := Options{
-		Law: privacytest.Lenient(t), Profiles: w.profiles, Scorer: scorer, Campaigns: func() *landings.Set { return w.set }, Chooser: chooser,
+		Law: privacytest.Lenient(t), Profiles: w.profiles, Models: []Model{{"sale", scorer}}, Campaigns: func() *landings.Set { return w.set }, Chooser: chooser,
 		Publisher: w.published, Keys: w.keys, Sales: sales,
 		Logger: slog.New(slog.DiscardHandler), Registerer: registry,
 	}

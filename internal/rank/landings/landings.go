@@ -35,6 +35,7 @@ type Set struct {
 	IDs       []string
 	Values    []float64 // of a sale, in the unit of the file; above 0
 	LogValues []float64 // their natural logarithms
+	Models    []int32   // by which model each is scored: the index in the names that Parser was given
 	pages     []page
 	places    map[string]int32
 	inactive  int
@@ -71,6 +72,7 @@ type campaign struct {
 	Landing string `yaml:"landing"`
 	Value   value  `yaml:"value"`
 	Active  *bool  `yaml:"active"` // nil: true
+	Model   string `yaml:"model"`
 
 	line int
 }
@@ -83,8 +85,8 @@ func (c *campaign) UnmarshalYAML(node *yaml.Node) error {
 	}
 	var faults []string
 	for i := 0; i+1 < len(node.Content); i += 2 {
-		if key := node.Content[i]; !slices.Contains([]string{"id", "landing", "value", "active"}, key.Value) {
-			faults = append(faults, fmt.Sprintf("line %d: %q is no key of a campaign; the keys are id, landing, value, active", key.Line, key.Value))
+		if key := node.Content[i]; !slices.Contains([]string{"id", "landing", "value", "active", "model"}, key.Value) {
+			faults = append(faults, fmt.Sprintf("line %d: %q is no key of a campaign; the keys are id, landing, value, active, model", key.Line, key.Value))
 		}
 	}
 	err := node.Decode((*plain)(c))
@@ -118,8 +120,16 @@ func (v *value) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// Parse makes the set of a file's content. The error joins every fault, each with path and line.
-func Parse(path string, data []byte) (*Set, error) {
+// Parse makes the set of a file's content, for who does not care which model scores a campaign. The error joins every fault, each with
+// path and line.
+func Parse(path string, data []byte) (*Set, error) { return parse(path, data, nil) }
+
+// Parser returns what Parse is for a ranker with these models: a campaign may name one of them, and must if there are several.
+func Parser(models []string) func(path string, data []byte) (*Set, error) {
+	return func(path string, data []byte) (*Set, error) { return parse(path, data, models) }
+}
+
+func parse(path string, data []byte, models []string) (*Set, error) {
 	var doc document
 	if err := strictyaml.Decode(path, data, &doc); err != nil {
 		return nil, err
@@ -133,7 +143,7 @@ func Parse(path string, data []byte) (*Set, error) {
 	}
 	first := make(map[string]int, len(doc.Campaigns))
 	for _, c := range doc.Campaigns {
-		for _, fault := range c.faults() {
+		for _, fault := range append(c.faults(), c.modelFaults(models)...) {
 			faults = append(faults, fmt.Errorf("%s: line %d: campaign %q: %s", path, c.line, c.ID, fault))
 		}
 		if at, twice := first[c.ID]; twice {
@@ -144,10 +154,10 @@ func Parse(path string, data []byte) (*Set, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	return newSet(doc.Campaigns), nil
+	return newSet(doc.Campaigns, models), nil
 }
 
-func newSet(all []campaign) *Set {
+func newSet(all []campaign, models []string) *Set {
 	slices.SortFunc(all, func(a, b campaign) int { return strings.Compare(a.ID, b.ID) })
 	s := &Set{places: make(map[string]int32, len(all))}
 	for _, c := range all {
@@ -159,6 +169,7 @@ func newSet(all []campaign) *Set {
 		s.IDs = append(s.IDs, c.ID)
 		s.Values = append(s.Values, float64(c.Value))
 		s.LogValues = append(s.LogValues, math.Log(float64(c.Value)))
+		s.Models = append(s.Models, int32(max(slices.Index(models, c.Model), 0)))
 		s.pages = append(s.pages, split(c.Landing))
 	}
 	return s
@@ -173,6 +184,16 @@ func (c *campaign) faults() (faults []string) {
 	}
 	if fault := pageFault(c.Landing); fault != "" {
 		faults = append(faults, "landing: "+fault)
+	}
+	return faults
+}
+
+func (c *campaign) modelFaults(models []string) (faults []string) {
+	switch {
+	case c.Model == "" && len(models) > 1:
+		faults = append(faults, fmt.Sprintf("model: is missing; name one of %q", models))
+	case c.Model != "" && len(models) > 0 && !slices.Contains(models, c.Model):
+		faults = append(faults, fmt.Sprintf("model: %q is none of %q", c.Model, models))
 	}
 	return faults
 }

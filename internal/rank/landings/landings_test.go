@@ -1,7 +1,9 @@
 package landings
 
 import (
+	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -36,6 +38,42 @@ func TestParse(t *testing.T) {
 	f("caps", 2, "https://shop.example/caps?gavel_click=T-_1")
 	if _, ok := s.Place("old"); ok {
 		t.Error("an inactive campaign has a place")
+	}
+}
+
+// A campaign names one of the ranker's models, and must if there are several.
+func TestModels(t *testing.T) {
+	campaigns := func(models ...string) (text string) {
+		text = "campaigns:\n"
+		for i, model := range models {
+			text += fmt.Sprintf("  - {id: c%d, value: 1, landing: 'https://x.example'", i)
+			if model != "" {
+				text += ", model: " + model
+			}
+			text += "}\n"
+		}
+		return text
+	}
+	f := func(known []string, text string, want []int32, fault string) {
+		t.Helper()
+		s, err := Parser(known)("c.yaml", []byte(text))
+		switch {
+		case fault != "":
+			if err == nil || !strings.Contains(err.Error(), fault) {
+				t.Errorf("%s: %v, want %q", text, err, fault)
+			}
+		case err != nil:
+			t.Error(err)
+		case !slices.Equal(s.Models, want):
+			t.Errorf("%s: models %v, want %v", text, s.Models, want)
+		}
+	}
+	f([]string{"a"}, campaigns("", "a"), []int32{0, 0}, "")
+	f([]string{"a", "b"}, campaigns("b", "a", "b"), []int32{1, 0, 1}, "")
+	f([]string{"a", "b"}, campaigns("b", ""), nil, `line 3: campaign "c1": model: is missing; name one of ["a" "b"]`)
+	f([]string{"a"}, campaigns("b"), nil, `model: "b" is none of ["a"]`)
+	if s, err := Parse("c.yaml", []byte(campaigns("b", ""))); err != nil || !slices.Equal(s.Models, []int32{0, 0}) {
+		t.Error(err) // whoever does not score
 	}
 }
 
