@@ -41,7 +41,7 @@ def running(
         "admin_listen": f"127.0.0.1:{ports.admin}",
         "state_dir": str(state),
         "campaigns": str(campaigns),
-        "classifiers": str(classifiers),
+        "models": {"sale": {"scorer": "bank", "directory": str(classifiers)}},
         "profile": {"fields": {name: [] for name in fields}},
         "privacy": {"gdpr": {"unknown": "does_not_apply"}},
         "rank": {"limit": limit, "max_limit": MAX_LIMIT},

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gavel/internal/engine/workers"
 	"gavel/internal/events/outlet"
 	"gavel/internal/privacy"
 	"gavel/internal/process"
@@ -26,10 +27,10 @@ type config struct {
 	HealthListen string   `yaml:"health_listen"` // "" means none
 	StateDir     string   `yaml:"state_dir"`
 	Campaigns    string   `yaml:"campaigns"`
-	Scorer       string   `yaml:"scorer"`
-	Classifiers  string   `yaml:"classifiers"`
 
-	Workers workersConfig `yaml:"workers"`
+	// Models are what scores campaigns, by name; nil: defaultModels.
+	Models  map[string]modelConfig `yaml:"models"`
+	Workers workers.Settings       `yaml:"workers"`
 
 	Profile struct {
 		Fields        map[string][]string `yaml:"fields"`
@@ -63,17 +64,15 @@ type config struct {
 	} `yaml:"sale"`
 
 	Limits struct {
-		BodyBytes int   `yaml:"body_bytes"`
-		GCPercent int   `yaml:"gc_percent"`
-		GCBytes   int64 `yaml:"gc_bytes"`
-		// ClassifierBytes bounds the memory of classifiers; 0: no bound.
-		ClassifierBytes int64         `yaml:"classifier_bytes"`
-		UnderWayBytes   int64         `yaml:"under_way_bytes"`
-		Connections     int           `yaml:"connections"`
-		DrainDelay      time.Duration `yaml:"drain_delay"`
-		ReadTimeout     time.Duration `yaml:"read_timeout"`
-		WriteTimeout    time.Duration `yaml:"write_timeout"`
-		IdleTimeout     time.Duration `yaml:"idle_timeout"`
+		BodyBytes     int           `yaml:"body_bytes"`
+		GCPercent     int           `yaml:"gc_percent"`
+		GCBytes       int64         `yaml:"gc_bytes"`
+		UnderWayBytes int64         `yaml:"under_way_bytes"`
+		Connections   int           `yaml:"connections"`
+		DrainDelay    time.Duration `yaml:"drain_delay"`
+		ReadTimeout   time.Duration `yaml:"read_timeout"`
+		WriteTimeout  time.Duration `yaml:"write_timeout"`
+		IdleTimeout   time.Duration `yaml:"idle_timeout"`
 	} `yaml:"limits"`
 
 	Events outlet.Settings     `yaml:"events"`
@@ -88,9 +87,7 @@ func defaults() *config {
 	c.AdminListen = "127.0.0.1:8096"
 	c.StateDir = "var/ranker"
 	c.Campaigns = "configs/rank-campaigns.yaml"
-	c.Scorer = scorerBank
-	c.Classifiers = "var/classifiers"
-	c.Workers.setDefaults()
+	c.Workers = workers.DefaultSettings()
 	c.Profile.Contextual = slices.Clone(profile.Contextual)
 	c.Privacy = privacy.Defaults()
 	c.Rank.Deadline = 200 * time.Millisecond
@@ -126,8 +123,11 @@ func loadConfig(path string) (*config, error) {
 	return c, nil
 }
 
-// Validate implements strictyaml.Validator. It returns every fault, sorted.
+// Validate implements strictyaml.Validator. It fills in the models of a file that names none, and returns every fault, sorted.
 func (c *config) Validate() (faults []error) {
+	if len(c.Models) == 0 {
+		c.Models = defaultModels()
+	}
 	check := func(ok bool, key, format string, args ...any) {
 		if !ok {
 			faults = append(faults, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
@@ -135,7 +135,7 @@ func (c *config) Validate() (faults []error) {
 	}
 	c.checkAddresses(check)
 	for key, value := range map[string]string{
-		"name": c.Name, "state_dir": c.StateDir, "campaigns": c.Campaigns, "classifiers": c.Classifiers,
+		"name": c.Name, "state_dir": c.StateDir, "campaigns": c.Campaigns,
 	} {
 		check(value != "", key, "is empty; set it")
 	}
@@ -149,9 +149,9 @@ func (c *config) Validate() (faults []error) {
 	}
 	faults = append(faults, c.Privacy.Faults("privacy")...)
 	check(!strings.ContainsAny(c.Profile.CountryHeader, " :\r\n"), "profile.country_header", "%q is no header's name", c.Profile.CountryHeader)
-	check(slices.Contains(scorers, c.Scorer), "scorer", "%q is none of %q", c.Scorer, scorers)
-	if c.Scorer == scorerWorkers {
-		c.Workers.validate(check)
+	c.checkModels(check)
+	if c.uses(scorerWorkers) {
+		faults = append(faults, c.Workers.Faults()...)
 	}
 	r := &c.Rank
 	check(r.Deadline >= time.Millisecond && r.Deadline <= rank.MaxDeadline, "rank.deadline", "%v must be 1ms to %v", r.Deadline, rank.MaxDeadline)
@@ -177,7 +177,6 @@ func (c *config) Validate() (faults []error) {
 	check(c.Limits.DrainDelay >= 0 && c.Limits.DrainDelay <= process.MaxDrain, "limits.drain_delay", "%v must be 0s to %v", c.Limits.DrainDelay, process.MaxDrain)
 	faults = append(faults, c.Events.Faults()...)
 	faults = append(faults, c.Log.Faults()...)
-	check(c.Limits.ClassifierBytes == 0 || c.Limits.ClassifierBytes >= 1<<20, "limits.classifier_bytes", "%d must be 0, which is no bound, or at least 1 MiB", c.Limits.ClassifierBytes)
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return faults
 }

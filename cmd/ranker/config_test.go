@@ -37,17 +37,17 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 	f("rank: {limits: 5}\nlimits: {read_timeout: 5}\n", "line 1: field limits not found", "line 2: cannot unmarshal !!int `5` into time.Duration")
 	f("listen: 8095\nadmin_listen: x\nevents: {embedded_listen: ':nats'}\n", `listen: "8095" is not host:port`, "admin_listen: ", "events.embedded_listen: ")
 	f("events: {url: 'x:1'}\n", "events.url: ")
-	f("name: ''\nstate_dir: ''\ncampaigns: ''\nclassifiers: ''\nevents: {token_file: '', embedded_dir: ''}\n",
-		"name: ", "state_dir: ", "campaigns: ", "classifiers: ", "events.token_file: ", "events.embedded_dir: ")
+	f("name: ''\nstate_dir: ''\ncampaigns: ''\nmodels: {sale: {scorer: bank}}\nevents: {token_file: '', embedded_dir: ''}\n",
+		"name: ", "state_dir: ", "campaigns: ", "models.sale.directory: ", "events.token_file: ", "events.embedded_dir: ")
 	f("profile: {fields: {Hour: [], hour: []}, country_header: 'a b'}\n", "profile.fields.Hour: must be", "profile.fields.hour: is a name", "profile.country_header: ")
 	f("rank: {deadline: 11s, limit: 0, max_limit: 0, by: cost, policy: uniform}\n", "rank.deadline: 11s must be", "rank.limit: ", "rank.max_limit: ",
 		`rank.by: "cost"`, `rank.policy: "uniform" is none of`)
 	f("click: {by: '', policy: x}\n", `click.by: ""`, `click.policy: "x"`)
 	f("explore: {epsilon: 1.5, prior_variance: 0}\n", "explore.epsilon: 1.5", "explore.prior_variance: 0")
-	f("sale: {ttl: 0s}\nlimits: {body_bytes: 0, connections: -1, classifier_bytes: 9}\n", "sale.ttl: ", "limits.body_bytes: ", "limits.connections: ",
-		"limits.classifier_bytes: 9 must be")
-	f("scorer: onnx\n", `scorer: "onnx" is none of`)
-	f("scorer: workers\nworkers: {estimators: '', count: -1, preparers: 0, memory: 0, queue_tasks: 0, batch_time: 0s}\n", "workers.estimators: ", "workers.count: ",
+	f("sale: {ttl: 0s}\nlimits: {body_bytes: 0, connections: -1}\n", "sale.ttl: ", "limits.body_bytes: ", "limits.connections: ")
+	f("models: {A: {scorer: forest, directory: x, memory: 9, trusted: true}}\n", "models.A: the name", `models.A.scorer: "forest" is none of`, "models.A.memory: 9 must be",
+		"models.A.trusted: only workers")
+	f("models: {a: {scorer: workers, directory: x, memory: 2000000}}\nworkers: {count: -1, preparers: 0, memory: 0, queue_tasks: 0, batch_time: 0s}\n", "models.a.memory: workers share", "workers.count: ",
 		"workers.preparers: ", "workers.memory: ", "workers.queue_tasks: ", "workers.batch_time: ")
 	f("log: {level: loud, format: xml}\n", `log.level: "loud"`, `log.format: "xml"`)
 }
@@ -59,6 +59,7 @@ func TestShippedConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := defaults()
+	want.Models = defaultModels()
 	want.Profile.Fields = map[string][]string{}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("configs/ranker.yaml has other values than the defaults:\n%+v\n%+v", got, want)

@@ -36,7 +36,7 @@ func newPlace(t *testing.T, dir string, deadline time.Duration) *place {
 	t.Cleanup(p.client.CloseIdleConnections)
 	for name, text := range map[string]string{
 		"campaigns.yaml": "campaigns:\n  - {id: shoes, value: 2, landing: 'https://shop.example/shoes?k=${TOKEN}'}\n",
-		"ranker.yaml": fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %[3]s/state\ncampaigns: %[3]s/campaigns.yaml\nclassifiers: %[3]s/classifiers\n"+
+		"ranker.yaml": fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %[3]s/state\ncampaigns: %[3]s/campaigns.yaml\nmodels: {sale: {scorer: bank, directory: %[3]s/classifiers}}\n"+
 			"rank: {deadline: %[5]s}\nlimits: {drain_delay: 0s}\nevents: {embedded_listen: %[4]s, embedded_dir: %[3]s/stream, token_file: %[3]s/stream.token}\n",
 			p.listen, p.admin, dir, p.stream, deadline),
 	} {

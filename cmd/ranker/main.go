@@ -19,9 +19,9 @@ import (
 )
 
 const about = `Ranks campaigns for a user (POST /rank) and redirects clicks to the best campaign's landing page (GET /click), by one
-classifier a campaign. Classifiers are files; the ranker follows their directory while it serves. With "scorer: workers",
-they are estimators of scikit-learn that Python processes run. Clicks and the sales that
-follow (/sale) go to the event stream.
+classifier a campaign. Classifiers are files; the ranker follows their directory while it serves. With "scorer: plans", "workers"
+or "onnx", a model's classifiers are plans of a model store, estimators of scikit-learn that Python processes run, or ONNX files. Clicks
+and the sales that follow (/sale) go to the event stream.
 
 The admin port serves a page of all campaigns (/), health (/healthz, /readyz), metrics (/metrics) and profiles (/debug/pprof).
 On SIGTERM, the ranker answers the running requests, flushes its events, and ends.`
@@ -30,7 +30,7 @@ type commands struct {
 	Version kong.VersionFlag `help:"Print the version, the commit and the version of Go."`
 
 	Serve serveCommand `cmd:"" help:"Serve until SIGTERM or Ctrl-C."`
-	Check checkCommand `cmd:"" help:"Check the configuration, the campaign file and the estimators, and list every fault."`
+	Check checkCommand `cmd:"" help:"Check the configuration, the campaign file and what models read, and list every fault."`
 }
 
 type configFlag struct {
@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("%w: %w (ranker --help lists the flags)", errConfig, err)
 	}
 	if parsed.Command() == "check" {
-		return check(cli.Check.Config, stdout)
+		return check(ctx, cli.Check.Config, stdout)
 	}
 	config, err := loadConfig(cli.Serve.Config)
 	if err != nil {
@@ -99,8 +99,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return serve(ctx, config, log)
 }
 
-// check reads the configuration, and the campaign file and estimators that it names. If a file has faults, the error lists them all.
-func check(path string, stdout io.Writer) error {
+// check reads the configuration, and the campaign file, descriptions and plans that it names. If a file has faults, the error lists them
+// all.
+func check(ctx context.Context, path string, stdout io.Writer) error {
 	config, err := loadConfig(path)
 	if err != nil {
 		return fmt.Errorf("%w:\n%w", errConfig, err)
@@ -109,17 +110,25 @@ func check(path string, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%w:\n%w", errConfig, err)
 	}
-	set, err := landings.Parse(config.Campaigns, data)
+	set, err := landings.Parser(config.modelNames())(config.Campaigns, data)
 	if err != nil {
 		return fmt.Errorf("%w:\n%w", errConfig, err)
 	}
 	sound := fmt.Sprintf("%s: sound\n%s: sound, %d active campaigns, %d inactive\n", path, config.Campaigns, set.Len(), set.Inactive())
-	if config.Scorer == scorerWorkers {
-		described, err := checkWorkers(&config.Workers)
-		if err != nil {
+	if config.uses(scorerWorkers) {
+		if err := config.Workers.CheckProcesses(); err != nil {
 			return fmt.Errorf("%w:\n%w", errConfig, err)
 		}
-		sound += fmt.Sprintf("%s: sound, %d estimators\n", config.Workers.Estimators, described)
+	}
+	for _, name := range config.modelNames() {
+		m := config.Models[name]
+		found, err := m.check(ctx)
+		if err != nil {
+			return fmt.Errorf("%w:\nmodels.%s: %w", errConfig, name, err)
+		}
+		if m.Scorer != scorerBank {
+			sound += fmt.Sprintf("%s: sound, %d classifiers of model %s\n", m.Directory, found, name)
+		}
 	}
 	_, err = io.WriteString(stdout, sound)
 	return err

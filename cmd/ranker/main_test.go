@@ -125,7 +125,7 @@ func TestServe(t *testing.T) {
 	write("campaigns.yaml", "campaigns:\n"+
 		"  - {id: shoes, value: 2, landing: 'https://shop.example/shoes?k=${TOKEN}'}\n"+
 		"  - {id: hats, value: 1, landing: 'https://shop.example/hats?k=${TOKEN}'}\n")
-	write("ranker.yaml", fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %[3]s/state\ncampaigns: %[3]s/campaigns.yaml\nclassifiers: %[3]s/classifiers\n"+
+	write("ranker.yaml", fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %[3]s/state\ncampaigns: %[3]s/campaigns.yaml\nmodels: {sale: {scorer: bank, directory: %[3]s/classifiers}}\n"+
 		"profile: {fields: {placement: [top, side]}}\nclick: {policy: best}\nlimits: {drain_delay: 0s}\nprivacy: {gdpr: {unknown: does_not_apply}}\n"+
 		"events: {embedded_listen: %[4]s, embedded_dir: %[3]s/stream, token_file: %[3]s/stream.token}\n", listen, admin, dir, streamAt))
 	files := filepath.Join(dir, "classifiers")
@@ -270,7 +270,7 @@ func TestServe(t *testing.T) {
 	}
 	_, text = do(200, "GET", "http://"+admin+"/metrics", "")
 	for _, series := range []string{`gavel_rank_requests_total{endpoint="click",outcome="ok"} 1`, `gavel_rank_choices_total{policy="best"} 1`,
-		`gavel_notices_total{kind="sale",outcome="replayed"} 1`, "gavel_bank_classifiers 1", "gavel_campaigns 1",
+		`gavel_notices_total{kind="sale",outcome="replayed"} 1`, `gavel_bank_classifiers{model="sale"} 1`, "gavel_campaigns 1",
 		"gavel_rank_recent_clicks 1", "gavel_rank_recent_scored_clicks 1", "gavel_rank_recent_sold_clicks 1"} {
 		if !strings.Contains(text, series+"\n") {
 			t.Errorf("the metrics lack %s", series)
@@ -282,7 +282,7 @@ func TestServe(t *testing.T) {
 		t.Fatalf("ended with %v\n%s", err, log)
 	}
 	rest := log.String()
-	for _, part := range []string{"edge", "admin", "classifiers", "bank", `"campaign watch"`, "counts", "events", "stream", `"embedded stream"`} {
+	for _, part := range []string{"edge", "admin", `"files of sale"`, `"bank of sale"`, `"campaign watch"`, "counts", "events", "stream", `"embedded stream"`} {
 		_, after, ok := strings.Cut(rest, "msg=stopped part="+part+" ")
 		if !ok {
 			t.Fatalf("%s did not stop in this order:\n%s", part, log)

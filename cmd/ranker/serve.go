@@ -25,7 +25,6 @@ import (
 	"gavel/internal/rank/explore"
 	"gavel/internal/rank/landings"
 	"gavel/internal/rank/profile"
-	"gavel/internal/rank/score"
 	"gavel/internal/rank/tally"
 )
 
@@ -46,11 +45,9 @@ type ranker struct {
 	outlet    *outlet.Outlet
 	tally     *tally.Tally
 	campaigns *watch.Watcher[*landings.Set]
-	scorer    score.Scorer
-	shown     shown
-	read      func() bool // whether the scorer has read what was there at the start
+	models    []*model // ascending by name
 	server    *rank.Server
-	serving   atomic.Bool // the edge listens and is not stopping
+	listens   atomic.Bool // the edge listens and is not stopping
 }
 
 // serve runs a ranker until ctx ends or a port fails, and stops in reverse order. So the edge answers the running requests first,
@@ -64,7 +61,7 @@ func serve(ctx context.Context, config *config, log *slog.Logger) error {
 		{Name: "stream", Start: r.startStream},
 		{Name: "counts", Start: r.startCounts},
 		{Name: "campaigns", Start: r.startCampaigns},
-		{Name: "scorer", Start: r.startScorer},
+		{Name: "models", Start: r.startModels},
 		{Name: "admin", Start: r.startAdmin},
 		{Name: "edge", Start: r.startEdge},
 	}); err != nil {
@@ -72,7 +69,7 @@ func serve(ctx context.Context, config *config, log *slog.Logger) error {
 	}
 	log.Info("serving", "listen", config.Listen, "admin_listen", config.AdminListen, "campaigns", r.campaigns.Set().Len())
 	failure := r.parts.Wait(ctx)
-	r.serving.Store(false)
+	r.listens.Store(false)
 	log.Info("stopping")
 	if failure == nil {
 		process.Drain(config.Limits.DrainDelay, r.server)
@@ -114,7 +111,7 @@ func (r *ranker) startCounts(context.Context) (err error) {
 // startCampaigns reads the campaign file and follows its changes.
 func (r *ranker) startCampaigns(context.Context) (err error) {
 	r.campaigns, err = watch.Open(watch.Options[*landings.Set]{
-		Path: r.config.Campaigns, Parse: landings.Parse, Log: r.log, Registerer: r.metrics,
+		Path: r.config.Campaigns, Parse: landings.Parser(r.config.modelNames()), Log: r.log, Registerer: r.metrics,
 	})
 	if err != nil {
 		return fmt.Errorf("%w:\n%w", errConfig, err)
@@ -130,7 +127,7 @@ func (r *ranker) startAdmin(context.Context) error {
 	console.RegisterHealth(mux, r.ready)
 	page := rankings.Page{
 		Ranker: r.config.Name, Campaigns: r.campaigns.Set, Counts: r.tally.Snapshot, Now: time.Now,
-		Classifiers: r.shown.serving, Refused: r.shown.refused, Memory: r.shown.memory,
+		Classifiers: r.serving, Refused: r.refused, Memory: r.memory,
 	}
 	page.Register(mux)
 	admin, err := process.StartAdmin(r.config.AdminListen, r.config.AdminHosts, mux, r.metrics, r.log)
@@ -173,7 +170,7 @@ func (r *ranker) startEdge(context.Context) error {
 		return err
 	}
 	r.server, err = rank.NewServer(rank.Options{
-		Law: law, Contextual: c.Profile.Contextual, Profiles: profiles, Scorer: r.scorer, Campaigns: r.campaigns.Set, Chooser: chooser,
+		Law: law, Contextual: c.Profile.Contextual, Profiles: profiles, Models: r.scored(), Campaigns: r.campaigns.Set, Chooser: chooser,
 		Publisher: r.outlet.Publisher, Keys: r.keys, Sales: sales,
 		Deadline: c.Rank.Deadline, Limit: c.Rank.Limit, MaxLimit: c.Rank.MaxLimit, By: c.Rank.By, Policy: explore.Policy(c.Rank.Policy),
 		ClickBy: c.Click.By, ClickPolicy: explore.Policy(c.Click.Policy), PriorVariance: c.Explore.PriorVariance,
@@ -194,7 +191,7 @@ func (r *ranker) startEdge(context.Context) error {
 		}
 	}()
 	r.parts.OnStop("edge", drainTimeout, r.server.Shutdown)
-	r.serving.Store(true)
+	r.listens.Store(true)
 	return nil
 }
 
@@ -202,15 +199,16 @@ func (r *ranker) startEdge(context.Context) error {
 // may be no classifier: clicks then go to any campaign, which is how the first sales come. Otherwise the error tells the operator
 // why not.
 func (r *ranker) ready() error {
+	for _, m := range r.models {
+		if r.listens.Load() && !m.read() {
+			return fmt.Errorf("the classifiers of %s are being read (model %s)", m.config.Directory, m.name)
+		}
+	}
 	switch {
-	case !r.serving.Load():
+	case !r.listens.Load():
 		return errors.New("the ranker is starting or stopping")
 	case r.outlet.Publisher.Ready() != nil:
 		return r.outlet.Publisher.Ready()
-	case !r.read() && r.config.Scorer == scorerWorkers:
-		return fmt.Errorf("the estimators of %s are being read", r.config.Workers.Estimators)
-	case !r.read():
-		return fmt.Errorf("the classifiers of %s are being read", r.config.Classifiers)
 	case r.campaigns.Set().Len() == 0:
 		return fmt.Errorf("no campaign of %s is active", r.config.Campaigns)
 	}

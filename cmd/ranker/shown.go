@@ -8,15 +8,49 @@ import (
 	"gavel/internal/rank/estimators"
 )
 
-// shown is what the page asks of a scorer.
+// shown is what the page asks of a model's scorer.
 type shown struct {
 	serving func() []classifiers.Serving
 	refused func() []classifiers.Refusal
 	memory  func() int64 // bytes
 }
 
+// serving lists the classifiers of all models. Where the campaign file has a campaign, only that of its own model counts.
+func (r *ranker) serving() (all []classifiers.Serving) {
+	set := r.campaigns.Set()
+	for i, m := range r.models {
+		for _, s := range m.shown.serving() {
+			if place, active := set.Place(s.Campaign); !active || set.Models[place] == int32(i) {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
+}
+
+// refused lists the files of all models that do not serve, each after its model's name if there are several.
+func (r *ranker) refused() (all []classifiers.Refusal) {
+	for _, m := range r.models {
+		for _, f := range m.shown.refused() {
+			if len(r.models) > 1 {
+				f.File = m.name + ": " + f.File
+			}
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// memory is that of all models' classifiers.
+func (r *ranker) memory() (bytes int64) {
+	for _, m := range r.models {
+		bytes += m.shown.memory()
+	}
+	return bytes
+}
+
 // showEstimators shows a directory of estimators. Their files do not say when they were trained, or on what.
-func showEstimators(d *estimators.Directory, memory func() int64) shown {
+func showEstimators(d *estimators.Directory) shown {
 	serving := func() (all []classifiers.Serving) {
 		view := d.View()
 		defer view.Release()
@@ -32,5 +66,5 @@ func showEstimators(d *estimators.Directory, memory func() int64) shown {
 		}
 		return all
 	}
-	return shown{serving, refused, memory}
+	return shown{serving, refused, d.Bytes}
 }

@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// made writes a version of the estimators of both campaigns, and returns the probabilities that they give.
+// made writes a version of the classifiers of all campaigns, and returns the probabilities that they give.
 func made(t *testing.T, root, dir string, version int) (want map[string]float64) {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(root, ".venv/bin/python"), "testdata/estimators.py", dir, strconv.Itoa(version))
@@ -39,9 +39,9 @@ func made(t *testing.T, root, dir string, version int) (want map[string]float64)
 
 var workerUp = regexp.MustCompile(`a Python process is up" role=worker pid=(\d+)`)
 
-// The whole process with estimators in Python workers: it ranks by them, follows their directory, and goes on when a worker is
-// killed under load.
-func TestServeWorkers(t *testing.T) {
+// The whole process with three models: estimators in Python workers, ONNX files and plans. It ranks by all of them, follows their
+// directories, and goes on when a worker is killed under load.
+func TestServeModels(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -53,19 +53,17 @@ func TestServeWorkers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	files := filepath.Join(dir, "estimators")
-	if err := os.Mkdir(files, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	want := made(t, root, files, 1)
-	write("campaigns.yaml", "campaigns:\n  - {id: shoes, value: 1, landing: 'https://shop.example/shoes'}\n  - {id: hats, value: 1, landing: 'https://shop.example/hats'}\n")
-	write("ranker.yaml", fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %[3]s/state\ncampaigns: %[3]s/campaigns.yaml\nscorer: workers\n"+
+	want := made(t, root, dir, 1)
+	write("campaigns.yaml", "campaigns:\n  - {id: shoes, model: any, value: 1, landing: 'https://shop.example/shoes'}\n  - {id: hats, model: any, value: 1, landing: 'https://shop.example/hats'}\n"+
+		"  - {id: boots, model: graph, value: 1, landing: 'https://shop.example/boots'}\n  - {id: socks, model: linear, value: 1, landing: 'https://shop.example/socks'}\n")
+	write("ranker.yaml", fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %[3]s/state\ncampaigns: %[3]s/campaigns.yaml\n"+
+		"models: {any: {scorer: workers, directory: %[3]s/estimators}, graph: {scorer: onnx, directory: %[3]s/onnx}, linear: {scorer: plans, directory: %[3]s/store}}\n"+
 		"rank: {deadline: 10s}\nlimits: {read_timeout: 1m, write_timeout: 1m, drain_delay: 0s}\n"+
-		"workers: {estimators: %[3]s/estimators, python: %[4]s/.venv/bin/python, directory: %[4]s, count: 2, hello_timeout: 5m, answer_timeout: 1m}\n"+
+		"workers: {python: %[4]s/.venv/bin/python, directory: %[4]s, count: 2, hello_timeout: 5m, answer_timeout: 1m}\n"+
 		"events: {embedded_listen: %[5]s, embedded_dir: %[3]s/stream, token_file: %[3]s/stream.token}\n", listen, admin, dir, root, freeAddress(t)))
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"check", "--config", filepath.Join(dir, "ranker.yaml")}, &out, io.Discard); err != nil ||
-		!strings.Contains(out.String(), "estimators: sound, 2 estimators\n") {
+		!strings.Contains(out.String(), "estimators: sound, 2 classifiers of model any\n") || !strings.Contains(out.String(), "store: sound, 1 classifiers of model linear\n") {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 
@@ -126,17 +124,18 @@ func TestServeWorkers(t *testing.T) {
 		}
 		return a, err
 	}
-	// whole says whether both campaigns have the wanted probabilities. What an answer holds must be right, whole or not.
+	// whole says whether all campaigns have the wanted probabilities. What an answer holds must be right, whole or not.
+	tolerance := map[string]float64{"shoes": 1e-12, "hats": 1e-12, "socks": 1e-12, "boots": 1e-6} // ONNX's linear models are of float32
 	whole := func(a answer, version uint64, want map[string]float64) bool {
 		n := 0
 		for _, r := range a.Ranking {
 			if r.Version == version {
-				if n++; math.Abs(r.Probability-want[r.Campaign]) > 1e-12 {
+				if n++; math.Abs(r.Probability-want[r.Campaign]) > tolerance[r.Campaign] {
 					t.Errorf("%+v, want the probability %v", r, want[r.Campaign])
 				}
 			}
 		}
-		return n == 2 && a.Partial == ""
+		return n == len(want) && a.Partial == ""
 	}
 	ranked := func(version uint64, want map[string]float64) func() bool {
 		return func() bool {
@@ -186,11 +185,12 @@ func TestServeWorkers(t *testing.T) {
 	await("the metrics", func() bool {
 		_, text := get("/metrics")
 		return strings.Contains(text, "gavel_workers_deaths_total 1\n") && strings.Contains(text, "gavel_workers_up 2\n") &&
-			strings.Contains(text, "gavel_workers_failed_total 0\n") && strings.Contains(text, "gavel_estimators_serving 2\n")
+			strings.Contains(text, "gavel_workers_failed_total 0\n") && strings.Contains(text, "gavel_estimators_serving{model=\"any\"} 2\n") &&
+			strings.Contains(text, "gavel_plans_serving{model=\"linear\"} 1\n") && strings.Contains(text, "gavel_engines_loaded{model=\"graph\"} 1\n")
 	})
 
-	// Another version of both estimators.
-	next := made(t, root, files, 2)
+	// Another version of all.
+	next := made(t, root, dir, 2)
 	await("the next version", ranked(2, next))
 	cancel()
 	if err := <-ended; err != nil {
@@ -201,7 +201,7 @@ func TestServeWorkers(t *testing.T) {
 func TestCheckWorkers(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"r.yaml":             "campaigns: ../../configs/rank-campaigns.yaml\nscorer: workers\nworkers: {python: /no/python, directory: /no/dir, trusted: true, estimators: " + dir + "/e}\n",
+		"r.yaml":             "campaigns: ../../configs/rank-campaigns.yaml\nmodels: {sale: {scorer: workers, trusted: true, directory: " + dir + "/e}}\nworkers: {python: /no/python, directory: /no/dir}\n",
 		"e/a.estimator.json": `{"format": 1, "campaign": "a", "version": 0, "estimator": "a.1.joblib", "sha256": "", "rows": "one-hot"}`,
 	} {
 		path := filepath.Join(dir, name)

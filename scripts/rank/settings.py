@@ -116,7 +116,7 @@ class Run:
             "admin_listen": f"127.0.0.1:{self.ports.ranker_admin}",
             "state_dir": str(self.directory / "ranker"),
             "campaigns": str(self.landings),
-            "classifiers": str(self.classifiers),
+            "models": {"sale": {"scorer": "bank", "directory": str(self.classifiers)}},
             "click": {"policy": self.policy},
             "limits": {"drain_delay": "0s"},
             "explore": {"epsilon": self.epsilon, "seed": self.world.seed, "prior_variance": 2},

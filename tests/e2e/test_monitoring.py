@@ -45,7 +45,7 @@ def ranker(tmp_path: Path) -> Iterator[Metrics]:
         admin_listen=f"127.0.0.1:{ports.admin}",
         state_dir=str(tmp_path / "state"),
         campaigns=str(ROOT / "configs/rank-campaigns.yaml"),
-        classifiers=str(tmp_path / "classifiers"),
+        models__sale__directory=str(tmp_path / "classifiers"),
         events__embedded_listen=f"127.0.0.1:{ports.stream}",
         events__embedded_dir=str(tmp_path / "stream"),
         events__token_file=str(tmp_path / "stream.token"),
