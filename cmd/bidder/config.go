@@ -7,7 +7,9 @@ import (
 
 	"gavel/internal/batcher"
 	"gavel/internal/engine/tensorflow"
+	"gavel/internal/engine/workers"
 	"gavel/internal/events/outlet"
+	"gavel/internal/models"
 	"gavel/internal/privacy"
 	"gavel/internal/process"
 	"gavel/internal/scoring"
@@ -75,6 +77,12 @@ type Config struct {
 		RowCacheBytes   int64 `yaml:"row_cache_bytes"`
 	} `yaml:"plans"`
 
+	// Workers are the Python processes of models whose engine is workers. They are started if there is such a model.
+	Workers struct {
+		workers.Settings `yaml:",inline"`
+		Trusted          bool `yaml:"trusted"` // versions may hold pickles
+	} `yaml:"workers"`
+
 	Predict struct {
 		Listen      string        `yaml:"listen"`
 		Timeout     time.Duration `yaml:"timeout"`
@@ -134,6 +142,7 @@ func Defaults() Config {
 	c.Batcher.MaxWait = batcher.DefaultMaxWait
 	c.Batcher.QueueRows = 4096
 	c.TensorFlow.Threading = string(tensorflow.CallerThread)
+	c.Workers.Settings = workers.DefaultSettings()
 	c.Predict.Timeout = 100 * time.Millisecond
 	c.Predict.BodyBytes = 1 << 20
 	c.Predict.Rows = 1024
@@ -193,6 +202,11 @@ func (c *Config) formats() map[string]string {
 		}
 	}
 	return chosen
+}
+
+// usesWorkers says whether any model's engine is Python workers.
+func (c *Config) usesWorkers() bool {
+	return slices.Contains(slices.Collect(maps.Values(c.formats())), models.WorkersFormat)
 }
 
 // batching returns the settings of a served model: its own, and those of batcher for what it does not set.

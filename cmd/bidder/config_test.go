@@ -70,7 +70,8 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 	f("models that are not served", "models: {cvr: {}, '': {runners: 0}, 'A/b':}\nauction: {conversion: crv}\n", `auction.click: "ctr" is not among models: ["" "A/b" "cvr"]`,
 		`auction.conversion: "crv" is not among models`, `models.: `, "models..runners: 0", `models.A/b: `)
 	f("engines", "models: {ctr: {engine: gpu}, cvr: {engine: plan}, cvr2: {engine: savedmodel}, cvr3: {engine: ''}}\n",
-		`models.ctr.engine: "gpu" is none of ["onnx" "plan" "savedmodel"]; leave it out`, `models.cvr3.engine: ""`)
+		`models.ctr.engine: "gpu" is none of ["onnx" "plan" "savedmodel" "workers"]; leave it out`, `models.cvr3.engine: ""`)
+	f("workers", "models: {ctr: {engine: workers}}\nworkers: {count: -1, memory: 0}\n", "workers.count: -1 must be", "workers.memory: must be above 0")
 	f("an unknown setting of a model", "models: {ctr: {max_row: 5}}\n", "line 1: field max_row not found")
 	f("TensorFlow", "tensorflow: {threading: gpu}\n", `tensorflow.threading: "gpu" is none of [caller default]`)
 	f("limits", "limits: {body_bytes: 0, auctions: -1, connections: 0, read_timeout: 0s, write_timeout: -1s, idle_timeout: 0s}\n",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"path"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"gavel/internal/engine/onnx"
 	"gavel/internal/engine/plan"
 	"gavel/internal/engine/tensorflow"
+	"gavel/internal/engine/workers"
 	"gavel/internal/host"
 	"gavel/internal/models"
 	modelsdir "gavel/internal/models/dir"
@@ -20,7 +22,7 @@ import (
 )
 
 // startModels follows the served models. It does not wait for a version to be loaded.
-func (b *bidder) startModels(context.Context) error {
+func (b *bidder) startModels(ctx context.Context) error {
 	b.queues = console.NewQueues()
 	b.metrics.MustRegister(b.queues, tensorflow.NewUsageCollector(), plan.NewUsageCollector())
 	poolOf, err := b.startPools()
@@ -31,10 +33,16 @@ func (b *bidder) startModels(context.Context) error {
 	b.page = &console.Page{Bidder: b.config.Name, Threading: threading, Queues: b.queues}
 	objects := plan.NewObjects(filepath.Join(b.config.ModelStore, models.ObjectsDir))
 	b.metrics.MustRegister(plan.NewCacheCollector(objects))
+	loaders := loaders(tensorflow.Threading(threading), objects, plan.Options{
+		StageCache: b.config.Plans.StageCacheBytes, RowCache: b.config.Plans.RowCacheBytes,
+	})
+	if b.config.usesWorkers() {
+		if loaders[models.WorkersFormat], err = b.startWorkers(ctx); err != nil {
+			return err
+		}
+	}
 	group, err := models.NewGroup(models.GroupOptions{
-		Store: modelsdir.New(b.config.ModelStore), Loaders: loaders(tensorflow.Threading(threading), objects, plan.Options{
-			StageCache: b.config.Plans.StageCacheBytes, RowCache: b.config.Plans.RowCacheBytes,
-		}),
+		Store: modelsdir.New(b.config.ModelStore), Loaders: loaders,
 		Memory: b.config.Discover.MemoryBytes, Registerer: b.metrics, Logger: b.log,
 	})
 	if err != nil {
@@ -69,7 +77,20 @@ func (b *bidder) statuses() (all []models.Status) {
 	return all
 }
 
-// loaders are the engines that the bidder has. objects are the parameters of plans.
+// startWorkers starts the Python processes, which stop after the models that they run.
+func (b *bidder) startWorkers(ctx context.Context) (engine.Loader, error) {
+	pool, err := workers.Start(ctx, b.config.Workers.Options(b.log))
+	if err != nil {
+		return nil, fmt.Errorf("%w (workers.python, workers.directory)", err)
+	}
+	b.parts.OnStop("workers", closeTimeout, pool.Close)
+	if err := b.metrics.Register(pool.Metrics()); err != nil {
+		return nil, fmt.Errorf("cannot register the workers' metrics: %w", err)
+	}
+	return workers.Loader(pool, workers.EngineOptions{Trusted: b.config.Workers.Trusted}), nil
+}
+
+// loaders are the engines that need no processes of their own. objects are the parameters of plans.
 func loaders(threading tensorflow.Threading, objects *plan.Objects, options plan.Options) engine.Loaders {
 	return engine.Loaders{
 		models.DefaultFormat: tensorflow.Loader(tensorflow.Options{Threading: threading}),
@@ -80,7 +101,8 @@ func loaders(threading tensorflow.Threading, objects *plan.Objects, options plan
 
 // engines returns the formats that the bidder has an engine for, sorted.
 func engines() []string {
-	return slices.Sorted(maps.Keys(loaders(tensorflow.CallerThread, nil, plan.Options{})))
+	formats := slices.Collect(maps.Keys(loaders(tensorflow.CallerThread, nil, plan.Options{})))
+	return slices.Sorted(slices.Values(append(formats, models.WorkersFormat)))
 }
 
 // shared is what the pool of models without runners of their own is called. No model has this name.

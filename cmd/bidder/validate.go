@@ -110,6 +110,9 @@ func (c *Config) modelFaults() (faults []error) {
 			faults = append(faults, fmt.Errorf("%s.engine: %q is none of %q; leave it out for each version's first format", key, *e, engines()))
 		}
 	}
+	if c.usesWorkers() {
+		faults = append(faults, c.Workers.Faults()...)
+	}
 	for key, name := range map[string]string{"auction.click": c.Auction.Click, "auction.conversion": c.Auction.Conversion} {
 		if name != "" && !slices.Contains(c.served(), name) {
 			faults = append(faults, fmt.Errorf("%s: %q is not among models: %q; add it there, or leave models out", key, name, c.served()))

@@ -32,10 +32,12 @@ const (
 	PlanFormat = "plan"
 	// ONNXFormat is an ONNX model, in the folder of that name.
 	ONNXFormat = "onnx"
+	// WorkersFormat is an estimator of scikit-learn for Python workers, in the folder of that name.
+	WorkersFormat = "workers"
 )
 
 // fileOf is the file that every version of a format has. The files of other formats are not checked.
-var fileOf = map[string]string{DefaultFormat: savedModelFile, PlanFormat: PlanFile, ONNXFormat: onnxFile}
+var fileOf = map[string]string{DefaultFormat: savedModelFile, PlanFormat: PlanFile, ONNXFormat: onnxFile, WorkersFormat: estimatorFile}
 
 // MaxManifestBytes bounds manifest.json; a real one is a few KB.
 const MaxManifestBytes = 4 << 20

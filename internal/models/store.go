@@ -16,6 +16,7 @@ const (
 
 	savedModelFile = "saved_model.pb"
 	onnxFile       = "onnx/model.onnx"
+	estimatorFile  = "workers/estimator.json"
 
 	// PlanFile is the plan of a version that has one.
 	PlanFile = "plan/plan.msgpack"
