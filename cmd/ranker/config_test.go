@@ -113,6 +113,7 @@ func TestConfigIsDocumented(t *testing.T) {
 		}
 	}
 	walk("", tree)
+	delete(documented, "models") // the keys below it are by name
 	if keys < 30 || len(documented) > 0 {
 		t.Errorf("%d keys; documented, but no keys: %v", keys, documented)
 	}

@@ -115,20 +115,22 @@ func check(ctx context.Context, path string, stdout io.Writer) error {
 		return fmt.Errorf("%w:\n%w", errConfig, err)
 	}
 	sound := fmt.Sprintf("%s: sound\n%s: sound, %d active campaigns, %d inactive\n", path, config.Campaigns, set.Len(), set.Inactive())
+	var faults []error
 	if config.uses(scorerWorkers) {
-		if err := config.Workers.CheckProcesses(); err != nil {
-			return fmt.Errorf("%w:\n%w", errConfig, err)
-		}
+		faults = append(faults, config.Workers.CheckProcesses())
 	}
 	for _, name := range config.modelNames() {
 		m := config.Models[name]
 		found, err := m.check(ctx)
 		if err != nil {
-			return fmt.Errorf("%w:\nmodels.%s: %w", errConfig, name, err)
+			faults = append(faults, fmt.Errorf("models.%s: %w", name, err))
 		}
 		if m.Scorer != scorerBank {
 			sound += fmt.Sprintf("%s: sound, %d classifiers of model %s\n", m.Directory, found, name)
 		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("%w:\n%w", errConfig, err)
 	}
 	_, err = io.WriteString(stdout, sound)
 	return err
