@@ -29,7 +29,7 @@ type made struct {
 	Logits   []float64
 }
 
-func write(t *testing.T, dir string) (m made) {
+func write(t testing.TB, dir string) (m made) {
 	t.Helper()
 	root, err := filepath.Abs("../../../..")
 	if err != nil {
@@ -49,7 +49,7 @@ func write(t *testing.T, dir string) (m made) {
 }
 
 // serve opens a directory of ONNX files. The engines are freed with the test.
-func serve(t *testing.T, dir string, memory int64) *estimators.Directory {
+func serve(t testing.TB, dir string, memory int64) *estimators.Directory {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	r, err := engines.New(engines.Options{Endings: []string{".onnx"}, Memory: memory, Log: log,
