@@ -2,12 +2,9 @@ package engines_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -21,27 +18,7 @@ func fleet(b *testing.B, n int) (d *estimators.Directory, taken, told int64) {
 	b.Helper()
 	dir := b.TempDir()
 	write(b, dir)
-	text, err := os.ReadFile(filepath.Join(dir, "linear%200"+estimators.Suffix))
-	if err != nil {
-		b.Fatal(err)
-	}
-	named, err := filepath.Glob(filepath.Join(dir, "*"+estimators.Suffix))
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, path := range named {
-		if err := os.Remove(path); err != nil {
-			b.Fatal(err)
-		}
-	}
-	for i := range n {
-		name := fmt.Sprintf("copy%d", i)
-		quoted, _ := json.Marshal(name)
-		copied := strings.Replace(string(text), `"campaign": "linear 0"`, `"campaign": `+string(quoted), 1)
-		if err := os.WriteFile(filepath.Join(dir, name+estimators.Suffix), []byte(copied), 0o600); err != nil {
-			b.Fatal(err)
-		}
-	}
+	copies(b, dir, n)
 	before := resident(b)
 	d = serve(b, dir, 0)
 	if err := d.Scan(b.Context()); err != nil {
