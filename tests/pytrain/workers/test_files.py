@@ -41,7 +41,7 @@ def test_an_onnx_file_is_described(tmp_path: Path) -> None:
     )
     for wrong in ({}, {"encoder": encoder, "columns": [Column("x", ("hour",))]}):
         with pytest.raises(InputError, match="takes an encoder, or columns"):
-            write_onnx(tmp_path, "d", b"graph", **wrong)  # type: ignore[arg-type]
+            write_onnx(tmp_path, "d", b"graph", **wrong)
 
 
 def test_an_estimator_is_published(tmp_path: Path) -> None:
@@ -63,6 +63,6 @@ def test_what_cannot_be_published(tmp_path: Path) -> None:
         publish_estimator(fitted, rows, store=tmp_path, model="A visit")
     with pytest.raises(InputError, match="are 3"):
         publish_estimator(fitted, rows[:3], store=tmp_path, model="visit")
-    for column in ([None] * 20, [2**40] * 20):
+    for column in (np.array([None] * 20), np.full(20, 2**40)):
         with pytest.raises(InputError, match=r"is of object|32 bits do not hold"):
             publish_estimator(fitted, rows.assign(x=column), store=tmp_path, model="visit")

@@ -9,7 +9,7 @@ import (
 const retry = time.Minute
 
 // count tells the policy which models a request asks for, and asks for room for those that have none. It is called before the
-// request's tasks run.
+// request's tasks run. A model that is being checked is in memory without the policy.
 func (r *Runner) count(tasks []task) {
 	if r.policy == nil {
 		return
@@ -18,7 +18,7 @@ func (r *Runner) count(tasks []task) {
 	defer r.mu.Unlock()
 	for i := range tasks {
 		m := tasks[i].model
-		if i > 0 && tasks[i-1].model == m || r.policy.Use(m) || !r.models[m] || time.Since(m.failed) < retry {
+		if i > 0 && tasks[i-1].model == m || !m.checked || r.policy.Use(m) || !r.models[m] || time.Since(m.failed) < retry {
 			continue
 		}
 		r.policy.Ask(m, m.bytes)

@@ -19,7 +19,9 @@ type model struct {
 	loaded *loaded    // nil: it is absent
 	gone   bool       // removed
 
-	failed time.Time // when it could not be loaded again; under Runner.mu
+	// Under Runner.mu.
+	checked bool      // the policy knows it, or may
+	failed  time.Time // when it could not be loaded again
 }
 
 // loaded is an engine in memory, with batches for one row that nobody uses now. The last who releases it closes all.

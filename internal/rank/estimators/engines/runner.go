@@ -109,6 +109,7 @@ func (r *Runner) Checked(of estimators.Model) {
 	m := of.(*model)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	m.checked = true
 	switch {
 	case r.policy == nil:
 	case r.policy.Fits(m.bytes):
