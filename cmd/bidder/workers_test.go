@@ -40,7 +40,7 @@ func TestServeWorkers(t *testing.T) {
 		t.Fatalf("forest.py: %v\n%s", err, faults.String())
 	}
 	dir, address := t.TempDir(), freeAddress(t)
-	log, stop := startServing(t, fmt.Sprintf("listen: %s\nadmin_listen: %s\nstate_dir: %[3]s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
+	log, stop := startServing(t, fmt.Sprintf("listen: %s\nadmin_listen: %s\nnotices: {listen: ':0'}\nstate_dir: %[3]s/state\ncampaigns: ../../configs/campaigns.yaml\n"+
 		"model_store: %[4]s\nmodels: {visit: {engine: workers}}\nauction: {click: visit}\npredict: {listen: '%[5]s', timeout: 9s}\n"+
 		"workers: {python: %[7]s/.venv/bin/python, directory: %[7]s, count: 1, hello_timeout: 5m, answer_timeout: 1m}\n"+
 		"events: {embedded_listen: %[6]s, embedded_dir: %[3]s/stream, token_file: %[3]s/stream.token}\n",
