@@ -13,7 +13,7 @@ import yaml
 
 from scripts.loop.settings import ROOT
 
-SHORT = ["--rates", "150", "--seconds", "1", "--minutes", "1.5"]
+SHORT = ["--rates", "150", "--seconds", "1", "--minutes", "0.8"]
 BATCH = [*SHORT, "--slo-p99-ms", "5000", "--policies", "adaptive,eager", "--max-rows", "128", "--max-wait", "4ms"]
 
 
