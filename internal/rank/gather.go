@@ -106,7 +106,7 @@ func (w *work) score(ctx context.Context, p *plan, asked [][]int32) (score.Parti
 	if failures > 0 && failures == models {
 		return "", failed
 	}
-	if failures > 0 && partial != score.Deadline {
+	if failed != nil && !errors.Is(failed, context.DeadlineExceeded) {
 		w.server.failed.Warn(w.server.options.Logger, "a model failed, so that rankings lack its campaigns", "error", failed)
 	}
 	return partial, nil

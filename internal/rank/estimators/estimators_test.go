@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -61,6 +62,17 @@ func TestDirectory(t *testing.T) {
 	if campaigns := scan(); len(campaigns) != len(made.Want) || len(d.Faults()) > 0 {
 		t.Fatalf("%d campaigns serve, want %d: %v", len(campaigns), len(made.Want), d.Faults())
 	}
+	pipe := filepath.Join(dir, "pipe"+Suffix) // nobody writes to it
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if scan(); !strings.Contains(d.Faults()[filepath.Base(pipe)], "must be a regular file") {
+		t.Errorf("a pipe: %v", d.Faults())
+	}
+	if err := os.Remove(pipe); err != nil {
+		t.Fatal(err)
+	}
+	scan()
 	for n, fields := range made.Profiles {
 		var p score.Profile
 		for name, value := range fields {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"gavel/internal/engine/workers"
@@ -75,11 +76,14 @@ type golden struct {
 
 // read reads a description and checks it. The error names every fault.
 func read(path string) (*description, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // never waits for a pipe's writer
 	if err != nil {
 		return nil, fmt.Errorf("estimators: cannot read a description: %w", err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("estimators: cannot read a description: %s must be a regular file", filepath.Base(path))
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("estimators: cannot read a description: %w", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -74,7 +75,7 @@ func New(o Options) (*Follower, error) {
 	return f, err
 }
 
-// Ready reports whether all plans that were there at the start have been read.
+// Ready reports whether the store was read once: each plan that was there serves, or is refused.
 func (f *Follower) Ready() bool { return f.ready.Load() }
 
 // Run follows the store until ctx ends, and then returns nil.
@@ -83,13 +84,15 @@ func (f *Follower) Run(ctx context.Context) error {
 	tick := time.NewTicker(f.options.Poll)
 	defer tick.Stop()
 	for {
-		if err := f.scan(ctx); err != nil && ctx.Err() == nil { // what serves stays
-			f.unread.Warn(f.options.Log, "a model store cannot be read; what serves stays", "store", f.options.Store.String(), "error", err)
-		}
-		if ctx.Err() != nil {
+		err := f.scan(ctx)
+		switch {
+		case ctx.Err() != nil:
 			return nil
+		case err != nil:
+			f.unread.Warn(f.options.Log, "a model store cannot be read; what serves stays", "store", f.options.Store.String(), "error", err)
+		default:
+			f.ready.Store(true)
 		}
-		f.ready.Store(true)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -106,8 +109,11 @@ type found struct {
 	about   about
 }
 
-// scan compares the whole store with what serves.
+// scan compares the whole store with what serves. A store that is not there is an error: it may be a volume that is away for a while.
 func (f *Follower) scan(ctx context.Context) error {
+	if _, err := os.Stat(f.options.Store.String()); err != nil {
+		return fmt.Errorf("plans: the model store cannot be read: %w", err)
+	}
 	names, err := f.options.Store.Models(ctx)
 	if err != nil {
 		return err

@@ -199,6 +199,16 @@ func TestFollow(t *testing.T) {
 	if version("rare") != 0 || len(f.Serving()) != 7 {
 		t.Errorf("%d serve, a removed one at version %d", len(f.Serving()), version("rare"))
 	}
+	// A store that is away for a while takes nothing along.
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.scan(t.Context()); err == nil || len(f.Serving()) != 7 || version("part") != 1 {
+		t.Errorf("without a store: %v; %d serve, want 7", err, len(f.Serving()))
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

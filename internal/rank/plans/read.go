@@ -91,12 +91,15 @@ func golden(f *classifiers.File, rows *models.Rows) (g classifiers.Golden, err e
 			if strings.Contains(field.Name, classifiers.Separator) {
 				return classifiers.Golden{}, nil // a profile has the parts of a cross, and golden rows only the whole
 			}
+			if field.Type != engine.Text {
+				return g, fmt.Errorf("plans: its golden rows have %s as %v, and texts are needed: port the model again", field.Name, field.Type)
+			}
 			g.Fields, inputs = append(g.Fields, field.Name), append(inputs, rows.Inputs.Columns[i])
 		}
 	}
 	at := slices.IndexFunc(rows.Outputs.Fields, func(f engine.Field) bool { return f.Name == "probability" })
-	if at < 0 || len(inputs) == 0 {
-		return g, errors.New("plans: its golden rows have no probabilities of texts")
+	if at < 0 || len(inputs) == 0 || rows.Outputs.Fields[at].Type != engine.Float64 {
+		return g, errors.New("plans: its golden rows have no probabilities of texts in float64: port the model again")
 	}
 	p := rows.Outputs.Columns[at]
 	for row := 0; row < rows.Inputs.Rows && len(g.Profiles) < classifiers.MaxGolden; row++ {

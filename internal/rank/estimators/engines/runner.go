@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -175,7 +176,7 @@ const (
 
 // readFile reads a source's file, whose sum must be the source's.
 func readFile(s *workers.Source) ([]byte, error) {
-	f, err := os.Open(s.Path)
+	f, err := os.OpenFile(s.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // never waits for a pipe's writer
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the model: %w", err)
 	}
