@@ -65,6 +65,11 @@ func (r *Report) message(ctx context.Context, s stream.Eraser, entry stream.Entr
 		return nil
 	}
 	m := codec.Read(entry)
+	for i := range m.Events {
+		if v := m.Events[i].Version; v != events.Schema { // writing it anew would lose its body
+			return fmt.Errorf("erase: the message at %v holds the identifier and an event of schema %d, this build reads %d: update it", entry.At, v, events.Schema)
+		}
+	}
 	bids := 0
 	for i := range m.Events {
 		e := &m.Events[i]

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,6 +93,18 @@ func TestUserIsErased(t *testing.T) {
 	}
 	if _, err := erase.User(ctx, s, []string{""}); err == nil {
 		t.Error("nobody was erased without a complaint")
+	}
+
+	// A later build's events would lose their bodies: they stay as they are.
+	req := eventstest.Request()
+	req.User.ID = "person-later."
+	later := events.NewBid(req, eventstest.Bid(req), time.Now())
+	later.Version = events.Schema + 1
+	if _, err := s.Publish(ctx, []stream.Message{{ID: "later", Source: "b", Data: codec.Encode([]events.Event{later})}}); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := erase.User(ctx, s, []string{"person-later."}); err == nil || !strings.Contains(err.Error(), "update it") || report.Messages != 0 {
+		t.Errorf("a later schema: %+v, %v", report, err)
 	}
 
 	reader, err := s.Open(ctx, stream.Cursor{})
