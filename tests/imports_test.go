@@ -79,7 +79,7 @@ var allowed = map[string][]string{
 	"internal/events/erase":      {"internal/auction", "internal/events", "internal/events/codec", "internal/privacy", "internal/stream"},
 	"internal/events/eventstest": {"STANDARD", "internal/auction", "internal/events"},
 	"internal/events/join":       {"STANDARD", "internal/events", "internal/events/codec", "internal/stream"},
-	"internal/events/outlet":     {"internal/events/publish", "internal/process", "internal/stream/nats"},
+	"internal/events/outlet":     {"internal/events/publish", "internal/process", "internal/stream", "internal/stream/nats"},
 	"internal/events/notices":    {"internal/auction", "internal/events", "internal/files", "internal/sellers", "internal/throttle"},
 	"internal/events/publish":    {"internal/events", "internal/events/codec", "internal/files", "internal/metric", "internal/stream"},
 	"internal/events/spend":      {"STANDARD", "internal/auction", "internal/events", "internal/events/codec", "internal/stream"},

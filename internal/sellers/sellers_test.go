@@ -118,7 +118,7 @@ func TestFaults(t *testing.T) {
 	f("s", Settings{Addresses: known, Macros: Macros{Markup: map[string]string{"": "x"}}}, "is empty")
 	_, err := New(map[string]Settings{
 		"a": {Secret: "hush-hush-hush-hush"}, "b": {Secret: "hush-hush-hush-hush"},
-		"c": {Addresses: []string{"192.0.2.0/24"}}, "d": {Addresses: []string{"192.0.2.9"}},
+		"c": {Addresses: []string{"192.0.2.0/24"}}, "d": {Addresses: []string{"::ffff:192.0.2.9/128"}},
 	}, "USD")
 	for _, want := range []string{"sellers.b.secret: is also that of a", "sellers.d.addresses: 192.0.2.9/32 is also an address of c"} {
 		if err == nil || !strings.Contains(err.Error(), want) {

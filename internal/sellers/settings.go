@@ -127,7 +127,7 @@ func (s *Settings) Faults(name, currency string) (faults []error) {
 		fault(".billing", "%q is none of burl, nurl, impression", s.Billing)
 	}
 	if s.NoticeTime < 0 || s.NoticeTime > MostNoticeTime {
-		fault(".notice_time", "%v must be above 0 and at most %v", s.NoticeTime, MostNoticeTime)
+		fault(".notice_time", "%v must be up to %v, or 0 for %v", s.NoticeTime, MostNoticeTime, DefaultNoticeTime)
 	}
 	s.Price.faults(fault, currency)
 	for key, macro := range map[string]string{"price": s.Macros.Price, "loss": s.Macros.Loss, "quantity": s.Macros.Quantity} {
@@ -242,7 +242,7 @@ func readKey(text string) ([]byte, error) {
 	return nil, errors.New("a line is no key: want 32 bytes, as 64 hex digits or in base64")
 }
 
-// parsePrefix reads an address or a range of addresses.
+// parsePrefix reads an address or a range of addresses. IPv4 in IPv6 is IPv4, as in the addresses of callers.
 func parsePrefix(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil {
 		a = a.Unmap().WithZone("")
@@ -251,6 +251,9 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
 		return netip.Prefix{}, err
+	}
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 	}
 	return p.Masked(), nil
 }

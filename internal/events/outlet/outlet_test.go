@@ -36,10 +36,10 @@ func TestFaults(t *testing.T) {
 		t.Errorf("faults of %q, want of %q", keys, want)
 	}
 	s = Defaults("127.0.0.1:4222", "var/stream")
-	if s.MaxBytes, s.SpillMaxBytes = minBytes-1, minSpillBytes-1; len(s.Faults()) != 2 {
+	if s.MaxBytes, s.SpillMaxBytes, s.MaxAge = minBytes-1, minSpillBytes-1, time.Minute; len(s.Faults()) != 3 {
 		t.Errorf("too small: %v", s.Faults())
 	}
-	if s.MaxBytes, s.SpillMaxBytes = minBytes, minSpillBytes; len(s.Faults()) != 0 {
+	if s.MaxBytes, s.SpillMaxBytes, s.MaxAge = minBytes, minSpillBytes, stream.DuplicateWindow; len(s.Faults()) != 0 {
 		t.Errorf("the least: %v", s.Faults())
 	}
 	s = Defaults("", "var/stream")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gavel/internal/process"
+	"gavel/internal/stream"
 )
 
 // Settings are the keys of `events` in the configuration of a process that serves. docs/configuration.md describes them.
@@ -51,8 +52,8 @@ func (s *Settings) Faults() (faults []error) {
 			fault("%s: is empty; set it", key)
 		}
 	}
-	if s.MaxAge <= 0 {
-		fault("max_age: must be above 0")
+	if s.MaxAge < stream.DuplicateWindow { // JetStream refuses less
+		fault("max_age: %v must be at least %v", s.MaxAge, stream.DuplicateWindow)
 	}
 	for _, f := range []struct {
 		key          string
