@@ -10,6 +10,8 @@ eval "$(sed -n 's/^export \(GO[A-Z]*\) := \(.*\)$/export \1="\2"/p' build/go.mk)
 if [ $# -gt 0 ]; then
   exec .venv/bin/python -m pytest "$@"
 fi
-# What only computes takes all processors, a file each. Tests that start servers run one at a time.
-.venv/bin/python -m pytest --numprocesses auto --dist loadfile --durations 15 tests/pytrain
-.venv/bin/python -m pytest --durations 15 --ignore tests/pytrain
+# What only computes, and what ends with a result at any speed, takes all processors, a file each. Other tests that start servers run
+# one at a time.
+any_speed=(tests/pytrain tests/tuning tests/peers)
+.venv/bin/python -m pytest --numprocesses auto --dist loadfile --durations 15 "${any_speed[@]}"
+.venv/bin/python -m pytest --durations 15 "${any_speed[@]/#/--ignore=}"
