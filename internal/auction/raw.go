@@ -30,7 +30,7 @@ type Signals struct {
 	COPPA      bool // regs.coppa
 	LimitAds   bool // device.lmt
 	DoNotTrack bool // device.dnt
-	GPC        bool // regs.ext.gpc, or the header Sec-GPC
+	GPC        bool // regs.ext.gpc; of rankings, the header Sec-GPC
 }
 
 // Answer is a yes or no that can be left out.

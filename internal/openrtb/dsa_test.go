@@ -50,7 +50,7 @@ func TestTransparencyIsAccepted(t *testing.T) {
 	for required := -1; required <= 3; required++ {
 		for render := -1; render <= 2; render++ {
 			for publish := -1; publish <= 2; publish++ {
-				w := &wireDSA{Required: int64(max(required, 0))}
+				w := &wireDSA{Required: demand(max(required, 0))}
 				var pub *int
 				if render >= 0 {
 					r := int64(render)

@@ -21,6 +21,7 @@ func TestLawOnTheWire(t *testing.T) {
 	strict.Vendor = vendor
 	refusing := strict
 	refusing.GDPR.Without, refusing.OptOut, refusing.COPPA, refusing.LMT = privacy.NoBid, privacy.NoBid, privacy.NoBid, privacy.NoBid
+	refusing.GPC, refusing.DNT = privacy.NoBid, privacy.NoBid
 	var seen *auction.Request
 	run := func(_ context.Context, r *auction.Request) auction.Result {
 		own := *r
@@ -109,6 +110,25 @@ func TestLawOnTheWire(t *testing.T) {
 	f("lmt", `{}`, "", `,"lmt":1`, "contextual")
 	f("lmt as a string", `{}`, "", `,"lmt":"1"`, "contextual")
 	f("lmt no", `{}`, "", `,"lmt":0,"dnt":0`, "all")
+
+	// What cannot be read does not count as absent, nor does what two places say differently.
+	opted := gpp(7, 27, map[int]int{8: 1})
+	for _, regs := range []string{
+		`{"coppa":"Y"}`, `{"coppa":1e400}`, `{"coppa":{}}`, `{"coppa":0.5}`, `{"coppa":-3}`, `{"ext":{"coppa":[[]]}}`, `[{"coppa":1},{}]`, `"coppa"`,
+		`{"gdpr":"maybe"}`, `{"gdpr":0.5}`, `{"gdpr":{}}`, `{"gdpr":0,"ext":{"gdpr":1}}`, `{"us_privacy":{}}`, `{"us_privacy":["1YYY",{}]}`,
+		`{"us_privacy":"1YNN","ext":{"us_privacy":"1YYY"}}`, `{"ext":{"gpc":{}}}`, `{"gpp":{}}`, `{"gpp":"` + opted + `","gpp_sid":[-1,7]}`,
+		`{"gpp":"` + opted + `","gpp_sid":[-5]}`, `{"gpp":"` + opted + `","gpp_sid":["x"]}`, `{"gpp":"` + opted + `","gpp_sid":[` + strings.Repeat("9,", 64) + `7]}`,
+		`{"gpp":"` + opted + `","ext":{"gpp":"` + gpp(7, 27, nil) + `"}}`,
+	} {
+		f(regs, regs, "", "", "contextual")
+	}
+	for _, regs := range []string{`[]`, `{"ext":[]}`, `null`, `{"coppa":null}`, `{"coppa":[0]}`, `{"coppa":"no"}`, `{"gpp":"` + opted + `","gpp_sid":[-1]}`} {
+		f(regs, regs, "", "", "all")
+	}
+	f("lmt that cannot be read", `{}`, "", `,"lmt":"on"`, "contextual")
+	f("dnt that cannot be read", `{}`, "", `,"dnt":{}`, "contextual")
+	f("consents that differ", `{"gdpr":1}`, consent(granted)+`,"ext":{"consent":"`+without.String()+`"}`, "", "contextual")
+	f("a consent that is none", `{"gdpr":1}`, `,"consent":{"a":1}`, "", "contextual")
 }
 
 // What exchanges ask of transparency, on the wire, and what a bid then carries.

@@ -116,7 +116,11 @@ func coerce(from any, dst reflect.Value) bool {
 					continue // the key in OpenRTB's spelling takes precedence
 				}
 			}
-			if field := dst.Field(i); !coerce(value, field) && value != nil {
+			field := dst.Field(i)
+			if list, _ := value.([]any); field.Kind() == reflect.Struct && list != nil && len(list) == 0 {
+				continue // some senders write an object without keys so
+			}
+			if !coerce(value, field) && value != nil {
 				markUnreadable(field.Addr())
 			}
 		}
@@ -144,6 +148,8 @@ func coerce(from any, dst reflect.Value) bool {
 				out = reflect.Append(out, element)
 			} else if element.Kind() == reflect.Struct {
 				out = reflect.Append(out, reflect.Zero(element.Type())) // keeps the indices of the others
+			} else if value != nil && markUnreadable(element.Addr()) {
+				out = reflect.Append(out, element)
 			}
 		}
 		dst.Set(out)
@@ -157,6 +163,9 @@ func coerce(from any, dst reflect.Value) bool {
 	case reflect.Int, reflect.Int8, reflect.Int64:
 		n, ok := coerceNumber(from, true)
 		whole := int64(math.Trunc(min(max(n, -1<<53), 1<<53)))
+		if whole == 0 && n != 0 && dst.Type() == reflect.TypeFor[flag]() {
+			whole = 1
+		}
 		if ok = ok && !dst.OverflowInt(whole); ok {
 			dst.SetInt(whole)
 		}
@@ -177,6 +186,14 @@ type unreadable interface{ setUnreadable() }
 func (a *amount) setUnreadable()       { *a = amount(math.NaN()) }
 func (c *currencyCode) setUnreadable() { *c = "?" }
 func (q *wireQty) setUnreadable()      { q.Multiplier.setUnreadable() }
+
+// What cannot be read of a user's rights is taken in the user's favour.
+func (f *flag) setUnreadable()        { *f = 1 }
+func (s *signal) setUnreadable()      { *s = contradiction }
+func (id *sectionID) setUnreadable()  { *id = badSection }
+func (d *demand) setUnreadable()      { *d = 3 }
+func (r *wireRegs) setUnreadable()    { r.GDPR, r.COPPA = 1, 1 }
+func (r *wireRegsExt) setUnreadable() { r.GDPR, r.COPPA = 1, 1 }
 
 // markUnreadable marks what p points to, if its type can be marked.
 func markUnreadable(p reflect.Value) bool {

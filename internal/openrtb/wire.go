@@ -125,8 +125,8 @@ type (
 	}
 	wireDevice struct {
 		Geo        wireGeo `json:"geo"`
-		DNT        int64   `json:"dnt"`
-		Lmt        int64   `json:"lmt"`
+		DNT        flag    `json:"dnt"`
+		Lmt        flag    `json:"lmt"`
 		UA         string  `json:"ua"`
 		IP         string  `json:"ip"`
 		IPv6       string  `json:"ipv6"`
@@ -159,11 +159,11 @@ type (
 		KwArray  []string    `json:"kwarray"`
 		Geo      wireGeo     `json:"geo"`
 		Data     []wireData  `json:"data"`
-		Consent  string      `json:"consent"`
+		Consent  signal      `json:"consent"`
 		Ext      wireUserExt `json:"ext"`
 	}
 	wireUserExt struct {
-		Consent string `json:"consent"`
+		Consent signal `json:"consent"`
 	}
 	wireData struct {
 		ID      string        `json:"id"`
@@ -176,24 +176,24 @@ type (
 		Value string `json:"value"`
 	}
 	wireRegs struct {
-		COPPA     int64       `json:"coppa"`
-		GDPR      int64       `json:"gdpr"` // 0 is an answer: see begin
-		USPrivacy string      `json:"us_privacy"`
-		GPP       string      `json:"gpp"`
-		GPPSID    []int64     `json:"gpp_sid"`
+		COPPA     flag        `json:"coppa"`
+		GDPR      flag        `json:"gdpr"` // 0 is an answer: see begin
+		USPrivacy signal      `json:"us_privacy"`
+		GPP       signal      `json:"gpp"`
+		GPPSID    []sectionID `json:"gpp_sid"`
 		Ext       wireRegsExt `json:"ext"`
 	}
 	wireRegsExt struct {
-		COPPA     int64    `json:"coppa"`
-		GDPR      int64    `json:"gdpr"` // as above
-		USPrivacy string   `json:"us_privacy"`
-		GPP       string   `json:"gpp"`
-		GPPSID    []int64  `json:"gpp_sid"`
-		GPC       string   `json:"gpc"` // "1"
-		DSA       *wireDSA `json:"dsa"`
+		COPPA     flag        `json:"coppa"`
+		GDPR      flag        `json:"gdpr"` // as above
+		USPrivacy signal      `json:"us_privacy"`
+		GPP       signal      `json:"gpp"`
+		GPPSID    []sectionID `json:"gpp_sid"`
+		GPC       signal      `json:"gpc"` // "1"
+		DSA       *wireDSA    `json:"dsa"`
 	}
 	wireDSA struct {
-		Required  int64  `json:"dsarequired"`
+		Required  demand `json:"dsarequired"`
 		PubRender *int64 `json:"pubrender"` // 0 is an answer
 		DataToPub *int64 `json:"datatopub"` // 0 is an answer
 	}

@@ -17,17 +17,18 @@ type platform struct {
 
 // Ids in gpp_sid that are not sections.
 const (
-	sidNone    = -1 // no section applies
+	sidNone    = -1 // no section applies, if it stands alone
 	sidUnknown = 0  // it is not known which apply
 )
 
 // readGPP reads a GPP string. sections is gpp_sid: which sections apply. If it is empty or [0], all of the string's do,
 // but the TCF section then only gives the consent string: whether it applies, gdpr says.
 func readGPP(text string, sections []int) (p platform) {
-	if slices.Contains(sections, sidNone) {
+	if len(sections) == 1 && sections[0] == sidNone {
 		p.notApplicable = true
 		return p
 	}
+	p.unreadable = slices.ContainsFunc(sections, func(id int) bool { return id < 0 }) // -1 beside others, too
 	named := len(sections) > 0 && !slices.Contains(sections, sidUnknown)
 	p.tcApplies = named && slices.Contains(sections, sectionTCF)
 	if text == "" && !named {

@@ -111,12 +111,18 @@ func (l *Law) gdpr(v *Verdict, s *auction.Signals, p *platform, country string) 
 			l.counters.unreadable[signalGDPR].Inc()
 		}
 	}
-	if l.vendor == 0 || !ok || !tc.grants(&l.bidding) {
+	other := tc // the string of GPP's section, if both are there and it applies
+	if ok && p.tcApplies && p.tc != "" && p.tc != consent {
+		if other, ok = readTC(p.tc, l.vendor); !ok {
+			l.counters.unreadable[signalGDPR].Inc()
+		}
+	}
+	if l.vendor == 0 || !ok || !tc.grants(&l.bidding) || !other.grants(&l.bidding) {
 		l.act(v, signalGDPR)
 		return
 	}
 	l.pass(signalGDPR)
-	if tc.grants(&l.storing) {
+	if tc.grants(&l.storing) && other.grants(&l.storing) {
 		l.pass(signalStoring)
 		return
 	}

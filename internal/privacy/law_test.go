@@ -234,6 +234,18 @@ func TestSectionsOfTheUnitedStates(t *testing.T) {
 	f(7, privacytest.US(2, 32, map[int]int{8: 1}), contextual)
 	f(7, privacytest.US(2, 32, map[int]int{27: 2}), all+", child")
 	f(7, privacytest.US(2, 27, nil), contextual)
+	// Some encoders write them as version 1.
+	f(7, privacytest.US(1, 32, map[int]int{21: 1}), all)
+	f(7, privacytest.US(1, 32, map[int]int{27: 1}), contextual+", child")
+	// The layout of another version is not known.
+	for id := 7; id <= 23; id++ {
+		for _, version := range []int{0, 3, 63} {
+			f(id, privacytest.US(version, 32, nil), contextual)
+		}
+	}
+	f(16, privacytest.US(2, 18, nil), contextual)
+	var header privacytest.Writer
+	f(24, header.Int(24, 6).Int(2, 6).Int(1, 12).String()+"."+privacytest.US(1, 8, nil), contextual)
 }
 
 // Several sections, and which of them apply.
@@ -257,6 +269,9 @@ func TestPlatform(t *testing.T) {
 	f("one of two opts out", auction.Signals{GPP: privacytest.GPP(opted, stays), Sections: []int{8, 9}}, "US", contextual)
 	f("the one that does not apply", auction.Signals{GPP: privacytest.GPP(opted, stays), Sections: []int{9}}, "US", all)
 	f("all apply if nothing is named", auction.Signals{GPP: privacytest.GPP(opted, stays)}, "US", contextual)
+	f("what consents comes second", auction.Signals{GDPR: auction.Yes, Consent: tc.Text, GPP: privacytest.GPP(nothing), Sections: []int{2}}, "DE", contextual)
+	f("none applies, and one does", auction.Signals{GPP: privacytest.GPP(stays), Sections: []int{-1, 9}}, "US", contextual)
+	f("a section that is none", auction.Signals{GPP: privacytest.GPP(stays), Sections: []int{-5}}, "US", contextual)
 	f("none applies", auction.Signals{GPP: privacytest.GPP(opted, stays), Sections: []int{-1}}, "US", all)
 	f("a section that is not there", auction.Signals{GPP: privacytest.GPP(stays), Sections: []int{8}}, "US", contextual)
 	f("sections without a string", auction.Signals{Sections: []int{8}}, "US", contextual)

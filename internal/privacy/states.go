@@ -65,19 +65,23 @@ type state struct {
 	childRefused bool // and nobody consented
 }
 
-// readState reads a section of the United States. ok is false if it is damaged or shorter than its layout.
+// readState reads a section of the United States. ok is false if it is damaged, shorter than its layout, or of a version
+// whose layout is not known.
 func readState(text string, section int) (s state, ok bool) {
 	l := &states[section-sectionNational]
 	core, rest, more := strings.Cut(text, ".")
 	if l.header {
-		if b := newBits(core); b.take(6) != section || !more {
+		if b := newBits(core); b.take(6) != section || b.take(6) != 1 || !more {
 			return state{}, false
 		}
 		core, rest, more = strings.Cut(rest, ".")
 	}
 	b := newBits(core)
-	if version := b.take(6); section == sectionNational && version == 2 {
-		l = &nationalV2
+	switch version := b.take(6); {
+	case section == sectionNational && (version == 2 || version == 1 && 6*len(b.text) >= 6+2*int(nationalV2.fields)):
+		l = &nationalV2 // some encoders write its fields as version 1
+	case version != 1: // a layout that is not known
+		return state{}, false
 	}
 	fields := b
 	fields.skip(2 * int(l.fields))
