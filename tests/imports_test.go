@@ -64,9 +64,9 @@ var allowed = map[string][]string{
 	"internal/rank/tally":       {"internal/events", "internal/events/codec", "internal/files", "internal/stream", "internal/throttle"},
 	"internal/recipe":           {"internal/features", "internal/strictyaml"},
 	"internal/rank/plans":       {"internal/engine", "internal/engine/plan", "internal/metric", "internal/models", "internal/rank/classifiers", "internal/throttle"},
-	"internal/rank/estimators/engines": {"internal/admission", "internal/engine", "internal/engine/workers", "internal/metric", "internal/rank/estimators",
+	"internal/rank/estimators/engines": {"internal/admission", "internal/engine", "internal/engine/workers", "internal/files", "internal/metric", "internal/rank/estimators",
 		"internal/references", "internal/throttle"},
-	"internal/rank/estimators": {"internal/dirwatch", "internal/engine/workers", "internal/metric", "internal/rank/score", "internal/throttle"},
+	"internal/rank/estimators": {"internal/dirwatch", "internal/engine/workers", "internal/files", "internal/metric", "internal/rank/score", "internal/throttle"},
 	// The interface imports nothing; the suite and the in-memory form know it alone.
 	"internal/stream":            {"STANDARD"},
 	"internal/stream/memory":     {"STANDARD", "internal/stream"},

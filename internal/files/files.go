@@ -1,12 +1,14 @@
 // Package files is what several rooms need of the file system: secrets that others can't read, locks that end with the
-// process, and files that appear whole.
+// process, files that appear whole, and files of others that are read without waiting.
 package files
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -60,6 +62,29 @@ func WriteSecret(path string, text []byte, create bool) (err error) {
 		return err
 	}
 	return SyncDir(dir)
+}
+
+// ReadRegular reads a regular file: at most most bytes and one more, by which the caller sees that it is longer. It never waits, as for
+// the writer of a pipe.
+func ReadRegular(path string, most int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s must be a regular file", path)
+	}
+	var data bytes.Buffer
+	data.Grow(int(min(info.Size(), most)) + bytes.MinRead)
+	if _, err := data.ReadFrom(io.LimitReader(f, most+1)); err != nil {
+		return nil, err
+	}
+	return data.Bytes(), nil
 }
 
 // Put syncs a whole file that was written aside, renames it to path, and syncs path's directory. Both must lie in one file system.

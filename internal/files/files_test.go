@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"gavel/internal/files"
@@ -66,6 +67,27 @@ func TestLock(t *testing.T) {
 		t.Fatalf("after it was released: %v", err)
 	}
 	again.Close()
+}
+
+func TestReadRegular(t *testing.T) {
+	dir := t.TempDir()
+	path, pipe := filepath.Join(dir, "file"), filepath.Join(dir, "pipe")
+	if err := errors.Join(os.WriteFile(path, []byte("text"), 0o600), syscall.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for most, want := range map[int64]string{9: "text", 4: "text", 3: "text", 2: "tex"} { // one byte more than most
+		if data, err := files.ReadRegular(path, most); err != nil || string(data) != want {
+			t.Errorf("at most %d: %q, %v; want %q", most, data, err, want)
+		}
+	}
+	for _, other := range []string{pipe, dir} {
+		if _, err := files.ReadRegular(other, 9); err == nil || !strings.Contains(err.Error(), "must be a regular file") {
+			t.Errorf("%s: %v", other, err)
+		}
+	}
+	if _, err := files.ReadRegular(filepath.Join(dir, "none"), 9); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
 }
 
 func TestPut(t *testing.T) {

@@ -1,23 +1,21 @@
 package classifiers
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"gavel/internal/dirwatch"
+	"gavel/internal/files"
 )
 
 // A batch is what is in memory at once: so many files, of so many bytes. A file that is larger is a batch for itself.
@@ -121,17 +119,11 @@ func (m *Monitor) readBytes(name string, s dirwatch.Stamp) ([]byte, error) {
 	if s.Info.Size() > MaxBytes {
 		return nil, fmt.Errorf("classifiers: %w: %d bytes, more than %d", ErrDamaged, s.Info.Size(), MaxBytes)
 	}
-	f, err := os.OpenFile(filepath.Join(m.options.Dir, name), os.O_RDONLY|syscall.O_NONBLOCK, 0) // never waits for a pipe's writer
+	data, err := files.ReadRegular(filepath.Join(m.options.Dir, name), MaxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("classifiers: %w: %w", errUnreadable, err)
 	}
-	defer f.Close()
-	var data bytes.Buffer
-	data.Grow(int(s.Info.Size()) + bytes.MinRead)
-	if _, err := data.ReadFrom(io.LimitReader(f, MaxBytes+1)); err != nil {
-		return nil, fmt.Errorf("classifiers: %w: %w", errUnreadable, err)
-	}
-	return data.Bytes(), nil
+	return data, nil
 }
 
 // apply hands what was read to the sink, notes what came of it, and returns the files that must be read again: those that wait for

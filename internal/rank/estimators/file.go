@@ -9,14 +9,13 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"unicode/utf8"
 
 	"gavel/internal/engine/workers"
+	"gavel/internal/files"
 )
 
 // Suffix is how descriptions end.
@@ -76,15 +75,7 @@ type golden struct {
 
 // read reads a description and checks it. The error names every fault.
 func read(path string) (*description, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // never waits for a pipe's writer
-	if err != nil {
-		return nil, fmt.Errorf("estimators: cannot read a description: %w", err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("estimators: cannot read a description: %s must be a regular file", filepath.Base(path))
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	data, err := files.ReadRegular(path, maxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("estimators: cannot read a description: %w", err)
 	}

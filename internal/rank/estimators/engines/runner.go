@@ -1,22 +1,19 @@
 package engines
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"sync"
-	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gavel/internal/admission"
 	"gavel/internal/engine"
 	"gavel/internal/engine/workers"
+	"gavel/internal/files"
 	"gavel/internal/rank/estimators"
 	"gavel/internal/throttle"
 )
@@ -176,22 +173,15 @@ const (
 
 // readFile reads a source's file, whose sum must be the source's.
 func readFile(s *workers.Source) ([]byte, error) {
-	f, err := os.OpenFile(s.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // never waits for a pipe's writer
+	data, err := files.ReadRegular(s.Path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the model: %w", err)
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() || info.Size() > maxFile {
-		return nil, fmt.Errorf("cannot read the model: it must be a regular file of at most %d bytes", maxFile)
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("cannot read the model: it has more than %d bytes", maxFile)
 	}
-	var data bytes.Buffer
-	data.Grow(int(info.Size()) + bytes.MinRead)
-	if _, err := data.ReadFrom(io.LimitReader(f, maxFile)); err != nil {
-		return nil, fmt.Errorf("cannot read the model: %w", err)
-	}
-	if sum := sha256.Sum256(data.Bytes()); sum != s.SHA256 {
+	if sum := sha256.Sum256(data); sum != s.SHA256 {
 		return nil, fmt.Errorf("%s has another SHA-256 than its description says: %x", s.Path, sum)
 	}
-	return data.Bytes(), nil
+	return data, nil
 }
