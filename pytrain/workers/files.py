@@ -18,6 +18,7 @@ import numpy as np
 import skops.io
 
 from pytrain.errors import InputError
+from pytrain.ranking.classifier import SEPARATOR, escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 SUFFIX = ".estimator.json"
-SEPARATOR = "\x1f"  # joins the values of a cross
 MAX_GOLDEN = 64
-_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 @dataclass(frozen=True)
@@ -37,13 +36,6 @@ class Column:
     name: str
     of: tuple[str, ...]
     type: str = "text"
-
-
-def stem(campaign: str) -> str:
-    """Return the name that a campaign's files begin with (docs/classifier-files.md)."""
-    raw = campaign.encode()
-    name = "".join(chr(b) if b in _PLAIN else f"%{b:02X}" for b in raw)
-    return name if len(name) < 120 else f"{name[:100]}%{hashlib.sha256(raw).hexdigest()[:16]}"
 
 
 def write_one_hot(
@@ -247,7 +239,7 @@ def _place_both(
     version = version or time.time_ns() // 1_000_000
     aside = directory / ".aside"
     aside.mkdir(exist_ok=True)
-    name = f"{stem(campaign)}.{version}.{ending}"
+    name = f"{escape(campaign)}.{version}.{ending}"
     write(aside / name)
     data = (aside / name).read_bytes()
     _place(aside / name, directory / name)
@@ -262,7 +254,7 @@ def _place_both(
         "golden": {"profiles": [dict(p) for p in golden], "probabilities": [float(p) for p in probabilities]},
         **rest,
     }
-    to = directory / (stem(campaign) + SUFFIX)
+    to = directory / (escape(campaign) + SUFFIX)
     (aside / to.name).write_text(json.dumps(description, ensure_ascii=False), encoding="utf-8")
     _place(aside / to.name, to)
     return to
