@@ -117,7 +117,7 @@ func coerce(from any, dst reflect.Value) bool {
 				}
 			}
 			field := dst.Field(i)
-			if list, _ := value.([]any); field.Kind() == reflect.Struct && list != nil && len(list) == 0 {
+			if list, ok := value.([]any); ok && len(list) == 0 && field.Kind() == reflect.Struct {
 				continue // some senders write an object without keys so
 			}
 			if !coerce(value, field) && value != nil {
