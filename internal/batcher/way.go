@@ -12,9 +12,10 @@ package batcher
 // small claims runs.
 //
 // Joining saves a claim the fixed cost of a run (see curve.fixed), and costs it handOver: another goroutine runs the rows, and
-// wakes their caller. Where the fixed cost is below leastRun, a batch is not held open (see Leave), so only those claims share it that
-// come while runners are busy: joining does not pay if less than one claim is expected during a run. Chunks make a claim pay the fixed cost once a chunk. So that this is at most a quarter of a run, chunks take
-// longer than chunkTime where the fixed cost is above a quarter of it. docs/decisions/0019-two-ways.md has the measurements.
+// wakes their caller. If the fixed cost is below leastRun, no batch is held open (see Leave). Then only claims that come while runners
+// are busy share it. So joining does not pay if less than one claim is expected during a run. Chunks make a claim pay the fixed cost
+// once a chunk. So that this is at most a quarter of a run, chunks take longer than chunkTime where the fixed cost is above a quarter
+// of it. docs/decisions/0019-two-ways.md has the measurements.
 //
 // Under off every claim is alone. Under window none is, and none is chunked. Under eager none is alone.
 type how uint8
